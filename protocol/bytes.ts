@@ -1,0 +1,87 @@
+/**
+ * Every bounds check in the project: a reader that walks a byte array, and the big-endian fields of both formats.
+ *
+ * A read past the end is the sender's mistake, so it throws RemoteProtocolError `bad-message`, naming the field;
+ * no caller compares an offset with a length itself.
+ */
+import { LocalProtocolError, RemoteProtocolError } from './errors.js';
+
+export const U32_MAX = 0xffff_ffff;
+
+/** Reads fields from the front of `bytes`. The returned subarrays share its memory. */
+export class ByteReader {
+  #offset = 0;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
+  u8(field: string): number {
+    return this.#view.getUint8(this.#take(1, field));
+  }
+
+  u16(field: string): number {
+    return this.#view.getUint16(this.#take(2, field));
+  }
+
+  u32(field: string): number {
+    return this.#view.getUint32(this.#take(4, field));
+  }
+
+  /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
+  u64(field: string): number {
+    const value = this.#view.getBigUint64(this.#take(8, field));
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new RemoteProtocolError('bad-message', `${field} is past 2^53`);
+    return Number(value);
+  }
+
+  bytes(length: number, field: string): Uint8Array {
+    const start = this.#take(length, field);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  /** All that is left. */
+  rest(): Uint8Array {
+    return this.bytes(this.remaining, 'rest');
+  }
+
+  /** Refuses trailing bytes. */
+  end(what: string): void {
+    if (this.remaining !== 0) throw new RemoteProtocolError('bad-message', `${this.remaining} bytes too many in ${what}`);
+  }
+
+  #take(length: number, field: string): number {
+    const start = this.#offset;
+    if (length > this.remaining) {
+      throw new RemoteProtocolError('bad-message', `${field} wants ${length} bytes, ${this.remaining} are left`);
+    }
+    this.#offset = start + length;
+    return start;
+  }
+}
+
+/** Writes `value` big-endian at `offset`; a value out of range is our caller's mistake. */
+export function writeU32(bytes: Uint8Array, value: number, offset: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > U32_MAX) throw new LocalProtocolError(`${value} is no u32`);
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).setUint32(offset, value);
+}
+
+export function writeU64(bytes: Uint8Array, value: number, offset: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new LocalProtocolError(`${value} is no u64`);
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).setBigUint64(offset, BigInt(value));
+}
+
+const HEX = /^(?:[0-9a-f]{2})*$/;
+
+export const toHex = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+
+/** Lower-case hex to bytes; undefined when it is anything else. */
+export const fromHex = (hex: string): Uint8Array | undefined => (HEX.test(hex) ? Buffer.from(hex, 'hex') : undefined);
