@@ -1,0 +1,52 @@
+/**
+ * Everything that an operator can decide about a peer, already checked and in plain units.
+ *
+ * `src/` fills it from flags, environment and files, in that order of precedence. Where the command line says 0 for
+ * «no limit», this says Infinity, so that no room needs to know the convention; `cacheBytes` 0 is really none.
+ */
+
+export interface HostPort {
+  /** A name or an address literal, without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface PeerConfig {
+  /** Absent: 127.0.0.1:7460, and when nobody is there, a tracker inside this process. */
+  readonly tracker?: HostPort;
+  /** Folders to host; none: this peer only listens (and hosts its cache with `shareCache`). */
+  readonly library: readonly string[];
+  /** Of the song server. Absent: 7461 or else a free one. 0: any. */
+  readonly port?: number;
+  /** Where the song server (and an embedded tracker) listens. Absent: `::` with IPv4, else `0.0.0.0`. */
+  readonly host?: string;
+  /** `host:port` under which others reach this peer; what the tracker proves instead of what it sees. */
+  readonly advertise: readonly string[];
+  /** Shown to people. */
+  readonly name?: string;
+  /** `auto`, `speaker`, `pw-play`, `aplay`, `paplay`, `ffplay`, `null`, `stdout`, or `file:PATH`. */
+  readonly output: string;
+  /** `auto`, `lame` or `mpg123`. */
+  readonly decoder: string;
+  /** With output `stdout`: the MP3 as it is, not PCM. */
+  readonly raw: boolean;
+  /** Uploads at a time. */
+  readonly slots: number;
+  readonly maxUploadBytesPerSecond: number;
+  /** Connections to the song server, and new ones a second, from one address. */
+  readonly maxPerAddress: number;
+  readonly dataDir: string;
+  /** Where the prompt's history is kept. */
+  readonly stateDir: string;
+  /** The disk cache and its size; 0: none. */
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+  readonly shareCache: boolean;
+  readonly encode: boolean;
+  /** No prompt: host until a signal ends it. */
+  readonly headless: boolean;
+  readonly json: boolean;
+  /** False after `--no-color`; NO_COLOR and a stdout that is no terminal are looked at separately. */
+  readonly color: boolean;
+  readonly traceWire: boolean;
+}

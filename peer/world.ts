@@ -1,0 +1,50 @@
+/**
+ * The world as a whole peer process sees it: time, chance, a log, three streams, signals, and how to open a tracker.
+ *
+ *     src/bin/tsp-peer ──▶ { config: PeerConfig, world: World } ──▶ runPeer | runList | runGet | …  ──▶ exit code
+ *
+ * `src/` builds the real one once; tests build one of pipes and a virtual clock. Rooms further in take only the
+ * pieces that they need.
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { Clock, Logger, RandomBytes, RandomUnit } from '../protocol/ports.js';
+
+/** What a terminal's stream has besides writing; `columns` changes when the window does ('resize'). */
+export type TextOutput = Writable & { readonly columns?: number; readonly rows?: number };
+
+/** Why the process was asked to end; the `reason` of `World.signal`. */
+export type EndingSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+export interface World {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly randomBytes: RandomBytes;
+  readonly randomUnit: RandomUnit;
+  readonly stdin: Readable;
+  readonly stdout: TextOutput;
+  readonly stderr: TextOutput;
+  readonly isTerminal: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** `torero/1.0.0`, as said in HELLO. */
+  readonly agent: string;
+  /** Aborted by the first signal, whose name is the reason; the second one ends the process at once. */
+  readonly signal: AbortSignal;
+  readonly openEmbeddedTracker: OpenEmbeddedTracker;
+}
+
+/**
+ * Opens a tracker inside this process, on the data that every embedded tracker of this user shares. Resolves to
+ * undefined when another process has the port or the data: then that one is the tracker to use.
+ */
+export type OpenEmbeddedTracker = (options: {
+  /** Where to listen; loopback unless the operator gave `--host`. */
+  readonly host: string;
+  readonly port: number;
+}) => Promise<EmbeddedTracker | undefined>;
+
+export interface EmbeddedTracker {
+  readonly address: string;
+  readonly port: number;
+  /** Resolves when its connections are closed and its data is released. */
+  stop(): Promise<void>;
+}
