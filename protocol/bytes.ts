@@ -38,7 +38,8 @@ export class ByteReader {
   /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
   u64(field: string): number {
     const value = this.#view.getBigUint64(this.#take(8, field));
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new RemoteProtocolError('bad-message', `${field} is past 2^53`);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new RemoteProtocolError('bad-message', `${field} is past 2^53`);
     return Number(value);
   }
 
@@ -54,13 +55,17 @@ export class ByteReader {
 
   /** Refuses trailing bytes. */
   end(what: string): void {
-    if (this.remaining !== 0) throw new RemoteProtocolError('bad-message', `${this.remaining} bytes too many in ${what}`);
+    if (this.remaining !== 0)
+      throw new RemoteProtocolError('bad-message', `${this.remaining} bytes too many in ${what}`);
   }
 
   #take(length: number, field: string): number {
     const start = this.#offset;
     if (length > this.remaining) {
-      throw new RemoteProtocolError('bad-message', `${field} wants ${length} bytes, ${this.remaining} are left`);
+      throw new RemoteProtocolError(
+        'bad-message',
+        `${field} wants ${length} bytes, ${this.remaining} are left`,
+      );
     }
     this.#offset = start + length;
     return start;
@@ -69,7 +74,8 @@ export class ByteReader {
 
 /** Writes `value` big-endian at `offset`; a value out of range is our caller's mistake. */
 export function writeU32(bytes: Uint8Array, value: number, offset: number): void {
-  if (!Number.isInteger(value) || value < 0 || value > U32_MAX) throw new LocalProtocolError(`${value} is no u32`);
+  if (!Number.isInteger(value) || value < 0 || value > U32_MAX)
+    throw new LocalProtocolError(`${value} is no u32`);
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).setUint32(offset, value);
 }
 
@@ -84,4 +90,43 @@ export const toHex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 
 /** Lower-case hex to bytes; undefined when it is anything else. */
-export const fromHex = (hex: string): Uint8Array | undefined => (HEX.test(hex) ? Buffer.from(hex, 'hex') : undefined);
+export const fromHex = (hex: string): Uint8Array | undefined =>
+  HEX.test(hex) ? Buffer.from(hex, 'hex') : undefined;
+
+/**
+ * Collects bytes that arrive in pieces, in one buffer that doubles up to `limit`.
+ *
+ * It grows with what came, not with what was promised, so a length field alone costs no memory; and a byte at a time
+ * costs no quadratic copying. `take` hands the collected bytes over and starts anew.
+ */
+export class ByteCollector {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #length = 0;
+
+  constructor(readonly limit: number) {}
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** False when `piece` would pass the limit; then nothing was taken in. */
+  add(piece: Uint8Array): boolean {
+    const length = this.#length + piece.length;
+    if (length > this.limit) return false;
+    if (length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.min(this.limit, Math.max(length, 2 * this.#bytes.length, 64)));
+      grown.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = grown;
+    }
+    this.#bytes.set(piece, this.#length);
+    this.#length = length;
+    return true;
+  }
+
+  take(): Uint8Array {
+    const taken = this.#bytes.subarray(0, this.#length);
+    this.#bytes = new Uint8Array(0);
+    this.#length = 0;
+    return taken;
+  }
+}

@@ -71,7 +71,12 @@ export type WholeMessage =
     }
   | { readonly type: 'FIND'; readonly words: string }
   | { readonly type: 'UPDATE'; readonly changes: readonly OfferChange[] }
-  | { readonly type: 'HASHES'; readonly song: SongId | 0; readonly level: number; readonly hash?: ContentHash }
+  | {
+      readonly type: 'HASHES';
+      readonly song: SongId | 0;
+      readonly level: number;
+      readonly hash?: ContentHash;
+    }
   | { readonly type: 'WELCOME'; readonly revision: number; readonly welcome: Welcome }
   | { readonly type: 'ERROR'; readonly song: SongId | 0; readonly error: ErrorBody };
 
@@ -87,5 +92,19 @@ export type StreamHeader =
 export type Message = PlainMessage | WholeMessage | StreamHeader;
 export type Request = Extract<
   Message,
-  { type: 'INIT' | 'LIST' | 'INFO' | 'PLAY' | 'STOP' | 'QUIT' | 'PING' | 'HELLO' | 'RANGE' | 'FIND' | 'UPDATE' | 'HASHES' }
+  {
+    type:
+      | 'INIT'
+      | 'LIST'
+      | 'INFO'
+      | 'PLAY'
+      | 'STOP'
+      | 'QUIT'
+      | 'PING'
+      | 'HELLO'
+      | 'RANGE'
+      | 'FIND'
+      | 'UPDATE'
+      | 'HASHES';
+  }
 >;

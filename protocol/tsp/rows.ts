@@ -7,8 +7,25 @@
  * text is cleaned (bad UTF-8 and NUL to U+FFFD, NFC, at most 255 bytes). What identifies a row (`id`, `hash`) must be
  * right, or the sender gets `bad-message`.
  */
-import type { ErrorCode } from '../errors.js';
+import { ByteCollector } from '../bytes.js';
+import { type ErrorCode, RemoteProtocolError } from '../errors.js';
+import { parseListedAddress } from './addresses.js';
+import { MAX_HOSTS_PER_ROW, MAX_ROW_BYTES } from './constants.js';
+import {
+  boolean,
+  count,
+  type FieldReader,
+  type JsonObject,
+  parseErrorBody,
+  parseJsonObject,
+  quantity,
+  readFields,
+  text,
+} from './json.js';
 import type { SongId } from './messages.js';
+import { isSongId } from './song-id.js';
+
+export { cleanText } from './json.js';
 
 declare const contentHash: unique symbol;
 /** 64 lower-case hex digits: the SHA-256 Merkle root of the file (TSP §4). */
@@ -68,3 +85,149 @@ export type BroadcastRow =
   | { readonly kind: 'whole' }
   | { readonly kind: 'host-gone'; readonly host: string }
   | { readonly kind: 'song'; readonly id: SongId; readonly change: Partial<Omit<SongRow, 'id'>> };
+
+/** Splits a byte stream into rows. Holds at most one row of 64 KiB. */
+export class RowReader {
+  readonly #partial = new ByteCollector(MAX_ROW_BYTES);
+  #rows = 0;
+
+  /** The rows that `bytes` completes. Throws RemoteProtocolError `bad-message` (no JSON object) or `too-large`. */
+  push(bytes: Uint8Array): JsonObject[] {
+    const rows: JsonObject[] = [];
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
+      this.#finish(bytes.subarray(start, end), rows);
+      start = end + 1;
+    }
+    if (start < bytes.length) this.#hold(bytes.subarray(start));
+    return rows;
+  }
+
+  /** The last row, which may do without its newline. */
+  end(): JsonObject[] {
+    const rows: JsonObject[] = [];
+    this.#finish(new Uint8Array(0), rows);
+    return rows;
+  }
+
+  #finish(tail: Uint8Array, rows: JsonObject[]): void {
+    let line = tail;
+    if (this.#partial.length > 0) {
+      this.#hold(tail);
+      line = this.#partial.take();
+    } else if (tail.length > MAX_ROW_BYTES) {
+      this.#hold(tail);
+    }
+    if (isBlank(line)) return;
+    this.#rows += 1;
+    rows.push(parseJsonObject(line, `row ${this.#rows}`));
+  }
+
+  #hold(bytes: Uint8Array): void {
+    if (!this.#partial.add(bytes)) {
+      throw new RemoteProtocolError('too-large', `row ${this.#rows + 1} is past ${MAX_ROW_BYTES} bytes`);
+    }
+  }
+}
+
+export const encodeRow = (row: object): Buffer => Buffer.from(`${JSON.stringify(row)}\n`);
+
+/** 64 lower-case hex digits, or undefined. */
+export const asContentHash = (value: unknown): ContentHash | undefined =>
+  typeof value === 'string' && HASH_PATTERN.test(value) ? (value as ContentHash) : undefined;
+
+/** A row of LIST_INFO or SONG_INFO. An absent `hosts` is an empty one: a host's own list has none. */
+export function parseSongRow(json: JsonObject): SongRow & { readonly id: SongId } {
+  const row = readFields<Partial<Omit<SongRow, 'id'>>>(json, SONG_ROW_FIELDS);
+  const hosts = row.hosts ?? [];
+  return { id: requireSongId(json), ...row, hosts, hostCount: row.hostCount ?? hosts.length };
+}
+
+/** A row of a host's own list or info, whose `id` may not be known yet (TSP §3.2). */
+export function parseHostRow(json: JsonObject): OfferRow & { readonly id?: SongId } {
+  const offer = parseOffer(json);
+  return isSongId(json.id) ? { id: json.id, ...offer } : offer;
+}
+
+/** What a peer hosts, as it tells the tracker. */
+export const parseOffer = (json: JsonObject): OfferRow => ({
+  hash: requireHash(json),
+  ...readFields<SongFields>(json, SONG_FIELDS),
+});
+
+export function parseOfferChange(json: JsonObject): OfferChange {
+  return json.gone === true ? { hash: requireHash(json), gone: true } : parseOffer(json);
+}
+
+export function parseSongIdRow(json: JsonObject): SongIdRow {
+  const hash = requireHash(json);
+  if (isSongId(json.id)) return { hash, id: json.id };
+  return { hash, error: parseErrorBody({ code: json.error }).code };
+}
+
+export function parseBroadcastRow(json: JsonObject): BroadcastRow {
+  if (json.whole === true) return { kind: 'whole' };
+  const host = json.gone === true ? text(json.host) : undefined;
+  if (host !== undefined) return { kind: 'host-gone', host };
+  return {
+    kind: 'song',
+    id: requireSongId(json),
+    change: readFields<Omit<SongRow, 'id'>>(json, SONG_ROW_FIELDS),
+  };
+}
+
+export function encodeBroadcastRow(row: BroadcastRow): Buffer {
+  if (row.kind === 'whole') return encodeRow({ whole: true });
+  if (row.kind === 'host-gone') return encodeRow({ host: row.host, gone: true });
+  return encodeRow({ id: row.id, ...row.change });
+}
+
+const NEWLINE = 0x0a;
+const HASH_PATTERN = /^[0-9a-f]{64}$/;
+/** What JSON counts as white space, so a lone CR or an empty line is no row. */
+const isBlank = (line: Uint8Array): boolean =>
+  line.every(byte => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+
+function requireSongId(json: JsonObject): SongId {
+  if (!isSongId(json.id)) throw new RemoteProtocolError('bad-message', 'a row without a song ID');
+  return json.id;
+}
+
+function requireHash(json: JsonObject): ContentHash {
+  const hash = asContentHash(json.hash);
+  if (hash === undefined) throw new RemoteProtocolError('bad-message', 'a row without a content hash');
+  return hash;
+}
+
+const hostList: FieldReader<readonly string[]> = value =>
+  Array.isArray(value) ? value.filter(isAddress).slice(0, MAX_HOSTS_PER_ROW) : undefined;
+const isAddress = (value: unknown): value is string =>
+  typeof value === 'string' && parseListedAddress(value) !== undefined;
+
+const SONG_FIELDS: { readonly [K in keyof SongFields]-?: FieldReader<NonNullable<SongFields[K]>> } = {
+  title: text,
+  artist: text,
+  duration: quantity,
+  size: count,
+  album: text,
+  albumArtist: text,
+  track: count,
+  disc: count,
+  year: count,
+  genre: text,
+  bitrate: quantity,
+  vbr: boolean,
+  sampleRate: count,
+  channels: count,
+  audioStart: count,
+};
+
+const SONG_ROW_FIELDS: { readonly [K in keyof Omit<SongRow, 'id'>]-?: FieldReader<NonNullable<SongRow[K]>> } =
+  {
+    hash: asContentHash,
+    live: value => (value === true ? true : undefined),
+    feed: asContentHash as FieldReader<string>,
+    hosts: hostList,
+    hostCount: count,
+    ...SONG_FIELDS,
+  };

@@ -1,0 +1,89 @@
+/**
+ * A message as one readable line, for `--trace-wire`.
+ *
+ *     PLAY 10
+ *     RANGE 10 offset 65536 count 0 hash 8becd36f…
+ *     SONG_DATA 10 · 4194304 bytes
+ *     ERROR busy to PLAY · retry in 2000 ms · "all 8 slots are taken"
+ *
+ * What came from the network is shown as JSON with everything but printable ASCII escaped, cut to a bound, so a title
+ * cannot steer a terminal. The instance of a HELLO is a secret and is not shown.
+ */
+import { MESSAGE_TYPE, type MessageName } from './constants.js';
+import type { ErrorBody, Hello, Message } from './messages.js';
+
+const MAX_QUOTED_CHARS = 200;
+const SHOWN_HASH_CHARS = 8;
+
+export function describe(message: Message): string {
+  return [message.type, ...details(message)].filter(part => part !== '').join(' ');
+}
+
+function details(message: Message): readonly (string | number)[] {
+  switch (message.type) {
+    case 'INIT':
+      return [`port ${message.port}`];
+    case 'LIST':
+    case 'QUIT':
+      return [];
+    case 'INFO':
+    case 'PLAY':
+    case 'STOP':
+      return [message.song];
+    case 'PING':
+    case 'PONG':
+      return [message.value];
+    case 'HELLO':
+      return [`port ${message.port}`, quote(withoutSecret(message.hello))];
+    case 'RANGE':
+      return [message.song, `offset ${message.offset} count ${message.count}`, hashOf(message)];
+    case 'HASHES':
+      return [message.song, `level ${message.level}`, hashOf(message)];
+    case 'FIND':
+      return [quote(message.words)];
+    case 'UPDATE':
+      return [`${message.changes.length} rows`];
+    case 'WELCOME':
+      return [`revision ${message.revision}`, quote(message.welcome)];
+    case 'LIST_INFO':
+    case 'BROADCAST_LIST':
+      return [`revision ${message.revision} · ${message.length} bytes`];
+    case 'SONG_INFO':
+    case 'SONG_DATA':
+    case 'HASH_LIST':
+      return [`${message.song} · ${message.length} bytes`];
+    case 'SONG_IDS':
+      return [`${message.length} bytes`];
+    case 'ERROR':
+      return [describeError(message.error)];
+  }
+}
+
+function describeError(error: ErrorBody): string {
+  const to = error.type === undefined ? '' : ` to ${nameOf(error.type)}`;
+  const retry = error.retryAfterMs === undefined ? '' : ` · retry in ${error.retryAfterMs} ms`;
+  const why = error.message === undefined ? '' : ` · ${quote(error.message)}`;
+  return `${error.code}${to}${retry}${why}`;
+}
+
+/** `PLAY`, or `0x2a` for a type that TSP/1 does not know. */
+export function nameOf(type: number): string {
+  const name = (Object.keys(MESSAGE_TYPE) as MessageName[]).find(key => MESSAGE_TYPE[key] === type);
+  return name ?? `0x${type.toString(16).padStart(2, '0')}`;
+}
+
+const hashOf = (message: { readonly hash?: string }): string =>
+  message.hash === undefined ? '' : `hash ${message.hash.slice(0, SHOWN_HASH_CHARS)}…`;
+
+function withoutSecret(hello: Hello): object {
+  const { instance, ...shown } = hello;
+  return instance === undefined ? shown : { ...shown, instance: '(secret)' };
+}
+
+function quote(value: unknown): string {
+  const json = JSON.stringify(value).replace(
+    /[^ -~]/g,
+    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return json.length > MAX_QUOTED_CHARS ? `${json.slice(0, MAX_QUOTED_CHARS)}…` : json;
+}
