@@ -1,0 +1,43 @@
+/**
+ * Waiting for something to become true, instead of sleeping and hoping. The deadline is only for failing: a test that
+ * passes takes as long as the thing itself.
+ */
+
+/** The part of a tap test that the fixtures of this folder need: what they start, they end there. */
+export interface Teardown {
+  teardown(end: () => unknown): unknown;
+}
+
+/** Generous, since two test files and their commands may share two cores. */
+export const DEADLINE_MS = 20_000;
+const LOOK_AGAIN_MS = 5;
+
+/** Resolves with the first value of `look` that is neither undefined nor false; rejects with `what` at the deadline. */
+export async function until<T>(
+  what: string | (() => string),
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+  deadlineMs = DEADLINE_MS,
+): Promise<T> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > deadline) {
+      throw new Error(`not within ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
+    }
+    await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
+
+/** `promise`, or a rejection that says what was waited for. */
+export async function within<T>(what: string, promise: Promise<T>, deadlineMs = DEADLINE_MS): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${deadlineMs} ms: ${what}`)), deadlineMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
