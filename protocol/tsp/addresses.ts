@@ -31,14 +31,15 @@ export function parseHostPort(input: string, defaultPort?: number): HostPort | u
   const host = bracketed ?? plain;
   if (bracketed === undefined && host !== '' && !HOST_NAME.test(host)) return undefined;
   const port = digits === undefined ? defaultPort : Number(digits);
-  if (port === undefined || port > 0xffff || (host === '' && digits === undefined)) return undefined;
+  if (port === undefined || port < 1 || port > 0xffff || (host === '' && digits === undefined))
+    return undefined;
   return { host: canonicalIp(host), port };
 }
 
 /** What may stand in a row's `hosts`: a literal or nothing before the port, and a port that can be dialled. */
 export function parseListedAddress(input: string): HostPort | undefined {
   const address = parseHostPort(input);
-  if (address === undefined || address.port === 0) return undefined;
+  if (address === undefined) return undefined;
   return address.host === '' || ipBytes(address.host) !== undefined ? address : undefined;
 }
 

@@ -183,7 +183,11 @@ const TABLE: { readonly [N in MessageName]: Row<N> } = {
   HASH_LIST: {
     carries: 'stream',
     field: m => m.song,
-    parse: (field, length) => ({ type: 'HASH_LIST', song: field as SongId, length }),
+    parse: (field, length) => {
+      if (length % HASH_BYTES !== 0)
+        throw new RemoteProtocolError('bad-message', 'HASH_LIST is no whole number of hashes');
+      return { type: 'HASH_LIST', song: field as SongId, length };
+    },
   },
   ERROR: {
     carries: 'payload',

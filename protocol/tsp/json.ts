@@ -84,17 +84,18 @@ export function parseWelcome(json: JsonObject): Welcome {
 
 /** A code that we do not know is read as `internal`: the sender meant an error, and a newer version may name more. */
 export function parseErrorBody(json: JsonObject): ErrorBody {
-  const code = (ERROR_CODES as readonly unknown[]).includes(json.code)
-    ? (json.code as ErrorCode)
-    : 'internal';
+  const code = errorCode(json.code);
+  if (code === undefined) throw new RemoteProtocolError('bad-message', 'ERROR without a code');
   return { code, ...readFields<Omit<ErrorBody, 'code'>>(json, ERROR_FIELDS) };
 }
 
-/** TSP/1 stays readable for a TSP/2 peer, so any version from 1 on is welcome. */
+export const errorCode: FieldReader<ErrorCode> = value => {
+  if (typeof value !== 'string') return undefined;
+  return ERROR_CODES.find(code => code === value) ?? 'internal';
+};
+
 function requireVersion(json: JsonObject, what: string): void {
-  if (count(json.tsp) === undefined || json.tsp === 0) {
-    throw new RemoteProtocolError('bad-message', `${what} without "tsp":1`);
-  }
+  if (json.tsp !== 1) throw new RemoteProtocolError('bad-message', `${what} without "tsp":1`);
 }
 
 type Readers<T> = { readonly [K in keyof T]-?: FieldReader<T[K]> };

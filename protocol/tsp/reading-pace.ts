@@ -35,9 +35,8 @@ export class ReadingPace {
 
   /** Looks at how far the framer has come. To be called when the events of a chunk have been read. */
   received(framer: Framer, now: Milliseconds): void {
-    const first =
-      framer.messages <= 1 && (framer.state === 'idle' || framer.state === 'header') && this.#message <= 1;
-    if (first && (framer.messages === 0 || framer.state === 'header')) return;
+    // The first header keeps the deadline that began with the connection.
+    if (framer.messages === 0 || (framer.messages === 1 && framer.state === 'header')) return;
     const moved = framer.state !== this.#state || framer.messages !== this.#message;
     const windowFilled =
       framer.state === 'stream' && this.#owedAtWindowStart - framer.owedBytes >= STREAM_WINDOW_BYTES;

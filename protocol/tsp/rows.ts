@@ -14,9 +14,9 @@ import { MAX_HOSTS_PER_ROW, MAX_ROW_BYTES } from './constants.js';
 import {
   boolean,
   count,
+  errorCode,
   type FieldReader,
   type JsonObject,
-  parseErrorBody,
   parseJsonObject,
   quantity,
   readFields,
@@ -139,6 +139,9 @@ export const asContentHash = (value: unknown): ContentHash | undefined =>
 /** A row of LIST_INFO or SONG_INFO. An absent `hosts` is an empty one: a host's own list has none. */
 export function parseSongRow(json: JsonObject): SongRow & { readonly id: SongId } {
   const row = readFields<Partial<Omit<SongRow, 'id'>>>(json, SONG_ROW_FIELDS);
+  const key = row.live === true ? row.feed : row.hash;
+  if (key === undefined)
+    throw new RemoteProtocolError('bad-message', 'a row with neither a hash nor a live feed');
   const hosts = row.hosts ?? [];
   return { id: requireSongId(json), ...row, hosts, hostCount: row.hostCount ?? hosts.length };
 }
@@ -162,13 +165,17 @@ export function parseOfferChange(json: JsonObject): OfferChange {
 export function parseSongIdRow(json: JsonObject): SongIdRow {
   const hash = requireHash(json);
   if (isSongId(json.id)) return { hash, id: json.id };
-  return { hash, error: parseErrorBody({ code: json.error }).code };
+  const error = errorCode(json.error);
+  if (error === undefined)
+    throw new RemoteProtocolError('bad-message', 'a row with neither an ID nor an error');
+  return { hash, error };
 }
 
 export function parseBroadcastRow(json: JsonObject): BroadcastRow {
   if (json.whole === true) return { kind: 'whole' };
   const host = json.gone === true ? text(json.host) : undefined;
   if (host !== undefined) return { kind: 'host-gone', host };
+  if (json.hash !== undefined) requireHash(json);
   return {
     kind: 'song',
     id: requireSongId(json),
