@@ -1,0 +1,132 @@
+/**
+ * How long a folder of songs takes from the start of `tsp-peer` until its library is listed, beside `sha256sum`.
+ *
+ * The first start reads, hashes (a tree hash: two digests a KiB) and reads tags; the second finds everything in its
+ * cache. Both are whole processes, start-up included, and so is sha256sum.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { mp3Bytes } from '../test/support/mp3.js';
+import { type BenchResult, interleave, median, round } from './harness.js';
+
+export const name = 'library';
+
+const SONGS = 256;
+/** 4 MiB of 320 kbit/s. */
+const SECONDS_PER_SONG = 105;
+const RUNS = 3;
+const PEER = join(import.meta.dirname, '..', 'src', 'bin', 'tsp-peer.js');
+
+export async function run(): Promise<BenchResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'torero-bench-'));
+  try {
+    return await measure(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measure(folder: string): Promise<BenchResult> {
+  const music = join(folder, 'music');
+  await mkdir(music);
+  const files = Array.from({ length: SONGS }, (_, i) => join(music, `${i}.mp3`));
+  let bytes = 0;
+  for (const [seed, file] of files.entries()) {
+    const song = mp3Bytes({
+      seconds: SECONDS_PER_SONG,
+      bitrate: 320_000,
+      seed: seed + 1,
+      title: `Song ${seed}`,
+    });
+    bytes += song.length;
+    await writeFile(file, song);
+  }
+  let starts = 0;
+  let home = join(folder, 'home-0');
+  await listed(music, home);
+  const samples = await interleave(
+    {
+      sha256sum: () => seconds(() => promisify(execFile)('sha256sum', files, { maxBuffer: 1e8 })),
+      first: () => {
+        starts += 1;
+        home = join(folder, `home-${starts}`);
+        return seconds(() => listed(music, home));
+      },
+      second: () => seconds(() => listed(music, home)),
+    },
+    RUNS,
+  );
+  const gigabytes = bytes / 1e9;
+  const wall = {
+    sha256sum: median(samples.sha256sum),
+    first: median(samples.first),
+    second: median(samples.second),
+  };
+  return {
+    title: 'Scan and hash of a library',
+    method: [
+      `${SONGS} songs, ${round(gigabytes)} GB in all, in the page cache; median of ${RUNS}, interleaved.`,
+      'Start of the process to «library listed»; the second start has the data of a first one.',
+    ],
+    promises: [
+      {
+        promise: 'wall time of a first start ÷ sha256sum of the same bytes, ≤ 1',
+        measured: round(wall.first / wall.sha256sum),
+        kept: wall.first <= wall.sha256sum,
+      },
+    ],
+    tables: [
+      {
+        caption: 'Wall time',
+        columns: ['what', 's', 'MB/s'],
+        rows: [
+          ['sha256sum', round(wall.sha256sum), round(bytes / 1e6 / wall.sha256sum)],
+          ['tsp-peer, first start', round(wall.first), round(bytes / 1e6 / wall.first)],
+          ['tsp-peer, second start', round(wall.second), '–'],
+        ],
+      },
+    ],
+    samples,
+  };
+}
+
+async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1_000;
+}
+
+/** Resolves when a peer with this library has listed all songs, and has ended. */
+async function listed(music: string, home: string): Promise<void> {
+  // Port 9 is nobody's tracker: what is measured is the library, not a registration.
+  const args = [
+    '--headless',
+    '--json',
+    '--library',
+    music,
+    '--port',
+    '0',
+    '--host',
+    '127.0.0.1',
+    '--tracker',
+    '127.0.0.1:9',
+  ];
+  const peer = spawn(process.execPath, [PEER, ...args, '--data', home], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const ended = new Promise(resolve => peer.once('exit', resolve));
+  try {
+    for await (const line of createInterface(peer.stdout)) {
+      const event = JSON.parse(line) as { event?: string; songs?: number };
+      if (event.event === 'library' && event.songs === SONGS) return;
+    }
+    throw new Error('the peer ended before its library was listed');
+  } finally {
+    peer.kill('SIGTERM');
+    await ended;
+  }
+}
