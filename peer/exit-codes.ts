@@ -1,0 +1,115 @@
+/**
+ * Exit codes of every command (sysexits where one fits), and which failure gives which.
+ *
+ * The same description of a failure serves a line on stderr, an answer at the prompt, and `{"error":…}` in JSON.
+ */
+import {
+  ConfigError,
+  LocalProtocolError,
+  RemoteProtocolError,
+  RequestError,
+  TransportError,
+} from '../protocol/errors.js';
+
+export const EXIT = {
+  ok: 0,
+  /** No such song, or what came is not the song. */
+  failure: 1,
+  usage: 2,
+  /** The tracker, or every host, cannot be reached. */
+  unavailable: 69,
+  internal: 70,
+  /** All hosts are busy. */
+  tryAgain: 75,
+  refused: 77,
+  configuration: 78,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+export interface Failure {
+  /** For programs: a code of TSP §6, or `usage`, `not-verifiable`, `interrupted`. */
+  readonly code: string;
+  readonly exitCode: ExitCode;
+  /** For people: one sentence. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly hint?: string;
+}
+
+/** A failure as an error, for code that is many calls away from whoever reports it. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  constructor(readonly failure: Failure) {
+    super(failure.message);
+  }
+}
+
+/** Sorts whatever was thrown by blame. An error of no known kind is a bug here, and says so. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof CommandError) return error.failure;
+  if (error instanceof RequestError) return requestFailure(error);
+  if (error instanceof TransportError) {
+    return { code: 'unreachable', exitCode: EXIT.unavailable, message: sentence(error.message) };
+  }
+  if (error instanceof RemoteProtocolError) {
+    const hint = 'Is that address a TSP tracker or host?';
+    return { code: error.code, exitCode: EXIT.unavailable, message: sentence(error.message), hint };
+  }
+  if (error instanceof ConfigError) {
+    return { code: 'configuration', exitCode: EXIT.configuration, message: sentence(error.message) };
+  }
+  if (error instanceof LocalProtocolError) {
+    return { code: 'usage', exitCode: EXIT.usage, message: sentence(error.message) };
+  }
+  return {
+    code: 'internal',
+    exitCode: EXIT.internal,
+    message: sentence(fileProblem(error) ?? String(error)),
+  };
+}
+
+function requestFailure(error: RequestError): Failure {
+  const message = sentence(error.message);
+  switch (error.code) {
+    case 'no-such-song':
+    case 'song-changed':
+      return { code: error.code, exitCode: EXIT.failure, message, hint: 'list shows what there is now.' };
+    case 'busy':
+      return { code: error.code, exitCode: EXIT.tryAgain, message, hint: 'Try again in a moment.' };
+    case 'refused':
+      return { code: error.code, exitCode: EXIT.refused, message };
+    case 'unreachable':
+    case 'unavailable':
+      return { code: error.code, exitCode: EXIT.unavailable, message };
+    default:
+      return { code: error.code, exitCode: EXIT.failure, message };
+  }
+}
+
+/** What the file system says, in words; undefined when `error` is not of the file system. */
+export function fileProblem(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
+  const path = 'path' in error && typeof error.path === 'string' ? `${error.path}: ` : '';
+  const words: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file or folder',
+    EACCES: 'permission denied',
+    EPERM: 'permission denied',
+    EISDIR: 'that is a folder',
+    ENOTDIR: 'a part of this path is no folder',
+    ENOSPC: 'the disk is full',
+    EROFS: 'the disk is read-only',
+    EMFILE: 'too many files are open',
+  };
+  return path + (words[String(error.code)] ?? error.message);
+}
+
+/** The exit code of a command that a signal ended. */
+export const exitCodeOfSignal = (reason: unknown): ExitCode =>
+  reason === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+
+function sentence(text: string): string {
+  const trimmed = text.trim();
+  return /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+}

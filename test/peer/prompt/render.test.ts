@@ -1,0 +1,428 @@
+/** What people see: nothing a remote title says can disturb a terminal, and no line is wider than the window. */
+import fc from 'fast-check';
+import t from 'tap';
+import { type Answer, answerAsJson, eventAsJson } from '../../../peer/prompt/answers.js';
+import { renderNowPlaying, renderScan } from '../../../peer/prompt/now-playing.js';
+import type { NowPlaying, PeerEvent } from '../../../peer/prompt/peer-view.js';
+import {
+  listChange,
+  renderAnswer,
+  renderEvent,
+  summaryOf,
+  trackerSentence,
+  wrap,
+} from '../../../peer/prompt/render.js';
+import { lengthOf, nameOf, sizeOf } from '../../../peer/prompt/render-song.js';
+import { PLAIN, type Style, styleOf } from '../../../peer/prompt/style.js';
+import { cutToWidth, fitToWidth, safeText, widthOf } from '../../../peer/prompt/terminal-text.js';
+import { TransportError } from '../../../protocol/errors.js';
+import type { SongRow } from '../../../protocol/tsp/rows.js';
+import { FakePeer, songRow } from './fake-peer.js';
+
+const EIGHTY: Style = { width: 80, color: false };
+
+const codePoint = fc.oneof(
+  fc.integer({ min: 0, max: 0x10ffff }).map(code => String.fromCodePoint(code)),
+  fc.constantFrom(
+    '\x1b',
+    '\r',
+    '\n',
+    '\b',
+    '\x7f',
+    '\x9b',
+    '\x9d',
+    '\u2028',
+    '\u2029',
+    '\u202e',
+    '\u2066',
+    '\u200b',
+  ),
+  fc.constantFrom(
+    'a',
+    ' ',
+    'é',
+    'e\u0301',
+    '日',
+    '한',
+    '👨\u200d👩\u200d👧',
+    '🇫🇷',
+    '❤\ufe0f',
+    '\u0300\u0300\u0300\u0300\u0300\u0300',
+  ),
+);
+const hostile = fc.array(codePoint, { maxLength: 40 }).map(parts => parts.join(''));
+const hostileSong: fc.Arbitrary<SongRow> = fc
+  .record({ title: hostile, artist: hostile, album: hostile, genre: hostile, host: hostile })
+  .map(({ host, ...texts }) =>
+    songRow(10, '', '', { ...texts, hosts: [host], year: 1999, size: 4e6, bitrate: 192_000 }),
+  );
+
+const FORBIDDEN =
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2060-\u2069\u061c\ufeff\ud800-\udfff]/u;
+
+function checkLines(lines: readonly string[], width: number): void {
+  for (const line of lines) {
+    if (FORBIDDEN.test(line)) throw new Error(`a control character in ${JSON.stringify(line)}`);
+    if (widthOf(line) > width) throw new Error(`${widthOf(line)} columns instead of ${width}: ${line}`);
+  }
+}
+
+t.test('control characters, escapes, bidi and zero-width become visible replacements', async t => {
+  const rows: [string, string][] = [
+    ['plain', 'plain'],
+    ['a\x1b[31mb', 'a\ufffd[31mb'],
+    ['a\nb\rc\td\0', 'a\ufffdb\ufffdc\ufffdd\ufffd'],
+    ['\x7f\x80\x9b\x9f', '\ufffd\ufffd\ufffd\ufffd'],
+    ['a\u202eb\u2066c\u200fd\u061c', 'a\ufffdb\ufffdc\ufffdd\ufffd'],
+    ['a\u200bb\u2060\ufeff\u00ad', 'a\ufffdb\ufffd\ufffd\ufffd'],
+    ['a\u2028b\u2029', 'a\ufffdb\ufffd'],
+    ['a\u00a0b\u3000c', 'a b c'],
+    ['\u3164\u115f', '\ufffd\ufffd'],
+    ['\ud800x', '\ufffdx'],
+    ['❤\ufe0f', '❤'],
+    ['\u0301abc', 'abc'],
+    [`a${'\u0301'.repeat(50)}b`, `a${'\u0301'.repeat(4)}b`],
+    ['日本 Ünï ñ — “x” €', '日本 Ünï ñ — “x” €'],
+  ];
+  t.same(
+    rows.map(([dirty]) => safeText(dirty)),
+    rows.map(([, clean]) => clean),
+  );
+});
+
+t.test('widths count wide characters twice and combining ones not at all', async t => {
+  t.equal(widthOf('abc'), 3);
+  t.equal(widthOf('日本語'), 6);
+  t.equal(widthOf('한글'), 4);
+  t.equal(widthOf('e\u0301'), 1);
+  t.equal(widthOf('ｆｕｌｌ'), 8);
+  t.equal(widthOf('🎵'), 2);
+  t.equal(widthOf('🇫🇷'), 2);
+  t.equal(widthOf('▶ ━ é'), 5);
+  t.equal(cutToWidth('日本語', 4), '日…');
+  t.equal(cutToWidth('日本語', 6), '日本語');
+  t.equal(cutToWidth('abc', 0), '');
+  t.equal(fitToWidth('日', 4), '日  ');
+  t.equal(fitToWidth('7', 3, 'right'), '  7');
+});
+
+t.test('any text is cut and filled to exactly the width, and cleaning twice changes nothing', async () => {
+  fc.assert(
+    fc.property(hostile, fc.integer({ min: 1, max: 60 }), (text, width) => {
+      const safe = safeText(text);
+      if (safeText(safe) !== safe) throw new Error('not idempotent');
+      if (widthOf(fitToWidth(safe, width)) !== width) throw new Error('not the width');
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test('no answer about any song breaks a line or carries a control character', async () => {
+  fc.assert(
+    fc.property(
+      fc.array(hostileSong, { maxLength: 4 }),
+      hostile,
+      fc.integer({ min: 1, max: 130 }),
+      (songs, words, width) => {
+        const style = { width, color: false };
+        const peer = new FakePeer();
+        const failure = { code: 'x', exitCode: 1, message: words, hint: words } as const;
+        const answers: Answer[] = [
+          { kind: 'songs', songs, words, stale: true },
+          { kind: 'info', songs },
+          { kind: 'chosen', songs, others: 2, when: 'now' },
+          { kind: 'queue', queue: { songs, current: 0 } },
+          { kind: 'said', text: words },
+          { kind: 'help' },
+          { kind: 'help', topic: 'seek' },
+          { kind: 'failure', failure },
+          {
+            kind: 'status',
+            now: { ...peer.now, state: 'playing', ...(songs[0] && { song: songs[0] }) },
+            queue: { songs, current: 0 },
+            status: peer.status(),
+          },
+        ];
+        for (const answer of answers) {
+          const lines = renderAnswer(answer, style);
+          if (lines.length === 0) throw new Error(`${answer.kind} says nothing`);
+          checkLines(lines, width);
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+t.test('no event about any song breaks a line or carries a control character', async () => {
+  fc.assert(
+    fc.property(hostileSong, hostile, fc.integer({ min: 1, max: 130 }), (song, text, width) => {
+      const report = {
+        sources: [
+          { host: text, bytes: 3 },
+          { host: 'cache', bytes: 1 },
+        ],
+        failed: [{ host: text, why: text, lied: true }],
+        verified: true,
+      };
+      const events: PeerEvent[] = [
+        { kind: 'started', song, startedInMs: 9 },
+        { kind: 'ended', song, outcome: 'failed', stutters: 2, report, error: new TransportError(text) },
+        { kind: 'output', name: text, why: text },
+        { kind: 'list', added: 3, left: 1, changed: 0 },
+        { kind: 'tracker', tracker: { ...new FakePeer().tracker, name: text, state: 'lost' } },
+        { kind: 'library', songs: 3 },
+        { kind: 'notice', message: text, hint: text },
+        { kind: 'progress' },
+      ];
+      for (const event of events) checkLines(renderEvent(event, { width, color: false }), width);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+t.test('the now-playing line fits any width at any position', async () => {
+  const now = fc.record({
+    state: fc.constantFrom('playing', 'paused', 'buffering') as fc.Arbitrary<NowPlaying['state']>,
+    song: hostileSong,
+    positionSeconds: fc.double({ min: 0, max: 1e6, noNaN: true }),
+    bufferedSeconds: fc.double({ min: 0, max: 1e6, noNaN: true }),
+    volume: fc.integer({ min: 0, max: 100 }),
+    muted: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(now, fc.integer({ min: 1, max: 250 }), (playing, width) => {
+      checkLines(
+        [
+          renderNowPlaying(playing, { width, color: false }) ?? '',
+          renderScan(3, 17, { width, color: false }),
+        ],
+        width,
+      );
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test('a table shows what fits: first the hosts leave, then lengths, then artists', async t => {
+  const songs = [
+    songRow(9, 'Short', 'Somebody'),
+    songRow(10, 'A title that goes on for quite a while', 'Another one'),
+  ];
+  const answer: Answer = { kind: 'songs', songs, words: '', stale: false };
+  t.same(renderAnswer(answer, EIGHTY), [
+    'ID  Title                                   Artist       Length  Hosts',
+    ' 9  Short                                   Somebody       3:07      1',
+    '10  A title that goes on for quite a while  Another one    3:07      1',
+    '2 songs.',
+  ]);
+  t.equal(
+    renderAnswer(answer, { width: 50, color: false })[2],
+    '10  A title that goes…  Another one    3:07      1',
+  );
+  t.match(renderAnswer(answer, { width: 38, color: false })[0], /^ID {2}Title +Artist +Length$/);
+  t.match(renderAnswer(answer, { width: 28, color: false })[0], /^ID {2}Title +Artist$/);
+  t.match(renderAnswer(answer, { width: 20, color: false })[0], /^ID {2}Title$/);
+  t.equal(renderAnswer(answer, PLAIN)[2]?.includes('…'), false, 'nothing is cut where there is no window');
+});
+
+t.test('a long list is shown in part on a terminal and whole in a pipe', async t => {
+  const songs = Array.from({ length: 1_000 }, (_, index) => songRow(index + 1, `Song ${index}`));
+  const answer: Answer = { kind: 'songs', songs, words: '', stale: false };
+  const shown = renderAnswer(answer, EIGHTY);
+  t.equal(shown.length, 503);
+  t.match(shown.at(-2), '… and 500 more');
+  t.equal(renderAnswer(answer, PLAIN).length, 1_002);
+});
+
+t.test('an empty list, an unmatched search and a stale list say so', async t => {
+  const none = (words: string, stale = false): Answer => ({ kind: 'songs', songs: [], words, stale });
+  t.same(renderAnswer(none(''), EIGHTY), ['No songs are listed yet.']);
+  t.same(renderAnswer(none('xyz'), EIGHTY), ['No song matches “xyz”.']);
+  t.match(renderAnswer(none('', true), EIGHTY)[0], /tracker is gone/);
+  t.same(renderAnswer({ kind: 'info', songs: [] }, EIGHTY), ['No songs are listed yet.']);
+  t.same(renderAnswer({ kind: 'queue', queue: { songs: [] } }, EIGHTY), ['The queue is empty.']);
+});
+
+t.test('info tells all that is known', async t => {
+  const song = songRow(10, 'Title', 'Artist', {
+    album: 'Album',
+    track: 3,
+    disc: 2,
+    year: 1999,
+    size: 4_215_004,
+    bitrate: 192_000,
+    vbr: true,
+    sampleRate: 44_100,
+    channels: 2,
+    hosts: ['192.0.2.7:7461', ':7461'],
+    hostCount: 12,
+  });
+  const text = renderAnswer(
+    { kind: 'info', songs: [song, songRow(11, 'Live', '', { live: true, channels: 1 })] },
+    PLAIN,
+  ).join('\n');
+  for (const fact of [
+    '3 of disc 2',
+    '1999',
+    '4.2 MB (4215004 bytes)',
+    '192 kbit/s on average, 44.1 kHz, stereo',
+    "tracker's machine:7461",
+    '12 in all',
+    song.hash!,
+    'mono',
+    'live',
+  ]) {
+    t.ok(text.includes(fact), fact);
+  }
+});
+
+t.test('each song ends with what happened', async t => {
+  const song = songRow(10, 'T');
+  const report = { sources: [{ host: '10.0.0.4:7461', bytes: 9 }], failed: [], verified: true };
+  t.equal(
+    summaryOf({ song, outcome: 'finished', startedInMs: 9.2, stutters: 0, report }),
+    'started in 9 ms · 0 stutters · 10.0.0.4:7461 · verified',
+  );
+  const mixed = {
+    sources: [
+      { host: '10.0.0.4:7461', bytes: 3 },
+      { host: '10.0.0.5:7461', bytes: 1 },
+    ],
+    failed: [{ host: '10.0.0.6:7461', why: 'sent bytes that are not the song', lied: true }],
+    verified: true,
+  };
+  t.equal(
+    summaryOf({ song, outcome: 'stopped', startedInMs: 12, stutters: 1, report: mixed }),
+    'started in 12 ms · 1 stutter · 10.0.0.4:7461 (75 %), 10.0.0.5:7461 (25 %) · verified · ' +
+      '10.0.0.6:7461 lied: sent bytes that are not the song · stopped',
+  );
+  const nothing = { sources: [], failed: [], verified: false };
+  t.equal(
+    summaryOf({
+      song,
+      outcome: 'failed',
+      stutters: 0,
+      report: nothing,
+      error: new TransportError('no host answers'),
+    }),
+    'no sound · 0 stutters · failed: no host answers.',
+  );
+});
+
+t.test('status names the song, its state, the tracker and what is hosted', async t => {
+  const peer = new FakePeer();
+  const status: Answer = {
+    kind: 'status',
+    now: {
+      ...peer.now,
+      state: 'paused',
+      song: songRow(10, 'T', 'A'),
+      positionSeconds: 62,
+      bufferedSeconds: 12.5,
+    },
+    queue: { songs: [songRow(10, 'T'), songRow(11, 'U')], current: 0 },
+    status: {
+      ...peer.status(),
+      library: {
+        scanning: { done: 1, total: 9 },
+        skipped: [{ reason: 'not MP3', count: 2 }],
+        unavailable: ['/music'],
+      },
+    },
+  };
+  t.same(renderAnswer(status, { width: 100, color: false }), [
+    '10  T — A: paused, 1:02 of 3:07, 12 s buffered.',
+    '1 more song in the queue.',
+    'Volume 100 %.',
+    'Tracker 127.0.0.1:7460: connected, listed as 192.0.2.7:7461.',
+    'Hosting 3 songs on 0.0.0.0:7461; 1 listener, 4.2 MB sent.',
+    'Reading the library: 1 of 9 files.',
+    '/music is unavailable; its songs come back with it.',
+    'Skipped 2 files: not MP3.',
+  ]);
+  t.match(trackerSentence({ ...peer.tracker, unreachable: true }), /cannot reach this peer/);
+  t.match(
+    trackerSentence({ ...peer.tracker, state: 'connecting', embedded: true }),
+    /inside this process .*connecting/,
+  );
+  t.match(trackerSentence({ ...peer.tracker, listed: [] }), /connected\.$/);
+});
+
+t.test('small numbers read well', async t => {
+  t.equal(lengthOf(187.4), '3:07');
+  t.equal(lengthOf(3_725), '1:02:05');
+  t.equal(lengthOf(-1), '0:00');
+  t.equal(lengthOf(Number.NaN), '0:00');
+  t.equal(sizeOf(0), '0 B');
+  t.equal(sizeOf(999), '999 B');
+  t.equal(sizeOf(999_999), '1.0 MB');
+  t.equal(sizeOf(42_150_040), '42 MB');
+  t.equal(sizeOf(3e15), '3000 TB');
+  t.equal(listChange(3, 1, 0), '3 songs added, 1 left.');
+  t.equal(listChange(0, 1, 5), '1 song left.');
+  t.equal(listChange(0, 0, 2), '2 songs changed.');
+  t.equal(listChange(0, 0, 0), 'The list changed.');
+  t.equal(nameOf(songRow(10, ' ')), 'song 10');
+  t.same(wrap('one two three', 7), ['one two', 'three']);
+});
+
+t.test('colour appears only on a terminal, and only if nobody minds', async t => {
+  const terminal = {
+    stdout: { columns: 100 },
+    stderr: {},
+    isTerminal: { stdin: true, stdout: true, stderr: true },
+    env: {},
+  };
+  const style = (world: object, color = true) =>
+    styleOf('stdout', { ...terminal, ...world } as never, { color });
+  t.same(style({}), { width: 99, color: true });
+  t.same(style({ env: { NO_COLOR: '1' } }).color, false);
+  t.same(style({ env: { TERM: 'dumb' } }).color, false);
+  t.same(style({}, false).color, false);
+  t.same(style({ stdout: { columns: 0 } }).width, 79);
+  t.same(style({ stdout: { columns: 5 } }).width, 19);
+  t.same(style({ isTerminal: { stdin: true, stdout: false, stderr: true } }), PLAIN);
+  const lit = renderEvent(
+    { kind: 'started', song: songRow(1, 'T'), startedInMs: 1 },
+    { width: 80, color: true },
+  );
+  t.same(lit, ['\x1b[32m▶\x1b[0m T']);
+});
+
+t.test('every answer and event has its JSON', async t => {
+  const song = songRow(10, 'T');
+  t.same(answerAsJson('list', { kind: 'songs', songs: [song], words: '', stale: false }), {
+    command: 'list',
+    songs: [song],
+    stale: false,
+  });
+  t.same(answerAsJson('mute', { kind: 'said', text: 'Muted.', data: { muted: true } }), {
+    command: 'mute',
+    message: 'Muted.',
+    muted: true,
+  });
+  t.match(answerAsJson('help', { kind: 'help', topic: 'seek' }), { commands: [{ name: 'seek' }] });
+  t.match(answerAsJson('queue', { kind: 'queue', queue: { songs: [song], current: 0 } }), { current: 0 });
+  t.match(
+    answerAsJson('play', {
+      kind: 'failure',
+      failure: { code: 'busy', exitCode: 75, message: 'm', hint: 'h' },
+    }),
+    {
+      command: 'play',
+      error: { code: 'busy', message: 'm', hint: 'h' },
+    },
+  );
+  t.equal(eventAsJson({ kind: 'progress' }), undefined);
+  t.same(eventAsJson({ kind: 'library', songs: 3 }), { event: 'library', songs: 3 });
+  const ended = eventAsJson({
+    kind: 'ended',
+    song,
+    outcome: 'failed',
+    stutters: 1,
+    report: { sources: [], failed: [], verified: false },
+    error: new TransportError('gone'),
+  });
+  t.match(ended, { event: 'ended', outcome: 'failed', error: { code: 'unreachable', message: 'gone.' } });
+});
