@@ -5,6 +5,7 @@
  *
  * Limits are counts; «no limit» is `Infinity`, so that a comparison needs no special case.
  */
+import type { Clock, Logger, RandomBytes } from '../protocol/ports.js';
 import { DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 
 export interface TrackerConfig {
@@ -23,6 +24,19 @@ export interface TrackerConfig {
   readonly maxPerAddress: number;
   /** Song IDs that may ever be given (TSP §2.3: none is used twice). */
   readonly maxIds: number;
+  /** Sockets at once, all told: what the system allows this process, less what files and journal need. */
+  readonly maxConnections: number;
+}
+
+/** What the world lends a tracker. */
+export interface TrackerWorld {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly randomBytes: RandomBytes;
+  /** `torero/1.0.0`, as said in WELCOME. */
+  readonly agent: string;
+  /** `--trace-wire`: takes one readable line a message. */
+  readonly trace?: (line: string) => void;
 }
 
 /** 10,000 peers and 200,000 songs are what 512 MB hold. */
@@ -36,4 +50,5 @@ export const DEFAULT_TRACKER_CONFIG: TrackerConfig = {
   maxSongsPerPeer: 50_000,
   maxPerAddress: 64,
   maxIds: 10_000_000,
+  maxConnections: Number.POSITIVE_INFINITY,
 };
