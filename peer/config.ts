@@ -4,12 +4,7 @@
  * `src/` fills it from flags, environment and files, in that order of precedence. Where the command line says 0 for
  * «no limit», this says Infinity, so that no room needs to know the convention; `cacheBytes` 0 is really none.
  */
-
-export interface HostPort {
-  /** A name or an address literal, without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
+import type { HostPort } from '../protocol/tsp/addresses.js';
 
 export interface PeerConfig {
   /** Absent: 127.0.0.1:7460, and when nobody is there, a tracker inside this process. */

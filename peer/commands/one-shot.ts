@@ -1,0 +1,123 @@
+/**
+ * The frame around every one-shot command: which tracker, how a failure is reported, how stdout is written.
+ *
+ *     tsp-peer find moon ──▶ oneShot(config, world, async session => …) ──▶ 0, or the failure's exit code
+ *
+ * Data goes to stdout, everything else to stderr. A reader that closes stdout (`| head -1`) ends the command quietly.
+ */
+import { once } from 'node:events';
+import { TransportError } from '../../protocol/errors.js';
+import { DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import type { SongRow } from '../../protocol/tsp/rows.js';
+import type { PeerConfig } from '../config.js';
+import { CommandError, EXIT, exitCodeOfSignal, type Failure, failureOf } from '../exit-codes.js';
+import { LightClient } from '../light-client.js';
+import { errorAsJson } from '../prompt/answers.js';
+import { parseId } from '../prompt/grammar.js';
+import { renderFailure } from '../prompt/render.js';
+import { type Style, styleOf } from '../prompt/style.js';
+import { wireTrace } from '../wire-trace.js';
+import type { World } from '../world.js';
+
+/** Rows are joined into writes of about this many characters: a list of 200,000 songs is no 200,000 system calls. */
+const WRITE_CHARACTERS = 64 * 1024;
+
+export class OneShot {
+  readonly client: LightClient;
+
+  constructor(
+    readonly config: PeerConfig,
+    readonly world: World,
+  ) {
+    const tracker = config.tracker ?? { host: '127.0.0.1', port: DEFAULT_TRACKER_PORT };
+    const trace = wireTrace(config, world);
+    this.client = new LightClient({ tracker, clock: world.clock, ...(trace && { trace }) });
+  }
+
+  get style(): Style {
+    return styleOf('stdout', this.world, this.config);
+  }
+
+  /** Asks the tracker; what fails is told with what to do. */
+  async ask<T>(question: (client: LightClient) => Promise<T>): Promise<T> {
+    try {
+      return await question(this.client);
+    } catch (error) {
+      throw error instanceof TransportError ? trackerGone(failureOf(error)) : error;
+    }
+  }
+
+  /** Lines for a person, or rows as on the wire, one a line. */
+  async print(rows: readonly SongRow[], lines: () => readonly string[]): Promise<void> {
+    await this.write(this.config.json ? rows.map(row => JSON.stringify(row)) : lines());
+  }
+
+  /** Resolves when stdout has taken the lines. */
+  async write(lines: readonly string[]): Promise<void> {
+    const { stdout, signal } = this.world;
+    let text = '';
+    for (const [index, line] of lines.entries()) {
+      text += `${line}\n`;
+      if (text.length < WRITE_CHARACTERS && index < lines.length - 1) continue;
+      if (stdout.writableEnded || stdout.destroyed || signal.aborted) return;
+      if (!stdout.write(text)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+      text = '';
+    }
+  }
+
+  /** Says on stderr what went wrong without ending the command. */
+  report(error: unknown): void {
+    reportFailure(error, this.config, this.world);
+  }
+}
+
+/** Runs `work` and turns however it ends into an exit code, said on stderr. A signal ends it with the signal's code. */
+export async function oneShot(
+  config: PeerConfig,
+  world: World,
+  work: (session: OneShot) => Promise<number | undefined>,
+): Promise<number> {
+  const session = new OneShot(config, world);
+  const interrupted = (): void => session.client.close();
+  world.signal.addEventListener('abort', interrupted, { once: true });
+  try {
+    return (await work(session)) ?? EXIT.ok;
+  } catch (error) {
+    if (world.signal.aborted) return exitCodeOfSignal(world.signal.reason);
+    return reportFailure(error, config, world);
+  } finally {
+    world.signal.removeEventListener('abort', interrupted);
+    session.client.close();
+  }
+}
+
+/** Says on stderr what went wrong, as text or as `{"error":…}`; returns the exit code. */
+export function reportFailure(
+  error: unknown,
+  config: Pick<PeerConfig, 'json' | 'color'>,
+  world: World,
+): number {
+  const failure = failureOf(error);
+  const lines = config.json
+    ? [JSON.stringify({ error: errorAsJson(failure) })]
+    : renderFailure(failure, styleOf('stderr', world, config));
+  world.stderr.write(`${lines.join('\n')}\n`);
+  if (failure.exitCode === EXIT.internal) world.logger.error({ err: error }, 'this is a bug in tsp-peer');
+  return failure.exitCode;
+}
+
+/** The song ID that `text` must be. Throws CommandError (exit code 2). */
+export function requireId(text: string | undefined): SongId {
+  const parsed = parseId(text ?? '');
+  if ('id' in parsed) return parsed.id;
+  const { problem, hint } = parsed;
+  throw new CommandError({ code: 'usage', exitCode: EXIT.usage, message: problem, hint });
+}
+
+const trackerGone = (failure: Failure): CommandError =>
+  new CommandError({
+    ...failure,
+    message: `No tracker answers: ${failure.message}`,
+    hint: 'tsp-tracker starts one; --tracker HOST:PORT names another.',
+  });
