@@ -1,0 +1,182 @@
+/**
+ * From the words of a command line to a subcommand, its words, and flags still as text; yargs parses and writes help.
+ *
+ *     tsp-peer get 10 -o a.mp3 --tracker music.example
+ *              └command┘└words  └──────── flags ──────┘
+ *
+ * Reading the values is left to options.ts, so that a flag, a variable and a file are judged alike. Nothing is
+ * printed and nothing exits here.
+ */
+import yargs, { type Argv } from 'yargs';
+import type { CommandError } from '../peer/exit-codes.js';
+import { didYouMean } from './did-you-mean.js';
+import { usageError } from './failures.js';
+import type { Flags, Option, OptionTable } from './options.js';
+
+export interface Subcommand {
+  readonly name: string;
+  /** As in the help: `<song>`, `[words..]`; '' takes none. */
+  readonly words: string;
+  readonly fewest: number;
+  readonly most: number;
+  readonly describe: string;
+}
+
+export interface CommandLineSpec<Table extends OptionTable = OptionTable> {
+  readonly name: string;
+  readonly describe: string;
+  readonly options: Table;
+  /** One-letter names: `{ o: 'out' }`. */
+  readonly letters: Readonly<Record<string, string>>;
+  /** Options that only some subcommands take; all else refuses them. */
+  readonly only: Readonly<Record<string, readonly string[]>>;
+  /** Options that mean nothing to a subcommand: taken, since a variable or a file may set them too, but not shown. */
+  readonly withoutCommand: readonly string[];
+  readonly subcommands: readonly Subcommand[];
+  readonly examples: readonly (readonly [line: string, meaning: string])[];
+  readonly epilogue: string;
+}
+
+export type ParsedLine =
+  | {
+      readonly kind: 'run';
+      readonly command: string | undefined;
+      readonly words: readonly string[];
+      readonly flags: Flags;
+    }
+  /** Help, for standard output. */
+  | { readonly kind: 'text'; readonly text: string };
+
+const MAX_WIDTH = 120;
+/** Keys of yargs' own among the parsed ones. */
+const NOT_OPTIONS = ['_', '$0', 'help', 'h', 'version'];
+
+/** Throws CommandError (usage). `columns`: how wide the help may be. */
+export async function parseCommandLine(
+  spec: CommandLineSpec,
+  argv: readonly string[],
+  columns: number,
+): Promise<ParsedLine> {
+  let text = '';
+  const parsed = await build(spec, argv, columns).parseAsync([...argv], {}, (_error, _argv, output) => {
+    text = output;
+  });
+  if (text !== '') return { kind: 'text', text: `${text}\n` };
+  const [first, ...rest] = parsed._.map(String);
+  const subcommand = spec.subcommands.find(({ name }) => name === first);
+  if (first !== undefined && subcommand === undefined) throw unknownCommand(spec, first);
+  const named = subcommand === undefined ? [] : placesOf(subcommand).flatMap(place => asTexts(parsed[place]));
+  const words = [...named, ...rest];
+  if (subcommand !== undefined) checkWords(spec, subcommand, words);
+  return { kind: 'run', command: first, words, flags: flagsOf(spec, parsed, first) };
+}
+
+function build(spec: CommandLineSpec, argv: readonly string[], columns: number): Argv<object> {
+  const subcommand = spec.subcommands.find(({ name }) => argv.includes(name));
+  let parser: Argv<object> = yargs([...argv])
+    .scriptName(spec.name)
+    .usage(
+      spec.subcommands.length > 0
+        ? `$0 [command] [options]\n\n${spec.describe}`
+        : `$0 [options]\n\n${spec.describe}`,
+    )
+    .parserConfiguration({
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'short-option-groups': true,
+      'greedy-arrays': false,
+    })
+    .locale('en')
+    .exitProcess(false)
+    .version(false)
+    .help('help')
+    .alias('h', 'help')
+    .wrap(Math.min(columns, MAX_WIDTH))
+    .epilogue(spec.epilogue)
+    .option('version', { boolean: true, describe: 'Show the version' })
+    .fail((message, error) => {
+      if (error instanceof Error && error.name !== 'YError') throw error;
+      if (subcommand !== undefined && /non-option/.test(message)) checkWords(spec, subcommand, []);
+      throw usageError(plain(message ?? error.message));
+    });
+  for (const [line, meaning] of spec.examples) parser = parser.example(line, meaning);
+  for (const { name, words, describe } of spec.subcommands) {
+    parser = parser.command(words === '' ? name : `${name} ${words}`, describe);
+  }
+  for (const [name, option] of Object.entries(spec.options)) {
+    const hidden =
+      subcommand === undefined ? spec.only[name] !== undefined : !takes(spec, subcommand.name, name);
+    parser = addOption(parser, name, option, hidden);
+  }
+  for (const [letter, name] of Object.entries(spec.letters)) parser = parser.alias(name, letter);
+  return parser;
+}
+
+function addOption(parser: Argv<object>, name: string, option: Option, hidden: boolean): Argv<object> {
+  const { group, describe } = option;
+  if (option.kind === 'flag') return parser.option(name, { boolean: true, group, describe, hidden });
+  const { type } = option;
+  const usual = option.kind === 'single' ? option.default : undefined;
+  return parser.option(name, {
+    nargs: 1,
+    group,
+    hidden,
+    describe: `${describe} (${type.placeholder})`,
+    ...(usual === undefined ? {} : { defaultDescription: type.brief?.(usual) ?? String(type.show(usual)) }),
+  });
+}
+
+function flagsOf(spec: CommandLineSpec, parsed: Record<string, unknown>, command: string | undefined): Flags {
+  const flags: Record<string, readonly string[] | boolean> = {};
+  const known = Object.keys(spec.options);
+  const skipped = new Set([...NOT_OPTIONS, ...spec.subcommands.flatMap(placesOf)]);
+  for (const [key, value] of Object.entries(parsed)) {
+    if (skipped.has(key) || value === undefined) continue;
+    const name = spec.letters[key] ?? key;
+    const option = spec.options[name];
+    if (option === undefined) {
+      const dashes = key.length === 1 ? '-' : '--';
+      throw usageError(`Unknown option ${dashes}${key}${didYouMean(key, known, '--')}.`);
+    }
+    const users = spec.only[name];
+    if (users !== undefined && !users.includes(command ?? '')) {
+      throw usageError(`--${name} is for ${users.map(user => `${spec.name} ${user}`).join(', ')}.`);
+    }
+    flags[name] = typeof value === 'boolean' ? value : asTexts(value);
+  }
+  return flags;
+}
+
+function checkWords(
+  spec: CommandLineSpec,
+  { name, words, fewest, most }: Subcommand,
+  given: readonly string[],
+): void {
+  if (given.length >= fewest && given.length <= most) return;
+  const line = `${spec.name} ${name} ${words}`.trim();
+  throw usageError(given.length < fewest ? `What? ${line}` : `Too many words: ${line}`);
+}
+
+function unknownCommand(spec: CommandLineSpec, word: string): CommandError {
+  const names = spec.subcommands.map(({ name }) => name);
+  if (names.length === 0)
+    return usageError(`${spec.name} takes no words, and ${JSON.stringify(word)} is one.`);
+  return usageError(`There is no command ${JSON.stringify(word)}${didYouMean(word, names)}.`);
+}
+
+/** The names that yargs gives to a subcommand's words: `<song>` → `song`. */
+const placesOf = ({ words }: Subcommand): string[] => [...words.matchAll(/[\w-]+/g)].map(([place]) => place);
+
+/** yargs' own words for a missing value, in ours. */
+const plain = (message: string): string =>
+  message.replace(
+    /^Not enough arguments following: (.*)$/,
+    (_, option: string) => `--${option} wants a value.`,
+  );
+
+const takes = (spec: CommandLineSpec, command: string, option: string): boolean =>
+  spec.only[option]?.includes(command) ?? !spec.withoutCommand.includes(option);
+
+const asTexts = (value: unknown): string[] => (value === undefined ? [] : [value].flat().map(String));

@@ -1,0 +1,80 @@
+/**
+ * Reads the configuration files: the one that `--config` or TSP_CONFIG names, which must be there, then the user's own.
+ *
+ *     { "max-upload": "2M", "tsp-peer": { "library": ["~/Music"] }, "tsp-tracker": { "port": 7470 } }
+ *
+ * A section named after a command is only for that command and goes before what stands outside.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ConfigError } from '../protocol/errors.js';
+import { type ConfigFile, checkKeys } from './options.js';
+import { type Environment, xdgFolder } from './xdg.js';
+
+/** Far more than any configuration; a device or a song given by mistake is not read whole. */
+const MAX_CONFIG_BYTES = 1024 * 1024;
+
+export interface ConfigRequest {
+  readonly command: string;
+  /** All commands of the house, and every option that any of them knows. */
+  readonly commands: readonly string[];
+  readonly knownOptions: readonly string[];
+  readonly named: string | undefined;
+  readonly env: Environment;
+}
+
+/** In order of precedence. Throws ConfigError for a file that is not there, is no JSON, or has unknown keys. */
+export async function readConfigFiles(request: ConfigRequest): Promise<ConfigFile[]> {
+  const own = join(xdgFolder('config', request.env), 'config.json');
+  const named = request.named === undefined ? [] : await readConfigFile(request.named, request, true);
+  return [...named, ...(await readConfigFile(own, request, false))];
+}
+
+async function readConfigFile(
+  path: string,
+  request: ConfigRequest,
+  required: boolean,
+): Promise<ConfigFile[]> {
+  const text = await readText(path, required);
+  if (text === undefined) return [];
+  const json = parseObject(text, path);
+  const { [request.command]: section = {}, ...rest } = json;
+  const outside = Object.fromEntries(Object.entries(rest).filter(([key]) => !request.commands.includes(key)));
+  if (typeof section !== 'object' || section === null || Array.isArray(section)) {
+    throw new ConfigError(`${path}: ${request.command}`, section, 'an object of options');
+  }
+  const files = [
+    { path, values: section as Readonly<Record<string, unknown>> },
+    { path, values: outside },
+  ];
+  for (const file of files) checkKeys(file, request.knownOptions);
+  return files;
+}
+
+async function readText(path: string, required: boolean): Promise<string | undefined> {
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_CONFIG_BYTES)
+      throw new ConfigError('--config', path, 'a configuration file: it is too large');
+    const bytes = await readFile(path);
+    return bytes.toString('utf8').replace(/^\ufeff/, '');
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (!required && (code === 'ENOENT' || code === 'ENOTDIR')) return undefined;
+    throw new ConfigError('--config', path, `a file that can be read (${code ?? String(error)})`);
+  }
+}
+
+function parseObject(text: string, path: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ConfigError('--config', path, `JSON: ${(error as Error).message}`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new ConfigError('--config', path, 'a JSON object');
+  }
+  return json as Record<string, unknown>;
+}

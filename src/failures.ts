@@ -1,0 +1,79 @@
+/**
+ * How a failure ends a command: one line for a person, or one JSON object with `--json`, on standard error. The exit
+ * code is the failure's own (peer/exit-codes.ts).
+ *
+ *     tsp-tracker: Port 7460 is in use on 127.0.0.1.
+ *       ss -ltnp 'sport = :7460' says by whom; --port 0 takes a free one.
+ *     {"error":{"code":"in-use","message":"…","hint":"…"}}
+ */
+import { CommandError, EXIT, failureOf, fileProblem } from '../peer/exit-codes.js';
+import { safeText } from '../peer/prompt/terminal-text.js';
+
+/** The command line can't be understood. */
+export function usageError(message: string, hint = 'See --help.'): CommandError {
+  return new CommandError({ code: 'usage', exitCode: EXIT.usage, message, hint });
+}
+
+export function configError(message: string, hint?: string): CommandError {
+  return new CommandError({
+    code: 'configuration',
+    exitCode: EXIT.configuration,
+    message,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** What the system answers to `listen`, as a failure; anything else comes back as it was. */
+export function listenFailure(error: unknown, host: string, port: number): unknown {
+  switch ((error as NodeJS.ErrnoException | undefined)?.code) {
+    case 'EADDRINUSE':
+      return new CommandError({
+        code: 'in-use',
+        exitCode: EXIT.unavailable,
+        message: `Port ${port} is in use on ${host}.`,
+        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; --port 0 takes a free one.`,
+      });
+    case 'EACCES':
+      return new CommandError({
+        code: 'refused',
+        exitCode: EXIT.refused,
+        message: `The system does not let this user listen on port ${port}.`,
+        hint: 'Ports below 1024 are for root; choose another with --port.',
+      });
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EINVAL':
+      return configError(`${host} is no address of this machine.`, '--host 0.0.0.0 listens on all of them.');
+    default:
+      return error;
+  }
+}
+
+/** A data folder that can't be made or written. */
+export function folderFailure(error: unknown): unknown {
+  const problem = fileProblem(error);
+  return problem === undefined ? error : configError(`${problem}.`, '--data names another folder.');
+}
+
+/** A data folder that another process works in. */
+export function folderInUse(folder: string, holder: number): CommandError {
+  return new CommandError({
+    code: 'in-use',
+    exitCode: EXIT.unavailable,
+    message: `Process ${holder} works in ${folder}.`,
+    hint: `ps -fp ${holder} says what it is; --data names another folder.`,
+  });
+}
+
+/** The text for standard error, its newline included. A bug in here brings its stack. */
+export function describeFailure(error: unknown, command: string, json: boolean): string {
+  const { code, message, hint, exitCode } = failureOf(error);
+  const stack = exitCode === EXIT.internal && error instanceof Error ? error.stack : undefined;
+  if (json)
+    return `${JSON.stringify({ error: { code, message, hint: hint ?? null, ...(stack ? { stack } : {}) } })}\n`;
+  const lines = [`${command}: ${safeText(message)}`];
+  if (hint !== undefined) lines.push(`  ${safeText(hint)}`);
+  if (stack !== undefined) lines.push(stack);
+  return `${lines.join('\n')}\n`;
+}

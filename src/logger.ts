@@ -1,0 +1,135 @@
+/**
+ * The log: pino on standard error, one JSON object a line, made readable when a person looks (a terminal).
+ *
+ * Much of what is logged was said by strangers. So strings are made safe for a terminal and cut to 200 bytes, and one
+ * source (a remote address, else a message) gets ten lines a second (log-budget.ts).
+ */
+import type { Writable } from 'node:stream';
+import { type Logger as Pino, pino } from 'pino';
+import { safeText } from '../peer/prompt/terminal-text.js';
+import type { Clock, Logger } from '../protocol/ports.js';
+import { LogBudget } from './log-budget.js';
+import type { LogLevel } from './log-levels.js';
+
+type Level = Exclude<LogLevel, 'silent'>;
+
+const MAX_FIELD_BYTES = 200;
+/** Fields in fields: as deep as our own code ever nests them. */
+const MAX_DEPTH = 3;
+const MAX_ITEMS = 20;
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly clock: Clock;
+  /** Default: standard error. */
+  readonly destination?: Writable & { readonly isTTY?: boolean };
+}
+
+/** Writes synchronously, so that the line before a crash is not lost. */
+export async function openLogger({
+  level,
+  clock,
+  destination = process.stderr,
+}: LoggerOptions): Promise<Logger> {
+  const sink =
+    destination === process.stderr && destination.isTTY !== true
+      ? pino.destination({ dest: 2, sync: true })
+      : destination;
+  const stream = destination.isTTY === true ? await readable(destination) : sink;
+  const root = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  return new BoundedLogger(root, {}, new LogBudget(), clock);
+}
+
+async function readable(destination: Writable): Promise<NodeJS.WritableStream> {
+  const { default: pretty } = await import('pino-pretty');
+  return pretty({
+    destination,
+    sync: true,
+    colorize: process.env.NO_COLOR === undefined,
+    translateTime: 'SYS:HH:MM:ss',
+  });
+}
+
+class BoundedLogger implements Logger {
+  readonly #pino: Pino;
+  readonly #fields: object;
+  readonly #budget: LogBudget;
+  readonly #clock: Clock;
+
+  constructor(root: Pino, fields: object, budget: LogBudget, clock: Clock) {
+    this.#pino = root;
+    this.#fields = fields;
+    this.#budget = budget;
+    this.#clock = clock;
+  }
+
+  debug(fields: object, message: string): void {
+    this.#write('debug', fields, message);
+  }
+
+  info(fields: object, message: string): void {
+    this.#write('info', fields, message);
+  }
+
+  warn(fields: object, message: string): void {
+    this.#write('warn', fields, message);
+  }
+
+  error(fields: object, message: string): void {
+    this.#write('error', fields, message);
+  }
+
+  child(fields: object): Logger {
+    return new BoundedLogger(this.#pino, { ...this.#fields, ...fields }, this.#budget, this.#clock);
+  }
+
+  #write(level: Level, fields: object, message: string): void {
+    if (!this.#pino.isLevelEnabled(level)) return;
+    const all = { ...this.#fields, ...fields };
+    const source = sourceOf(all, message);
+    const suppressed = this.#budget.spend(source, this.#clock.now());
+    if (suppressed === undefined) return;
+    if (suppressed > 0) this.#pino.warn({ source: bounded(source) }, `suppressed ${suppressed}`);
+    this.#pino[level](bounded(all) as object, bounded(message) as string);
+  }
+}
+
+/** One remote address is one source, whatever its port; lines that name nobody go by what they say. */
+function sourceOf(fields: object, message: string): string {
+  const remote = 'remote' in fields ? fields.remote : 'address' in fields ? fields.address : undefined;
+  return typeof remote === 'string' ? remote.replace(/:\d+$/, '') : message;
+}
+
+/** A copy in which every string is short and safe to print. */
+export function bounded(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return cut(safeText(value));
+  if (value instanceof Error)
+    return depth > MAX_DEPTH ? cut(safeText(value.message)) : boundedError(value, depth);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth >= MAX_DEPTH) return Array.isArray(value) ? `[${value.length}]` : '{…}';
+  if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map(item => bounded(item, depth + 1));
+  const entries = Object.entries(value).slice(0, MAX_ITEMS);
+  return Object.fromEntries(entries.map(([key, item]) => [key, bounded(item, depth + 1)]));
+}
+
+/** The stack is ours, line by line, and worth its length. */
+function boundedError(error: Error, depth: number): object {
+  const { code } = error as { code?: unknown };
+  return {
+    type: error.name,
+    message: cut(safeText(error.message)),
+    ...(code === undefined ? {} : { code: bounded(code, depth + 1) }),
+    stack: error.stack
+      ?.split('\n')
+      .slice(1, MAX_ITEMS)
+      .map(line => cut(line.trim())),
+    ...(error.cause === undefined ? {} : { cause: bounded(error.cause, depth + 1) }),
+  };
+}
+
+function cut(text: string): string {
+  if (Buffer.byteLength(text) <= MAX_FIELD_BYTES) return text;
+  const bytes = Buffer.from(text).subarray(0, MAX_FIELD_BYTES - 3);
+  return `${bytes.toString('utf8').replace(/\ufffd+$/, '')}…`;
+}

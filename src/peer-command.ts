@@ -1,0 +1,87 @@
+/**
+ * `tsp-peer`: reads its options, then hands over to the peer room: a whole peer, or one of the one-shot commands.
+ *
+ *     tsp-peer [options]       lock folders ──▶ runPeer(config, world)             until it is told to quit
+ *     tsp-peer get 10 -o F     ──────────────▶ runGet(config, arguments, world)    a light client
+ *
+ * Each room is loaded when it is needed: `tsp-peer list` never reads a decoder.
+ */
+import type { CommandArguments } from '../peer/commands/arguments.js';
+import type { PeerConfig } from '../peer/config.js';
+import { EXIT } from '../peer/exit-codes.js';
+import type { World } from '../peer/world.js';
+import type { CommandLineSpec } from './command-line.js';
+import { embeddedTrackerOpener } from './embedded-tracker.js';
+import { maxConnections } from './open-files.js';
+import { type LockedFolders, lockPeerFolders, peerFolders } from './peer-folders.js';
+import { type PeerOptions, peerConfig } from './peer-options.js';
+import { columnsOf, type Program } from './program.js';
+import { type Invocation, readOptions } from './read-options.js';
+import { defaultTrackerFolder } from './tracker-options.js';
+import { peerWorld, trackerWorld } from './world.js';
+
+type Run = Extract<Invocation<PeerOptions>, { kind: 'run' }>;
+
+/** `adjust` may change the configuration, as `npm start` does. */
+export async function runPeerCommand(
+  spec: CommandLineSpec<PeerOptions>,
+  program: Program,
+  adjust: (config: PeerConfig) => PeerConfig = config => config,
+): Promise<number> {
+  const invocation = await readOptions(spec, program.argv, program.env, columnsOf(process.stdout));
+  if (invocation.kind === 'text') {
+    process.stdout.write(invocation.text);
+    return EXIT.ok;
+  }
+  const connections = await maxConnections();
+  const world = await openWorld(invocation, program, connections);
+  const folders = await openFolders(invocation, program);
+  try {
+    const config = adjust(peerConfig(invocation.values, folders));
+    if (invocation.command !== undefined) return await runOneShot(invocation, config, world);
+    program.onClosedOutput = 'go-on';
+    const { runPeer } = await import('../peer/run-peer.js');
+    return await runPeer(config, world);
+  } finally {
+    await folders.release();
+  }
+}
+
+async function openWorld({ values }: Run, program: Program, connections: number): Promise<World> {
+  const options = { logLevel: values['log-level'], traceWire: values['trace-wire'] };
+  return await peerWorld({
+    ...options,
+    env: program.env,
+    signal: program.signal,
+    openEmbeddedTracker: embeddedTrackerOpener({
+      folder: defaultTrackerFolder(program.env),
+      maxConnections: connections,
+      world: await trackerWorld(options),
+    }),
+  });
+}
+
+/** Only what keeps something needs folders of its own; for `play` that is the cache, which it does without in need. */
+async function openFolders({ command, values, origins }: Run, { env }: Program): Promise<LockedFolders> {
+  const chosen = origins.data === 'default' ? undefined : values.data;
+  if (command === undefined) return await lockPeerFolders(chosen, env);
+  return { ...peerFolders(chosen, env), release: () => Promise.resolve() };
+}
+
+type OneShot = (config: PeerConfig, words: CommandArguments, world: World) => Promise<number>;
+
+const ONE_SHOTS: Readonly<Record<string, () => Promise<OneShot>>> = {
+  list: async () => (await import('../peer/commands/list.js')).runList,
+  info: async () => (await import('../peer/commands/list.js')).runInfo,
+  find: async () => (await import('../peer/commands/list.js')).runFind,
+  hash: async () => (await import('../peer/commands/hash.js')).runHash,
+};
+
+async function runOneShot(
+  { command, words, values }: Run,
+  config: PeerConfig,
+  world: World,
+): Promise<number> {
+  const run = await ONE_SHOTS[command!]!();
+  return await run(config, { words, ...(values.out === undefined ? {} : { out: values.out }) }, world);
+}

@@ -1,0 +1,201 @@
+/** The options and subcommands of `tsp-peer`, and the PeerConfig that they make. */
+import { join } from 'node:path';
+import type { PeerConfig } from '../peer/config.js';
+import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
+import type { CommandLineSpec, Subcommand } from './command-line.js';
+import { commonOptions, flag, single } from './common-options.js';
+import { COMPLETION_COMMAND } from './completion.js';
+import type { ListOption, Values } from './options.js';
+import {
+  choice,
+  countLimit,
+  folder,
+  hostPort,
+  listenHost,
+  name,
+  output,
+  outputFile,
+  port,
+  rate,
+  size,
+} from './value-types.js';
+import { type Environment, xdgFolder } from './xdg.js';
+
+const SONGS = 'Songs:';
+const SOUND = 'Sound:';
+const NETWORK = 'Network:';
+const LIMITS = 'Limits:';
+
+export const OUTPUTS = ['auto', 'speaker', 'pw-play', 'aplay', 'paplay', 'ffplay', 'null', 'stdout'] as const;
+export const DECODERS = ['auto', 'mpg123', 'lame'] as const;
+
+const DEFAULT_SLOTS = 8;
+const DEFAULT_CACHE_BYTES = 2e9;
+const DEFAULT_PER_ADDRESS = 64;
+
+const library: ListOption<string> = {
+  kind: 'list',
+  type: folder,
+  default: [],
+  separator: ':',
+  group: SONGS,
+  describe: 'Folder of songs to offer; may be given several times',
+};
+
+const advertise: ListOption<ReturnType<ReturnType<typeof hostPort>['parse']>> = {
+  kind: 'list',
+  type: hostPort(DEFAULT_PEER_PORT),
+  default: [],
+  separator: ',',
+  group: NETWORK,
+  describe: 'Where others reach this peer, if not where the tracker sees it; may be given several times',
+};
+
+export const peerOptions = (env: Environment) => ({
+  library,
+  encode: flag(SONGS, 'Offer WAV and AIFF files too, encoded to MP3'),
+  'share-cache': flag(SONGS, 'Offer songs that were fetched from others too'),
+  cache: single(size, DEFAULT_CACHE_BYTES, SONGS, 'How much fetched music to keep; 0: none'),
+  output: single(output(OUTPUTS), 'auto', SOUND, 'Where the sound goes'),
+  decoder: single<string>(choice('DECODER', DECODERS), 'auto', SOUND, 'What decodes MP3'),
+  raw: flag(SOUND, 'With --output stdout: the MP3 as it is'),
+  tracker: single(
+    hostPort(DEFAULT_TRACKER_PORT),
+    undefined,
+    NETWORK,
+    'The tracker; else one on this machine, or inside',
+  ),
+  port: single(
+    port,
+    undefined,
+    NETWORK,
+    `TCP port for listeners; else ${DEFAULT_PEER_PORT} or a free one; 0: a free one`,
+  ),
+  host: single(listenHost, undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
+  advertise,
+  name: single(name, undefined, NETWORK, 'What others see this peer called'),
+  slots: single(countLimit, DEFAULT_SLOTS, LIMITS, 'Listeners served at once; 0: no limit'),
+  'max-upload': single(
+    rate,
+    Number.POSITIVE_INFINITY,
+    LIMITS,
+    'Bytes a second to all listeners together; 0: no limit',
+  ),
+  'max-per-address': single(
+    countLimit,
+    DEFAULT_PER_ADDRESS,
+    LIMITS,
+    'Connections from one address; 0: no limit',
+  ),
+  data: single(
+    folder,
+    defaultPeerFolder(env),
+    'Files:',
+    'What this peer keeps; a second peer here takes one beside it',
+  ),
+  out: single(outputFile, undefined, 'Files:', 'get: the file to write; - is standard output'),
+  headless: flag('Output:', 'No prompt: offer songs until a signal ends it'),
+  ...commonOptions('warn'),
+});
+
+export type PeerOptions = ReturnType<typeof peerOptions>;
+
+export const defaultPeerFolder = (env: Environment): string => join(xdgFolder('data', env), 'peer');
+
+/** Folders of one peer, chosen and locked by peer-folders.ts. */
+export type PeerFolders = Pick<PeerConfig, 'dataDir' | 'cacheDir' | 'stateDir'>;
+
+export function peerConfig(values: Values<PeerOptions>, folders: PeerFolders): PeerConfig {
+  return {
+    ...folders,
+    ...present({ tracker: values.tracker, port: values.port, host: values.host, name: values.name }),
+    library: values.library,
+    advertise: values.advertise.map(address => formatHostPort(address!.host, address!.port)),
+    output: values.output,
+    decoder: values.decoder,
+    raw: values.raw,
+    slots: values.slots,
+    maxUploadBytesPerSecond: values['max-upload'],
+    maxPerAddress: values['max-per-address'],
+    cacheBytes: values.cache,
+    shareCache: values['share-cache'],
+    encode: values.encode,
+    headless: values.headless,
+    json: values.json,
+    color: values.color,
+    traceWire: values['trace-wire'],
+  };
+}
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the keys whose value is undefined. */
+const present = <T extends object>(fields: T): Present<T> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
+
+/** What only a peer that hosts can use. */
+const HOSTING = [
+  'library',
+  'encode',
+  'share-cache',
+  'port',
+  'host',
+  'advertise',
+  'name',
+  'slots',
+  'max-upload',
+  'max-per-address',
+  'headless',
+];
+
+const ANY = Number.POSITIVE_INFINITY;
+const SUBCOMMANDS: readonly Subcommand[] = [
+  {
+    name: 'list',
+    words: '[words..]',
+    fewest: 0,
+    most: ANY,
+    describe: 'The songs that there are, or those that match',
+  },
+  {
+    name: 'info',
+    words: '[id]',
+    fewest: 0,
+    most: 1,
+    describe: 'All that is known of a song, or of every song',
+  },
+  { name: 'find', words: '<words..>', fewest: 1, most: ANY, describe: 'The songs that match best' },
+  { name: 'play', words: '<song..>', fewest: 1, most: ANY, describe: 'Play songs, by ID or by words' },
+  { name: 'get', words: '<song>', fewest: 1, most: 1, describe: 'Fetch a song, verified, into a file' },
+  { name: 'hash', words: '<file..>', fewest: 1, most: ANY, describe: 'The content hash of files' },
+  {
+    name: 'doctor',
+    words: '',
+    fewest: 0,
+    most: 0,
+    describe: 'Check this machine and the way to the tracker',
+  },
+  COMPLETION_COMMAND,
+];
+
+export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> => ({
+  name: 'tsp-peer',
+  describe:
+    'Offers your songs to others and plays theirs. Without a command it goes on until it is told to quit.',
+  options: peerOptions(env),
+  letters: { o: 'out' },
+  only: { out: ['get'] },
+  withoutCommand: HOSTING,
+  subcommands: SUBCOMMANDS,
+  examples: [
+    ['$0 --library ~/Music', 'offer your songs, and play from the prompt'],
+    ['$0 --tracker music.example --headless', 'only host, with a tracker elsewhere'],
+    ['$0 play habanera', 'play what matches best, then end'],
+    ['$0 get 10 -o song.mp3', 'fetch song 10'],
+    ['$0 list --json | jq -r .title', 'the list for a program'],
+    ['source <($0 completion)', 'tab completion in bash and zsh'],
+  ],
+  epilogue:
+    'Each option can also be set as TSP_NAME in the environment, or in $XDG_CONFIG_HOME/tsp/config.json.',
+});

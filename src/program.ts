@@ -1,0 +1,64 @@
+/**
+ * The frame around every command: what it resolves with is the exit code, what it throws is one line on standard error
+ * and the exit code of that failure.
+ *
+ *     argv ──▶ --version?  --completions?  ──▶ body(program) ──▶ stdout written out ──▶ exit
+ */
+import { EXIT, failureOf } from '../peer/exit-codes.js';
+import type { CommandLineSpec } from './command-line.js';
+import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
+import { describeFailure } from './failures.js';
+import { endingSignal } from './signals.js';
+import { flushed, surviveClosedOutput } from './streams.js';
+
+export interface Program {
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  /** Aborted by the first signal; the reason is its name. */
+  readonly signal: AbortSignal;
+  /** What happens when nobody reads standard output any more: a server goes on, all else ends quietly. */
+  onClosedOutput: 'go-on' | 'end';
+}
+
+/** Where help is wrapped when standard output is no terminal. */
+const PLAIN_COLUMNS = 100;
+export const columnsOf = (stdout: NodeJS.WriteStream): number => stdout.columns ?? PLAIN_COLUMNS;
+
+/** Runs `body` as the whole process. Called by the files of `bin/` alone. */
+export async function runProgram(
+  spec: CommandLineSpec,
+  body: (program: Program) => Promise<number>,
+): Promise<never> {
+  const argv = process.argv.slice(2);
+  const program: Program = { argv, env: process.env, signal: endingSignal(process), onClosedOutput: 'end' };
+  surviveClosedOutput(process.stdout, process.stderr, () => {
+    if (program.onClosedOutput === 'end') process.exit(EXIT.ok);
+  });
+  const fail = (error: unknown): number => {
+    process.stderr.write(describeFailure(error, spec.name, wantsJson(argv, process.env)));
+    return failureOf(error).exitCode;
+  };
+  process.on('uncaughtException', error => process.exit(fail(error)));
+  const code = argv[0] === COMPLETIONS_FLAG ? complete(spec, argv.slice(1)) : await body(program).catch(fail);
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code);
+}
+
+function complete(spec: CommandLineSpec, words: readonly string[]): number {
+  process.stdout.write(
+    completionsFor(spec, words)
+      .map(word => `${word}\n`)
+      .join(''),
+  );
+  return EXIT.ok;
+}
+
+/** Looked at before anything is parsed, since it may be the parsing that fails. */
+function wantsJson(argv: readonly string[], env: NodeJS.ProcessEnv): boolean {
+  const end = argv.indexOf('--');
+  return (
+    (end === -1 ? argv : argv.slice(0, end)).includes('--json') ||
+    env.TSP_JSON === '1' ||
+    env.TSP_JSON === 'true'
+  );
+}

@@ -1,0 +1,56 @@
+/**
+ * A command line, the environment and the configuration files, read together into values or into text to be shown.
+ *
+ *     argv ──command-line──▶ flags ─┐
+ *     TSP_* ────────────────────────┼──options──▶ values, each with its origin
+ *     files ──config-files──────────┘
+ */
+import { type CommandLineSpec, parseCommandLine } from './command-line.js';
+import { completionScript } from './completion.js';
+import { readConfigFiles } from './config-files.js';
+import { type OptionTable, type Origins, resolveOptions, type Values } from './options.js';
+import { peerOptions } from './peer-options.js';
+import { printConfig } from './print-config.js';
+import { trackerOptions } from './tracker-options.js';
+import type { Environment } from './xdg.js';
+
+export type Invocation<Table extends OptionTable> =
+  | {
+      readonly kind: 'run';
+      readonly command: string | undefined;
+      readonly words: readonly string[];
+      readonly values: Values<Table>;
+      readonly origins: Origins;
+    }
+  /** Help, a completion script, or the configuration, for standard output; then the command has done its work. */
+  | { readonly kind: 'text'; readonly text: string };
+
+const COMMANDS = ['tsp-tracker', 'tsp-peer'];
+
+/** Throws CommandError (usage) and ConfigError. `columns`: how wide the help may be. */
+export async function readOptions<Table extends OptionTable>(
+  spec: CommandLineSpec<Table>,
+  argv: readonly string[],
+  env: Environment,
+  columns: number,
+): Promise<Invocation<Table>> {
+  const line = await parseCommandLine(spec, argv, columns);
+  if (line.kind === 'text') return line;
+  if (line.command === 'completion') return { kind: 'text', text: `${completionScript(spec.name)}\n` };
+  const { config } = resolveOptions(
+    { config: spec.options.config! },
+    { flags: line.flags, env, files: [] },
+  ).values;
+  const files = await readConfigFiles({
+    command: spec.name,
+    commands: COMMANDS,
+    knownOptions: [...Object.keys(trackerOptions(env)), ...Object.keys(peerOptions(env))],
+    named: config,
+    env,
+  });
+  const resolved = resolveOptions(spec.options, { flags: line.flags, env, files });
+  if (resolved.values['print-config'] === true) {
+    return { kind: 'text', text: printConfig(spec.options, resolved, resolved.values.json === true) };
+  }
+  return { kind: 'run', command: line.command, words: line.words, ...resolved };
+}

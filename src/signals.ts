@@ -1,0 +1,36 @@
+/**
+ * How the outside ends a command. The first SIGINT, SIGTERM or SIGHUP asks it to finish; the second ends it at once.
+ *
+ *     SIGTERM ──▶ abort('SIGTERM') ──▶ songs on their way are finished ──▶ exit code
+ *     SIGTERM ──▶ 143, at once
+ */
+import { exitCodeOfSignal } from '../peer/exit-codes.js';
+import type { EndingSignal } from '../peer/world.js';
+
+const SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** Aborts with the signal's name as the reason. Called once, by the entry point. */
+export function endingSignal(program: Pick<NodeJS.Process, 'on' | 'exit'>): AbortSignal {
+  const ending = new AbortController();
+  for (const signal of SIGNALS) {
+    program.on(signal, () => {
+      if (ending.signal.aborted) program.exit(exitCodeOfSignal(signal));
+      ending.abort(signal);
+    });
+  }
+  return ending.signal;
+}
+
+/** Resolves with the signal that asked the command to end. */
+export async function asked(signal: AbortSignal): Promise<EndingSignal> {
+  if (!signal.aborted)
+    await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
+  return signal.reason as EndingSignal;
+}
+
+/**
+ * A server that SIGTERM asked to end, and that did so in order, has done all it should: 0. Ctrl-C and a closed terminal
+ * are told on, so that a loop in a shell stops too.
+ */
+export const exitCodeOfServer = (signal: EndingSignal): number =>
+  signal === 'SIGTERM' ? 0 : exitCodeOfSignal(signal);

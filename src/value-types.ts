@@ -1,0 +1,168 @@
+/**
+ * The kinds of value that an option takes: how its text is read, what to say when it can't be, how it is shown.
+ *
+ *     '200k' ──parse──▶ 200_000 ──show──▶ 200000            '0' ──parse──▶ Infinity ──show──▶ 0   (no limit)
+ *
+ * Each `parse` returns undefined for text that it does not take; whoever knows where the text came from complains.
+ */
+
+import { isIP } from 'node:net';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { formatHostPort, parseHostPort } from '../protocol/tsp/addresses.js';
+
+export interface ValueType<T> {
+  /** Stands for the value in the help: `--port PORT`. */
+  readonly placeholder: string;
+  /** Completes «… is not …». */
+  readonly expected: string;
+  /** What the shell may offer, where there are few. */
+  readonly choices?: readonly string[];
+  parse(text: string): T | undefined;
+  show(value: T): string | number | boolean | null;
+  /** For people, where that differs: 2G instead of 2000000000. */
+  brief?(value: T): string;
+}
+
+const UNIT = { '': 1, k: 1e3, m: 1e6, g: 1e9 } as const;
+const HIGHEST_PORT = 65_535;
+/** What TSP's text fields carry. */
+const MAX_NAME_BYTES = 255;
+
+/** `1500`, `1.5k`, `200k`, `2G`: whole, not negative, at most 2^53. */
+export function parseQuantity(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s?([kmg]?)$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const value = Math.round(Number(match[1]) * UNIT[match[2]!.toLowerCase() as keyof typeof UNIT]);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** The shortest way to type it. */
+export function briefQuantity(value: number): string {
+  const units = Object.entries(UNIT).reverse() as [string, number][];
+  const [unit, factor] = units.find(([, size]) => value >= size && value % (size / 10) === 0) ?? ['', 1];
+  return `${value / factor}${unit === 'k' ? unit : unit.toUpperCase()}`;
+}
+
+const quantity = (placeholder: string, expected: string): ValueType<number> => ({
+  placeholder,
+  expected,
+  parse: parseQuantity,
+  show: value => value,
+  brief: briefQuantity,
+});
+
+/** 0 means no limit, which is Infinity to the rest of the house. */
+const limit = (placeholder: string, expected: string): ValueType<number> => ({
+  placeholder,
+  expected: `${expected}; 0 means no limit`,
+  parse(text) {
+    const value = parseQuantity(text);
+    return value === 0 ? Number.POSITIVE_INFINITY : value;
+  },
+  show: value => (value === Number.POSITIVE_INFINITY ? 0 : value),
+  brief: value => (value === Number.POSITIVE_INFINITY ? '0' : briefQuantity(value)),
+});
+
+export const size = quantity('SIZE', 'a size in bytes, such as 500M or 2G');
+export const rate = limit('RATE', 'a rate in bytes a second, such as 300k or 1.5M');
+export const countLimit = limit('N', 'a number, such as 8 or 200k');
+
+export const positiveCount: ValueType<number> = {
+  placeholder: 'N',
+  expected: 'a number above 0, such as 500 or 200k',
+  parse: text => parseQuantity(text) || undefined,
+  show: value => value,
+  brief: briefQuantity,
+};
+
+/** A TCP port; 0 asks for any free one. Undefined as a default: the command chooses. */
+export const port: ValueType<number | undefined> = {
+  placeholder: 'PORT',
+  expected: `a port, 0 to ${HIGHEST_PORT}`,
+  parse: text => (/^\d{1,5}$/.test(text) && Number(text) <= HIGHEST_PORT ? Number(text) : undefined),
+  show: value => value ?? 'auto',
+};
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `HOST:PORT`; with `defaultPort` also `HOST`. The port can be dialled, so it is not 0. */
+export const hostPort = (defaultPort?: number): ValueType<HostPort | undefined> => ({
+  placeholder: 'HOST:PORT',
+  expected: 'HOST:PORT, such as music.example:7460 or [2001:db8::2]:7460',
+  parse(text) {
+    const address = parseHostPort(text.trim(), defaultPort);
+    return address === undefined || address.host === '' || address.port === 0 ? undefined : address;
+  },
+  show: value => (value === undefined ? null : formatHostPort(value.host, value.port)),
+});
+
+/** An address of this machine, or a name that stands for one; an IPv6 address with or without brackets. */
+export const listenHost: ValueType<string | undefined> = {
+  placeholder: 'ADDRESS',
+  expected: 'an address or a host name, such as 0.0.0.0, ::1 or localhost',
+  parse(text) {
+    const bare = /^\[(.+)\]$/.exec(text)?.[1] ?? text;
+    return isIP(bare) !== 0 || /^(?!\d+$)[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?$/i.test(bare) ? bare : undefined;
+  },
+  show: value => value ?? 'auto',
+};
+
+/** Absolute, `~` being the home folder. Whether it is there is looked at later. */
+export const folder: ValueType<string> = {
+  placeholder: 'DIR',
+  expected: 'the path of a folder',
+  parse: absolutePath,
+  show: value => value,
+};
+
+export const file: ValueType<string | undefined> = {
+  placeholder: 'FILE',
+  expected: 'the path of a file',
+  parse: absolutePath,
+  show: value => value ?? null,
+};
+
+/** A file to write, or `-` for standard output. */
+export const outputFile: ValueType<string | undefined> = {
+  ...file,
+  expected: 'the path of a file, or - for standard output',
+  parse: text => (text === '-' ? '-' : absolutePath(text)),
+};
+
+export const name: ValueType<string | undefined> = {
+  placeholder: 'NAME',
+  expected: `a name of at most ${MAX_NAME_BYTES} bytes`,
+  parse: text => (text.trim() !== '' && Buffer.byteLength(text) <= MAX_NAME_BYTES ? text.trim() : undefined),
+  show: value => value ?? null,
+};
+
+export const choice = <T extends string>(placeholder: string, choices: readonly T[]): ValueType<T> => ({
+  placeholder,
+  expected: `one of ${choices.join(', ')}`,
+  choices,
+  parse: text => choices.find(known => known === text),
+  show: value => value,
+});
+
+/** One of `choices`, or `file:PATH`. */
+export const output = (choices: readonly string[]): ValueType<string> => ({
+  placeholder: 'OUTPUT',
+  expected: `one of ${choices.join(', ')} or file:PATH`,
+  choices: [...choices, 'file:'],
+  parse(text) {
+    const path = /^file:(.+)$/s.exec(text)?.[1];
+    if (path !== undefined) return `file:${absolutePath(path) ?? path}`;
+    return choices.includes(text) ? text : undefined;
+  },
+  show: value => value,
+});
+
+function absolutePath(text: string): string | undefined {
+  if (text === '' || text.includes('\0')) return undefined;
+  if (text === '~' || text.startsWith('~/')) return join(homedir(), text.slice(1));
+  return isAbsolute(text) ? text : resolve(text);
+}

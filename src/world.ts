@@ -1,0 +1,53 @@
+/** The real world, as trackers and peers see it: this machine's clock, chance, log and streams. */
+import { randomBytes } from 'node:crypto';
+import type { OpenEmbeddedTracker, World } from '../peer/world.js';
+import type { TrackerWorld } from '../tracker/config.js';
+import { systemClock } from './clock.js';
+import type { LogLevel } from './log-levels.js';
+import { openLogger } from './logger.js';
+import { agent } from './version.js';
+
+export interface WorldOptions {
+  readonly logLevel: LogLevel;
+  readonly traceWire: boolean;
+}
+
+export async function trackerWorld({ logLevel, traceWire }: WorldOptions): Promise<TrackerWorld> {
+  return {
+    clock: systemClock,
+    logger: await openLogger({ level: logLevel, clock: systemClock }),
+    randomBytes,
+    agent: agent(),
+    ...(traceWire ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),
+  };
+}
+
+export interface PeerSurroundings {
+  readonly logLevel: LogLevel;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  readonly openEmbeddedTracker: OpenEmbeddedTracker;
+}
+
+export async function peerWorld({
+  logLevel,
+  env,
+  signal,
+  openEmbeddedTracker,
+}: PeerSurroundings): Promise<World> {
+  const { stdin, stdout, stderr } = process;
+  return {
+    clock: systemClock,
+    logger: await openLogger({ level: logLevel, clock: systemClock }),
+    randomBytes,
+    randomUnit: Math.random,
+    stdin,
+    stdout,
+    stderr,
+    isTerminal: { stdin: stdin.isTTY === true, stdout: stdout.isTTY === true, stderr: stderr.isTTY === true },
+    env,
+    agent: agent(),
+    signal,
+    openEmbeddedTracker,
+  };
+}
