@@ -58,4 +58,6 @@ export interface FetchReport {
   readonly verified: boolean;
   /** From open() to the first verified piece. */
   readonly firstByteMs?: number;
+  /** Why nothing comes at the moment, for a person; absent while bytes flow or none are owed. */
+  readonly waiting?: string;
 }

@@ -1,0 +1,125 @@
+/**
+ * Which host to ask first: a book of what each one showed, and the order that follows from it.
+ *
+ *     what it showed ──▶ expected ms until a first piece of 64 KiB is here ──▶ rank: least first
+ *
+ * The rule: nobody is struck off for good. A failure is forgotten within minutes, a full host until it said to come
+ * again, a lie after an hour; until then such a host is only asked when nobody better is left. Strangers of equal
+ * standing are shuffled, so that a thousand listeners don't all begin at the same host.
+ */
+import type { Milliseconds, RandomUnit } from '../../protocol/ports.js';
+import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+
+/** What is expected of a host that nobody met yet: an ordinary line to the next city. */
+const STRANGER_ROUND_TRIP_MS = 100;
+const STRANGER_BYTES_PER_SECOND = 500_000;
+/** A failure costs a listener about the stall that it takes to notice it. */
+const FAILURE_COSTS_MS = 2_000;
+const FAILURE_HALF_LIFE_MS = 60_000;
+const LIE_COSTS_MS = 1_000_000;
+const LIE_REMEMBERED_MS = 60 * 60_000;
+/** How much one new measurement counts against all earlier ones. */
+const NEWEST_WEIGHT = 0.3;
+/** Hosts that differ by less than this are equal: shuffled. */
+const SHUFFLE_SHARE = 0.2;
+/** Below that many bytes a rate says more about the round trip than about the line. */
+const LEAST_MEASURED_BYTES = PIECE_BYTES;
+/** The hosts heard of longest ago are forgotten first. */
+const MAX_HOSTS_IN_BOOK = 2_000;
+
+interface Entry {
+  roundTripMs?: number;
+  bytesPerSecond?: number;
+  failures: number;
+  failedAt: Milliseconds;
+  busyUntil: Milliseconds;
+  liedAt: Milliseconds;
+}
+
+export class HostBook {
+  readonly #random: RandomUnit;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(random: RandomUnit) {
+    this.#random = random;
+  }
+
+  /** It does what it should; `roundTripMs` where a dial or a PING told. */
+  alive(host: string, roundTripMs?: number): void {
+    const entry = this.#entry(host);
+    if (roundTripMs !== undefined) entry.roundTripMs = blend(entry.roundTripMs, roundTripMs);
+    entry.failures /= 2;
+  }
+
+  /** It delivered `bytes` in `ms`, during which it owed some all the time. */
+  delivered(host: string, bytes: number, ms: number): void {
+    if (bytes < LEAST_MEASURED_BYTES) return;
+    const entry = this.#entry(host);
+    entry.bytesPerSecond = blend(entry.bytesPerSecond, (bytes * 1_000) / Math.max(ms, 0.1));
+  }
+
+  /** It was unreachable, broke off, stalled, or broke the protocol. */
+  failed(host: string, now: Milliseconds): void {
+    const entry = this.#entry(host);
+    entry.failures = this.#failures(entry, now) + 1;
+    entry.failedAt = now;
+  }
+
+  busy(host: string, until: Milliseconds): void {
+    this.#entry(host).busyUntil = until;
+  }
+
+  /** It sent bytes that are not those of the song. */
+  lied(host: string, now: Milliseconds): void {
+    this.#entry(host).liedAt = now;
+  }
+
+  hasLied(host: string, now: Milliseconds): boolean {
+    const entry = this.#entries.get(host);
+    return entry !== undefined && now - entry.liedAt < LIE_REMEMBERED_MS;
+  }
+
+  /** bytes/s as last seen. */
+  bytesPerSecond(host: string): number | undefined {
+    return this.#entries.get(host)?.bytesPerSecond;
+  }
+
+  /** The same hosts without repetition, the best first. */
+  rank(hosts: Iterable<string>, now: Milliseconds): string[] {
+    return [...new Set(hosts)]
+      .map(host => ({ host, cost: this.#cost(host, now) * (1 + SHUFFLE_SHARE * this.#random()) }))
+      .sort((a, b) => a.cost - b.cost)
+      .map(({ host }) => host);
+  }
+
+  #cost(host: string, now: Milliseconds): number {
+    const entry = this.#entries.get(host);
+    const transferMs = (PIECE_BYTES * 1_000) / (entry?.bytesPerSecond ?? STRANGER_BYTES_PER_SECOND);
+    const ms = (entry?.roundTripMs ?? STRANGER_ROUND_TRIP_MS) + transferMs;
+    if (entry === undefined) return ms;
+    const failed = this.#failures(entry, now) * FAILURE_COSTS_MS;
+    const lied = this.hasLied(host, now) ? LIE_COSTS_MS : 0;
+    return ms + failed + lied + Math.max(0, entry.busyUntil - now);
+  }
+
+  #failures(entry: Entry, now: Milliseconds): number {
+    return entry.failures * 0.5 ** ((now - entry.failedAt) / FAILURE_HALF_LIFE_MS);
+  }
+
+  #entry(host: string): Entry {
+    const entry = this.#entries.get(host) ?? {
+      failures: 0,
+      failedAt: 0,
+      busyUntil: 0,
+      liedAt: Number.NEGATIVE_INFINITY,
+    };
+    // Set again, so that a Map's order is that of the last mention.
+    this.#entries.delete(host);
+    this.#entries.set(host, entry);
+    if (this.#entries.size > MAX_HOSTS_IN_BOOK) this.#entries.delete(this.#entries.keys().next().value!);
+    return entry;
+  }
+}
+
+const blend = (earlier: number | undefined, newest: number): number =>
+  earlier === undefined ? newest : earlier + NEWEST_WEIGHT * (newest - earlier);

@@ -1,0 +1,87 @@
+/**
+ * The pieces of a song, 64 KiB each but for the last, and how one is proven (TSP §4).
+ *
+ *     hash ◀──fold── nodes of level 6 ──▶ node i = tree over bytes i·65536 …
+ *
+ * The rule: a node is believed only once all of them fold to the song's hash, a piece only once it gives its node.
+ */
+
+import { toHex } from '../../protocol/bytes.js';
+import { RemoteProtocolError } from '../../protocol/errors.js';
+import { foldNodes, hashPiece, MerkleTree } from '../../protocol/merkle.js';
+import { HASH_BYTES, PIECE_BYTES, PIECE_LEVEL } from '../../protocol/tsp/constants.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+
+/** Proven nodes of one song. */
+export class PieceHashes {
+  private constructor(
+    /** 32 bytes each, left to right. */
+    readonly nodes: Uint8Array,
+    readonly count: number,
+  ) {}
+
+  /** Undefined when these are not the nodes of `hash`. */
+  static prove(nodes: Uint8Array, hash: ContentHash): PieceHashes | undefined {
+    try {
+      if (toHex(foldNodes(nodes, PIECE_LEVEL)) !== hash) return undefined;
+    } catch (error) {
+      if (error instanceof RemoteProtocolError) return undefined;
+      throw error;
+    }
+    return new PieceHashes(nodes, nodes.length / HASH_BYTES);
+  }
+
+  /** The song ends in this range: at `longestSize`, or less than a piece before. */
+  get longestSize(): number {
+    return this.count * PIECE_BYTES;
+  }
+
+  get lastPieceAt(): number {
+    return this.longestSize - PIECE_BYTES;
+  }
+
+  /** Whether a song with these nodes can have `size` bytes. */
+  allowsSize(size: number): boolean {
+    return size > this.lastPieceAt && size <= this.longestSize;
+  }
+
+  isNode(index: number, node: Uint8Array): boolean {
+    const at = index * HASH_BYTES;
+    return Buffer.compare(this.nodes.subarray(at, at + HASH_BYTES), node) === 0;
+  }
+}
+
+/** One piece as it comes, hashed on the way, so that the last byte is soon followed by the verdict. */
+export class PieceInProgress {
+  readonly #bytes = Buffer.allocUnsafe(PIECE_BYTES);
+  readonly #tree = new MerkleTree();
+  #length = 0;
+
+  constructor(readonly index: number) {}
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get isFull(): boolean {
+    return this.#length === PIECE_BYTES;
+  }
+
+  /** Takes as many bytes as fit and says how many. */
+  add(bytes: Uint8Array): number {
+    const taken = bytes.subarray(0, PIECE_BYTES - this.#length);
+    this.#bytes.set(taken, this.#length);
+    this.#length += taken.length;
+    this.#tree.update(taken);
+    return taken.length;
+  }
+
+  /** The piece, if these are the bytes that `hashes` tells of. The caller owns it. */
+  prove(hashes: PieceHashes): Uint8Array | undefined {
+    if (this.#length === 0) return undefined;
+    const bytes = this.#bytes.subarray(0, this.#length);
+    const node =
+      this.isFull || hashes.count === 1 ? this.#tree.digest().root : hashPiece(bytes, { level: PIECE_LEVEL });
+    return hashes.isNode(this.index, node) ? bytes : undefined;
+  }
+}

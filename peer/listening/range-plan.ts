@@ -1,0 +1,57 @@
+/**
+ * How much to ask of a host, and when to ask on: RANGE after RANGE, two at a time, bounded ahead of the reader.
+ *
+ *     reader ─────────┤ delivered ├──── asked ────┤ room ├ window's end
+ *
+ * The rule: nothing is asked for that could not be held, so no connection is ever left unread; and a range is short
+ * enough that little is on its way when the reader turns elsewhere.
+ */
+import type { Milliseconds } from '../../protocol/ports.js';
+import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { Ask, FetchSource } from './fetch-source.js';
+import type { PieceHashes } from './pieces.js';
+import type { SongToFetch } from './song-stream.js';
+
+/** What is fetched ahead of the reader. */
+export const WINDOW_BYTES = 4 * 1024 * 1024;
+/** In a full window so much room is awaited before more is asked, so that requests don't become crumbs. */
+export const REFILL_BYTES = 4 * PIECE_BYTES;
+/** A range is what a host delivers in this time: short enough to turn elsewhere, long enough to hide the round trip. */
+export const RANGE_MS = 250;
+export const LARGEST_RANGE_BYTES = 16 * PIECE_BYTES;
+export const STRANGER_RANGE_BYTES = 4 * PIECE_BYTES;
+/** The next range is asked for while this one is coming. */
+export const RANGES_OPEN = 2;
+
+/** The ranges to ask `source` for now, in pieces of 64 KiB. */
+export function planRanges(
+  source: FetchSource,
+  plan: {
+    readonly song: SongToFetch;
+    readonly hashes: PieceHashes | undefined;
+    readonly consumedTo: number;
+    /** As last seen of this host. */
+    readonly bytesPerSecond: number | undefined;
+    readonly now: Milliseconds;
+  },
+): Ask[] {
+  const { song, hashes, now } = plan;
+  const end = hashes?.longestSize ?? wholePieces(song.size ?? Number.POSITIVE_INFINITY);
+  const windowEnd = Math.floor((plan.consumedTo + WINDOW_BYTES) / PIECE_BYTES) * PIECE_BYTES;
+  const asks: Ask[] = [];
+  while (source.rangesOpen < RANGES_OPEN) {
+    const room = windowEnd - source.askedTo;
+    const wanted = Math.min(end - source.askedTo, rangeBytes(plan.bytesPerSecond));
+    if (wanted <= 0 || room < Math.min(wanted, REFILL_BYTES)) break;
+    asks.push(source.askRange(song, Math.min(wanted, room), now, hashes));
+  }
+  return asks;
+}
+
+function rangeBytes(bytesPerSecond: number | undefined): number {
+  if (bytesPerSecond === undefined) return STRANGER_RANGE_BYTES;
+  const bytes = wholePieces((bytesPerSecond * RANGE_MS) / 1_000);
+  return Math.max(PIECE_BYTES, Math.min(LARGEST_RANGE_BYTES, bytes));
+}
+
+const wholePieces = (bytes: number): number => Math.ceil(bytes / PIECE_BYTES) * PIECE_BYTES;
