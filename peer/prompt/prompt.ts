@@ -1,0 +1,210 @@
+/**
+ * The prompt on a terminal: readline below, the now-playing line above it, and news above both.
+ *
+ *     ▶ Title — Artist  1:02 ━━━━━──── 3:07  buffer 12 s      redrawn each second, on a resize, on news
+ *     torero> play thr▏                                       typed text and cursor stay as they are
+ *
+ * Both lines are readline's prompt, so readline itself knows where everything is and redraws it. Nothing here waits:
+ * a command that takes long is answered when it is answered, and the next one can be typed meanwhile.
+ *
+ * Ctrl-C clears the line, or else stops the song; Ctrl-D on an empty line leaves.
+ */
+import { createInterface, type Interface } from 'node:readline';
+import type { Clock } from '../../protocol/ports.js';
+import type { World } from '../world.js';
+import type { Answer } from './answers.js';
+import { CommandRunner } from './commands.js';
+import { complete } from './complete.js';
+import { parseLine } from './grammar.js';
+import type { History } from './history.js';
+import { ListChangeNotice } from './list-changes.js';
+import { renderNowPlaying, renderScan } from './now-playing.js';
+import { parseFailure } from './parse-failure.js';
+import type { PeerEvent, PeerView } from './peer-view.js';
+import { renderAnswer, renderEvent } from './render.js';
+import { painted, type Style } from './style.js';
+
+export const PROMPT = 'torero> ';
+/** How often the clock of the now-playing line moves. */
+const REDRAW_MS = 1_000;
+
+export interface PromptOptions {
+  readonly peer: PeerView;
+  readonly world: Pick<World, 'stdin' | 'stdout' | 'clock'>;
+  readonly history: History;
+  /** Asked again for every line, since windows change. */
+  readonly style: () => Style;
+}
+
+export class Prompt {
+  readonly #peer: PeerView;
+  readonly #runner: CommandRunner;
+  readonly #world: PromptOptions['world'];
+  readonly #clock: Clock;
+  readonly #history: History;
+  readonly #style: () => Style;
+  readonly #notice: ListChangeNotice;
+  #readline: Interface | undefined;
+  #ended: () => void = () => {};
+  #cancelRedraw: () => void = () => {};
+  #stopListening: () => void = () => {};
+  #scan: { readonly done: number; readonly total: number } | undefined;
+  #shownAbove: string | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor({ peer, world, history, style }: PromptOptions) {
+    this.#peer = peer;
+    this.#runner = new CommandRunner(peer);
+    this.#world = world;
+    this.#clock = world.clock;
+    this.#history = history;
+    this.#style = style;
+    this.#notice = new ListChangeNotice(world.clock, changes =>
+      this.#print(renderEvent({ kind: 'list', ...changes }, style())),
+    );
+  }
+
+  /** Resolves when the person leaves (`quit`, Ctrl-D), or after `close`. */
+  async run(): Promise<void> {
+    const ended = new Promise<void>(resolve => {
+      this.#ended = resolve;
+    });
+    const past = await this.#history.load();
+    this.#open(past);
+    await ended;
+    await this.#history.settled();
+  }
+
+  /** Gives the terminal back. A command that still runs is not waited for. */
+  close(): void {
+    const readline = this.#readline;
+    if (readline === undefined) return;
+    this.#readline = undefined;
+    this.#cancelRedraw();
+    this.#stopListening();
+    this.#notice.stop();
+    readline.close();
+    this.#ended();
+  }
+
+  /** Lines above the prompt, whatever is being typed. */
+  say(lines: readonly string[]): void {
+    this.#print(lines);
+  }
+
+  #open(past: string[]): void {
+    const { stdin, stdout } = this.#world;
+    // Before readline sees Enter: a now-playing line that stays in the scroll-back would be yesterday's news.
+    stdin.prependListener('keypress', this.#beforeKey);
+    const readline = createInterface({
+      input: stdin,
+      output: stdout,
+      terminal: true,
+      history: past,
+      historySize: past.length + 1_000,
+      removeHistoryDuplicates: true,
+      completer: (line: string) => complete(line, this.#peer.list().songs),
+    });
+    this.#readline = readline;
+    readline.on('line', line => this.#entered(line));
+    readline.on('SIGINT', () => this.#interrupted());
+    readline.on('SIGCONT', () => this.#redraw());
+    readline.on('close', () => {
+      stdin.off('keypress', this.#beforeKey);
+      if (this.#readline === undefined) return;
+      stdout.write('\n');
+      this.close();
+    });
+    const resized = (): void => this.#redraw();
+    stdout.on('resize', resized);
+    const stopEvents = this.#peer.onEvent(event => this.#happened(event));
+    this.#stopListening = () => {
+      stdout.off('resize', resized);
+      stopEvents();
+    };
+    this.#redraw();
+  }
+
+  readonly #beforeKey = (_text: string, key: { readonly name?: string } | undefined): void => {
+    if (key?.name === 'return' || key?.name === 'enter') this.#redraw('plain');
+  };
+
+  #entered(line: string): void {
+    this.#history.add(line);
+    const parsed = parseLine(line);
+    if (parsed.is === 'command') {
+      // One after the other: `play 10` and then `seek 30` mean what they say.
+      this.#running = this.#running.then(async () => this.#answer(await this.#runner.run(parsed.command)));
+      if (parsed.command.name === 'quit') this.#running = this.#running.then(() => this.close());
+    } else if (parsed.is === 'problem') {
+      this.#running = this.#running.then(() => this.#answer(parseFailure(parsed)));
+    }
+    this.#redraw();
+  }
+
+  #answer(answer: Answer): void {
+    this.#print(renderAnswer(answer, this.#style()));
+  }
+
+  #interrupted(): void {
+    const readline = this.#readline;
+    if (readline === undefined) return;
+    if (readline.line !== '') {
+      readline.write(null, { ctrl: true, name: 'e' });
+      readline.write(null, { ctrl: true, name: 'u' });
+      return;
+    }
+    const { state } = this.#peer.nowPlaying();
+    if (state === 'stopped') this.#print(['Ctrl-D or quit leaves.']);
+    else this.#peer.stop();
+  }
+
+  #happened(event: PeerEvent): void {
+    if (event.kind === 'list') {
+      this.#notice.add(event);
+      return;
+    }
+    if (event.kind === 'scanning') this.#scan = { done: event.done, total: event.total };
+    if (event.kind === 'library') this.#scan = undefined;
+    const lines = renderEvent(event, this.#style());
+    if (lines.length > 0) this.#print(lines);
+    else if (this.#above() !== this.#shownAbove) this.#redraw();
+  }
+
+  /** What stands above the prompt now. */
+  #above(): string | undefined {
+    const style = this.#style();
+    const playing = renderNowPlaying(this.#peer.nowPlaying(), style);
+    return playing ?? (this.#scan && renderScan(this.#scan.done, this.#scan.total, style));
+  }
+
+  #redraw(how: 'whole' | 'plain' = 'whole'): void {
+    const { stdout } = this.#world;
+    const readline = this.#readline;
+    if (readline === undefined) return;
+    this.#cancelRedraw();
+    this.#shownAbove = how === 'plain' ? undefined : this.#above();
+    const prompt = painted(PROMPT, 'bold', this.#style());
+    readline.setPrompt(this.#shownAbove === undefined ? prompt : `${this.#shownAbove}\n${prompt}`);
+    // One write instead of six: nothing half-drawn is ever seen.
+    stdout.cork();
+    readline.prompt(true);
+    stdout.uncork();
+    const { state } = this.#peer.nowPlaying();
+    if (state === 'playing' || state === 'buffering') {
+      this.#cancelRedraw = this.#clock.after(REDRAW_MS, () => this.#redraw());
+    }
+  }
+
+  /** Erases both lines, writes `lines` there, and draws both lines below. */
+  #print(lines: readonly string[]): void {
+    const { stdout } = this.#world;
+    const readline = this.#readline;
+    if (readline === undefined) return;
+    const { rows } = readline.getCursorPos();
+    const up = rows > 0 ? `\x1b[${rows}A` : '';
+    // Readline goes up by the rows that it knows of before it redraws: so many empty ones are put there for it.
+    stdout.write(`\r${up}\x1b[J${lines.join('\n')}\n${'\n'.repeat(rows)}`);
+    this.#redraw();
+  }
+}
