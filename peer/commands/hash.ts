@@ -10,7 +10,7 @@ import { createReadStream } from 'node:fs';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { PeerConfig } from '../config.js';
-import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../exit-codes.js';
+import { EXIT, exitCodeOfSignal, fileProblem } from '../exit-codes.js';
 import { safeText } from '../prompt/terminal-text.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
@@ -32,7 +32,7 @@ export function runHash(config: PeerConfig, { words }: CommandArguments, world: 
         if (world.signal.aborted) return exitCodeOfSignal(world.signal.reason);
         const problem = fileProblem(error);
         if (problem === undefined) throw error;
-        session.report(new CommandError({ code: 'unavailable', exitCode: EXIT.failure, message: problem }));
+        session.report({ code: 'unavailable', exitCode: EXIT.failure, message: problem });
         code = EXIT.failure;
       }
     }

@@ -4,6 +4,7 @@
  */
 import { NO_SONG } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
+import { EXIT } from '../exit-codes.js';
 import { noSuchSong } from '../prompt/commands.js';
 import { SongMatcher } from '../prompt/match.js';
 import { renderAnswer } from '../prompt/render.js';
@@ -19,7 +20,7 @@ export function runList(config: PeerConfig, { words }: CommandArguments, world: 
     await session.print(songs, () =>
       renderAnswer({ kind: 'songs', songs, words: wanted, stale: false }, session.style),
     );
-    return undefined;
+    return EXIT.ok;
   });
 }
 
@@ -30,7 +31,7 @@ export function runInfo(config: PeerConfig, { words }: CommandArguments, world: 
     const songs = await session.ask(client => client.info(id));
     if (id !== NO_SONG && songs.length === 0) throw noSuchSong(id);
     await session.print(songs, () => renderAnswer({ kind: 'info', songs }, session.style));
-    return undefined;
+    return EXIT.ok;
   });
 }
 
@@ -42,6 +43,6 @@ export function runFind(config: PeerConfig, { words }: CommandArguments, world: 
     await session.print(songs, () =>
       renderAnswer({ kind: 'songs', songs, words: wanted, stale: false }, session.style),
     );
-    return undefined;
+    return EXIT.ok;
   });
 }

@@ -66,45 +66,37 @@ export class OneShot {
     }
   }
 
-  /** Says on stderr what went wrong without ending the command. */
-  report(error: unknown): void {
-    reportFailure(error, this.config, this.world);
+  /** Says on stderr what went wrong, for a command that goes on all the same. */
+  report(failure: Failure): void {
+    const { config, world } = this;
+    const lines = config.json
+      ? [JSON.stringify({ error: errorAsJson(failure) })]
+      : renderFailure(failure, styleOf('stderr', world, config));
+    world.stderr.write(`${lines.join('\n')}\n`);
   }
 }
 
-/** Runs `work` and turns however it ends into an exit code, said on stderr. A signal ends it with the signal's code. */
+/**
+ * Runs `work` and resolves with its exit code. What it throws is thrown on, for the entry point to report; when a signal
+ * came, the signal's own code counts instead.
+ */
 export async function oneShot(
   config: PeerConfig,
   world: World,
-  work: (session: OneShot) => Promise<number | undefined>,
+  work: (session: OneShot) => Promise<number>,
 ): Promise<number> {
   const session = new OneShot(config, world);
   const interrupted = (): void => session.client.close();
   world.signal.addEventListener('abort', interrupted, { once: true });
   try {
-    return (await work(session)) ?? EXIT.ok;
+    return await work(session);
   } catch (error) {
     if (world.signal.aborted) return exitCodeOfSignal(world.signal.reason);
-    return reportFailure(error, config, world);
+    throw error;
   } finally {
     world.signal.removeEventListener('abort', interrupted);
     session.client.close();
   }
-}
-
-/** Says on stderr what went wrong, as text or as `{"error":…}`; returns the exit code. */
-export function reportFailure(
-  error: unknown,
-  config: Pick<PeerConfig, 'json' | 'color'>,
-  world: World,
-): number {
-  const failure = failureOf(error);
-  const lines = config.json
-    ? [JSON.stringify({ error: errorAsJson(failure) })]
-    : renderFailure(failure, styleOf('stderr', world, config));
-  world.stderr.write(`${lines.join('\n')}\n`);
-  if (failure.exitCode === EXIT.internal) world.logger.error({ err: error }, 'this is a bug in tsp-peer');
-  return failure.exitCode;
 }
 
 /** The song ID that `text` must be. Throws CommandError (exit code 2). */

@@ -45,7 +45,9 @@ export class Prompt {
   readonly #style: () => Style;
   readonly #notice: ListChangeNotice;
   #readline: Interface | undefined;
-  #ended: () => void = () => {};
+  readonly #over: Promise<void>;
+  #end: () => void = () => {};
+  #isOver = false;
   #cancelRedraw: () => void = () => {};
   #stopListening: () => void = () => {};
   #scan: { readonly done: number; readonly total: number } | undefined;
@@ -59,32 +61,37 @@ export class Prompt {
     this.#clock = world.clock;
     this.#history = history;
     this.#style = style;
+    this.#over = new Promise(resolve => {
+      this.#end = resolve;
+    });
     this.#notice = new ListChangeNotice(world.clock, changes =>
       this.#print(renderEvent({ kind: 'list', ...changes }, style())),
     );
   }
 
-  /** Resolves when the person leaves (`quit`, Ctrl-D), or after `close`. */
-  async run(): Promise<void> {
-    const ended = new Promise<void>(resolve => {
-      this.#ended = resolve;
-    });
+  /** Resolves when one can type. */
+  async open(): Promise<void> {
     const past = await this.#history.load();
-    this.#open(past);
-    await ended;
+    if (!this.#isOver) this.#open(past);
+  }
+
+  /** Resolves when the person has left (`quit`, Ctrl-D), or after `close`. */
+  async left(): Promise<void> {
+    await this.#over;
     await this.#history.settled();
   }
 
   /** Gives the terminal back. A command that still runs is not waited for. */
   close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     const readline = this.#readline;
-    if (readline === undefined) return;
     this.#readline = undefined;
     this.#cancelRedraw();
     this.#stopListening();
     this.#notice.stop();
-    readline.close();
-    this.#ended();
+    readline?.close();
+    this.#end();
   }
 
   /** Lines above the prompt, whatever is being typed. */

@@ -37,7 +37,8 @@ async function openPrompt(t: Test, columns = 80) {
   const history = new History(historyFile, new RecordingLogger());
   const style = () => ({ width: stdout.columns - 1, color: false });
   const prompt = new Prompt({ peer, world: { stdin, stdout, clock }, history, style });
-  const ended = prompt.run();
+  await prompt.open();
+  const ended = prompt.left();
   t.teardown(() => prompt.close());
   const shows = (pattern: RegExp) =>
     until(

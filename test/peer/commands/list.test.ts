@@ -1,0 +1,216 @@
+/** The commands that only ask: list, info, find; and hash. With every way in which a tracker can fail to be one. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { runHash } from '../../../peer/commands/hash.js';
+import { runFind, runInfo, runList } from '../../../peer/commands/list.js';
+import type { PeerConfig } from '../../../peer/config.js';
+import { failureOf } from '../../../peer/exit-codes.js';
+import { LightClient } from '../../../peer/light-client.js';
+import { RemoteProtocolError, TransportError } from '../../../protocol/errors.js';
+import type { SongId } from '../../../protocol/tsp/messages.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
+import { songRow } from '../prompt/fake-peer.js';
+import { FakeTracker, serverAt } from './fake-tracker.js';
+import { configIn, TestWorld } from './test-world.js';
+
+async function folder(t: Test): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'torero-commands-'));
+  t.teardown(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+async function setUp(t: Test, changes: Partial<PeerConfig> = {}) {
+  const fake = new FakeTracker();
+  fake.rows = [songRow(10, 'Blue Moon', 'Somebody'), songRow(11, 'Red Sun')];
+  const tracker = await fake.start(t);
+  return { fake, tracker, world: new TestWorld(), config: configIn('/nowhere', { tracker, ...changes }) };
+}
+
+const failureFrom = async (running: Promise<unknown>) => {
+  try {
+    await running;
+  } catch (error) {
+    return failureOf(error);
+  }
+  throw new Error('it did not fail');
+};
+
+t.test('list prints a table, or the songs that have the words', async t => {
+  const { config, world } = await setUp(t);
+  t.equal(await runList(config, { words: [] }, world), 0);
+  t.same(world.lines, [
+    'ID  Title      Artist    Length  Hosts',
+    '10  Blue Moon  Somebody    3:07      1',
+    '11  Red Sun                3:07      1',
+    '2 songs.',
+  ]);
+  const other = new TestWorld();
+  await runList(config, { words: ['red', 'sun'] }, other);
+  t.match(other.stdout.text, /^11 {2}Red Sun/m);
+  t.notMatch(other.stdout.text, /Blue/);
+});
+
+t.test('with --json list, info and find print a row a line, as on the wire', async t => {
+  const { config, world, fake } = await setUp(t, { json: true });
+  await runList(config, { words: [] }, world);
+  await runInfo(config, { words: ['11'] }, world);
+  await runFind(config, { words: ['moon'] }, world);
+  t.same(
+    world.lines.map(line => JSON.parse(line)),
+    [...fake.rows, fake.rows[1], fake.rows[0]],
+  );
+});
+
+t.test('a long list is written whole', async t => {
+  const { config, world, fake } = await setUp(t, { json: true });
+  fake.rows = Array.from({ length: 5_000 }, (_, index) => songRow(index + 1, `Song ${index}`));
+  await runList(config, { words: [] }, world);
+  t.equal(world.lines.length, 5_000);
+  t.ok(world.stdout.chunks.length < 50, 'in few writes');
+});
+
+t.test('info of all, of one, of none, and of what is no ID', async t => {
+  const { config, world } = await setUp(t);
+  await runInfo(config, { words: [] }, world);
+  t.match(world.stdout.text, /Title +Blue Moon[\s\S]*Title +Red Sun/);
+  t.match(await failureFrom(runInfo(config, { words: ['99'] }, world)), {
+    code: 'no-such-song',
+    exitCode: 1,
+  });
+  for (const text of ['abc', '0', '4294967296', '-1', '1.5']) {
+    t.match(
+      await failureFrom(runInfo(config, { words: [text] }, world)),
+      { code: 'usage', exitCode: 2 },
+      text,
+    );
+  }
+});
+
+t.test('find that finds nothing says so and is no failure', async t => {
+  const { config, world } = await setUp(t);
+  t.equal(await runFind(config, { words: ['xyzzy'] }, world), 0);
+  t.same(world.lines, ['No song matches “xyzzy”.']);
+});
+
+t.test('--trace-wire shows every message on stderr', async t => {
+  const { config, world } = await setUp(t, { traceWire: true });
+  await runList(config, { words: [] }, world);
+  t.match(world.stderr.text, /LIST[\s\S]*LIST_INFO revision 1/);
+});
+
+t.test('without a tracker the exit code is 69, and the hint says what to do', async t => {
+  const closed = await serverAt(t, socket => socket.destroy());
+  const world = new TestWorld();
+  const gone = configIn('/nowhere', { tracker: { host: '127.0.0.1', port: 1 } });
+  t.match(await failureFrom(runList(gone, { words: [] }, world)), {
+    code: 'unreachable',
+    exitCode: 69,
+    message: /nobody listens on 127\.0\.0\.1:1/,
+    hint: /--tracker/,
+  });
+  const reset = configIn('/nowhere', { tracker: closed });
+  t.match(await failureFrom(runList(reset, { words: [] }, world)), { exitCode: 69 });
+  const unknown = configIn('/nowhere', { tracker: { host: 'no-such-host.invalid', port: 1 } });
+  t.match(await failureFrom(runList(unknown, { words: [] }, world)), { exitCode: 69 });
+});
+
+t.test('what is no tracker is told apart: 69, and a hint', async t => {
+  const web = await serverAt(t, socket =>
+    socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'),
+  );
+  const world = new TestWorld();
+  t.match(await failureFrom(runList(configIn('/nowhere', { tracker: web }), { words: [] }, world)), {
+    exitCode: 69,
+    message: /does not speak TSP/,
+    hint: /tracker or host/,
+  });
+});
+
+t.test('rows that are no JSON are the tracker’s fault', async t => {
+  const liar = await serverAt(t, socket => {
+    const payload = Buffer.from('{"id":1,\n');
+    const header = Buffer.from([0x81, 0, 0, 0, 1, 0, 0, 0, payload.length]);
+    socket.once('data', () => socket.write(Buffer.concat([header, payload])));
+  });
+  t.match(
+    await failureFrom(runList(configIn('/nowhere', { tracker: liar }), { words: [] }, new TestWorld())),
+    {
+      code: 'bad-message',
+      exitCode: 69,
+    },
+  );
+});
+
+t.test('a signal ends a question that waits, with the code of the signal', async t => {
+  const world = new TestWorld();
+  const silent = await serverAt(t, socket => void socket.once('data', () => world.end('SIGINT')));
+  t.equal(await runList(configIn('/nowhere', { tracker: silent }), { words: [] }, world), 130);
+});
+
+t.test('questions share a connection, and a tracker that ended it is dialled again', async t => {
+  const { fake, tracker, world } = await setUp(t);
+  const client = new LightClient({ tracker, clock: world.clock });
+  t.teardown(() => client.close());
+  const [list, info, again] = await Promise.all([client.list(), client.info(11 as SongId), client.list()]);
+  t.same(
+    [list.length, info.length, again.length, fake.connections, client.trackerAddress],
+    [2, 1, 2, 1, '127.0.0.1'],
+  );
+  await t.rejects(client.info(5 as SongId), { code: 'no-such-song' });
+  client.close();
+  await client.list();
+  t.equal(fake.connections, 2);
+});
+
+t.test('a tracker that takes the connection and says nothing is given up', async t => {
+  const clock = new VirtualClock();
+  const silent = await serverAt(t, socket => void socket.on('data', () => clock.advance(10_000)));
+  const client = new LightClient({ tracker: silent, clock });
+  await t.rejects(client.list(), TransportError);
+});
+
+t.test('an error that the tracker sends before it closes is what the client fails with', async t => {
+  const busy = await serverAt(t, socket => {
+    const json = Buffer.from('{"code":"too-many","message":"64 connections from you are enough"}');
+    socket.end(Buffer.concat([Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, json.length]), json]));
+  });
+  const client = new LightClient({ tracker: busy, clock: new VirtualClock() });
+  await t.rejects(client.list(), { message: /64 connections from you/ });
+  const rude = await serverAt(t, socket => socket.write(Buffer.from([0x83, 0, 0, 0, 1, 0, 0, 0, 0])));
+  await t.rejects(
+    new LightClient({ tracker: rude, clock: new VirtualClock() }).list(),
+    RemoteProtocolError,
+    'an answer to another question',
+  );
+});
+
+t.test('hash prints lines as sha256sum does, and JSON', async t => {
+  const path = await folder(t);
+  const file = join(path, 'a.bin');
+  await writeFile(file, Buffer.alloc(3 * 1024 * 1024 + 5, 1));
+  const world = new TestWorld();
+  t.equal(await runHash(configIn(path), { words: [file] }, world), 0);
+  t.match(world.stdout.text, new RegExp(`^[0-9a-f]{64} {2}${file}\n$`));
+  const piped = new TestWorld();
+  piped.stdin.end(Buffer.alloc(3 * 1024 * 1024 + 5, 1));
+  t.equal(await runHash(configIn(path, { json: true }), { words: ['-'] }, piped), 0);
+  t.same(JSON.parse(piped.stdout.text), {
+    hash: world.stdout.text.slice(0, 64),
+    size: 3 * 1024 * 1024 + 5,
+    file: '-',
+  });
+});
+
+t.test('hash names what it cannot read, does the rest, and exits 1', async t => {
+  const path = await folder(t);
+  await mkdir(join(path, 'folder'));
+  await writeFile(join(path, 'b'), 'b');
+  const world = new TestWorld();
+  const words = [join(path, 'missing'), join(path, 'folder'), join(path, 'b')];
+  t.equal(await runHash(configIn(path), { words }, world), 1);
+  t.match(world.stderr.text, /missing: there is no such file/);
+  t.match(world.stderr.text, /folder/);
+  t.equal(world.lines.length, 1);
+});

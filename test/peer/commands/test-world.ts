@@ -1,0 +1,71 @@
+/** A world of pipes for commands that run inside the test: what they print is kept, signals come when a test says so. */
+import { PassThrough, Writable } from 'node:stream';
+import type { PeerConfig } from '../../../peer/config.js';
+import type { EndingSignal, World } from '../../../peer/world.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
+
+class Recorded extends Writable {
+  readonly chunks: Buffer[] = [];
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.chunks.push(chunk);
+    done();
+  }
+  get text(): string {
+    return Buffer.concat(this.chunks).toString();
+  }
+}
+
+export class TestWorld implements World {
+  readonly stdin = new PassThrough();
+  readonly stdout = new Recorded();
+  readonly stderr = new Recorded();
+  readonly logger = new RecordingLogger();
+  readonly agent = 'torero/test';
+  isTerminal = { stdin: false, stdout: false, stderr: false };
+  env: Record<string, string | undefined> = {};
+  readonly #ending = new AbortController();
+
+  readonly clock = {
+    now: () => performance.now(),
+    after: (delayMs: number, callback: () => void) => {
+      const timer = setTimeout(callback, delayMs);
+      return () => clearTimeout(timer);
+    },
+  };
+  readonly randomBytes = (length: number): Uint8Array => Buffer.alloc(length, 7);
+  readonly randomUnit = (): number => 0.5;
+  openEmbeddedTracker: World['openEmbeddedTracker'] = () => Promise.resolve(undefined);
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+  end(signal: EndingSignal): void {
+    this.#ending.abort(signal);
+  }
+  /** Lines of stdout. */
+  get lines(): string[] {
+    return this.stdout.text.split('\n').slice(0, -1);
+  }
+}
+
+export const configIn = (folder: string, changes: Partial<PeerConfig> = {}): PeerConfig => ({
+  library: [],
+  advertise: [],
+  output: 'null',
+  decoder: 'auto',
+  raw: false,
+  slots: 8,
+  maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
+  maxPerAddress: Number.POSITIVE_INFINITY,
+  dataDir: `${folder}/data`,
+  stateDir: `${folder}/state`,
+  cacheDir: `${folder}/cache`,
+  cacheBytes: 0,
+  shareCache: false,
+  encode: false,
+  headless: false,
+  json: false,
+  color: true,
+  traceWire: false,
+  ...changes,
+});
