@@ -10,6 +10,7 @@ import {
   RequestError,
   TransportError,
 } from '../protocol/errors.js';
+import { OutputError } from './playback/outputs/output.js';
 
 export const EXIT = {
   ok: 0,
@@ -60,6 +61,7 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof ConfigError) {
     return { code: 'configuration', exitCode: EXIT.configuration, message: sentence(error.message) };
   }
+  if (error instanceof OutputError) return outputFailure(error);
   if (error instanceof LocalProtocolError) {
     return { code: 'usage', exitCode: EXIT.usage, message: sentence(error.message) };
   }
@@ -86,6 +88,15 @@ function requestFailure(error: RequestError): Failure {
     default:
       return { code: error.code, exitCode: EXIT.failure, message };
   }
+}
+
+function outputFailure({ fault, message }: OutputError): Failure {
+  const hint =
+    'tsp-peer doctor says what is missing; --output null, file:PATH or stdout need no sound device.';
+  if (fault === 'full' || fault === 'closed')
+    return { code: fault, exitCode: EXIT.failure, message: sentence(message) };
+  if (fault === 'refused') return { code: 'refused', exitCode: EXIT.refused, message: sentence(message) };
+  return { code: 'no-output', exitCode: EXIT.unavailable, message: sentence(message), hint };
 }
 
 /** What the file system says, in words; undefined when `error` is not of the file system. */

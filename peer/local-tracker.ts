@@ -1,0 +1,110 @@
+/**
+ * The tracker of a peer that was told of none: the one on this machine, or else one inside this process.
+ *
+ *     is somebody on 127.0.0.1:7460? ── yes ─▶ use it
+ *              ▲                     └─ no ──▶ open one here ── somebody was quicker ─▶ use theirs
+ *              └── asked again whenever the link is down: when that peer goes, the next one opens a tracker on the same data
+ */
+import { connect } from 'node:net';
+import type { Clock, RandomUnit } from '../protocol/ports.js';
+import type { HostPort } from '../protocol/tsp/addresses.js';
+import type { EmbeddedTracker, OpenEmbeddedTracker } from './world.js';
+
+/** Loopback answers at once or not at all. */
+const PROBE_MS = 1_000;
+/** Several peers lose their tracker at the same moment; they need not all rush to replace it. */
+const SPREAD_MS = 300;
+const LOOPBACK = '127.0.0.1';
+const EVERY_ADDRESS: readonly string[] = ['::', '0.0.0.0'];
+
+export interface LocalTrackerOptions {
+  readonly port: number;
+  /** `--host`: then the embedded tracker listens there. */
+  readonly host: string | undefined;
+  readonly open: OpenEmbeddedTracker;
+  readonly clock: Clock;
+  readonly randomUnit: RandomUnit;
+  /** Called when a tracker was opened here. */
+  readonly opened: (tracker: EmbeddedTracker) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export class LocalTracker {
+  readonly #options: LocalTrackerOptions;
+  #embedded: EmbeddedTracker | undefined;
+  #opening: Promise<void> | undefined;
+  #cancel: () => void = () => {};
+  #stopped = false;
+
+  constructor(options: LocalTrackerOptions) {
+    this.#options = options;
+  }
+
+  /** Where the link dials: whoever serves there. */
+  get address(): HostPort {
+    const { host, port } = this.#options;
+    return { host: host === undefined || EVERY_ADDRESS.includes(host) ? LOOPBACK : host, port };
+  }
+
+  get isEmbedded(): boolean {
+    return this.#embedded !== undefined;
+  }
+
+  /** Resolves when a tracker listens, somebody's or ours, or when ours could not be opened. */
+  async start(): Promise<void> {
+    await this.#ensure();
+  }
+
+  /** The link is down: in a moment, look whether anybody still listens, and take over if not. */
+  linkIsDown(): void {
+    const { clock, randomUnit } = this.#options;
+    this.#cancel();
+    this.#cancel = clock.after(randomUnit() * SPREAD_MS, () => void this.#ensure());
+  }
+
+  /** Resolves when our tracker, if there is one, has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel();
+    await this.#opening;
+    await this.#embedded?.stop();
+    this.#embedded = undefined;
+  }
+
+  #ensure(): Promise<void> {
+    this.#opening ??= this.#openIfAlone().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #openIfAlone(): Promise<void> {
+    if (
+      this.#stopped ||
+      this.#embedded !== undefined ||
+      (await isListening(this.address, this.#options.clock))
+    )
+      return;
+    const { host = LOOPBACK, port, open, opened, failed } = this.#options;
+    try {
+      this.#embedded = await open({ host, port });
+      if (this.#embedded !== undefined) opened(this.#embedded);
+    } catch (error) {
+      failed(error);
+    }
+  }
+}
+
+/** Whether a connection is taken there. */
+export async function isListening({ host, port }: HostPort, clock: Clock): Promise<boolean> {
+  return await new Promise(resolve => {
+    const socket = connect({ host, port });
+    const end = (is: boolean): void => {
+      cancel();
+      socket.destroy();
+      resolve(is);
+    };
+    const cancel = clock.after(PROBE_MS, () => end(false));
+    socket.on('connect', () => end(true)).on('error', () => end(false));
+  });
+}
