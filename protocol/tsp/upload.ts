@@ -143,6 +143,13 @@ export class UploadSession {
     return this.#queue({ kind: 'send', message: errorMessage(NO_SONG, body) }, now);
   }
 
+  /** The connection is gone. */
+  lost(): UploadEffect[] {
+    this.#state = 'closed';
+    this.#turns.length = 0;
+    return this.#releaseSlot();
+  }
+
   /** The last byte of the turn has been handed to the network. */
   answered(now: Milliseconds): UploadEffect[] {
     if (this.#state === 'closed') return [];

@@ -1,0 +1,256 @@
+/**
+ * One song that is being sent, to however many listeners: a descriptor opened once, and slices read once.
+ *
+ *     read(offset) ─▶ slice in memory ──────────────────────────────▶ bytes
+ *                └─▶ read 1 MiB ─▶ fstat: the file that was hashed? ─▶ bytes, kept for the others
+ *                                   └─ no: `song-changed`, for this listener and all others
+ *
+ * The rule (TSP §5.3): no other bytes than those that were hashed ever leave. Bytes are judged by an fstat that comes
+ * after they were read and before they are sent, so truncation, appending, overwriting and replacing are all seen. When
+ * only the ctime differs (renamed, linked, or rewritten by a tag editor that puts the mtime back), each slice is hashed
+ * against the song's own tree instead: the right bytes may still be sent.
+ */
+import { RequestError } from '../../protocol/errors.js';
+import { hashPiece } from '../../protocol/merkle.js';
+import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import { HASH_BYTES, PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { HostedSong } from '../library/catalogue.js';
+import type { Slice, SliceMemory } from './slice-memory.js';
+import type { Fingerprint, SongFile } from './song-files.js';
+
+/** Large: one write and one check for each MiB, and the cost of both disappears beside the kernel's copying. */
+export const SLICE_BYTES = 1024 * 1024;
+/** Without room for a slice a listener holds this much. */
+export const UNSHARED_BYTES = PIECE_BYTES;
+/** Bytes from memory are sent on an fstat that is at most this old, so a thousand listeners cost forty fstats a second. */
+export const CHECK_FRESH_MS = 25;
+
+/** Part of a song, valid until `release`; never written to. */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+export interface ServedSongWorld {
+  readonly memory: SliceMemory;
+  readonly clock: Clock;
+  readonly openFile: (path: string) => Promise<SongFile>;
+  /** The file is not what was hashed, or may not be: the library looks at it again. Called once. */
+  readonly suspected: (song: HostedSong) => void;
+  /** The last slice was forgotten, and there is no descriptor: nothing is left to be kept. */
+  readonly emptied: (served: ServedSong) => void;
+}
+
+export class ServedSong {
+  /** Listeners that have it open. */
+  readers = 0;
+  readonly #world: ServedSongWorld;
+  readonly #slices = new Map<number, SongSlice>();
+  #file: Promise<SongFile> | undefined;
+  #checkedAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  #checking: Promise<void> | undefined;
+  #verdict: 'same' | 'touched' | 'changed' = 'same';
+
+  constructor(
+    readonly song: HostedSong,
+    world: ServedSongWorld,
+  ) {
+    this.#world = world;
+  }
+
+  get changed(): boolean {
+    return this.#verdict === 'changed';
+  }
+
+  /** Holds neither a descriptor nor memory. */
+  get isEmpty(): boolean {
+    return this.#file === undefined && this.#slices.size === 0;
+  }
+
+  /** Opens the file if it is not, and makes sure that it is the one that was hashed. Rejects with RequestError. */
+  async ready(): Promise<void> {
+    this.#file ??= this.#open();
+    await this.#file;
+    await this.#check();
+  }
+
+  /**
+   * Up to `most` bytes from `offset` on, at least one; it must lie inside the song. Answers at once when they are in
+   * memory. Rejects with RequestError `song-changed`, or with Node's error when the disk fails.
+   */
+  read(offset: number, most: number): Piece | Promise<Piece> {
+    const slice = this.#slices.get(Math.floor(offset / SLICE_BYTES));
+    if (slice?.bytes !== undefined && this.#isFresh()) return this.#pieceOf(slice, slice.bytes, offset, most);
+    return this.#readSlowly(offset, most);
+  }
+
+  /** Closes the descriptor; slices stay, and `ready` opens it again. */
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    this.#checkedAt = Number.NEGATIVE_INFINITY;
+    // A file that could not be opened was reported to whoever wanted it.
+    await file?.then(opened => opened.close()).catch(() => {});
+  }
+
+  forgetSlices(): void {
+    for (const slice of this.#slices.values()) this.#world.memory.remove(slice);
+  }
+
+  async #open(): Promise<SongFile> {
+    try {
+      return await this.#world.openFile(this.song.path);
+    } catch (error) {
+      this.#file = undefined;
+      if (isGone(error)) throw this.#becomeChanged('the file is gone');
+      throw new RequestError('unavailable', 'the file cannot be opened now', {
+        retryAfterMs: UNAVAILABLE_RETRY_MS,
+        cause: error,
+      });
+    }
+  }
+
+  async #readSlowly(offset: number, most: number): Promise<Piece> {
+    await this.#check();
+    const index = Math.floor(offset / SLICE_BYTES);
+    const slice = this.#slices.get(index) ?? this.#startSlice(index);
+    if (slice === undefined) return await this.#readUnshared(offset, most);
+    // Pinned while it is read, so that room for another is not made from this one.
+    slice.pins += 1;
+    try {
+      slice.loading ??= this.#load(slice);
+      const bytes = slice.bytes ?? (await slice.loading);
+      return this.#pieceOf(slice, bytes, offset, most);
+    } finally {
+      slice.pins -= 1;
+    }
+  }
+
+  #pieceOf(slice: SongSlice, bytes: Uint8Array, offset: number, most: number): Piece {
+    const start = offset - slice.start;
+    slice.pins += 1;
+    this.#world.memory.touch(slice);
+    return {
+      bytes: bytes.subarray(start, start + most),
+      release: () => {
+        slice.pins -= 1;
+      },
+    };
+  }
+
+  #startSlice(index: number): SongSlice | undefined {
+    const start = index * SLICE_BYTES;
+    const slice: SongSlice = {
+      start,
+      length: Math.min(SLICE_BYTES, this.song.size - start),
+      pins: 0,
+      bytes: undefined,
+      loading: undefined,
+      forget: () => this.#forget(index),
+    };
+    if (!this.#world.memory.add(slice)) return undefined;
+    this.#slices.set(index, slice);
+    return slice;
+  }
+
+  #forget(index: number): void {
+    this.#slices.delete(index);
+    if (this.isEmpty) this.#world.emptied(this);
+  }
+
+  async #load(slice: SongSlice): Promise<Uint8Array> {
+    try {
+      slice.bytes = await this.#readProven(slice.start, slice.length);
+      return slice.bytes;
+    } catch (error) {
+      this.#world.memory.remove(slice);
+      throw error;
+    }
+  }
+
+  /** Whole pieces of the hash tree, so that also these can be verified. */
+  async #readUnshared(offset: number, most: number): Promise<Piece> {
+    const start = offset - (offset % PIECE_BYTES);
+    const bytes = await this.#readProven(start, Math.min(UNSHARED_BYTES, this.song.size - start));
+    return { bytes: bytes.subarray(offset - start, offset - start + most), release: () => {} };
+  }
+
+  async #readProven(start: number, length: number): Promise<Uint8Array> {
+    const file = await this.#file;
+    if (file === undefined) throw new RequestError('unavailable', 'the file was closed');
+    // Its own memory, not the shared pool's: it lives long and leaves as a whole.
+    const bytes = Buffer.allocUnsafeSlow(length);
+    const filled = await file.read(bytes, start);
+    this.#judge(await file.fingerprint());
+    if (filled < length) throw this.#becomeChanged('the file is shorter than it was');
+    if (this.#verdict === 'touched' && !this.#isProven(bytes, start))
+      throw this.#becomeChanged('its content changed');
+    return bytes;
+  }
+
+  #isFresh(): boolean {
+    return this.#world.clock.now() - this.#checkedAt <= CHECK_FRESH_MS && !this.changed;
+  }
+
+  /** One fstat for all who ask meanwhile. */
+  async #check(): Promise<void> {
+    if (this.#isFresh()) return;
+    this.#checking ??= this.#checkNow().finally(() => {
+      this.#checking = undefined;
+    });
+    await this.#checking;
+  }
+
+  async #checkNow(): Promise<void> {
+    const file = await this.#file;
+    if (file !== undefined) this.#judge(await file.fingerprint());
+  }
+
+  #judge(found: Fingerprint): void {
+    if (this.changed) throw changedError('the file changed');
+    const { size, mtimeNs, ctimeNs, inode } = this.song;
+    if (found.size !== size || found.mtimeNs !== mtimeNs || found.inode !== inode)
+      throw this.#becomeChanged('the file changed');
+    if (found.ctimeNs !== ctimeNs && this.#verdict === 'same') {
+      this.#verdict = 'touched';
+      this.#world.suspected(this.song);
+    }
+    this.#checkedAt = this.#world.clock.now();
+  }
+
+  #becomeChanged(why: string): RequestError {
+    if (!this.changed) {
+      this.#verdict = 'changed';
+      this.#world.suspected(this.song);
+      this.forgetSlices();
+    }
+    return changedError(why);
+  }
+
+  #isProven(bytes: Uint8Array, start: number): boolean {
+    const whole = this.song.size <= PIECE_BYTES;
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      const node = hashPiece(bytes.subarray(at, at + PIECE_BYTES), { whole });
+      const index = (start + at) / PIECE_BYTES;
+      if (Buffer.compare(node, this.song.nodes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES)) !== 0)
+        return false;
+    }
+    return true;
+  }
+}
+
+export const UNAVAILABLE_RETRY_MS = 1_000;
+
+interface SongSlice extends Slice {
+  readonly start: number;
+  bytes: Uint8Array | undefined;
+  loading: Promise<Uint8Array> | undefined;
+}
+
+const changedError = (why: string): RequestError =>
+  new RequestError('song-changed', `${why} since it was hashed`);
+
+function isGone(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP';
+}

@@ -1,0 +1,172 @@
+/**
+ * The songs that are being sent, or were a moment ago: at most one descriptor and one set of slices a song.
+ *
+ *     open(song) ─▶ SongReader ─▶ read … read ─▶ close()          the last to close leaves the descriptor idle
+ *
+ * Idle descriptors are closed after ten seconds, sooner when there are many or when the process runs out of them.
+ * Slices stay until the memory budget wants them (slice-memory.ts).
+ */
+import type { Clock } from '../../protocol/ports.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { HostedSong } from '../library/catalogue.js';
+import { type Piece, ServedSong } from './served-song.js';
+import { SliceMemory } from './slice-memory.js';
+import type { SongFile, SongFiles } from './song-files.js';
+
+/** A listener asks for the next part of a song well within this. */
+const IDLE_DESCRIPTOR_MS = 10_000;
+/** Well below the 64 descriptors that connections leave over. */
+const MAX_IDLE_DESCRIPTORS = 16;
+
+export interface SongCacheWorld {
+  readonly files: SongFiles;
+  /** What all slices together may hold. */
+  readonly budgetBytes: number;
+  readonly clock: Clock;
+  /** Told when a file was seen to differ from what was hashed. */
+  readonly recheck: (hash: ContentHash) => void;
+}
+
+export class SongCache {
+  readonly #world: SongCacheWorld;
+  readonly #memory: SliceMemory;
+  readonly #songs = new Map<ContentHash, ServedSong>();
+  /** Oldest first; with the function that takes back the timer. */
+  readonly #idle = new Map<ServedSong, () => void>();
+
+  constructor(world: SongCacheWorld) {
+    this.#world = world;
+    this.#memory = new SliceMemory(world.budgetBytes);
+  }
+
+  /** Rejects with RequestError: `song-changed`, or `unavailable` when the file can't be opened now. */
+  async open(song: HostedSong): Promise<SongReader> {
+    const served = this.#servedSong(song);
+    served.readers += 1;
+    this.#wake(served);
+    try {
+      await served.ready();
+      return new SongReader(served, () => this.#leave(served));
+    } catch (error) {
+      this.#leave(served);
+      throw error;
+    }
+  }
+
+  status(): { readonly songs: number; readonly slices: number; readonly heldBytes: number } {
+    return { songs: this.#songs.size, slices: this.#memory.slices, heldBytes: this.#memory.heldBytes };
+  }
+
+  /** Closes what nobody uses. To be called when all readers have been closed. */
+  async stop(): Promise<void> {
+    await this.#closeIdle(0);
+    for (const served of this.#songs.values()) served.forgetSlices();
+    this.#songs.clear();
+  }
+
+  /** The entry of this content, unless it is about another file or about one that changed: then a new one. */
+  #servedSong(song: HostedSong): ServedSong {
+    const known = this.#songs.get(song.hash);
+    if (known !== undefined && !known.changed && isSameSong(known.song, song)) return known;
+    if (known !== undefined) this.#retire(known);
+    const served = new ServedSong(song, {
+      memory: this.#memory,
+      clock: this.#world.clock,
+      openFile: path => this.#openFile(path),
+      suspected: ({ hash }) => this.#world.recheck(hash),
+      emptied: emptied => this.#dropEmpty(emptied),
+    });
+    this.#songs.set(song.hash, served);
+    return served;
+  }
+
+  /** Out of descriptors: those that nobody uses are given back before the listener is told to come again. */
+  async #openFile(path: string): Promise<SongFile> {
+    try {
+      return await this.#world.files.open(path);
+    } catch (error) {
+      if (!isOutOfDescriptors(error) || this.#idle.size === 0) throw error;
+      await this.#closeIdle(0);
+      return await this.#world.files.open(path);
+    }
+  }
+
+  #leave(served: ServedSong): void {
+    served.readers -= 1;
+    if (served.readers > 0) return;
+    if (this.#songs.get(served.song.hash) !== served || served.changed) {
+      this.#retire(served);
+      return;
+    }
+    this.#idle.set(
+      served,
+      this.#world.clock.after(IDLE_DESCRIPTOR_MS, () => void this.#closeOne(served)),
+    );
+    void this.#closeIdle(MAX_IDLE_DESCRIPTORS);
+  }
+
+  #wake(served: ServedSong): void {
+    this.#idle.get(served)?.();
+    this.#idle.delete(served);
+  }
+
+  /** Readers that it has go on with what they opened; nobody new gets it. */
+  #retire(served: ServedSong): void {
+    if (this.#songs.get(served.song.hash) === served) this.#songs.delete(served.song.hash);
+    served.forgetSlices();
+    if (served.readers === 0) void this.#closeOne(served);
+  }
+
+  async #closeIdle(keep: number): Promise<void> {
+    const surplus = [...this.#idle.keys()].slice(0, Math.max(0, this.#idle.size - keep));
+    await Promise.all(surplus.map(served => this.#closeOne(served)));
+  }
+
+  async #closeOne(served: ServedSong): Promise<void> {
+    this.#wake(served);
+    await served.close();
+    this.#dropEmpty(served);
+  }
+
+  #dropEmpty(served: ServedSong): void {
+    if (served.isEmpty && served.readers === 0 && this.#songs.get(served.song.hash) === served)
+      this.#songs.delete(served.song.hash);
+  }
+}
+
+/** One listener's way to a song. */
+export class SongReader {
+  readonly #served: ServedSong;
+  readonly #leave: () => void;
+  #isOpen = true;
+
+  constructor(served: ServedSong, leave: () => void) {
+    this.#served = served;
+    this.#leave = leave;
+  }
+
+  /** As ServedSong.read. */
+  read(offset: number, most: number): Piece | Promise<Piece> {
+    return this.#served.read(offset, most);
+  }
+
+  /** Calling it again does nothing. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#leave();
+  }
+}
+
+const isSameSong = (a: HostedSong, b: HostedSong): boolean =>
+  a === b ||
+  (a.path === b.path &&
+    a.size === b.size &&
+    a.mtimeNs === b.mtimeNs &&
+    a.ctimeNs === b.ctimeNs &&
+    a.inode === b.inode);
+
+function isOutOfDescriptors(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EMFILE' || code === 'ENFILE';
+}

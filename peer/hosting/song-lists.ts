@@ -1,0 +1,108 @@
+/**
+ * This host's own songs as rows: LIST_INFO (TSP §3.1) and SONG_INFO of all (§3.2), with the ID where it is known.
+ *
+ *     songs ──▶ rows ──▶ segments of ≤ 64 KiB ──▶ every listener that asks within a second
+ *
+ * Fifty thousand rows take longer than one turn of the event loop may, so they are made in steps, once for all who ask.
+ */
+import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import { encodeRow } from '../../protocol/tsp/rows.js';
+import type { HostedSong } from '../library/catalogue.js';
+import type { HostedSongs, SongIdTable } from './neighbours.js';
+
+/** TSP §3.1: a list may be this old. */
+const LIST_FRESH_MS = 1_000;
+/** About a millisecond's worth. */
+const ROWS_A_TURN = 250;
+const SEGMENT_BYTES = 64 * 1024;
+
+export interface RowSegments {
+  /** Shared by all who are sent them; never written to. */
+  readonly segments: readonly Buffer[];
+  readonly length: number;
+}
+
+type RowOf = (song: HostedSong, songIds: SongIdTable) => object;
+
+export class SongLists {
+  readonly #list: SharedRows;
+  readonly #infos: SharedRows;
+
+  constructor(songs: HostedSongs, songIds: SongIdTable, clock: Clock) {
+    this.#list = new SharedRows(listRow, songs, songIds, clock);
+    this.#infos = new SharedRows(infoRow, songs, songIds, clock);
+  }
+
+  /** Payload of LIST_INFO. */
+  list(): Promise<RowSegments> {
+    return this.#list.take();
+  }
+
+  /** Payload of SONG_INFO for song 0. */
+  infos(): Promise<RowSegments> {
+    return this.#infos.take();
+  }
+}
+
+/** What a list says of a song; INFO says the rest. */
+const listRow: RowOf = ({ hash, offer }, songIds) => {
+  const { title, artist, duration } = offer;
+  return { id: songIds.idOf(hash), hash, title, artist, duration };
+};
+
+export const infoRow: RowOf = ({ hash, size, offer }, songIds) => ({
+  id: songIds.idOf(hash),
+  ...offer,
+  size,
+});
+
+class SharedRows {
+  readonly #rowOf: RowOf;
+  readonly #songs: HostedSongs;
+  readonly #songIds: SongIdTable;
+  readonly #clock: Clock;
+  #rows: Promise<RowSegments> | undefined;
+  #madeAt: Milliseconds = Number.NEGATIVE_INFINITY;
+
+  constructor(rowOf: RowOf, songs: HostedSongs, songIds: SongIdTable, clock: Clock) {
+    this.#rowOf = rowOf;
+    this.#songs = songs;
+    this.#songIds = songIds;
+    this.#clock = clock;
+  }
+
+  take(): Promise<RowSegments> {
+    const now = this.#clock.now();
+    if (this.#rows === undefined || now - this.#madeAt >= LIST_FRESH_MS) {
+      this.#madeAt = now;
+      this.#rows = this.#make();
+    }
+    return this.#rows;
+  }
+
+  async #make(): Promise<RowSegments> {
+    const segments: Buffer[] = [];
+    let rows: Buffer[] = [];
+    let rowBytes = 0;
+    let length = 0;
+    let count = 0;
+    // A snapshot: a song that comes or goes meanwhile is in the next list.
+    for (const song of [...this.#songs.songs()]) {
+      const row = encodeRow(this.#rowOf(song, this.#songIds));
+      if (rowBytes + row.length > SEGMENT_BYTES) {
+        segments.push(Buffer.concat(rows));
+        rows = [];
+        rowBytes = 0;
+      }
+      rows.push(row);
+      rowBytes += row.length;
+      length += row.length;
+      count += 1;
+      if (count % ROWS_A_TURN === 0) await nextTurn();
+    }
+    segments.push(Buffer.concat(rows));
+    return { segments, length };
+  }
+}
+
+const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));

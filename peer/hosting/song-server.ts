@@ -1,0 +1,263 @@
+/**
+ * A peer's song server: accepts listeners and trackers that prove its address, within its limits (TSP §5.3).
+ *
+ *     accept ─▶ too many from that address? ─▶ pending ─▶ first request ─▶ heard ─▶ … ─▶ closed
+ *                └ ERROR too-many               └ at most a quarter of all; the oldest makes room
+ *
+ * Constructing starts nothing. `stop` gives the songs that are being sent ten seconds, and resolves when every
+ * connection and file is closed.
+ */
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { TransportError } from '../../protocol/errors.js';
+import type { Clock, Logger } from '../../protocol/ports.js';
+import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import { encode } from '../../protocol/tsp/codec.js';
+import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
+import type { Welcome } from '../../protocol/tsp/messages.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { errorMessage } from '../../protocol/tsp/upload.js';
+import { AddressLimits } from './address-limits.js';
+import { Host } from './host.js';
+import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
+import { RateLimit } from './rate-limit.js';
+import { readSendQueues } from './send-queues.js';
+import { UploadSlots } from './slots.js';
+import { SongCache } from './song-cache.js';
+import { type SongFiles, songFiles } from './song-files.js';
+import { SongLists } from './song-lists.js';
+import { UploadConnection, type UploadWorld } from './upload-connection.js';
+
+/** The system's usual 511 overflowed four thousand times when five thousand peers came back at once. */
+const BACKLOG = 4_096;
+/** How often deadlines are looked at: they are of seconds, and a timer a connection would cost more. */
+const SWEEP_MS = 250;
+/** How often the kernel is asked about slow listeners: twice within the shortest patience. */
+const LOOK_UP_MS = 4_500;
+/** Connections that have not asked anything yet, of all that there may be. */
+const PENDING_SHARE = 0.25;
+/** Connections over a limit that are told so at a time; the rest is just closed. */
+const MAX_POLITE_REFUSALS = 64;
+const TOO_MANY_RETRY_MS = 5_000;
+/** How long songs that are being sent may take when the peer stops. */
+const FINISH_MS = 10_000;
+
+export interface SongServerOptions {
+  readonly catalogue: HostedSongs;
+  readonly songIds: SongIdTable;
+  readonly proofs: ProofEcho;
+  /** Connections that are sent songs at a time; Infinity: no limit. Likewise the next three. */
+  readonly slots: number;
+  readonly maxUploadBytesPerSecond: number;
+  readonly maxPerAddress: number;
+  /** In all: what the process's descriptors allow. */
+  readonly maxConnections: number;
+  /** Memory for songs, shared by all listeners. */
+  readonly cacheBytes: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly trace?: ((line: string) => void) | undefined;
+  /** Told when a file was seen to differ from what was hashed. */
+  readonly recheck: (hash: ContentHash) => void;
+  /** Said in WELCOME. */
+  readonly agent?: string | undefined;
+  readonly name?: string | undefined;
+  readonly files?: SongFiles;
+}
+
+export interface SongServerStatus {
+  readonly connections: number;
+  /** Connections that hold an upload slot, and how many may. */
+  readonly uploads: number;
+  readonly slots: number;
+  /** Bytes of songs sent since the start. */
+  readonly sentBytes: number;
+  /** What all songs in memory take. */
+  readonly cachedBytes: number;
+}
+
+export class SongServer {
+  readonly #options: SongServerOptions;
+  readonly #slots: UploadSlots;
+  readonly #cache: SongCache;
+  readonly #addresses: AddressLimits;
+  readonly #world: UploadWorld;
+  readonly #connections = new Set<UploadConnection>();
+  /** Oldest first. */
+  readonly #pending = new Set<UploadConnection>();
+  readonly #refused = new Set<Socket>();
+  #server: Server | undefined;
+  #cancelSweep: (() => void) | undefined;
+  #lookedUpAt = Number.NEGATIVE_INFINITY;
+  #sentBytes = 0;
+
+  constructor(options: SongServerOptions) {
+    const { catalogue, songIds, proofs, clock, logger, trace } = options;
+    this.#options = options;
+    this.#slots = new UploadSlots(options.slots);
+    this.#addresses = new AddressLimits(options.maxPerAddress);
+    this.#cache = new SongCache({
+      files: options.files ?? songFiles,
+      budgetBytes: options.cacheBytes,
+      clock,
+      recheck: options.recheck,
+    });
+    this.#world = {
+      host: new Host(catalogue, songIds),
+      lists: new SongLists(catalogue, songIds, clock),
+      cache: this.#cache,
+      slots: this.#slots,
+      rate: new RateLimit(options.maxUploadBytesPerSecond, clock),
+      proofs,
+      welcome: welcomeOf(options),
+      clock,
+      logger,
+      trace,
+      sent: bytes => {
+        this.#sentBytes += bytes;
+      },
+    };
+  }
+
+  /**
+   * Listens. Without `host`: on `::` with IPv4, or where there is no IPv6 on 0.0.0.0. Without `port`: on 7461, or if that
+   * is taken on a free one. Rejects with TransportError, whose cause is Node's error.
+   */
+  async start(at: { readonly host?: string | undefined; readonly port?: number | undefined } = {}): Promise<{
+    readonly address: string;
+    readonly port: number;
+  }> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
+    if (Number.isFinite(this.#options.maxConnections)) server.maxConnections = this.#options.maxConnections;
+    await listenSomewhere(server, at.host, at.port);
+    server.on('error', error => this.#options.logger.error({ err: error }, 'the song server cannot accept'));
+    this.#server = server;
+    const { address, port } = server.address() as AddressInfo;
+    if (at.port === undefined && port !== DEFAULT_PEER_PORT)
+      this.#options.logger.info({ port }, `port ${DEFAULT_PEER_PORT} is taken, so another was chosen`);
+    return { address, port };
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    const closed = once(server, 'close');
+    server.close();
+    for (const connection of this.#connections) connection.finish();
+    const cancelFinish = this.#options.clock.after(FINISH_MS, () => {
+      for (const connection of this.#connections) connection.destroy();
+    });
+    for (const socket of this.#refused) socket.destroy();
+    await closed;
+    cancelFinish();
+    this.#cancelSweep?.();
+    this.#cancelSweep = undefined;
+    await this.#cache.stop();
+  }
+
+  status(): SongServerStatus {
+    return {
+      connections: this.#connections.size,
+      uploads: this.#slots.used,
+      slots: this.#slots.limit,
+      sentBytes: this.#sentBytes,
+      cachedBytes: this.#cache.status().heldBytes,
+    };
+  }
+
+  #accept(socket: Socket): void {
+    // What went wrong shows in 'close' and in the writes that fail.
+    socket.on('error', () => {});
+    const address = socket.remoteAddress;
+    if (address === undefined || this.#server === undefined) {
+      socket.destroy();
+      return;
+    }
+    if (!this.#addresses.admit(address, this.#options.clock.now())) {
+      this.#refuse(socket);
+      return;
+    }
+    const connection = new UploadConnection(socket, this.#world, () => this.#pending.delete(connection));
+    this.#connections.add(connection);
+    this.#pending.add(connection);
+    socket.once('close', () => {
+      this.#connections.delete(connection);
+      this.#pending.delete(connection);
+      this.#addresses.left(address);
+    });
+    connection.start();
+    this.#evictPending();
+    this.#cancelSweep ??= this.#options.clock.after(SWEEP_MS, () => this.#sweep());
+  }
+
+  #refuse(socket: Socket): void {
+    if (this.#refused.size >= MAX_POLITE_REFUSALS) {
+      socket.destroy();
+      return;
+    }
+    this.#refused.add(socket);
+    const cancel = this.#options.clock.after(DRAIN_MS, () => socket.destroy());
+    socket.once('close', () => {
+      cancel();
+      this.#refused.delete(socket);
+    });
+    const message = 'too many connections from your address';
+    socket.resume();
+    socket.end(encode(errorMessage(NO_SONG, { code: 'too-many', message, retryAfterMs: TOO_MANY_RETRY_MS })));
+  }
+
+  #evictPending(): void {
+    if (this.#pending.size <= this.#options.maxConnections * PENDING_SHARE) return;
+    const [oldest] = this.#pending;
+    this.#pending.delete(oldest!);
+    oldest!.destroy();
+  }
+
+  #sweep(): void {
+    const now = this.#options.clock.now();
+    for (const connection of this.#connections) connection.expire(now);
+    if (now - this.#lookedUpAt >= LOOK_UP_MS) {
+      const slow = [...this.#connections].filter(connection => connection.isSlow(now));
+      if (slow.length > 0) {
+        this.#lookedUpAt = now;
+        void this.#lookUp(slow);
+      }
+    }
+    this.#cancelSweep =
+      this.#connections.size === 0 ? undefined : this.#options.clock.after(SWEEP_MS, () => this.#sweep());
+  }
+
+  async #lookUp(slow: readonly UploadConnection[]): Promise<void> {
+    const queues = await readSendQueues();
+    for (const connection of slow) connection.lookedUp(queues, this.#options.clock.now());
+  }
+}
+
+function welcomeOf({ agent, name }: SongServerOptions): Welcome {
+  return { tsp: 1, ...(agent === undefined ? {} : { agent }), ...(name === undefined ? {} : { name }) };
+}
+
+async function listenSomewhere(
+  server: Server,
+  wantedHost: string | undefined,
+  wantedPort: number | undefined,
+): Promise<void> {
+  let host = wantedHost ?? '::';
+  let port = wantedPort ?? DEFAULT_PEER_PORT;
+  for (;;) {
+    try {
+      server.listen({ host, port, backlog: BACKLOG });
+      await once(server, 'listening');
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EADDRINUSE' && wantedPort === undefined && port !== 0) port = 0;
+      else if (NO_IPV6.has(code) && wantedHost === undefined && host === '::') host = '0.0.0.0';
+      else throw new TransportError(`cannot listen on ${formatHostPort(host, port)}`, { cause: error });
+    }
+  }
+}
+
+/** What listening on `::` says where IPv6 is switched off. */
+const NO_IPV6: ReadonlySet<string | undefined> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL']);
