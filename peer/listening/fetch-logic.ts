@@ -67,7 +67,6 @@ export class FetchLogic {
     this.#next = Math.floor(task.fromByte / PIECE_BYTES);
     this.#consumedTo = task.fromByte;
     this.#needs = bytesPerSecondOf(task.song);
-    this.#infoAsked = task.song.size !== undefined;
   }
 
   /** Proven nodes, as soon as there are some. */
@@ -80,7 +79,7 @@ export class FetchLogic {
     this.#starvedSince = now;
     this.#heardAt = now;
     if (this.#isPastEnd) return this.#finish();
-    return this.#seek(now);
+    return [...this.#claimedSize(), ...this.#seek(now)];
   }
 
   /** The reader took everything before `offset`. */
@@ -222,10 +221,7 @@ export class FetchLogic {
     const asks: Ask[] = [];
     if (this.#hashes === undefined) asks.push(source.askHashes(song));
     asks.push(source.askRange(song, PIECE_BYTES, now, this.#hashes));
-    if (isLead && !this.#infoAsked && song.id !== undefined) {
-      this.#infoAsked = true;
-      asks.push(source.askInfo(song.id));
-    }
+    if (isLead && song.size === undefined) asks.push(...this.#askInfo(source));
     if (isLead) asks.push(...this.#rangesFor(source, now));
     return [{ do: 'ask', host, asks }];
   }
@@ -314,7 +310,23 @@ export class FetchLogic {
     if (nodes === undefined || this.#hashes !== undefined) return [];
     this.#hashes = PieceHashes.prove(nodes, this.#task.song.hash);
     if (this.#hashes === undefined) return this.#lied(source, "its hashes are not the song's", now);
-    return this.#isPastEnd ? this.#finish() : [];
+    if (this.#isPastEnd) return this.#finish();
+    const size = this.#claimedSize();
+    const asks = size.length === 0 ? this.#askInfo(source) : [];
+    return asks.length === 0 ? size : [{ do: 'ask', host: source.host, asks }];
+  }
+
+  /** Only a host can say how long the song is before its last piece does. */
+  #askInfo(source: FetchSource): Ask[] {
+    const { id } = this.#task.song;
+    if (this.#infoAsked || id === undefined) return [];
+    this.#infoAsked = true;
+    return [source.askInfo(id)];
+  }
+
+  #claimedSize(): FetchEffect[] {
+    const { size } = this.#task.song;
+    return size !== undefined && this.#hashes?.allowsSize(size) ? [{ do: 'size', bytes: size }] : [];
   }
 
   #refused(source: FetchSource, question: Question, error: ErrorBody, now: Milliseconds): FetchEffect[] {

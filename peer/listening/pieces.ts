@@ -45,6 +45,12 @@ export class PieceHashes {
     return size > this.lastPieceAt && size <= this.longestSize;
   }
 
+  /** Whether these are the bytes of piece `index`. */
+  proves(index: number, bytes: Uint8Array): boolean {
+    if (bytes.length === 0 || bytes.length > PIECE_BYTES) return false;
+    return this.isNode(index, hashPiece(bytes, { level: PIECE_LEVEL, whole: this.count === 1 }));
+  }
+
   isNode(index: number, node: Uint8Array): boolean {
     const at = index * HASH_BYTES;
     return Buffer.compare(this.nodes.subarray(at, at + HASH_BYTES), node) === 0;
@@ -78,10 +84,11 @@ export class PieceInProgress {
 
   /** The piece, if these are the bytes that `hashes` tells of. The caller owns it. */
   prove(hashes: PieceHashes): Uint8Array | undefined {
-    if (this.#length === 0) return undefined;
     const bytes = this.#bytes.subarray(0, this.#length);
-    const node =
-      this.isFull || hashes.count === 1 ? this.#tree.digest().root : hashPiece(bytes, { level: PIECE_LEVEL });
-    return hashes.isNode(this.index, node) ? bytes : undefined;
+    // The tree of a full piece is its node; a shorter last one has to be raised to the level of the others.
+    const isProven = this.isFull
+      ? hashes.isNode(this.index, this.#tree.digest().root)
+      : hashes.proves(this.index, bytes);
+    return isProven ? bytes : undefined;
   }
 }

@@ -1,0 +1,130 @@
+/**
+ * Fetches songs: from this machine's own disks where they are there, else from the hosts that have them.
+ *
+ *     open(song) ─▶ SongFetch ─▶ FetchLogic        shared by all: connections, the book of hosts, the disk cache
+ *
+ * The rule: opening never waits. What goes wrong is told by the stream's reader, and why, by its report.
+ */
+import { LocalProtocolError } from '../../protocol/errors.js';
+import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { WireTrace } from '../wire-trace.js';
+import { HostBook } from './choose-host.js';
+import { HostConnections } from './connections.js';
+import type { DiskCache } from './disk-cache.js';
+import type { LocalSongs } from './local-song.js';
+import type { PieceHashes } from './pieces.js';
+import { SongFetch, type SongFetchDeps } from './song-fetch.js';
+import type { OpenOptions, SongStream, SongToFetch } from './song-stream.js';
+
+export interface SongFetcherOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly randomUnit: RandomUnit;
+  readonly trace?: WireTrace | undefined;
+  /** Already started. */
+  readonly cache?: DiskCache | undefined;
+  /** Own songs: nobody else is asked for them. `recheck` hears of a file that is not what it was. */
+  readonly library?: (LocalSongs & { recheck?(hash: ContentHash): void }) | undefined;
+}
+
+/** Proven nodes of so many songs are kept, 2 KiB each for a song of 4 MB, so that a seek needs no HASHES. */
+const MAX_KNOWN_SONGS = 256;
+/** When a song has begun, so many of its other hosts get a connection, in case that the first one fails. */
+const SPARE_HOSTS = 1;
+
+interface Known {
+  readonly hashes: PieceHashes;
+  readonly size: number | undefined;
+}
+
+export class SongFetcher {
+  readonly #options: SongFetcherOptions;
+  readonly #book: HostBook;
+  readonly #connections: HostConnections;
+  readonly #known = new Map<ContentHash, Known>();
+  readonly #open = new Set<SongFetch>();
+  #stopped = false;
+
+  constructor(options: SongFetcherOptions) {
+    const { clock, logger, trace } = options;
+    this.#options = options;
+    this.#book = new HostBook(options.randomUnit);
+    this.#connections = new HostConnections({ book: this.#book, clock, logger, trace });
+  }
+
+  /** LocalProtocolError when the fetcher is stopped, or `fromByte` is no offset. */
+  open(song: SongToFetch, options: OpenOptions = {}): SongStream {
+    const { fromByte = 0, urgency = 'now' } = options;
+    if (this.#stopped) throw new LocalProtocolError('the fetcher has been stopped');
+    if (!Number.isSafeInteger(fromByte) || fromByte < 0)
+      throw new LocalProtocolError(`${fromByte} is no offset in a song`);
+    const known = this.#known.get(song.hash);
+    const size = known?.size ?? song.size;
+    const fetch: SongFetch = new SongFetch(
+      {
+        song: size === undefined ? song : { ...song, size },
+        fromByte,
+        urgency,
+        ...(known === undefined ? {} : { hashes: known.hashes }),
+      },
+      this.#depsFor(song, () => this.#open.delete(fetch)),
+    );
+    this.#open.add(fetch);
+    fetch.start();
+    return fetch;
+  }
+
+  /** Connects to hosts that are likely to be asked soon, at most 16 in all; those of the likeliest song last. */
+  warm(hosts: readonly string[]): void {
+    this.#connections.warm(this.#book.rank(hosts, this.#options.clock.now()));
+  }
+
+  /** Whether the song can be played without a network. */
+  has(hash: ContentHash): boolean {
+    const { cache, library } = this.#options;
+    return library?.get(hash) !== undefined || cache?.get(hash) !== undefined;
+  }
+
+  /** Ends every stream and closes every connection. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    for (const fetch of [...this.#open]) fetch.cancel();
+    return this.#connections.stop();
+  }
+
+  #depsFor(song: SongToFetch, ended: () => void): SongFetchDeps {
+    const { clock, logger, cache } = this.#options;
+    return {
+      book: this.#book,
+      connections: this.#connections,
+      clock,
+      logger,
+      local: this.#localCopies(song.hash),
+      keep: (index, piece, hashes) => cache?.keep(song, index, piece, hashes),
+      learnt: (hashes, size) => {
+        this.#learn(song.hash, hashes, size);
+        this.#connections.warm(this.#book.rank(song.hosts, clock.now()).slice(0, 1 + SPARE_HOSTS));
+      },
+      ended,
+    };
+  }
+
+  #localCopies(hash: ContentHash): SongFetchDeps['local'] {
+    const { cache, library } = this.#options;
+    const own = library?.get(hash);
+    const cached = cache?.get(hash);
+    if (cached !== undefined) cache?.played(hash);
+    return [
+      ...(own === undefined ? [] : [{ name: 'library', song: own, spoiled: () => library?.recheck?.(hash) }]),
+      ...(cached === undefined ? [] : [{ name: 'cache', song: cached, spoiled: () => cache?.drop(hash) }]),
+    ];
+  }
+
+  #learn(hash: ContentHash, hashes: PieceHashes, size: number | undefined): void {
+    const known = { hashes, size: size ?? this.#known.get(hash)?.size };
+    this.#known.delete(hash);
+    this.#known.set(hash, known);
+    if (this.#known.size > MAX_KNOWN_SONGS) this.#known.delete(this.#known.keys().next().value!);
+  }
+}

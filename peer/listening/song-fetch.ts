@@ -1,0 +1,309 @@
+/**
+ * One song being fetched: the shell around FetchLogic, and the stream that its reader sees.
+ *
+ *     own disk ─┐
+ *     hosts ────┴─▶ proven pieces ─▶ queue ─▶ reader          └─▶ disk cache
+ *
+ * The rule: the reader's pace is the fetch's pace. Nothing is asked for beyond the window before what the reader took.
+ */
+import { RequestError, TransportError } from '../../protocol/errors.js';
+import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
+import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { HostBook } from './choose-host.js';
+import type { HostConnection, HostConnections } from './connections.js';
+import type { FetchEffect, FetchTask } from './fetch-effects.js';
+import { FetchLogic } from './fetch-logic.js';
+import { type LocalSong, readLocalSong } from './local-song.js';
+import type { PieceHashes } from './pieces.js';
+import type { FetchReport, SongStream } from './song-stream.js';
+
+export interface SongFetchDeps {
+  readonly book: HostBook;
+  readonly connections: HostConnections;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where this machine has the song, best first. */
+  readonly local: readonly { readonly name: string; readonly song: LocalSong; spoiled(): void }[];
+  /** Each proven piece that came over the network, and the nodes of its song. */
+  readonly keep: (index: number, piece: Uint8Array, hashes: PieceHashes) => void;
+  /** Proven nodes and the size, for the next fetch of the same song. */
+  readonly learnt: (hashes: PieceHashes, size: number | undefined) => void;
+  readonly ended: () => void;
+}
+
+/** With so much read from disk and not taken, reading waits. */
+const LOCAL_AHEAD_BYTES = 16 * PIECE_BYTES;
+
+type Ending = { readonly kind: 'finished' } | { readonly kind: 'failed'; readonly error: unknown };
+interface Waiting {
+  readonly resolve: (result: IteratorResult<Uint8Array>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
+  readonly size: Promise<number>;
+  readonly #task: FetchTask;
+  readonly #deps: SongFetchDeps;
+  readonly #connections = new Map<string, HostConnection>();
+  #logic: FetchLogic | undefined;
+  readonly #todo: FetchEffect[] = [];
+  #performing = false;
+  readonly #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  /** The byte after the last one that the reader took, and after the last one that was queued. */
+  #takenTo: number;
+  #queuedTo: number;
+  #waiting: Waiting | undefined;
+  #roomAwaited: (() => void) | undefined;
+  #ending: Ending | undefined;
+  #sizeKnown: { resolve: (bytes: number) => void; reject: (error: unknown) => void } | undefined;
+  #timer: { readonly at: Milliseconds; readonly cancel: () => void } | undefined;
+  #openedAt: Milliseconds = 0;
+  #firstByteMs: number | undefined;
+  readonly #localBytes = new Map<string, number>();
+  readonly #localFailures: { host: string; why: string }[] = [];
+
+  constructor(task: FetchTask, deps: SongFetchDeps) {
+    this.#task = task;
+    this.#deps = deps;
+    this.#takenTo = task.fromByte;
+    this.#queuedTo = task.fromByte;
+    this.size = new Promise((resolve, reject) => {
+      this.#sizeKnown = { resolve, reject };
+    });
+    // Who does not ask for the size must not be ended by its failure.
+    this.size.catch(() => undefined);
+  }
+
+  start(): void {
+    this.#openedAt = this.#deps.clock.now();
+    if (this.#deps.local.length === 0) this.#goOnline();
+    else void this.#readLocal();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Uint8Array>> {
+    const bytes = this.#queue.shift();
+    if (bytes !== undefined) {
+      this.#queuedBytes -= bytes.length;
+      this.#takenTo += bytes.length;
+      this.#took();
+      return Promise.resolve({ done: false, value: bytes });
+    }
+    if (this.#ending?.kind === 'failed') return Promise.reject(this.#ending.error);
+    if (this.#ending !== undefined) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+  }
+
+  return(): Promise<IteratorResult<Uint8Array>> {
+    this.cancel();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  cancel(): void {
+    if (this.#ending === undefined) this.#perform(this.#logic?.cancel() ?? []);
+    this.#queue.length = 0;
+    this.#queuedBytes = 0;
+    this.#end({ kind: 'finished' });
+    this.#sizeKnown?.reject(new TransportError('the song was not needed any more'));
+  }
+
+  report(): FetchReport {
+    const online = this.#logic?.report(this.#deps.clock.now());
+    const local = [...this.#localBytes].map(([host, bytes]) => ({ host, bytes }));
+    const firstByteMs = this.#firstByteMs;
+    return {
+      sources: [...local, ...(online?.sources ?? [])],
+      failed: [...this.#localFailures, ...(online?.failed ?? [])],
+      verified: local.length > 0 || online?.verified === true,
+      ...(firstByteMs === undefined ? {} : { firstByteMs }),
+      ...(online?.waiting === undefined || this.#ending !== undefined ? {} : { waiting: online.waiting }),
+    };
+  }
+
+  /** Reads from this machine's disks as far as they go; what they don't have comes from hosts. */
+  async #readLocal(): Promise<void> {
+    for (const { name, song, spoiled } of this.#deps.local) {
+      try {
+        this.#learnSize(song.size);
+        for await (const { index, bytes } of readLocalSong(this.#task.song.hash, song, this.#nextPiece)) {
+          if (this.#ending !== undefined) return;
+          const skip = this.#queuedTo - index * PIECE_BYTES;
+          this.#localBytes.set(name, (this.#localBytes.get(name) ?? 0) + Math.max(0, bytes.length - skip));
+          this.#deliver(bytes, skip);
+          if (this.#queuedBytes >= LOCAL_AHEAD_BYTES) await this.#room();
+          if (this.#ending !== undefined) return;
+        }
+        this.#end({ kind: 'finished' });
+        return;
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#deps.logger.warn(
+          { hash: this.#task.song.hash, from: name, why },
+          'a local copy cannot be used',
+        );
+        this.#localFailures.push({ host: name, why });
+        spoiled();
+      }
+    }
+    if (this.#ending === undefined) this.#goOnline();
+  }
+
+  /** The piece in which the reader's next byte lies. */
+  get #nextPiece(): number {
+    return Math.floor(this.#queuedTo / PIECE_BYTES);
+  }
+
+  #goOnline(): void {
+    this.#logic = new FetchLogic({ ...this.#task, fromByte: this.#queuedTo }, this.#deps.book);
+    this.#perform(this.#logic.start(this.#deps.clock.now()));
+  }
+
+  #perform(effects: readonly FetchEffect[]): void {
+    this.#todo.push(...effects);
+    // A reader that takes a piece as it is delivered brings more to do: after what is to be done already.
+    if (this.#performing) return;
+    this.#performing = true;
+    for (let effect = this.#todo.shift(); effect !== undefined; effect = this.#todo.shift()) this.#do(effect);
+    this.#performing = false;
+    this.#arm();
+  }
+
+  #do(effect: FetchEffect): void {
+    switch (effect.do) {
+      case 'ask':
+        this.#connectionTo(effect.host).ask(effect.asks);
+        return;
+      case 'let-go':
+        this.#letGo(effect.host, effect.keep);
+        return;
+      case 'deliver':
+        this.#deps.keep(effect.index, effect.piece, this.#logic!.hashes!);
+        this.#deliver(effect.piece, effect.skip);
+        return;
+      case 'size':
+        this.#deps.learnt(this.#logic!.hashes!, effect.bytes);
+        this.#learnSize(effect.bytes);
+        return;
+      case 'more-hosts':
+        void this.#askMoreHosts();
+        return;
+      case 'finish':
+        this.#end({ kind: 'finished' });
+        return;
+      case 'fail':
+        this.#end({ kind: 'failed', error: effect.error });
+        return;
+    }
+  }
+
+  #connectionTo(host: string): HostConnection {
+    const open = this.#connections.get(host);
+    if (open !== undefined) return open;
+    const { clock } = this.#deps;
+    const connection = this.#deps.connections.lease(host, {
+      event: event => this.#perform(this.#logic!.receive(host, event, clock.now())),
+      lost: why => {
+        this.#connections.delete(host);
+        this.#perform(this.#logic!.lost(host, why, clock.now()));
+      },
+    });
+    this.#connections.set(host, connection);
+    return connection;
+  }
+
+  #letGo(host: string, keep: boolean): void {
+    const connection = this.#connections.get(host);
+    if (connection === undefined) return;
+    this.#connections.delete(host);
+    if (keep) this.#deps.connections.giveBack(connection);
+    else this.#deps.connections.discard(connection);
+  }
+
+  async #askMoreHosts(): Promise<void> {
+    let hosts: readonly string[] = [];
+    try {
+      hosts = (await this.#task.song.moreHosts?.()) ?? [];
+    } catch (error) {
+      // The tracker's failure is its link's affair; here it only means that there is nobody else.
+      this.#deps.logger.debug({ err: error }, 'nobody could say who else has the song');
+    }
+    this.#perform(this.#logic!.moreHosts(hosts, this.#deps.clock.now()));
+  }
+
+  #deliver(piece: Uint8Array, skip: number): void {
+    if (this.#logic?.hashes !== undefined && this.#firstByteMs === undefined)
+      this.#deps.learnt(this.#logic.hashes, undefined);
+    this.#firstByteMs ??= this.#deps.clock.now() - this.#openedAt;
+    const bytes = skip > 0 ? piece.subarray(skip) : piece;
+    if (bytes.length === 0) return;
+    this.#queuedTo += bytes.length;
+    const waiting = this.#waiting;
+    if (waiting === undefined) {
+      this.#queue.push(bytes);
+      this.#queuedBytes += bytes.length;
+      return;
+    }
+    this.#waiting = undefined;
+    this.#takenTo += bytes.length;
+    waiting.resolve({ done: false, value: bytes });
+    this.#took();
+  }
+
+  /** The reader took something: there is room for more. */
+  #took(): void {
+    this.#roomAwaited?.();
+    if (this.#logic !== undefined) this.#perform(this.#logic.consumed(this.#takenTo, this.#deps.clock.now()));
+  }
+
+  #room(): Promise<void> {
+    return new Promise(resolve => {
+      this.#roomAwaited = () => {
+        this.#roomAwaited = undefined;
+        resolve();
+      };
+    });
+  }
+
+  #learnSize(bytes: number): void {
+    this.#sizeKnown?.resolve(bytes);
+  }
+
+  #end(ending: Ending): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = ending;
+    this.#timer?.cancel();
+    this.#roomAwaited?.();
+    this.#deps.ended();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (ending.kind === 'failed') {
+      this.#sizeKnown?.reject(ending.error);
+      if (!(ending.error instanceof TransportError || ending.error instanceof RequestError))
+        this.#deps.logger.error({ err: ending.error }, 'a fetch failed in an unexpected way');
+      waiting?.reject(ending.error);
+    } else {
+      waiting?.resolve({ done: true, value: undefined });
+    }
+  }
+
+  /** One timer; one that fires too early is set again, which is cheaper than moving it with every chunk. */
+  #arm(): void {
+    const at = this.#ending === undefined ? this.#logic?.nextDeadline() : undefined;
+    if (at === undefined || (this.#timer !== undefined && this.#timer.at <= at)) return;
+    this.#timer?.cancel();
+    const { clock } = this.#deps;
+    const cancel = clock.after(Math.max(0, at - clock.now()), () => {
+      this.#timer = undefined;
+      const due = this.#logic!.nextDeadline();
+      const now = clock.now();
+      this.#perform(due !== undefined && now >= due ? this.#logic!.expire(now) : []);
+    });
+    this.#timer = { at, cancel };
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * A TSP connection that this peer opened, to a tracker or to a host: a socket, a framer and their deadlines.
+ *
+ *     send(message …) ──▶ socket ──▶ framer ──▶ owner.frame(event) … owner.closed(error), once
+ *
+ * The rule: whatever happens, `closed` comes exactly once, and nothing after it. What breaks the protocol, as framing
+ * or as the owner (who throws RemoteProtocolError), is answered with ERROR before the connection closes (TSP §6).
+ */
+import { Socket } from 'node:net';
+import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import type { Clock } from '../../protocol/ports.js';
+import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
+import { encode } from '../../protocol/tsp/codec.js';
+import { DRAIN_BYTES, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
+import { describe } from '../../protocol/tsp/describe.js';
+import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
+import type { Message } from '../../protocol/tsp/messages.js';
+import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
+import { connectError } from '../light-client.js';
+import type { WireTrace } from '../wire-trace.js';
+
+/** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
+export const DIAL_MS = 3_000;
+
+export interface WireOwner {
+  /** Requests may be sent before this; they wait for it. */
+  opened(): void;
+  frame(event: FrameEvent): void;
+  /** Bytes came: called before the frames that they complete. */
+  heard(): void;
+  /** Without an error the other side ended the connection between two messages. */
+  closed(error: Error | undefined): void;
+}
+
+export interface WireOptions {
+  readonly to: HostPort;
+  readonly clock: Clock;
+  readonly trace?: WireTrace | undefined;
+  readonly maxPayloadBytes?: number;
+}
+
+export class WireConnection {
+  readonly name: string;
+  readonly #options: WireOptions;
+  readonly #owner: WireOwner;
+  readonly #socket = new Socket();
+  readonly #framer: Framer;
+  #pace: ReadingPace | undefined;
+  #closed = false;
+  #cancelDial: (() => void) | undefined;
+  #cancelPace: (() => void) | undefined;
+
+  constructor(options: WireOptions, owner: WireOwner) {
+    const { to, maxPayloadBytes } = options;
+    this.name = formatHostPort(to.host, to.port);
+    this.#options = options;
+    this.#owner = owner;
+    this.#framer = new Framer(maxPayloadBytes === undefined ? {} : { maxPayloadBytes });
+  }
+
+  open(): void {
+    const { to, clock } = this.#options;
+    this.#cancelDial = clock.after(DIAL_MS, () =>
+      this.close(new TransportError(`${this.name} did not take the connection within ${DIAL_MS / 1_000} s`)),
+    );
+    this.#socket
+      .on('connect', () => this.#connected())
+      .on('data', chunk => this.#received(chunk))
+      .on('end', () => this.#ended())
+      .on('error', error => this.close(connectError(this.name, error)))
+      .on('close', () => this.close(new TransportError(`${this.name} ended the connection`)))
+      .connect({ host: to.host, port: to.port, noDelay: true });
+  }
+
+  /** The other side's IP address, once connected. */
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+
+  /** Our own IP address, as this connection has it. */
+  get localAddress(): string | undefined {
+    return this.#socket.localAddress;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** All in one write. Returns false when the other side is slower than we are; `drained` tells when it caught up. */
+  send(...messages: readonly Message[]): boolean {
+    const { trace } = this.#options;
+    if (trace !== undefined) for (const message of messages) trace(`${this.name} < ${describe(message)}`);
+    return this.write(messages.length === 1 ? encode(messages[0]!) : Buffer.concat(messages.map(encode)));
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#closed || this.#socket.write(bytes);
+  }
+
+  /** Resolves when what was written has left, or the connection is over. */
+  drained(): Promise<void> {
+    if (this.#closed || !this.#socket.writableNeedDrain) return Promise.resolve();
+    return new Promise(resolve => {
+      const done = (): void => {
+        this.#socket.off('drain', done).off('close', done);
+        resolve();
+      };
+      this.#socket.once('drain', done).once('close', done);
+    });
+  }
+
+  /** Ends it. A RemoteProtocolError is told to the other side; otherwise what was sent before still arrives. */
+  close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelDial?.();
+    this.#cancelPace?.();
+    if (error instanceof RemoteProtocolError) this.#sayGoodbye(error);
+    else if (error === undefined) this.#socket.end(() => this.#socket.destroy());
+    else this.#socket.destroy();
+    this.#owner.closed(error);
+  }
+
+  #connected(): void {
+    this.#cancelDial?.();
+    if (!this.#closed) this.#owner.opened();
+  }
+
+  #received(chunk: Buffer): void {
+    if (this.#closed) return;
+    const now = this.#options.clock.now();
+    // The other side owes nothing before it is asked, so its first deadline begins with its first byte.
+    this.#pace ??= new ReadingPace(now);
+    this.#owner.heard();
+    try {
+      this.#framer.push(chunk);
+      for (let event = this.#framer.next(); event !== undefined; event = this.#framer.next()) {
+        this.#traceIn(event);
+        this.#owner.frame(event);
+        if (this.#closed) return;
+      }
+    } catch (error) {
+      this.close(error as Error);
+      return;
+    }
+    this.#pace.received(this.#framer, now);
+    this.#watchPace(this.#pace);
+  }
+
+  /** One timer at a time: when it fires too early, it is set again. */
+  #watchPace(pace: ReadingPace): void {
+    const deadline = pace.nextDeadline();
+    if (deadline === undefined || this.#cancelPace !== undefined) return;
+    const { clock } = this.#options;
+    this.#cancelPace = clock.after(deadline - clock.now(), () => {
+      this.#cancelPace = undefined;
+      const late = pace.expired(clock.now());
+      if (late === undefined) this.#watchPace(pace);
+      else this.close(late);
+    });
+  }
+
+  #ended(): void {
+    try {
+      this.#framer.end();
+      this.close();
+    } catch (error) {
+      this.close(error as Error);
+    }
+  }
+
+  /** Half-closes and discards what still comes, so that the ERROR is not lost in a reset (TSP §6). */
+  #sayGoodbye(error: RemoteProtocolError): void {
+    const body = { code: error.code, message: error.message };
+    const message: Message = {
+      type: 'ERROR',
+      song: NO_SONG,
+      error: error.type === undefined ? body : { ...body, type: error.type },
+    };
+    this.#options.trace?.(`${this.name} < ${describe(message)}`);
+    this.#socket.end(encode(message));
+    const cancel = this.#options.clock.after(DRAIN_MS, () => this.#socket.destroy());
+    let discarded = 0;
+    this.#socket
+      .on('data', chunk => {
+        discarded += chunk.length;
+        if (discarded > DRAIN_BYTES) this.#socket.destroy();
+      })
+      .once('close', cancel);
+  }
+
+  #traceIn(event: FrameEvent): void {
+    const { trace } = this.#options;
+    if (trace === undefined) return;
+    if (event.kind === 'message') trace(`${this.name} > ${describe(event.message)}`);
+    else if (event.kind === 'stream') trace(`${this.name} > ${describe(event.header)}`);
+  }
+}
