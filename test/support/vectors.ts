@@ -44,6 +44,11 @@ export interface Vectors {
     row?: object;
     error?: string;
   }[];
+  readonly merkle: {
+    readonly roots: readonly { size: number; sha1: string; sha256: string }[];
+    readonly nodes: readonly { size: number; level: number; root: string; nodes: string[] }[];
+    readonly proofs: readonly { size: number; chunk: number; root: string; node: string; uncles: string[] }[];
+  };
   readonly addresses: {
     readonly parse: readonly {
       text: string;
