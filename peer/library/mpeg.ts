@@ -227,7 +227,7 @@ export class MpegScan {
 }
 
 /** Length in bytes of the ID3v2 tag at `at`; 0 when there is none. */
-function id3Length(view: Uint8Array, at: number): number {
+export function id3Length(view: Uint8Array, at: number): number {
   const isTag =
     view.length - at >= ID3_HEADER_BYTES &&
     view[at] === 0x49 &&

@@ -1,0 +1,116 @@
+/**
+ * The library's memory in lmdb, in a folder of its own under the data folder.
+ *
+ *     files   SHA-256 of the path ──▶ [path, size, mtimeNs, ctimeNs, inode, reason | hash, fields]
+ *     nodes   SHA-256 of the path ──▶ bytes
+ *
+ * Keys are digests because lmdb's are short and paths may be 4,096 bytes. Nothing here is precious: an entry that cannot
+ * be written (disk full) costs a reading at the next start, so it is said once and the library goes on.
+ */
+import { hash } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Logger } from '../../protocol/ports.js';
+import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
+import type { SkipReason } from './file-facts.js';
+import type { KnownFile, LibraryStore } from './store.js';
+
+/** Entries of another format are forgotten: reading the files again gives better ones. */
+const FORMAT = 1;
+
+type Row = readonly [
+  path: string,
+  size: number,
+  mtimeNs: string,
+  ctimeNs: string,
+  inode: string,
+  outcome: SkipReason | ContentHash,
+  fields: SongFields | null,
+];
+
+export class LmdbLibraryStore implements LibraryStore {
+  readonly #root: RootDatabase;
+  readonly #files: Database<Row, Buffer>;
+  readonly #nodes: Database<Buffer, Buffer>;
+  readonly #logger: Logger;
+  /** What was put and is not committed yet: lmdb shows it only afterwards. */
+  readonly #uncommitted = new Map<string, { readonly nodes: Uint8Array | undefined }>();
+  #saidFailure = false;
+
+  constructor(options: { readonly folder: string; readonly logger: Logger }) {
+    mkdirSync(options.folder, { recursive: true });
+    this.#logger = options.logger;
+    this.#root = open({ path: options.folder, maxDbs: 4, keyEncoding: 'binary' });
+    this.#files = this.#root.openDB({ name: `files-${FORMAT}`, keyEncoding: 'binary' });
+    this.#nodes = this.#root.openDB({ name: `nodes-${FORMAT}`, keyEncoding: 'binary', encoding: 'binary' });
+  }
+
+  *entries(): IterableIterator<readonly [string, KnownFile]> {
+    for (const { value } of this.#files.getRange({ snapshot: false })) {
+      const [path, size, mtimeNs, ctimeNs, inode, outcome, fields] = value;
+      const fingerprint = { size, mtimeNs: BigInt(mtimeNs), ctimeNs: BigInt(ctimeNs), inode: BigInt(inode) };
+      if (fields === null) {
+        yield [path, { fingerprint, content: { kind: 'skipped', reason: outcome as SkipReason } }];
+      } else {
+        yield [path, { fingerprint, content: { kind: 'song', hash: outcome as ContentHash, fields } }];
+      }
+    }
+  }
+
+  nodes(path: string): Uint8Array | undefined {
+    const uncommitted = this.#uncommitted.get(path);
+    return uncommitted === undefined ? this.#nodes.get(keyOf(path)) : uncommitted.nodes;
+  }
+
+  put(path: string, { fingerprint, content }: KnownFile, nodes?: Uint8Array): void {
+    const { size, mtimeNs, ctimeNs, inode } = fingerprint;
+    const isSong = content.kind === 'song';
+    const row: Row = [
+      path,
+      size,
+      String(mtimeNs),
+      String(ctimeNs),
+      String(inode),
+      isSong ? content.hash : content.reason,
+      isSong ? content.fields : null,
+    ];
+    const key = keyOf(path);
+    this.#write(path, nodes, () => {
+      this.#files.put(key, row);
+      if (nodes === undefined) this.#nodes.remove(key);
+      else this.#nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength));
+    });
+  }
+
+  remove(path: string): void {
+    const key = keyOf(path);
+    this.#write(path, undefined, () => {
+      this.#files.remove(key);
+      this.#nodes.remove(key);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#root.flushed;
+    await this.#root.close();
+  }
+
+  /** Both databases in one transaction, so that no song is found without its nodes. */
+  #write(path: string, nodes: Uint8Array | undefined, action: () => void): void {
+    const mark = { nodes };
+    this.#uncommitted.set(path, mark);
+    this.#root.transaction(action).then(
+      () => {
+        if (this.#uncommitted.get(path) === mark) this.#uncommitted.delete(path);
+      },
+      (error: unknown) => {
+        // The nodes stay in memory: the song is offered all the same.
+        if (!this.#saidFailure)
+          this.#logger.warn({ err: error }, 'the library cannot be remembered for the next start');
+        this.#saidFailure = true;
+      },
+    );
+  }
+}
+
+const keyOf = (path: string): Buffer => hash('sha256', path, 'buffer');

@@ -1,0 +1,84 @@
+/**
+ * Title, artist and the like from ID3v1, v2.2, v2.3 and v2.4, read by music-metadata out of a bounded sample:
+ *
+ *     [ID3v2, at most the first 1 MiB][8 KiB of what follows][ID3v1]
+ *
+ * So a cover of many megabytes costs nothing, and there is little audio to get lost in (a whole file of false frame
+ * headers keeps the parser busy for many seconds). What parses badly has no tags; the file's name serves then.
+ */
+import { basename, extname } from 'node:path';
+import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
+import { id3Length } from './mpeg.js';
+
+export type SongTags = Pick<
+  SongFields,
+  'title' | 'artist' | 'album' | 'albumArtist' | 'track' | 'disc' | 'year' | 'genre'
+>;
+
+/** How much of a file's beginning is looked at. */
+export const TAG_HEAD_BYTES = 1024 * 1024;
+/** The length of ID3v1, at the very end. */
+export const TAG_TAIL_BYTES = 128;
+/** Enough frames for a parser that wants to see some. */
+const AUDIO_SAMPLE_BYTES = 8 * 1024;
+const LATEST_YEAR = 9_999;
+
+/** `head`: the file's first bytes, 1 MiB or all; `tail`: its last 128. Never rejects. */
+export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<SongTags> {
+  const sample = sampleOf(head, tail);
+  // Loaded when first needed: it costs a worker as much as hashing ten songs.
+  const { parseBuffer } = await import('music-metadata');
+  try {
+    const file = { mimeType: 'audio/mpeg', size: sample.length };
+    const { common } = await parseBuffer(sample, file, { duration: false, skipCovers: true });
+    return withoutAbsent({
+      title: text(common.title),
+      artist: text(common.artist),
+      album: text(common.album),
+      albumArtist: text(common.albumartist),
+      track: ordinal(common.track.no),
+      disc: ordinal(common.disk.no),
+      year: common.year !== undefined && common.year <= LATEST_YEAR ? ordinal(common.year) : undefined,
+      genre: text(common.genre?.join(', ')),
+    });
+  } catch {
+    return {};
+  }
+}
+
+/** What a song without a title is called: the file's name without its extension. */
+export function titleOf(path: string): string {
+  const name = basename(path, extname(path));
+  return cleanText(name);
+}
+
+function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
+  const tagBytes = id3Length(head, 0);
+  const sample = Buffer.concat([
+    head.subarray(0, Math.min(tagBytes + AUDIO_SAMPLE_BYTES, TAG_HEAD_BYTES)),
+    isId3v1(tail) ? tail : new Uint8Array(0),
+  ]);
+  if (tagBytes > head.length) shortenTag(sample, head.length);
+  return sample;
+}
+
+const isId3v1 = (tail: Uint8Array): boolean =>
+  tail.length === TAG_TAIL_BYTES && Buffer.from(tail.buffer, tail.byteOffset, 3).toString('latin1') === 'TAG';
+
+/** Makes the tag say that it ends with the sample, or its frames before the cut would be lost with it. */
+function shortenTag(sample: Buffer, length: number): void {
+  const body = length - 10;
+  for (let i = 0; i < 4; i += 1) sample[9 - i] = (body >> (7 * i)) & 0x7f;
+}
+
+function text(raw: string | undefined): string | undefined {
+  const cleaned = cleanText(raw ?? '').trim();
+  return cleaned === '' ? undefined : cleaned;
+}
+
+const ordinal = (value: number | null | undefined): number | undefined =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined;
+
+function withoutAbsent(tags: { readonly [K in keyof SongTags]: SongTags[K] | undefined }): SongTags {
+  return Object.fromEntries(Object.entries(tags).filter(([, value]) => value !== undefined));
+}

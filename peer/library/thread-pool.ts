@@ -1,0 +1,153 @@
+/**
+ * Worker threads that do one job at a time and are watched while they do it.
+ *
+ *     run(job) ──▶ queue ──▶ thread: job ─▶ note, note, … ─▶ result
+ *                               └ silent too long, or dead: ended, replaced, and the job fails with ThreadLost
+ *
+ * A parser that hangs blocks only its thread, and only until the deadline; it cannot be asked to stop, so it is
+ * terminated. Threads are started when there is work and ended after a while without.
+ */
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '../../protocol/ports.js';
+
+/** What a thread posts: notes while it works, then one result. */
+export type ThreadMessage<Note, Result> = { readonly note: Note } | { readonly result: Result };
+
+export class ThreadLost extends Error {
+  override readonly name = 'ThreadLost';
+  constructor(readonly why: 'silent' | 'crashed' | 'cancelled') {
+    super(`the thread was ${why}`);
+  }
+}
+
+export interface ThreadPoolOptions<Note> {
+  /** An ES module that answers each message (a job) with ThreadMessages. */
+  readonly script: URL;
+  readonly threads: number;
+  readonly clock: Clock;
+  /** How long a thread may say nothing after this note; undefined: after it got the job. */
+  readonly patienceMs: (note: Note | undefined) => number;
+}
+
+interface Task<Job, Note, Result> {
+  readonly job: Job;
+  readonly onNote: ((note: Note) => void) | undefined;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (why: ThreadLost) => void;
+}
+
+interface Thread<Job, Note, Result> {
+  readonly worker: Worker;
+  task: Task<Job, Note, Result> | undefined;
+  /** Of its task's deadline, or of its idleness. */
+  cancelTimer: () => void;
+}
+
+/** One file of 128 MB of JavaScript heap is a bomb, not a song (blocks of bytes are outside of it). */
+const HEAP_MB = 128;
+/** Long enough to bridge the pauses of somebody who copies an album file by file. */
+const IDLE_MS = 5_000;
+
+export class ThreadPool<Job, Note, Result> {
+  readonly #options: ThreadPoolOptions<Note>;
+  readonly #threads = new Set<Thread<Job, Note, Result>>();
+  readonly #ending = new Set<Promise<unknown>>();
+  #queue: Task<Job, Note, Result>[] = [];
+  #stopped = false;
+
+  constructor(options: ThreadPoolOptions<Note>) {
+    this.#options = options;
+  }
+
+  /** `urgent` jobs come before those that wait. Rejects with ThreadLost only. */
+  run(
+    job: Job,
+    options: { readonly urgent?: boolean; readonly onNote?: (note: Note) => void } = {},
+  ): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const task = { job, onNote: options.onNote, resolve, reject };
+      if (this.#stopped) return reject(new ThreadLost('cancelled'));
+      if (options.urgent === true) this.#queue.unshift(task);
+      else this.#queue.push(task);
+      this.#assign();
+    });
+  }
+
+  /** Gives up what waits and what runs, each failing as `cancelled`. */
+  cancel(): void {
+    const waiting = this.#queue;
+    this.#queue = [];
+    for (const task of waiting) task.reject(new ThreadLost('cancelled'));
+    for (const thread of [...this.#threads]) if (thread.task !== undefined) this.#lose(thread, 'cancelled');
+  }
+
+  /** Resolves when every thread has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.cancel();
+    for (const thread of [...this.#threads]) this.#end(thread);
+    await Promise.all(this.#ending);
+  }
+
+  #assign(): void {
+    while (this.#queue.length > 0) {
+      const idle = [...this.#threads].find(thread => thread.task === undefined);
+      if (idle === undefined && this.#threads.size >= this.#options.threads) return;
+      this.#give(idle ?? this.#begin(), this.#queue.shift()!);
+    }
+  }
+
+  #begin(): Thread<Job, Note, Result> {
+    const worker = new Worker(this.#options.script, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } });
+    const thread: Thread<Job, Note, Result> = { worker, task: undefined, cancelTimer: () => {} };
+    worker.on('message', (message: ThreadMessage<Note, Result>) => this.#hear(thread, message));
+    worker.on('error', () => this.#lose(thread, 'crashed'));
+    worker.on('exit', () => this.#lose(thread, 'crashed'));
+    this.#threads.add(thread);
+    return thread;
+  }
+
+  #give(thread: Thread<Job, Note, Result>, task: Task<Job, Note, Result>): void {
+    thread.task = task;
+    this.#expect(thread, undefined);
+    thread.worker.postMessage(task.job);
+  }
+
+  #hear(thread: Thread<Job, Note, Result>, message: ThreadMessage<Note, Result>): void {
+    const { task } = thread;
+    // What a thread said just before it was given up.
+    if (task === undefined || !this.#threads.has(thread)) return;
+    if ('note' in message) {
+      this.#expect(thread, message.note);
+      task.onNote?.(message.note);
+      return;
+    }
+    thread.cancelTimer();
+    thread.task = undefined;
+    this.#assign();
+    if (thread.task === undefined)
+      thread.cancelTimer = this.#options.clock.after(IDLE_MS, () => this.#end(thread));
+    task.resolve(message.result);
+  }
+
+  #expect(thread: Thread<Job, Note, Result>, note: Note | undefined): void {
+    thread.cancelTimer();
+    const { clock, patienceMs } = this.#options;
+    thread.cancelTimer = clock.after(patienceMs(note), () => this.#lose(thread, 'silent'));
+  }
+
+  #lose(thread: Thread<Job, Note, Result>, why: ThreadLost['why']): void {
+    if (!this.#threads.has(thread)) return;
+    this.#end(thread);
+    thread.task?.reject(new ThreadLost(why));
+    thread.task = undefined;
+    this.#assign();
+  }
+
+  #end(thread: Thread<Job, Note, Result>): void {
+    thread.cancelTimer();
+    this.#threads.delete(thread);
+    const ended = thread.worker.terminate().finally(() => this.#ending.delete(ended));
+    this.#ending.add(ended);
+  }
+}
