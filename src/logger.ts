@@ -36,9 +36,15 @@ export async function openLogger({
       ? pino.destination({ dest: 2, sync: true })
       : destination;
   const stream = destination.isTTY === true ? await readable(destination) : sink;
-  const root = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  const root = pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: AS_THEY_ARE },
+    stream,
+  );
   return new BoundedLogger(root, {}, new LogBudget(), clock);
 }
+
+/** Instead of pino's own: what comes here is bounded already, errors too. */
+const AS_THEY_ARE = { err: (value: unknown) => value };
 
 async function readable(destination: Writable): Promise<NodeJS.WritableStream> {
   const { default: pretty } = await import('pino-pretty');

@@ -106,7 +106,9 @@ export const listenHost: ValueType<string | undefined> = {
   expected: 'an address or a host name, such as 0.0.0.0, ::1 or localhost',
   parse(text) {
     const bare = /^\[(.+)\]$/.exec(text)?.[1] ?? text;
-    return isIP(bare) !== 0 || /^(?!\d+$)[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?$/i.test(bare) ? bare : undefined;
+    return isIP(bare) !== 0 || /^(?!\d+$)[a-z0-9_][a-z0-9_-]*(\.[a-z0-9_][a-z0-9_-]*)*\.?$/i.test(bare)
+      ? bare
+      : undefined;
   },
   show: value => value ?? 'auto',
 };

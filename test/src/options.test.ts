@@ -1,0 +1,371 @@
+/**
+ * How a command comes to its options: what the command line says, what values may be, which of five places goes first,
+ * and what is said when one of them is wrong.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { CommandError, failureOf } from '../../peer/exit-codes.js';
+import { ConfigError } from '../../protocol/errors.js';
+import { anyHost } from '../../src/any-host.js';
+import { completionScript, completionsFor } from '../../src/completion.js';
+import { closestTo, didYouMean } from '../../src/did-you-mean.js';
+import { peerCommandLine, peerConfig, peerOptions } from '../../src/peer-options.js';
+import { readOptions } from '../../src/read-options.js';
+import { trackerCommandLine, trackerConfig } from '../../src/tracker-options.js';
+import * as type from '../../src/value-types.js';
+import { xdgFolder } from '../../src/xdg.js';
+import { tempFolder } from '../support/temp-folder.js';
+import type { Teardown } from '../support/until.js';
+
+/** A home whose configuration file says this. */
+async function homeWith(
+  t: Teardown,
+  config?: unknown,
+): Promise<{ env: Record<string, string>; path: string }> {
+  const home = await tempFolder(t);
+  const path = join(home, 'tsp', 'config.json');
+  mkdirSync(join(home, 'tsp'));
+  if (config !== undefined) writeFileSync(path, typeof config === 'string' ? config : JSON.stringify(config));
+  return { env: { XDG_CONFIG_HOME: home, XDG_DATA_HOME: '/data' }, path };
+}
+
+const peer = (argv: string, env: Record<string, string>) =>
+  readOptions(peerCommandLine(env), argv.split(' ').filter(Boolean), env, 100);
+const tracker = (argv: string, env: Record<string, string>) =>
+  readOptions(trackerCommandLine(env), argv.split(' ').filter(Boolean), env, 100);
+
+/** What a peer would run with. */
+async function peerRun(argv: string, env: Record<string, string>) {
+  const invocation = await peer(argv, env);
+  if (invocation.kind !== 'run') throw new Error(invocation.text);
+  return invocation;
+}
+
+async function failure(promise: Promise<unknown>) {
+  try {
+    await promise;
+  } catch (error) {
+    return { error, ...failureOf(error) };
+  }
+  throw new Error('nothing failed');
+}
+
+t.test('sizes, rates and counts are typed with k, M and G', async t => {
+  for (const [text, value] of [
+    ['0', 0],
+    ['1500', 1500],
+    ['200k', 200_000],
+    ['200K', 200_000],
+    ['1.5M', 1_500_000],
+    ['2G', 2_000_000_000],
+    [' 3 M ', 3_000_000],
+  ] as const) {
+    t.equal(type.parseQuantity(text), value, text);
+  }
+  for (const text of ['', 'k', '-1', '1e3', '0x10', '1,5', '2T', '99999999999G', 'Infinity', '1 000']) {
+    t.equal(type.parseQuantity(text), undefined, text);
+  }
+  t.same([0, 64, 1500, 10_000, 200_000, 2e9, 2_500_000].map(type.briefQuantity), [
+    '0',
+    '64',
+    '1.5k',
+    '10k',
+    '200k',
+    '2G',
+    '2.5M',
+  ]);
+});
+
+t.test('0 is no limit where there is a limit, and nothing where there is a size', async t => {
+  t.equal(type.rate.parse('0'), Number.POSITIVE_INFINITY);
+  t.equal(type.countLimit.parse('0'), Number.POSITIVE_INFINITY);
+  t.equal(type.countLimit.show(Number.POSITIVE_INFINITY), 0);
+  t.equal(type.countLimit.brief?.(Number.POSITIVE_INFINITY), '0');
+  t.equal(type.size.parse('0'), 0);
+  t.equal(type.positiveCount.parse('0'), undefined);
+});
+
+t.test('a port is 0 to 65535', async t => {
+  t.equal(type.port.parse('0'), 0);
+  t.equal(type.port.parse('65535'), 65_535);
+  for (const text of ['65536', '-1', '7460.0', '', 'http', '99999999', '+1'])
+    t.equal(type.port.parse(text), undefined, text);
+});
+
+t.test('addresses are names or literals, with or without a port', async t => {
+  const tracker = type.hostPort(7460);
+  t.same(tracker.parse('music.example'), { host: 'music.example', port: 7460 });
+  t.same(tracker.parse('10.0.0.4:99'), { host: '10.0.0.4', port: 99 });
+  t.same(tracker.parse('[2001:db8::2]:99'), { host: '2001:db8::2', port: 99 });
+  t.same(tracker.parse('::1'), { host: '::1', port: 7460 });
+  for (const text of ['', ':7460', 'host:', 'host:0', 'host:65536', 'a b', 'http://host', '[::1', 'host:1:2'])
+    t.equal(tracker.parse(text), undefined, JSON.stringify(text));
+  t.equal(type.hostPort().parse('music.example'), undefined, 'a port is wanted where there is no usual one');
+  t.equal(tracker.show({ host: '2001:db8::2', port: 99 }), '[2001:db8::2]:99');
+  t.equal(type.listenHost.parse('[::1]'), '::1');
+  t.equal(type.listenHost.parse('localhost'), 'localhost');
+  for (const text of ['', '1234', 'a b', '10.0.0.4:80', '-']) t.equal(type.listenHost.parse(text), undefined);
+});
+
+t.test('paths are absolute, and ~ is the home folder', async t => {
+  t.equal(type.folder.parse('~/Music'), join(homedir(), 'Music'));
+  t.equal(type.folder.parse('~'), homedir());
+  t.equal(type.folder.parse('songs'), join(process.cwd(), 'songs'));
+  t.equal(type.folder.parse('/songs'), '/songs');
+  t.equal(type.folder.parse(''), undefined);
+  t.equal(type.folder.parse('a\0b'), undefined);
+  t.equal(type.outputFile.parse('-'), '-');
+  t.equal(type.output(['null']).parse('file:a.wav'), `file:${join(process.cwd(), 'a.wav')}`);
+  t.equal(type.output(['null']).parse('null'), 'null');
+  t.equal(type.output(['null']).parse('loud'), undefined);
+  t.equal(type.name.parse(' kitchen '), 'kitchen');
+  t.equal(type.name.parse('x'.repeat(256)), undefined);
+});
+
+t.test(
+  'a flag goes before the environment, that before a named file, that before the user’s own, that before the default',
+  async t => {
+    const { env, path } = await homeWith(t, { port: 1, slots: 1, cache: 1, name: 'own' });
+    const named = join(await tempFolder(t), 'named.json');
+    writeFileSync(named, JSON.stringify({ port: 2, slots: 2, cache: 2 }));
+    const all = { ...env, TSP_PORT: '3', TSP_SLOTS: '3' };
+    const { values, origins } = await peerRun(`--port 4 --config ${named}`, all);
+    t.match(values, { port: 4, slots: 3, cache: 2, name: 'own', decoder: 'auto' });
+    t.match(origins, { port: 'flag', slots: 'TSP_SLOTS', cache: named, name: path, decoder: 'default' });
+    t.match(
+      (await peerRun('', { ...all, TSP_CONFIG: named })).values,
+      { port: 3, cache: 2 },
+      'TSP_CONFIG names a file too',
+    );
+  },
+);
+
+t.test('a section of the file is for one command and goes before what stands outside', async t => {
+  const { env } = await homeWith(t, {
+    'log-level': 'error',
+    port: 5,
+    'tsp-peer': { port: 6, library: ['/a', '/b'], maxUpload: '1M' },
+    'tsp-tracker': { port: 7, 'max-songs': '1k' },
+  });
+  t.match((await peerRun('', env)).values, {
+    port: 6,
+    'log-level': 'error',
+    library: ['/a', '/b'],
+    'max-upload': 1_000_000,
+  });
+  const invocation = await tracker('', env);
+  t.match(invocation, { kind: 'run', values: { port: 7, 'max-songs': 1000, 'log-level': 'error' } });
+});
+
+t.test('each wrong value is told with the place where it stood', async t => {
+  const { env, path } = await homeWith(t, { slots: 'many' });
+  const inFile = await failure(peer('', env));
+  t.match(inFile, { exitCode: 78, error: ConfigError });
+  t.match(inFile.message, `${path}: slots: "many" is not a number`);
+  t.match(await failure(peer('--slots 3', { ...env, TSP_PORT: 'x' })), {
+    exitCode: 78,
+    message: /^TSP_PORT: "x" is not a port/,
+  });
+  t.match(await failure(peer('--slots 3 --port x', env)), {
+    exitCode: 2,
+    message: /^--port: "x" is not a port/,
+    code: 'usage',
+  });
+  const { env: nested } = await homeWith(t, { library: [{}] });
+  t.match(await failure(peer('', nested)), {
+    exitCode: 78,
+    message: /library: \{\} is not the path of a folder/,
+  });
+  const { env: flagged } = await homeWith(t, { headless: 'perhaps' });
+  t.match(await failure(peer('', flagged)), {
+    exitCode: 78,
+    message: /headless: "perhaps" is not true or false/,
+  });
+});
+
+t.test('a configuration file that is missing, torn, no object, too large or misspelt is refused', async t => {
+  const { env: torn } = await homeWith(t, '{ "port": ');
+  t.match(await failure(peer('', torn)), { exitCode: 78, message: /config\.json" is not JSON/ });
+  const { env: list } = await homeWith(t, []);
+  t.match(await failure(peer('', list)), { exitCode: 78, message: /is not a JSON object/ });
+  const { env: section } = await homeWith(t, { 'tsp-peer': 5 });
+  t.match(await failure(peer('', section)), { exitCode: 78, message: /is not an object of options/ });
+  const { env: misspelt } = await homeWith(t, { slosts: 5 });
+  t.match(await failure(peer('', misspelt)), { exitCode: 78, message: /slosts.*did you mean slots/ });
+  const { env: large } = await homeWith(t, ' '.repeat(1024 * 1024 + 1));
+  t.match(await failure(peer('', large)), { exitCode: 78, message: /too large/ });
+  const { env } = await homeWith(t);
+  t.match(await failure(peer('--config /nowhere/x.json', env)), {
+    exitCode: 78,
+    message: /can be read \(ENOENT\)/,
+  });
+  t.match(
+    (await peerRun('', { ...env, XDG_CONFIG_HOME: '/nowhere' })).values,
+    { slots: 8 },
+    'the usual one may be missing',
+  );
+  const { env: mark } = await homeWith(t, '\ufeff{"slots":3}');
+  t.match((await peerRun('', mark)).values, { slots: 3 }, 'a byte order mark is no harm');
+});
+
+t.test('options that are given wrongly are a wrong use', async t => {
+  const { env } = await homeWith(t);
+  for (const [argv, message] of [
+    ['--prot 5', /Unknown option --prot \(did you mean --port\?\)/],
+    ['--zzzzzz', /Unknown option --zzzzzz\.$/],
+    ['-x', /Unknown option -x/],
+    ['--port 1 --port 2', /--port was given 2 times/],
+    ['--port', /--port wants a value/],
+    ['--port --json', /--port wants a value/],
+    ['--port=', /--port: "" is not a port/],
+    ['lst', /no command "lst" \(did you mean list\?\)/],
+    ['get', /What\? tsp-peer get <song>/],
+    ['get 1 2', /Too many words/],
+    ['find', /What\? tsp-peer find/],
+    ['doctor 1', /Too many words/],
+    ['list -o x', /--out is for tsp-peer get/],
+  ] as const) {
+    const told = await failure(peer(argv, env));
+    t.match(told, { exitCode: 2, code: 'usage', error: CommandError, message }, argv);
+  }
+  t.match(await failure(tracker('list', env)), { exitCode: 2, message: /no command "list"/ });
+});
+
+t.test('words of a command stay text, whatever they look like', async t => {
+  const { env } = await homeWith(t);
+  t.match(await peerRun('get 4294967296 -o /x.mp3', env), {
+    command: 'get',
+    words: ['4294967296'],
+    values: { out: '/x.mp3' },
+  });
+  t.match(await peerRun('find 007 1e3 true', env), { command: 'find', words: ['007', '1e3', 'true'] });
+  t.match(await peerRun('list -- --json', env), {
+    command: 'list',
+    words: ['--json'],
+    values: { json: false },
+  });
+  t.match(await peerRun('--json play 10 11 --output null', env), {
+    command: 'play',
+    words: ['10', '11'],
+    values: { json: true },
+  });
+  t.match(await peerRun('info', env), { command: 'info', words: [] });
+});
+
+t.test('lists may be given several times, in the environment with separators', async t => {
+  const { env } = await homeWith(t);
+  t.match((await peerRun('--library /a --library /b', env)).values, { library: ['/a', '/b'] });
+  t.match((await peerRun('', { ...env, TSP_LIBRARY: '/a:/b', TSP_ADVERTISE: 'a:1,b' })).values, {
+    library: ['/a', '/b'],
+    advertise: [
+      { host: 'a', port: 1 },
+      { host: 'b', port: 7461 },
+    ],
+  });
+  t.match(
+    (await peerRun('--no-color --encode', { ...env, TSP_ENCODE: 'no', TSP_HEADLESS: 'yes', TSP_NAME: '' }))
+      .values,
+    {
+      color: false,
+      encode: true,
+      headless: true,
+      name: undefined,
+    },
+  );
+});
+
+t.test('--print-config shows every option with its value, its default and where it came from', async t => {
+  const { env, path } = await homeWith(t, { cache: '5G' });
+  const shown = await peer('--print-config --json --library /a', { ...env, TSP_SLOTS: '0' });
+  if (shown.kind !== 'text') throw new Error('it runs');
+  const rows = shown.text
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line));
+  t.same(
+    rows.map(({ option }) => option).sort(),
+    Object.keys(peerOptions(env))
+      .filter(name => name !== 'print-config')
+      .sort(),
+  );
+  const row = (name: string) => rows.find(({ option }) => option === name);
+  t.same(row('cache'), { option: 'cache', value: 5e9, default: 2e9, source: path });
+  t.same(row('slots'), { option: 'slots', value: 0, default: 8, source: 'TSP_SLOTS' });
+  t.same(row('library'), { option: 'library', value: ['/a'], default: [], source: 'flag' });
+  t.same(row('tracker'), { option: 'tracker', value: null, default: null, source: 'default' });
+  const table = await tracker('--print-config', { ...env, TSP_MAX_SONGS: '1M' });
+  t.match(table, { kind: 'text', text: /^max-songs +1M +200k +TSP_MAX_SONGS$/m });
+  t.match(table, { text: /^color +yes +yes +default$/m });
+});
+
+t.test('help has examples, and shows a command only what it can use', async t => {
+  const { env } = await homeWith(t);
+  t.match(await peer('--help', env), { kind: 'text', text: /Examples:[\s\S]*tsp-peer get 10 -o song\.mp3/ });
+  const get = await peer('get --help', env);
+  t.match(get, { text: /-o, --out/ });
+  t.notMatch(get, { text: /--slots/ });
+  t.notMatch(await peer('list --help', env), { text: /--out\b/ });
+  t.match(await tracker('-h', env), { text: /--max-songs .*\[default: 200k\]/ });
+});
+
+t.test('shells can complete commands, options and values', async t => {
+  const spec = peerCommandLine({});
+  const complete = (...words: string[]): string[] => completionsFor(spec, words);
+  t.same(complete('l'), ['list']);
+  t.ok(complete('').includes('doctor'));
+  t.same(complete('--ou'), ['--output']);
+  t.same(complete('get', '--ou'), ['--output', '--out'].sort().reverse());
+  t.same(complete('--output', 'sp'), ['speaker']);
+  t.same(complete('--library', '/'), [], 'files are the shell’s affair');
+  t.same(complete('list', 'x'), []);
+  t.match(completionScript('tsp-peer'), /complete -o default -F _tsp_peer tsp-peer/);
+  t.match(await peer('completion', {}), { kind: 'text', text: /compdef _tsp_peer tsp-peer/ });
+});
+
+t.test('the closest known word is offered, and none when nothing is close', async t => {
+  const known = ['port', 'host', 'library'];
+  t.equal(closestTo('prot', known), 'port');
+  t.equal(closestTo('librar', known), 'library');
+  t.equal(closestTo('lib', known), 'library', 'the beginning of a word will do');
+  t.equal(closestTo('hots', known), 'host');
+  t.equal(closestTo('x', known), undefined);
+  t.equal(didYouMean('volume', known), '');
+});
+
+t.test('configurations come out in plain units', async t => {
+  const { env } = await homeWith(t);
+  const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
+  const { values } = await peerRun('--slots 0 --advertise [2001:db8::2]:99 --no-color', env);
+  const config = peerConfig(values, folders);
+  t.match(config, {
+    slots: Number.POSITIVE_INFINITY,
+    advertise: ['[2001:db8::2]:99'],
+    color: false,
+    ...folders,
+  });
+  t.notOk('port' in config || 'tracker' in config, 'what nobody chose is absent');
+  const invocation = await tracker('--port 0 --max-per-address 0', env);
+  if (invocation.kind !== 'run') throw new Error('it shows text');
+  const machine = { host: '::', maxConnections: 10 };
+  t.match(trackerConfig(invocation.values, machine), {
+    host: '::',
+    port: 0,
+    maxConnections: 10,
+    maxPerAddress: Number.POSITIVE_INFINITY,
+    dataDir: '/data/tsp/tracker',
+  });
+});
+
+t.test('folders follow the XDG specification', async t => {
+  t.equal(xdgFolder('data', { XDG_DATA_HOME: '/d' }), '/d/tsp');
+  t.equal(xdgFolder('data', { XDG_DATA_HOME: 'relative' }), join(homedir(), '.local/share/tsp'));
+  t.equal(xdgFolder('cache', {}), join(homedir(), '.cache/tsp'));
+});
+
+t.test('a server listens on IPv6 as well where there is any', async t => {
+  const address = { address: '::1', netmask: '', mac: '', internal: true, cidr: null };
+  t.equal(anyHost({ lo: [{ ...address, family: 'IPv6', scopeid: 0 }] }), '::');
+  t.equal(anyHost({ lo: [{ ...address, family: 'IPv4' }] }), '0.0.0.0');
+});

@@ -1,0 +1,300 @@
+/**
+ * What `src/` puts around a tracker or a peer: the clock, the log and its limits, locks of folders, signals, outputs
+ * that nobody reads, and how failures are told.
+ */
+import { EventEmitter } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import t from 'tap';
+import { CommandError } from '../../peer/exit-codes.js';
+import { ConfigError, RequestError, TransportError } from '../../protocol/errors.js';
+import { systemClock } from '../../src/clock.js';
+import {
+  describeFailure,
+  folderFailure,
+  folderInUse,
+  listenFailure,
+  usageError,
+} from '../../src/failures.js';
+import { lockFolder } from '../../src/folder-lock.js';
+import { LINES_A_WINDOW, LogBudget, WINDOW_MS } from '../../src/log-budget.js';
+import type { LogLevel } from '../../src/log-levels.js';
+import { bounded, openLogger } from '../../src/logger.js';
+import { maxConnections } from '../../src/open-files.js';
+import { lockPeerFolders, peerFolders } from '../../src/peer-folders.js';
+import { asked, endingSignal, exitCodeOfServer } from '../../src/signals.js';
+import { surviveClosedOutput } from '../../src/streams.js';
+import { agent, version } from '../../src/version.js';
+import { spawnProgram } from '../support/spawn-command.js';
+import { tempFolder } from '../support/temp-folder.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+
+t.test('the clock goes forward and calls back, unless it is told not to', async t => {
+  const before = systemClock.now();
+  let cancelled = true;
+  const cancel = systemClock.after(0, () => {
+    cancelled = false;
+  });
+  cancel();
+  cancel();
+  await new Promise<void>(resolve => systemClock.after(1, resolve));
+  t.ok(systemClock.now() >= before + 1 - 0.5);
+  t.ok(cancelled);
+});
+
+t.test('a source gets ten lines a second, then silence and a count', async t => {
+  const budget = new LogBudget();
+  for (let line = 0; line < LINES_A_WINDOW; line += 1) t.equal(budget.spend('a', 0), 0);
+  for (let line = 0; line < 7; line += 1) t.equal(budget.spend('a', WINDOW_MS - 1), undefined);
+  t.equal(budget.spend('b', 0), 0, 'another source has its own');
+  t.equal(budget.spend('a', WINDOW_MS), 7, 'what was left out is said with the next line');
+  t.equal(budget.spend('a', 2 * WINDOW_MS), 0);
+});
+
+t.test('a flood of sources does not grow without end', async t => {
+  const budget = new LogBudget();
+  for (let line = 0; line < LINES_A_WINDOW; line += 1) budget.spend('first', 0);
+  t.equal(budget.spend('first', 0), undefined);
+  for (let source = 0; source < 1_000; source += 1) budget.spend(`source ${source}`, 0);
+  t.equal(budget.spend('first', 0), 0, 'the oldest is forgotten');
+});
+
+/** A logger, and what it has written. */
+async function logTo(level: LogLevel, terminal = false) {
+  const destination = Object.assign(new PassThrough(), { isTTY: terminal });
+  const clock = new VirtualClock();
+  const logger = await openLogger({ level, clock, destination });
+  const text = (): string => destination.read()?.toString() ?? '';
+  return {
+    logger,
+    clock,
+    text,
+    rows: () =>
+      text()
+        .trimEnd()
+        .split('\n')
+        .filter(Boolean)
+        .map(line => JSON.parse(line)),
+  };
+}
+
+t.test('the log is JSON with short, safe fields', async t => {
+  const { logger, rows } = await logTo('info');
+  const child = logger.child({ remote: '192.0.2.7:50123' });
+  child.info(
+    { title: `\x1b[31m${'ü'.repeat(500)}`, size: 5n, list: Array(50).fill('x') },
+    'a \u202e message',
+  );
+  child.debug({}, 'not at this level');
+  child.warn({ err: new TransportError('gone', { cause: new Error('ECONNRESET') }) }, 'lost');
+  child.error({ deep: { deeper: { deepest: { here: 1 } } } }, 'wrong');
+  const [first, second, third] = rows();
+  t.match(first, { remote: '192.0.2.7:50123', msg: 'a \ufffd message', size: '5' });
+  t.ok(Buffer.byteLength(first.title) <= 200);
+  t.match(first.title, /^\ufffd\[31mü+…$/);
+  t.equal(first.list.length, 20);
+  t.match(second, { err: { type: 'TransportError', message: 'gone', cause: { message: 'ECONNRESET' } } });
+  t.type(second.err.stack[0], 'string');
+  t.match(third, { deep: { deeper: { deepest: '{…}' } } });
+});
+
+t.test('one noisy address is silenced whatever its ports, others are not', async t => {
+  const { logger, clock, rows } = await logTo('debug');
+  for (let port = 1; port <= 50; port += 1) logger.info({ remote: `192.0.2.7:${port}` }, 'knocks');
+  logger.info({ remote: '192.0.2.8:1' }, 'knocks');
+  logger.info({}, 'the house speaks');
+  t.equal(rows().length, LINES_A_WINDOW + 2);
+  clock.advance(WINDOW_MS);
+  logger.info({ remote: '192.0.2.7:51' }, 'knocks again');
+  t.match(rows(), [{ source: '192.0.2.7', msg: 'suppressed 40' }, { msg: 'knocks again' }]);
+});
+
+t.test('on a terminal the log is made for reading', async t => {
+  const { logger, text } = await logTo('info', true);
+  logger.warn({ song: 'Habanera' }, 'skipped');
+  t.match(text(), /WARN.*skipped[\s\S]*song.*Habanera/);
+});
+
+t.test('values of any kind can be logged', async t => {
+  t.equal(bounded(5), 5);
+  t.equal(bounded(null), null);
+  t.equal(bounded(undefined), undefined);
+  t.match(bounded(Object.assign(new Error('no'), { code: 'ENOENT' })), { message: 'no', code: 'ENOENT' });
+  t.equal(bounded(new Error('deep'), 9), 'deep');
+  t.same(bounded([[[[1]]]]), [[['[1]']]]);
+});
+
+t.test('a folder has one holder at a time', async t => {
+  const folder = join(await tempFolder(t), 'a', 'b');
+  const lock = await lockFolder(folder);
+  if ('heldBy' in lock) throw new Error('it is held');
+  t.same(await lockFolder(folder), { heldBy: process.pid });
+  t.same(readdirSync(folder), ['lock'], 'nothing else is left lying about');
+  await lock.release();
+  const again = await lockFolder(folder);
+  t.notOk('heldBy' in again);
+  t.equal(JSON.parse(readFileSync(join(folder, 'lock'), 'utf8')).pid, process.pid);
+});
+
+t.test('a holder that is no more holds nothing, however it ended', async t => {
+  const folder = await tempFolder(t);
+  const command = await spawnProgram(t, process.execPath, ['-e', '']);
+  await command.exited;
+  for (const left of [
+    JSON.stringify({ pid: command.pid, startedAt: '1' }),
+    JSON.stringify({ pid: process.pid, startedAt: '1' }),
+    'torn',
+    '{"pid":-1}',
+    '',
+  ]) {
+    writeFileSync(join(folder, 'lock'), left);
+    const lock = await lockFolder(folder);
+    if ('heldBy' in lock) {
+      // Where the system does not say when a process began, one with our own number may be the holder.
+      t.notOk(readdirSync('/').includes('proc'), left);
+      continue;
+    }
+    await lock.release();
+  }
+  t.same(readdirSync(folder), []);
+});
+
+t.test('of many that want a folder one gets it', async t => {
+  const folder = await tempFolder(t);
+  writeFileSync(join(folder, 'lock'), 'torn');
+  const program = `
+    import { lockFolder } from ${JSON.stringify(new URL('../../src/folder-lock.js', import.meta.url).href)};
+    const lock = await lockFolder(${JSON.stringify(folder)});
+    console.log('heldBy' in lock ? 'held' : 'mine');
+    process.stdin.resume();
+  `;
+  const commands = await Promise.all(
+    Array.from({ length: 4 }, () =>
+      spawnProgram(t, process.execPath, ['--input-type=module', '-e', program]),
+    ),
+  );
+  const said = await Promise.all(commands.map(async command => (await command.says(/^(held|mine)\n/))[1]));
+  t.same(said.sort(), ['held', 'held', 'held', 'mine']);
+  for (const command of commands) command.endInput();
+  await Promise.all(commands.map(command => command.exited));
+});
+
+t.test('a second peer takes the folder beside the first; a chosen one in use is an error', async t => {
+  const home = await tempFolder(t);
+  const env = { XDG_DATA_HOME: home, XDG_CACHE_HOME: `${home}/c`, XDG_STATE_HOME: `${home}/s` };
+  const first = await lockPeerFolders(undefined, env);
+  const second = await lockPeerFolders(undefined, env);
+  t.match(first, { dataDir: `${home}/tsp/peer`, cacheDir: `${home}/c/tsp/peer`, stateDir: `${home}/s/tsp` });
+  t.match(second, {
+    dataDir: `${home}/tsp/peer-2`,
+    cacheDir: `${home}/c/tsp/peer-2`,
+    stateDir: `${home}/s/tsp`,
+  });
+  t.match(await lockPeerFolders(first.dataDir, env).catch(error => error), {
+    failure: { exitCode: 69, code: 'in-use' },
+  });
+  await first.release();
+  t.match(
+    await lockPeerFolders(undefined, env),
+    { dataDir: first.dataDir },
+    'a folder that is free again is taken again',
+  );
+  const chosen = await lockPeerFolders(`${home}/mine`, env);
+  t.match(chosen, { dataDir: `${home}/mine`, cacheDir: `${home}/mine/cache` });
+  t.match(peerFolders(undefined, env), { dataDir: first.dataDir });
+  t.match(peerFolders('/x', env), { dataDir: '/x' });
+  writeFileSync(join(home, 'file'), '');
+  t.match(await lockPeerFolders(join(home, 'file', 'x'), env).catch(error => error), {
+    failure: { exitCode: 78 },
+  });
+});
+
+t.test('the first signal asks, the second ends', async t => {
+  const exits: (number | undefined)[] = [];
+  const program = Object.assign(new EventEmitter(), { exit: (code?: number) => void exits.push(code) });
+  const signal = endingSignal(program as unknown as NodeJS.Process);
+  const asking = asked(signal);
+  program.emit('SIGTERM');
+  t.equal(await asking, 'SIGTERM');
+  t.equal(await asked(signal), 'SIGTERM', 'whoever asks late is told at once');
+  t.same(exits, []);
+  program.emit('SIGINT');
+  t.same(exits, [130]);
+  t.equal(exitCodeOfServer('SIGTERM'), 0, 'a server that was asked to end and did has done well');
+  t.equal(exitCodeOfServer('SIGINT'), 130);
+});
+
+t.test('an output that nobody reads ends nobody who does not want to', async t => {
+  const stdout = new EventEmitter();
+  const stderr = new EventEmitter();
+  let gone = 0;
+  surviveClosedOutput(stdout as NodeJS.WriteStream, stderr as NodeJS.WriteStream, () => {
+    gone += 1;
+  });
+  stdout.emit('error', Object.assign(new Error(), { code: 'EPIPE' }));
+  stderr.emit('error', Object.assign(new Error(), { code: 'EPIPE' }));
+  t.equal(gone, 1);
+  t.throws(() => stdout.emit('error', Object.assign(new Error('full'), { code: 'ENOSPC' })), /full/);
+});
+
+t.test('failures are told in a line and a hint, or in JSON', async t => {
+  t.equal(describeFailure(usageError('What?'), 'tsp-peer', false), 'tsp-peer: What?\n  See --help.\n');
+  t.same(JSON.parse(describeFailure(usageError('What?'), 'tsp-peer', true)), {
+    error: { code: 'usage', message: 'What?', hint: 'See --help.' },
+  });
+  t.match(
+    describeFailure(new ConfigError('--x', 'y', 'z'), 'tsp-peer', false),
+    /^tsp-peer: --x: "y" is not z\.\n$/,
+  );
+  t.match(JSON.parse(describeFailure(new RequestError('busy', 'all busy'), 'x', true)), {
+    error: { code: 'busy' },
+  });
+  t.match(describeFailure(new TypeError('x of undefined'), 'x', false), /x of undefined[\s\S]*process\.test/);
+  t.notMatch(describeFailure(usageError('\x1b[31m\u202e'), 'x', false), /[\x1b\u202e]/);
+});
+
+t.test('what the system says of a port or a folder becomes what to do', async t => {
+  const told = (code: string): unknown => listenFailure(Object.assign(new Error(), { code }), '::', 80);
+  t.match(told('EADDRINUSE'), { failure: { exitCode: 69, message: /Port 80 is in use/, hint: /ss -ltnp/ } });
+  t.match(told('EACCES'), { failure: { exitCode: 77, hint: /1024/ } });
+  t.match(told('EADDRNOTAVAIL'), { failure: { exitCode: 78, message: /no address of this machine/ } });
+  const other = new Error('other');
+  t.equal(listenFailure(other, '::', 80), other);
+  t.equal(folderFailure(other), other);
+  t.match(folderInUse('/d', 12), { failure: { message: 'Process 12 works in /d.' } });
+  t.ok(folderInUse('/d', 12) instanceof CommandError);
+});
+
+t.test('the system’s limit of open files bounds the connections', async t => {
+  t.ok((await maxConnections()) > 0);
+  const few = async (limit: number) => {
+    const url = JSON.stringify(new URL('../../src/open-files.js', import.meta.url).href);
+    const program = `import(${url}).then(m => m.maxConnections()).then(n => console.log(n), e => { console.log(e.failure.message); process.exit(e.failure.exitCode) })`;
+    const line = `ulimit -n ${limit} && exec "${process.execPath}" -e '${program}'`;
+    const command = await spawnProgram(t, 'sh', ['-c', line]);
+    const code = await command.exitCode();
+    return { code, said: command.stdout.trim() };
+  };
+  t.same(await few(1000), { code: 0, said: String(1000 - 64) });
+  t.same(await few(80), { code: 0, said: '40' }, 'at least half is left for files');
+  t.match(await few(50), { code: 78, said: /Only 50 files may be open/ });
+});
+
+t.test('the version is that of the package', async t => {
+  const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  t.equal(version(), manifest.version);
+  t.equal(agent(), `torero/${manifest.version}`);
+});
+
+t.test(
+  'a folder that may not be written is a matter of configuration',
+  { skip: process.getuid?.() === 0 && 'root may write anywhere' },
+  async t => {
+    const folder = await tempFolder(t);
+    mkdirSync(join(folder, 'closed'), { mode: 0o500 });
+    t.match(await lockPeerFolders(join(folder, 'closed', 'x'), {}).catch(error => error), {
+      failure: { exitCode: 78, message: /permission/ },
+    });
+  },
+);
