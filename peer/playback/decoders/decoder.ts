@@ -1,0 +1,33 @@
+/**
+ * What a decoder is: whole MPEG frames in, samples out, one song at a time, pulled by whoever plays them.
+ *
+ *     FrameRun ──▶ decode() ──▶ Pcm            leaving the loop frees what the decoder held
+ *
+ * A decoder adds and removes nothing at either end: what the encoder put there is cut by GaplessTrim, so two decoders of
+ * one song give the same samples (but for rounding). Frames are never the tag frame and never cut.
+ */
+import type { Pcm } from '../pcm.js';
+
+/** Consecutive whole frames of one sample rate. */
+export interface FrameRun {
+  readonly bytes: Uint8Array;
+  /** Hz */
+  readonly sampleRate: number;
+  /** Of the song: a frame of the other kind is mixed by the decoder. */
+  readonly channels: 1 | 2;
+  /** The frames do not tell their own length. */
+  readonly freeFormat?: boolean;
+}
+
+export interface Decoder {
+  readonly name: 'mpg123' | 'lame';
+  /** Loads what it needs and runs it once. Throws DecoderError when it cannot work here, saying what would mend it. */
+  warmUp(): Promise<void>;
+  /** The song's samples. Throws DecoderError; ends with the frames. */
+  decode(frames: AsyncIterable<FrameRun>): AsyncIterable<Pcm>;
+}
+
+/** The decoder failed, or is not there. */
+export class DecoderError extends Error {
+  override readonly name = 'DecoderError';
+}

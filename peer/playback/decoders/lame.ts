@@ -1,0 +1,115 @@
+/**
+ * node-lame's stream: the `lame` program as a decoder, in a process of its own for each song.
+ *
+ *     frames ──▶ stdin │ lame --decode │ stdout ──▶ 44-byte WAV header, samples
+ *
+ * One process is started ahead, waiting for its first frame. node-lame is an optional dependency that brings or finds the
+ * program; both may be missing.
+ */
+import type { Duplex } from 'node:stream';
+import { type Pcm, remix } from '../pcm.js';
+import { type Decoder, DecoderError, type FrameRun } from './decoder.js';
+import { warmUpFrames } from './warm-up.js';
+
+const WAV_HEADER_BYTES = 44;
+const WAV_CHANNELS_AT = 22;
+/**
+ * lame drops the decoder's 529 samples and as many more as this says. GaplessTrim does that for every decoder alike, so
+ * lame must drop nothing.
+ */
+const DROP_NOTHING = -529;
+const MEND = 'npm rebuild node-lame, or install the lame program (Debian: apt install lame)';
+
+export class LameDecoder implements Decoder {
+  readonly name = 'lame';
+  #open: (() => Duplex) | undefined;
+  #spare: Duplex | undefined;
+
+  async warmUp(): Promise<void> {
+    let samples = 0;
+    for await (const pcm of this.decode(each(warmUpFrames()))) samples += pcm.samples.length;
+    if (samples === 0) throw new DecoderError(`lame gave no sound; ${MEND}`);
+  }
+
+  async *decode(frames: AsyncIterable<FrameRun>): AsyncGenerator<Pcm> {
+    const runs = frames[Symbol.asyncIterator]();
+    let next = await runs.next();
+    // One process cannot change its sample rate.
+    while (next.done !== true) {
+      const { sampleRate, channels } = next.value;
+      const lame = await this.#process();
+      const fed = feed(runs, next.value, lame);
+      try {
+        for await (const pcm of samplesOf(lame)) yield remix({ ...pcm, sampleRate }, channels);
+        next = await fed;
+      } catch (error) {
+        throw new DecoderError(`lame: ${(error as Error).message}`, { cause: error });
+      } finally {
+        lame.destroy();
+      }
+    }
+  }
+
+  async #process(): Promise<Duplex> {
+    this.#open ??= await load();
+    const ready = this.#spare?.destroyed === false ? this.#spare : this.#open();
+    const open = this.#open;
+    this.#spare = undefined;
+    setImmediate(() => {
+      this.#spare ??= open();
+    });
+    return ready;
+  }
+}
+
+async function load(): Promise<() => Duplex> {
+  const { LameStream } = await import('node-lame').catch(error => {
+    throw new DecoderError(`node-lame is not installed; ${MEND}`, { cause: error });
+  });
+  return () => {
+    const options = { mode: 'decode', mp3Input: true, quiet: true, 'decode-mp3delay': DROP_NOTHING };
+    // Its types give `mode` two meanings at once, which no value has.
+    const stream: Duplex = new LameStream(options as never);
+    // A spare one may fail before anybody reads it; whoever reads it is told by the iteration.
+    stream.on('error', () => {});
+    return stream;
+  };
+}
+
+/** Feeds runs of one sample rate. Resolves with what comes after them. */
+async function feed(
+  runs: AsyncIterator<FrameRun>,
+  first: FrameRun,
+  lame: Duplex,
+): Promise<IteratorResult<FrameRun>> {
+  let next: IteratorResult<FrameRun> = { value: first, done: false };
+  while (next.done !== true && next.value.sampleRate === first.sampleRate && !lame.destroyed) {
+    const { bytes } = next.value;
+    await new Promise<void>(resolve => lame.write(bytes, () => resolve()));
+    next = await runs.next();
+  }
+  lame.end();
+  return next;
+}
+
+async function* samplesOf(lame: Duplex): AsyncGenerator<Omit<Pcm, 'sampleRate'>> {
+  let held = Buffer.alloc(0);
+  let channels: 1 | 2 | undefined;
+  for await (const chunk of lame) {
+    held = Buffer.concat([held, chunk]);
+    if (channels === undefined) {
+      if (held.length < WAV_HEADER_BYTES) continue;
+      channels = held.readUInt16LE(WAV_CHANNELS_AT) === 1 ? 1 : 2;
+      held = held.subarray(WAV_HEADER_BYTES);
+    }
+    const bytes = held.length - (held.length % (2 * channels));
+    const samples = new Int16Array(bytes / 2);
+    for (let i = 0; i < samples.length; i++) samples[i] = held.readInt16LE(2 * i);
+    held = held.subarray(bytes);
+    if (samples.length > 0) yield { channels, samples };
+  }
+}
+
+async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
+}

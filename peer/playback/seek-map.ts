@@ -1,0 +1,127 @@
+/**
+ * From a moment in a song to the byte where to begin reading, and what is to be dropped before the first sample sounds.
+ *
+ *     bytes    │ tags │ tag frame │ f0 │ f1 │ … │ fk-10 │ … │ fk │ …
+ *                                                 ▲ read from here  ▲ sound from here
+ *
+ * A frame leans on up to 511 bytes before it (the bit reservoir), so reading begins ten frames earlier. Exact to the sample
+ * at a constant bitrate; by the tag's table of a hundred points at a variable one; else in proportion. Pure.
+ */
+import type { SongFields } from '../../protocol/tsp/rows.js';
+import type { SongBegin } from './audio-messages.js';
+import { DECODER_DELAY } from './gapless.js';
+import { type InfoTag, parseInfoTag } from './info-tag.js';
+import { type FrameHeader, FrameScanner } from './mpeg-frames.js';
+
+const PRE_ROLL_FRAMES = 10;
+/** Nearer to the beginning than this, the song is read from its beginning. */
+const FROM_THE_START_SECONDS = 0.5;
+/** A reckoned frame may begin a byte or two earlier, where the encoder put its padding elsewhere. */
+const EARLY_BYTES = 3;
+/** When no frame was found in so much, there is none. */
+const MAX_OUTLINE_BYTES = 16_777_216;
+
+/** What a song's first frame tells. */
+export interface SongOutline {
+  /** Offset of the first frame. */
+  readonly audioStart: number;
+  readonly header: FrameHeader;
+  readonly tag?: InfoTag;
+}
+
+/** Looks for the first frame in the bytes as they pass. */
+export class OutlineReader {
+  readonly #scanner = new FrameScanner();
+  #seen = 0;
+  outline: SongOutline | undefined;
+
+  push(chunk: Uint8Array): void {
+    if (this.outline !== undefined || this.#seen > MAX_OUTLINE_BYTES) return;
+    this.#seen += chunk.length;
+    const frame = this.#scanner.push(chunk)[0];
+    if (frame === undefined) return;
+    const tag = parseInfoTag(frame);
+    this.outline = { audioStart: frame.offset, header: frame.header, ...(tag !== undefined && { tag }) };
+  }
+}
+
+export interface SeekPoint {
+  readonly fromByte: number;
+  readonly begin: SongBegin;
+}
+
+/** Where to begin for `seconds` into the song. `size` is the song's in bytes. */
+export function seekPoint(
+  seconds: number,
+  outline: SongOutline | undefined,
+  song: SongFields,
+  size: number | undefined,
+): SeekPoint {
+  if (seconds < FROM_THE_START_SECONDS) return { fromByte: 0, begin: { startSeconds: 0 } };
+  const endPadding = outline?.tag?.padding;
+  const begin = { startSeconds: seconds, ...(endPadding !== undefined && { endPadding }) };
+  return exact(seconds, begin, outline, song) ?? approximate(seconds, begin, outline, song, size);
+}
+
+/** Seconds that the song plays; undefined if nothing tells. */
+export function songSeconds(outline: SongOutline | undefined, song: SongFields): number | undefined {
+  const { tag, header } = outline ?? {};
+  if (tag?.frames === undefined || header === undefined) return song.duration;
+  const trimmed = tag.delay === undefined ? 0 : tag.delay + (tag.padding ?? 0);
+  return (tag.frames * header.samples - trimmed) / header.sampleRate;
+}
+
+/** At a constant bitrate every frame's place can be reckoned. */
+function exact(
+  seconds: number,
+  begin: SongBegin,
+  outline: SongOutline | undefined,
+  song: SongFields,
+): SeekPoint | undefined {
+  if (outline === undefined || outline.header.bitrate === 0) return undefined;
+  const { header, tag } = outline;
+  if (song.vbr === true || (tag !== undefined && tag.constantBitrate !== true)) return undefined;
+  const trimmed = tag?.delay === undefined ? 0 : tag.delay + DECODER_DELAY;
+  const sample = Math.round(seconds * header.sampleRate) + trimmed;
+  const frame = Math.max(0, Math.floor(sample / header.samples) - PRE_ROLL_FRAMES);
+  const frameBytes = ((header.samples / 8) * header.bitrate) / header.sampleRate;
+  const music = outline.audioStart + (tag === undefined ? 0 : header.bytes);
+  return {
+    fromByte: Math.max(0, Math.floor(music + frame * frameBytes) - EARLY_BYTES),
+    begin: { ...begin, preRollSeconds: (sample - frame * header.samples) / header.sampleRate },
+  };
+}
+
+function approximate(
+  seconds: number,
+  begin: SongBegin,
+  outline: SongOutline | undefined,
+  song: SongFields,
+  size: number | undefined,
+): SeekPoint {
+  const frameSeconds =
+    outline === undefined ? 1_152 / 44_100 : outline.header.samples / outline.header.sampleRate;
+  const preRollSeconds = PRE_ROLL_FRAMES * frameSeconds;
+  const target = seconds - preRollSeconds;
+  const audioStart = outline?.audioStart ?? song.audioStart ?? 0;
+  const duration = songSeconds(outline, song);
+  const { toc, bytes: audioBytes = (size ?? song.size ?? 0) - audioStart } = outline?.tag ?? {};
+  const bitrate = song.bitrate ?? (outline?.header.bitrate || 128_000);
+  const into =
+    duration === undefined || audioBytes <= 0
+      ? (target * bitrate) / 8
+      : audioBytes * partOfBytes(Math.min(1, target / duration), toc);
+  const fromByte = Math.max(0, Math.floor(audioStart + into));
+  const last = size === undefined ? fromByte : Math.max(0, size - 1);
+  return { fromByte: Math.min(fromByte, last), begin: { ...begin, preRollSeconds } };
+}
+
+/** Part of the playing time to part of the bytes. */
+function partOfBytes(part: number, toc: Uint8Array | undefined): number {
+  if (toc === undefined) return part;
+  const at = Math.min(99, part * 100);
+  const low = Math.floor(at);
+  const from = toc[low]!;
+  const to = low === 99 ? 256 : toc[low + 1]!;
+  return (from + (to - from) * (at - low)) / 256;
+}
