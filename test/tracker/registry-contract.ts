@@ -1,0 +1,114 @@
+/**
+ * What every registry promises, run against each of them: IDs given once, rows kept by host, and all of it there after
+ * a restart, whether the process before it ended well or was killed.
+ */
+import type { Test } from 'tap';
+import { FIRST_SONG_ID, LAST_SONG_ID } from '../../protocol/tsp/constants.js';
+import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import type { Registry } from '../../tracker/registry/registry.js';
+
+/** Opens a registry on the same store each time it is called; `kill` drops it without closing. */
+export interface Subject {
+  open(options?: { readonly firstSongId?: number }): Promise<Registry>;
+}
+
+export const hashOf = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
+const row = (n: number, fields: Omit<OfferRow, 'hash'> = {}): OfferRow => ({ hash: hashOf(n), ...fields });
+
+export function registryContract(t: Test, makeSubject: (t: Test) => Promise<Subject>): void {
+  t.test('IDs are sequential, and the same hash has the same one', async t => {
+    const registry = await (await makeSubject(t)).open();
+    t.equal(registry.idOf(hashOf(1)), undefined);
+    t.equal(registry.assignId(hashOf(1)), FIRST_SONG_ID);
+    t.equal(registry.assignId(hashOf(2)), FIRST_SONG_ID + 1);
+    t.equal(registry.assignId(hashOf(1)), FIRST_SONG_ID);
+    t.equal(registry.idOf(hashOf(2)), FIRST_SONG_ID + 1, 'readable before it is durable');
+    t.equal(registry.idCount, 2);
+    await registry.flushed();
+    t.equal(registry.idOf(hashOf(2)), FIRST_SONG_ID + 1);
+    t.equal(registry.idCount, 2);
+    await registry.close();
+  });
+
+  t.test('after a restart the name, the IDs and the count are those of before', async t => {
+    const subject = await makeSubject(t);
+    const before = await subject.open();
+    for (let n = 0; n < 5_000; n += 1) before.assignId(hashOf(n));
+    await before.close();
+    const after = await subject.open();
+    t.match(after.tracker, /^[0-9a-f]{16}$/);
+    t.equal(after.tracker, before.tracker);
+    t.equal(after.idCount, 5_000);
+    t.equal(after.idOf(hashOf(4_999)), FIRST_SONG_ID + 4_999);
+    t.equal(after.assignId(hashOf(5_000)), FIRST_SONG_ID + 5_000, 'none is given twice');
+    await after.close();
+  });
+
+  t.test('at the end of the range no ID is given, and none wraps', async t => {
+    const registry = await (await makeSubject(t)).open({ firstSongId: LAST_SONG_ID });
+    t.equal(registry.assignId(hashOf(1)), LAST_SONG_ID);
+    t.throws(() => registry.assignId(hashOf(2)), { name: 'RequestError', code: 'refused' });
+    t.equal(registry.assignId(hashOf(1)), LAST_SONG_ID, 'what has one keeps it');
+    await registry.close();
+  });
+
+  t.test('hosts and their rows are kept apart, changed and removed', async t => {
+    const subject = await makeSubject(t);
+    const before = await subject.open();
+    const [one, two] = [before.nextHostKey(), before.nextHostKey()];
+    t.ok(two > one);
+    before.putHost({ key: one, addresses: ['192.0.2.1:7461', '[2001:db8::1]:7461'], instance: 'secret' });
+    before.putHost({ key: two, addresses: [':7461'] });
+    before.putRow(one, row(1, { title: 'Ätna', duration: 1.5, vbr: true }));
+    before.putRow(one, row(2, { title: 'gone soon' }));
+    before.putRow(two, row(1, { title: 'the other' }));
+    before.putRow(two, row(3));
+    before.removeRow(one, hashOf(2));
+    before.putRow(two, row(1, { title: 'mine' }));
+    await before.close();
+
+    const after = await subject.open();
+    t.strictSame(
+      [...after.hosts()],
+      [
+        { key: one, addresses: ['192.0.2.1:7461', '[2001:db8::1]:7461'], instance: 'secret' },
+        { key: two, addresses: [':7461'] },
+      ],
+    );
+    t.strictSame([...after.rows(one)], [row(1, { title: 'Ätna', duration: 1.5, vbr: true })]);
+    t.strictSame([...after.rows(two)], [row(1, { title: 'mine' }), row(3)]);
+    t.ok(after.nextHostKey() > two);
+    after.removeRow(one, hashOf(1));
+    after.removeHost(one);
+    await after.flushed();
+    t.strictSame([...after.hosts()], [{ key: two, addresses: [':7461'] }]);
+    t.strictSame([...after.rows(one)], []);
+    await after.close();
+  });
+
+  t.test('what was flushed is there for the next process, even if this one never closes', async t => {
+    const subject = await makeSubject(t);
+    const killed = await subject.open();
+    const id = killed.assignId(hashOf(7));
+    killed.putHost({ key: killed.nextHostKey(), addresses: ['192.0.2.7:7461'] });
+    await killed.flushed();
+    const next = await subject.open();
+    t.equal(next.idOf(hashOf(7)), id);
+    t.equal([...next.hosts()].length, 1);
+    await next.close();
+    await killed.close();
+  });
+
+  t.test('each run begins past every revision of the one before', async t => {
+    const subject = await makeSubject(t);
+    const first = await subject.open();
+    await first.flushed();
+    const second = await subject.open();
+    t.ok(second.revision > first.revision + 1_000);
+    second.saveRevision(second.revision + 100_000);
+    await second.flushed();
+    const third = await subject.open();
+    t.ok(third.revision > second.revision + 100_000);
+    for (const registry of [first, second, third]) await registry.close();
+  });
+}

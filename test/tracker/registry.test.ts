@@ -1,0 +1,79 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { LmdbRegistry } from '../../tracker/registry/lmdb.js';
+import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
+import { tempFolder } from '../support/temp-folder.js';
+import { hashOf, registryContract } from './registry-contract.js';
+
+t.test('in memory', async t => {
+  registryContract(t, async () => {
+    const store = new MemoryStore();
+    return { open: async options => new MemoryRegistry({ randomBytes, ...options }, store) };
+  });
+});
+
+t.test('on disk', async t => {
+  registryContract(t, async t => {
+    const folder = join(await tempFolder(t), 'registry');
+    return { open: options => LmdbRegistry.open(folder, { randomBytes, ...options }) };
+  });
+
+  t.test('many writers wait for their own writes, and share them', async t => {
+    const registry = await LmdbRegistry.open(join(await tempFolder(t), 'registry'), { randomBytes });
+    await Promise.all(
+      Array.from({ length: 200 }, async (_, n) => {
+        const id = registry.assignId(hashOf(n));
+        await registry.flushed();
+        t.equal(registry.idOf(hashOf(n)), id);
+      }),
+    );
+    await registry.close();
+  });
+
+  t.test('with the disk full nothing is acknowledged, no ID is used twice, and room mends it', async t => {
+    const folder = await tempFolder(t);
+    const disk = join(folder, 'small');
+    await mkdir(disk);
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]).status !== 0) {
+      t.skip('only root can mount a small disk');
+      return;
+    }
+    t.teardown(() => execFileSync('umount', [disk]));
+    const filler = join(disk, 'filler');
+    writeFileSync(filler, Buffer.alloc(1_500_000));
+    // LMDB reports the full disk on stderr by itself.
+    t.capture(console, 'error', () => undefined);
+
+    const registry = await LmdbRegistry.open(join(disk, 'registry'), { randomBytes });
+    const said = new Map<number, number>();
+    let refused = 0;
+    for (let n = 0; refused === 0 && n < 100_000; n += 1_000) {
+      const ids = Array.from({ length: 1_000 }, (_, i) => [n + i, registry.assignId(hashOf(n + i))] as const);
+      try {
+        await registry.flushed();
+        for (const [song, id] of ids) said.set(song, id);
+      } catch (error) {
+        t.match(error, { name: 'RequestError', code: 'unavailable' });
+        refused = n;
+      }
+    }
+    t.ok(refused > 0, 'the disk did fill');
+    t.equal(registry.idOf(hashOf(refused)), undefined, 'what was not acknowledged is not known');
+    t.equal(registry.idCount, said.size);
+
+    rmSync(filler);
+    said.set(refused, registry.assignId(hashOf(refused)));
+    await registry.flushed();
+    await registry.close();
+    t.equal(new Set(said.values()).size, said.size, 'no ID twice');
+
+    const after = await LmdbRegistry.open(join(disk, 'registry'), { randomBytes });
+    for (const [song, id] of said) if (after.idOf(hashOf(song)) !== id) t.fail(`song ${song} lost its ID`);
+    t.equal(after.idCount, said.size);
+    await after.close();
+  });
+});

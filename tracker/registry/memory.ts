@@ -1,0 +1,98 @@
+/**
+ * A registry that lasts as long as its process: for tests, and for a tracker without a folder.
+ *
+ * `MemoryStore` stands for the disk: opening a registry on the same one again is a restart.
+ */
+import { FIRST_SONG_ID } from '../../protocol/tsp/constants.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import {
+  makeTrackerName,
+  nextSongId,
+  RESERVED_REVISIONS,
+  type Registry,
+  type RegistryOptions,
+  type StoredHost,
+} from './registry.js';
+
+export class MemoryStore {
+  readonly ids = new Map<ContentHash, SongId>();
+  readonly hosts = new Map<number, StoredHost>();
+  readonly rows = new Map<number, Map<ContentHash, OfferRow>>();
+  tracker: string | undefined;
+  lastSongId: number | undefined;
+  lastHostKey = 0;
+  revision = 0;
+}
+
+export class MemoryRegistry implements Registry {
+  readonly tracker: string;
+  readonly revision: number;
+  readonly #store: MemoryStore;
+
+  constructor({ randomBytes, firstSongId = FIRST_SONG_ID }: RegistryOptions, store = new MemoryStore()) {
+    this.#store = store;
+    store.tracker ??= makeTrackerName(randomBytes);
+    store.lastSongId ??= firstSongId - 1;
+    this.tracker = store.tracker;
+    this.revision = store.revision + 1;
+    this.saveRevision(this.revision);
+  }
+
+  get idCount(): number {
+    return this.#store.ids.size;
+  }
+
+  idOf(hash: ContentHash): SongId | undefined {
+    return this.#store.ids.get(hash);
+  }
+
+  assignId(hash: ContentHash): SongId {
+    const known = this.idOf(hash);
+    if (known !== undefined) return known;
+    const id = nextSongId(this.#store.lastSongId!);
+    this.#store.lastSongId = id;
+    this.#store.ids.set(hash, id);
+    return id;
+  }
+
+  nextHostKey(): number {
+    this.#store.lastHostKey += 1;
+    return this.#store.lastHostKey;
+  }
+
+  hosts(): Iterable<StoredHost> {
+    return this.#store.hosts.values();
+  }
+
+  rows(hostKey: number): Iterable<OfferRow> {
+    return this.#store.rows.get(hostKey)?.values() ?? [];
+  }
+
+  putHost(host: StoredHost): void {
+    this.#store.hosts.set(host.key, host);
+  }
+
+  removeHost(hostKey: number): void {
+    this.#store.hosts.delete(hostKey);
+  }
+
+  putRow(hostKey: number, row: OfferRow): void {
+    const rows = this.#store.rows.get(hostKey) ?? new Map<ContentHash, OfferRow>();
+    this.#store.rows.set(hostKey, rows.set(row.hash, row));
+  }
+
+  removeRow(hostKey: number, hash: ContentHash): void {
+    const rows = this.#store.rows.get(hostKey);
+    rows?.delete(hash);
+    if (rows?.size === 0) this.#store.rows.delete(hostKey);
+  }
+
+  saveRevision(revision: number): void {
+    this.#store.revision = revision + RESERVED_REVISIONS;
+  }
+
+  async flushed(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,78 @@
+/**
+ * What a tracker must not forget: which content has which ID, and which hosts were listed with which songs.
+ *
+ *     putHost, putRow, assignId … ──▶ at once readable ──flushed()──▶ durable      only then may SONG_IDS say an ID
+ *
+ * The rule: an ID is given once and never again, not after a restart and not after a failed write (TSP §2.3). A write
+ * may fail (the disk is full); then `flushed` rejects, what had been read from before stays, and writing may be tried
+ * again. Every implementation passes `test/tracker/registry-contract.ts`.
+ */
+import { toHex } from '../../protocol/bytes.js';
+import { RequestError } from '../../protocol/errors.js';
+import type { RandomBytes } from '../../protocol/ports.js';
+import { LAST_SONG_ID } from '../../protocol/tsp/constants.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { asSongId } from '../../protocol/tsp/song-id.js';
+
+/** A listed host. `key` grows with every host, so it says who stands longer. */
+export interface StoredHost {
+  readonly key: number;
+  /** As they stand in the list. */
+  readonly addresses: readonly string[];
+  readonly instance?: string;
+}
+
+export interface Registry {
+  /** 16 hex digits, made when the registry was: whose IDs these are (TSP §2.3). */
+  readonly tracker: string;
+  /** A list revision that no earlier run has reached. */
+  readonly revision: number;
+  /** How many IDs were ever given. */
+  readonly idCount: number;
+
+  idOf(hash: ContentHash): SongId | undefined;
+  /** The hash's ID, a new one if need be. Throws RequestError `refused` at the end of the range. */
+  assignId(hash: ContentHash): SongId;
+
+  /** Greater than every key before it. */
+  nextHostKey(): number;
+  hosts(): Iterable<StoredHost>;
+  rows(hostKey: number): Iterable<OfferRow>;
+  putHost(host: StoredHost): void;
+  /** The host; its rows are removed one by one. */
+  removeHost(hostKey: number): void;
+  putRow(hostKey: number, row: OfferRow): void;
+  removeRow(hostKey: number, hash: ContentHash): void;
+
+  /** The next run begins past `revision`. */
+  saveRevision(revision: number): void;
+
+  /** Resolves when all that was written before is durable; rejects with RequestError `unavailable` if it can't be. */
+  flushed(): Promise<void>;
+  /** Writes what is left, and lets go of the store. */
+  close(): Promise<void>;
+}
+
+export interface RegistryOptions {
+  readonly randomBytes: RandomBytes;
+  /** The first ID of a registry that is new. */
+  readonly firstSongId?: number;
+}
+
+/** 16 hex digits (TSP §3.3). */
+const TRACKER_NAME_BYTES = 8;
+
+export const makeTrackerName = (randomBytes: RandomBytes): string => toHex(randomBytes(TRACKER_NAME_BYTES));
+
+/**
+ * How far ahead a run reserves revisions, so that a crash can't make the next run repeat one. 65,536 restarts come
+ * before the numbers go round.
+ */
+export const RESERVED_REVISIONS = 65_536;
+
+/** The ID after `last`; throws RequestError `refused` when there is none (TSP §2.3: refuse, never wrap). */
+export function nextSongId(last: number): SongId {
+  if (last >= LAST_SONG_ID) throw new RequestError('refused', 'this tracker has given its last song ID');
+  return asSongId(last + 1);
+}
