@@ -16,7 +16,7 @@ import { describe } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
-import { connectError } from '../light-client.js';
+import { connectError } from '../connect-error.js';
 import type { WireTrace } from '../wire-trace.js';
 
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
@@ -41,6 +41,8 @@ export interface WireOptions {
 
 export class WireConnection {
   readonly name: string;
+  /** Resolves when the socket is closed, which is a moment after `closed` when something is still to be sent. */
+  readonly over: Promise<void>;
   readonly #options: WireOptions;
   readonly #owner: WireOwner;
   readonly #socket = new Socket();
@@ -55,6 +57,9 @@ export class WireConnection {
     this.name = formatHostPort(to.host, to.port);
     this.#options = options;
     this.#owner = owner;
+    this.over = new Promise(resolve => {
+      this.#socket.once('close', () => resolve());
+    });
     this.#framer = new Framer(maxPayloadBytes === undefined ? {} : { maxPayloadBytes });
   }
 
@@ -116,7 +121,7 @@ export class WireConnection {
     this.#cancelDial?.();
     this.#cancelPace?.();
     if (error instanceof RemoteProtocolError) this.#sayGoodbye(error);
-    else if (error === undefined) this.#socket.end(() => this.#socket.destroy());
+    else if (error === undefined && !this.#socket.connecting) this.#leave();
     else this.#socket.destroy();
     this.#owner.closed(error);
   }
@@ -167,6 +172,12 @@ export class WireConnection {
     } catch (error) {
       this.close(error as Error);
     }
+  }
+
+  /** What was said last still leaves, unless the other side does not take it. */
+  #leave(): void {
+    const cancel = this.#options.clock.after(DRAIN_MS, () => this.#socket.destroy());
+    this.#socket.once('close', cancel).end(() => this.#socket.destroy());
   }
 
   /** Half-closes and discards what still comes, so that the ERROR is not lost in a reset (TSP §6). */
