@@ -13,11 +13,10 @@ import type { Catalogue } from './catalogue.js';
 import type { Encoder } from './encode.js';
 import { type Fingerprint, isSameFile, type SkipReason } from './file-facts.js';
 import type { Hashing } from './hashing.js';
-import { hostedSong } from './hosted-song.js';
+import { KnownSong } from './hosted-song.js';
 import type { KnownFiles } from './known-files.js';
 import { openFile } from './open-file.js';
 import type { KnownFile, LibraryStore } from './store.js';
-import { titleOf } from './tags.js';
 
 export interface EncodedSongsOptions {
   /** A real path of a folder that is there. */
@@ -139,10 +138,10 @@ export class EncodedSongs {
       const file = (await this.#encodedBefore(source.target)) ?? (await this.#encodeNow(source));
       if (this.#abort.signal.aborted || this.#sources.get(source.path) !== source) return;
       if (file.content.kind !== 'song') throw new Error(`the encoder made no MP3: ${file.content.reason}`);
-      const song = hostedSong(source.target, file.fingerprint, file.content, titleOf(source.path), {
-        nodes: () => store.nodes(source.target),
-      });
-      catalogue.set(song);
+      const { fingerprint, content } = file;
+      catalogue.set(
+        new KnownSong(source.target, { fingerprint, content }, { namedAfter: source.path, store }),
+      );
       source.state = 'encoded';
       this.#options.changed();
     } catch (error) {

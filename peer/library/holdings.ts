@@ -9,10 +9,9 @@
 import type { Catalogue } from './catalogue.js';
 import type { EncodedSongs } from './encoded-songs.js';
 import type { Fingerprint, SkipReason } from './file-facts.js';
-import { hostedSong } from './hosted-song.js';
+import { KnownSong } from './hosted-song.js';
 import type { KnownFiles } from './known-files.js';
 import type { KnownFile, LibraryStore } from './store.js';
-import { titleOf } from './tags.js';
 
 export interface HoldingsOptions {
   readonly known: KnownFiles;
@@ -65,9 +64,11 @@ export class Holdings {
     this.#options.known.skip(path, reason);
   }
 
-  #offer(path: string, { content, fingerprint }: KnownFile): void {
+  #offer(path: string, file: KnownFile): void {
+    const { content, fingerprint } = file;
     const { catalogue, encoded, store, changed } = this.#options;
-    if (content.kind === 'song') catalogue.set(hostedSong(path, fingerprint, content, titleOf(path), store));
+    if (content.kind === 'song')
+      catalogue.set(new KnownSong(path, { fingerprint, content }, { namedAfter: path, store }));
     else catalogue.delete(path);
     if (content.kind === 'skipped' && content.reason === 'pcm') encoded?.offer(path, fingerprint);
     else encoded?.withdraw(path);

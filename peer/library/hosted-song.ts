@@ -1,28 +1,66 @@
-/** A known file as a song on offer. Its nodes stay in the store until somebody asks for them: 2 KiB for a 4 MB song. */
-import type { ContentHash, OfferRow, SongFields } from '../../protocol/tsp/rows.js';
+/** A known file as a song on offer. */
+import { basename, extname } from 'node:path';
+import { type ContentHash, cleanText, type OfferRow, type SongFields } from '../../protocol/tsp/rows.js';
 import type { HostedSong } from './catalogue.js';
 import type { Fingerprint } from './file-facts.js';
 import type { LibraryStore } from './store.js';
 
-/** `title` is what it is called if its tags do not say. */
-export function hostedSong(
-  path: string,
-  fingerprint: Fingerprint,
-  content: { readonly hash: ContentHash; readonly fields: SongFields },
-  title: string,
-  store: Pick<LibraryStore, 'nodes'>,
-): HostedSong {
-  const { hash, fields } = content;
-  const offer: OfferRow = { hash, title, ...fields };
-  return {
-    hash,
-    path,
-    ...fingerprint,
-    offer,
-    get nodes(): Uint8Array {
-      const nodes = store.nodes(path);
-      if (nodes === undefined) throw new Error(`the nodes of ${path} are not in the store`);
-      return nodes;
-    },
-  };
+export type SongContent = { readonly hash: ContentHash; readonly fields: SongFields };
+
+/**
+ * Small, for there may be 100,000: the offer is put together, and the nodes (2 KiB for a 4 MB song) are fetched from the
+ * store, each time somebody asks.
+ */
+export class KnownSong implements HostedSong {
+  readonly path: string;
+  readonly #fingerprint: Fingerprint;
+  readonly #content: SongContent;
+  readonly #namedAfter: string;
+  readonly #store: Pick<LibraryStore, 'nodes'>;
+
+  /** `namedAfter` is the path whose name serves as the title when the tags name none. */
+  constructor(
+    path: string,
+    file: { readonly fingerprint: Fingerprint; readonly content: SongContent },
+    options: { readonly namedAfter: string; readonly store: Pick<LibraryStore, 'nodes'> },
+  ) {
+    this.path = path;
+    this.#fingerprint = file.fingerprint;
+    this.#content = file.content;
+    this.#namedAfter = options.namedAfter;
+    this.#store = options.store;
+  }
+
+  get hash(): ContentHash {
+    return this.#content.hash;
+  }
+
+  get size(): number {
+    return this.#fingerprint.size;
+  }
+
+  get mtimeNs(): bigint {
+    return this.#fingerprint.mtimeNs;
+  }
+
+  get ctimeNs(): bigint {
+    return this.#fingerprint.ctimeNs;
+  }
+
+  get inode(): bigint {
+    return this.#fingerprint.inode;
+  }
+
+  get offer(): OfferRow {
+    return { hash: this.hash, title: titleOf(this.#namedAfter), ...this.#content.fields };
+  }
+
+  get nodes(): Uint8Array {
+    const nodes = this.#store.nodes(this.path);
+    if (nodes === undefined) throw new Error(`the nodes of ${this.path} are not in the store`);
+    return nodes;
+  }
 }
+
+/** The file's name without its extension. */
+const titleOf = (path: string): string => cleanText(basename(path, extname(path)));

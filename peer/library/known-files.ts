@@ -22,8 +22,8 @@ type Entry = KnownFile | { readonly reason: SkipReason };
 
 export class KnownFiles {
   readonly #entries = new Map<string, Entry>();
-  /** Which path had this inode, size and mtime last. */
-  readonly #paths = new Map<string, string>();
+  /** Which path had this inode last. */
+  readonly #paths = new Map<bigint, string>();
 
   get size(): number {
     return this.#entries.size;
@@ -42,7 +42,7 @@ export class KnownFiles {
   set(path: string, file: KnownFile): void {
     this.forget(path);
     this.#entries.set(path, file);
-    this.#paths.set(identityOf(file.fingerprint), path);
+    this.#paths.set(file.fingerprint.inode, path);
   }
 
   skip(path: string, reason: SkipReason): void {
@@ -53,10 +53,8 @@ export class KnownFiles {
   /** Whether it was known. */
   forget(path: string): boolean {
     const file = this.get(path);
-    if (file !== undefined) {
-      const identity = identityOf(file.fingerprint);
-      if (this.#paths.get(identity) === path) this.#paths.delete(identity);
-    }
+    if (file !== undefined && this.#paths.get(file.fingerprint.inode) === path)
+      this.#paths.delete(file.fingerprint.inode);
     return this.#entries.delete(path);
   }
 
@@ -64,9 +62,10 @@ export class KnownFiles {
     const known = this.get(path);
     if (known !== undefined && isSameFile(known.fingerprint, fingerprint))
       return { kind: 'same', file: known };
-    const from = this.#paths.get(identityOf(fingerprint));
+    const from = this.#paths.get(fingerprint.inode);
     const other = from === undefined || from === path ? undefined : this.get(from);
-    if (from === undefined || other === undefined) return { kind: 'unknown' };
+    if (from === undefined || other === undefined || !isRenamed(other.fingerprint, fingerprint))
+      return { kind: 'unknown' };
     return { kind: 'renamed', from, file: { fingerprint, content: other.content } };
   }
 
@@ -92,4 +91,5 @@ export class KnownFiles {
   }
 }
 
-const identityOf = ({ inode, size, mtimeNs }: Fingerprint): string => `${inode}:${size}:${mtimeNs}`;
+const isRenamed = (before: Fingerprint, after: Fingerprint): boolean =>
+  before.inode === after.inode && before.size === after.size && before.mtimeNs === after.mtimeNs;

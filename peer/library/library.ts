@@ -12,19 +12,24 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ConfigError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Catalogue } from './catalogue.js';
 import { type Encoder, LameEncoder } from './encode.js';
 import { EncodedSongs } from './encoded-songs.js';
-import { type FileReading, type Found, MAX_FILES, SKIP_REASONS, type SkipReason } from './file-facts.js';
+import { type FileReading, type Found, MAX_FILES } from './file-facts.js';
 import { Hashing } from './hashing.js';
 import { Holdings } from './holdings.js';
 import { KnownFiles } from './known-files.js';
 import { Notice } from './notice.js';
 import { isInside, isInsideAny } from './paths.js';
 import { Readings } from './readings.js';
+
+export type { LibraryReport, ScanProgress } from './report.js';
+
+import { type LibraryReport, type ScanProgress, sayRoots, saySkipped } from './report.js';
 import { identityOf, openRoots, type Root } from './roots.js';
 import { Scanner } from './scanner.js';
 import { type LibraryStore, MemoryLibraryStore } from './store.js';
@@ -46,41 +51,14 @@ export interface LibraryOptions {
   readonly encoder?: Encoder;
 }
 
-export interface ScanProgress {
-  readonly phase: 'scanning' | 'reading' | 'encoding' | 'idle';
-  /** Files and folders met by this scan. */
-  readonly found: number;
-  /** Files of this scan that have to be read, and those of them that were. */
-  readonly toRead: number;
-  readonly read: number;
-  readonly bytesToRead: number;
-  readonly bytesRead: number;
-  /** Listed so far. */
-  readonly songs: number;
-}
-
-export interface LibraryReport {
-  readonly songs: number;
-  readonly phase: ScanProgress['phase'];
-  /** Most frequent first; `text` is for people: «3 empty». */
-  readonly skipped: readonly { readonly reason: SkipReason; readonly count: number; readonly text: string }[];
-  readonly roots: readonly {
-    readonly path: string;
-    readonly available: boolean;
-    readonly watching: boolean;
-    /** Why not. */
-    readonly unwatched?: string;
-  }[];
-  /** With `encode` only. `missing`: why nothing is encoded, with what mends it. */
-  readonly encoding?: { readonly waiting: number; readonly encoded: number; readonly missing?: string };
-}
-
 const MAX_THREADS = 4;
 const RESCAN_MS = 5 * 60_000;
 /** A vanished folder is noticed, and noticed again, within this. */
 const ROOT_POLL_MS = 1_000;
 /** Changes are told in batches: a tracker broadcasts ten times a second at most. */
 const PUBLISH_MS = 100;
+/** Known files are loaded so many at a time, some 10 ms, so that a start does not stop a peer that is playing. */
+const LOAD_SLICE = 1_000;
 
 export class Library {
   readonly catalogue = new Catalogue();
@@ -183,16 +161,8 @@ export class Library {
     return {
       songs: this.catalogue.size,
       phase: this.#phase(),
-      skipped: [...skipped]
-        .filter(([, count]) => count > 0)
-        .sort(([, a], [, b]) => b - a)
-        .map(([reason, count]) => ({ reason, count, text: SKIP_REASONS[reason] })),
-      roots: this.#roots.map(({ path, identity, unwatched }) => ({
-        path,
-        available: identity !== undefined,
-        watching: identity !== undefined && unwatched === undefined,
-        ...(unwatched !== undefined && { unwatched }),
-      })),
+      skipped: saySkipped(skipped),
+      roots: sayRoots(this.#roots),
       ...(this.#encoded && { encoding: this.#encoded.report() }),
     };
   }
@@ -209,8 +179,12 @@ export class Library {
     this.#holdings = this.#hold();
     const ours = new Set(this.#roots.map(root => root.path));
     if (this.#encoded !== undefined) ours.add(this.#encoded.folder);
-    for (const [path, file] of this.#store.entries())
+    let loaded = 0;
+    for (const [path, file] of this.#store.entries()) {
       if (isInsideAny(ours, path)) this.#known.set(path, file);
+      loaded += 1;
+      if (loaded % LOAD_SLICE === 0) await nextTurn();
+    }
   }
 
   async #openEncoded(folder: string): Promise<EncodedSongs> {

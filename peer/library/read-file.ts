@@ -83,10 +83,13 @@ export class FileReader {
       }
       if (isFirst && options.tags) {
         options.note({ stage: 'tags' });
-        tags = await readTags(block, await tailOf(file, size));
-        options.note({ stage: 'bytes', bytes: 0 });
+        const tagging = readTags(block, await tailOf(file, size));
+        tree.update(block);
+        tags = await tagging;
+        options.note({ stage: 'bytes', bytes: at });
+      } else {
+        tree.update(block);
       }
-      tree.update(block);
       if (blocks % NOTE_EVERY_BLOCKS === NOTE_EVERY_BLOCKS - 1) options.note({ stage: 'bytes', bytes: at });
     }
     const audio = scan.end();

@@ -6,7 +6,7 @@
  * So a cover of many megabytes costs nothing, and there is little audio to get lost in (a whole file of false frame
  * headers keeps the parser busy for many seconds). What parses badly has no tags; the file's name serves then.
  */
-import { basename, extname } from 'node:path';
+import { parseBuffer } from 'music-metadata';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
 import { id3Length } from './mpeg.js';
 
@@ -26,8 +26,6 @@ const LATEST_YEAR = 9_999;
 /** `head`: the file's first bytes, 1 MiB or all; `tail`: its last 128. Never rejects. */
 export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<SongTags> {
   const sample = sampleOf(head, tail);
-  // Loaded when first needed: it costs a worker as much as hashing ten songs.
-  const { parseBuffer } = await import('music-metadata');
   try {
     const file = { mimeType: 'audio/mpeg', size: sample.length };
     const { common } = await parseBuffer(sample, file, { duration: false, skipCovers: true });
@@ -44,12 +42,6 @@ export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<Song
   } catch {
     return {};
   }
-}
-
-/** What a song without a title is called: the file's name without its extension. */
-export function titleOf(path: string): string {
-  const name = basename(path, extname(path));
-  return cleanText(name);
 }
 
 function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
