@@ -11,8 +11,8 @@ import type { AudioCommand, AudioReport } from './audio-messages.js';
 const HEADER_BYTES = 9;
 const JSON_KIND = 0;
 const DATA_KIND = 1;
-/** The peer cuts a song's bytes into pieces no larger, so that what comes behind them is never late. */
-export const MAX_DATA_BYTES = 65_536;
+/** The peer cuts a song's bytes into pieces no larger, so that the first sound need not wait for more than it needs. */
+export const MAX_DATA_BYTES = 8_192;
 
 export function encodeFrame(message: AudioCommand | AudioReport): Buffer {
   const isData = 'do' in message && message.do === 'data';

@@ -212,7 +212,11 @@ export class ForkedAudio implements AudioProcess {
       case 'ended':
         if (this.#window.has(report.song)) this.#emitEnded(report);
         break;
-      default:
+      case 'started':
+        if (this.#window.has(report.song)) this.#emit(report);
+        this.#window.sounds(report.song);
+        break;
+      case 'position':
         if (this.#window.has(report.song)) this.#emit(report);
     }
   }

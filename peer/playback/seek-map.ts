@@ -11,7 +11,7 @@ import type { SongFields } from '../../protocol/tsp/rows.js';
 import type { SongBegin } from './audio-messages.js';
 import { DECODER_DELAY } from './gapless.js';
 import { type InfoTag, parseInfoTag } from './info-tag.js';
-import { type FrameHeader, FrameScanner } from './mpeg-frames.js';
+import { type Frame, type FrameHeader, FrameScanner } from './mpeg-frames.js';
 
 const PRE_ROLL_FRAMES = 10;
 /** Nearer to the beginning than this, the song is read from its beginning. */
@@ -20,6 +20,8 @@ const FROM_THE_START_SECONDS = 0.5;
 const EARLY_BYTES = 3;
 /** When no frame was found in so much, there is none. */
 const MAX_OUTLINE_BYTES = 16_777_216;
+/** Scanned at a time, since mostly the first few hundred bytes tell. */
+const SLICE_BYTES = 4_096;
 
 /** What a song's first frame tells. */
 export interface SongOutline {
@@ -36,13 +38,19 @@ export class OutlineReader {
   outline: SongOutline | undefined;
 
   push(chunk: Uint8Array): void {
-    if (this.outline !== undefined || this.#seen > MAX_OUTLINE_BYTES) return;
-    this.#seen += chunk.length;
-    const frame = this.#scanner.push(chunk)[0];
-    if (frame === undefined) return;
-    const tag = parseInfoTag(frame);
-    this.outline = { audioStart: frame.offset, header: frame.header, ...(tag !== undefined && { tag }) };
+    for (let at = 0; at < chunk.length && this.outline === undefined; at += SLICE_BYTES) {
+      if (this.#seen > MAX_OUTLINE_BYTES) return;
+      const slice = chunk.subarray(at, at + SLICE_BYTES);
+      this.#seen += slice.length;
+      const frame = this.#scanner.push(slice)[0];
+      if (frame !== undefined) this.outline = outlineOf(frame);
+    }
   }
+}
+
+function outlineOf(frame: Frame): SongOutline {
+  const tag = parseInfoTag(frame);
+  return { audioStart: frame.offset, header: frame.header, ...(tag !== undefined && { tag }) };
 }
 
 export interface SeekPoint {

@@ -7,10 +7,14 @@
  * the next one, which nobody consumes yet, can't hold up the one that sounds.
  */
 const WINDOW_BYTES = 524_288;
+/** Until the first song has sounded: enough to begin with, and not so much that reading it holds up the first sample. */
+const FIRST_WINDOW_BYTES = 65_536;
 
 export class SendWindow {
   /** Bytes sent and not consumed, by song. */
   readonly #waiting = new Map<number, number>();
+  /** The song that somebody waits to hear. */
+  #first: number | undefined;
   #waiters: { readonly song: number; readonly resolve: (goOn: boolean) => void }[] = [];
 
   get isEmpty(): boolean {
@@ -26,7 +30,14 @@ export class SendWindow {
   }
 
   open(song: number): void {
+    if (this.isEmpty) this.#first = song;
     this.#waiting.set(song, 0);
+  }
+
+  /** The song sounds: from now on it may be sent as far ahead as any. */
+  sounds(song: number): void {
+    if (this.#first === song) this.#first = undefined;
+    this.#wake();
   }
 
   /** False when the song is over. */
@@ -45,7 +56,7 @@ export class SendWindow {
   /** Resolves with true when there is room, with false when the song is over. */
   async room(song: number): Promise<boolean> {
     if (!this.has(song)) return false;
-    if (this.waiting(song) < WINDOW_BYTES) return true;
+    if (this.#hasRoom(song)) return true;
     return new Promise(resolve => this.#waiters.push({ song, resolve }));
   }
 
@@ -59,12 +70,16 @@ export class SendWindow {
     this.close(Number.POSITIVE_INFINITY);
   }
 
+  #hasRoom(song: number): boolean {
+    return this.waiting(song) < (song === this.#first ? FIRST_WINDOW_BYTES : WINDOW_BYTES);
+  }
+
   #wake(): void {
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) {
       if (!this.has(waiter.song)) waiter.resolve(false);
-      else if (this.waiting(waiter.song) < WINDOW_BYTES) waiter.resolve(true);
+      else if (this.#hasRoom(waiter.song)) waiter.resolve(true);
       else this.#waiters.push(waiter);
     }
   }

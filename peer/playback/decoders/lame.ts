@@ -6,6 +6,7 @@
  * One process is started ahead, waiting for its first frame. node-lame is an optional dependency that brings or finds the
  * program; both may be missing.
  */
+import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import { type Pcm, remix } from '../pcm.js';
 import { type Decoder, DecoderError, type FrameRun } from './decoder.js';
@@ -40,7 +41,11 @@ export class LameDecoder implements Decoder {
       const lame = await this.#process();
       const fed = feed(runs, next.value, lame);
       try {
-        for await (const pcm of samplesOf(lame)) yield remix({ ...pcm, sampleRate }, channels);
+        for await (const pcm of samplesOf(lame)) {
+          yield remix({ ...pcm, sampleRate }, channels);
+          // For the next song; not sooner, since starting it would hold up this one's first sound.
+          this.#spare ??= this.#open?.();
+        }
         next = await fed;
       } catch (error) {
         throw new DecoderError(`lame: ${(error as Error).message}`, { cause: error });
@@ -53,11 +58,7 @@ export class LameDecoder implements Decoder {
   async #process(): Promise<Duplex> {
     this.#open ??= await load();
     const ready = this.#spare?.destroyed === false ? this.#spare : this.#open();
-    const open = this.#open;
     this.#spare = undefined;
-    setImmediate(() => {
-      this.#spare ??= open();
-    });
     return ready;
   }
 }
@@ -70,8 +71,12 @@ async function load(): Promise<() => Duplex> {
     const options = { mode: 'decode', mp3Input: true, quiet: true, 'decode-mp3delay': DROP_NOTHING };
     // Its types give `mode` two meanings at once, which no value has.
     const stream: Duplex = new LameStream(options as never);
-    // A spare one may fail before anybody reads it; whoever reads it is told by the iteration.
-    stream.on('error', () => {});
+    const { child } = stream as unknown as { child?: ChildProcess };
+    const ignoreBrokenPipe = () => child?.stdin?.on('error', () => {});
+    // A spare one may fail before anybody reads it; whoever reads it is told by the iteration. What was still being
+    // written fails after that, when node-lame no longer listens, and would end this process.
+    stream.on('error', ignoreBrokenPipe);
+    stream.on('close', ignoreBrokenPipe);
     return stream;
   };
 }

@@ -34,21 +34,18 @@ export class Mpg123Decoder implements Decoder {
         sampleRate = run.sampleRate;
         const pcm = toPcm(instance, run);
         if (pcm.samples.length > 0) yield pcm;
+        // For the next song; not sooner, since making it would hold up this one's first sound.
+        this.#spare ??= this.#create();
       }
     } finally {
       instance.free();
     }
   }
 
-  /** The spare one, and another in the making for the next song. */
-  async #instance(): Promise<MPEGDecoder> {
+  #instance(): Promise<MPEGDecoder> {
     const instance = this.#spare ?? this.#create();
     this.#spare = undefined;
-    const ready = await instance;
-    setImmediate(() => {
-      this.#spare ??= this.#create();
-    });
-    return ready;
+    return instance;
   }
 
   async #create(): Promise<MPEGDecoder> {
