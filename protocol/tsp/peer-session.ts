@@ -74,8 +74,6 @@ export class PeerSession {
   #registerBy: Milliseconds | undefined;
   #listWanted = false;
   #listAskedAt = Number.NEGATIVE_INFINITY;
-  /** A SONG_IDS that a later proof may bring unasked. */
-  #lateIds = false;
   #unproven = false;
   #echoes: { since: Milliseconds; count: number };
 
@@ -272,7 +270,6 @@ export class PeerSession {
       error.type === undefined || error.type === MESSAGE_TYPE.HELLO || error.type === MESSAGE_TYPE.INIT;
     if (error.code === 'unreachable' && ofGreeting) {
       this.#unproven = true;
-      this.#lateIds = true;
       return [{ do: 'unreachable', error }];
     }
     if (error.type === undefined) return [{ do: 'warned', error }];
@@ -299,13 +296,9 @@ export class PeerSession {
   /** Whether `header` begins the answer to `open`; throws when it is an answer to nothing. */
   #answers(header: StreamHeader, open: Open | undefined): boolean {
     if (header.type === 'BROADCAST_LIST') return false;
-    if (header.type === 'SONG_IDS') {
-      if (open?.kind === 'songs' || open?.kind === 'update') return true;
-      if (this.#lateIds) {
-        this.#lateIds = false;
-        return false;
-      }
-    }
+    // Also unasked: of songs whose proof or whose ID had to wait. The rows themselves say which songs they are about.
+    if (header.type === 'SONG_IDS' && this.#port !== 0)
+      return open?.kind === 'songs' || open?.kind === 'update';
     const wanted =
       header.type === 'LIST_INFO' ? 'list' : header.type === 'SONG_INFO' ? 'question' : undefined;
     if (open === undefined || open.kind !== wanted)

@@ -45,7 +45,7 @@ export type PeerStep =
 
 /**
  * State × message (TSP §3, §5.1). What is not in a row is `bad-message`; so is an answer that nobody asked for.
- * SONG_IDS comes unasked once after each `unreachable`, when a later proof held.
+ * SONG_IDS may come unasked too: of songs whose proof or whose ID had to wait.
  */
 export const PEER_TABLE: Readonly<Record<PeerState, Readonly<Partial<Record<MessageName, PeerStep>>>>> = {
   greeting: {
