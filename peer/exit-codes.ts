@@ -68,7 +68,7 @@ export function failureOf(error: unknown): Failure {
   return {
     code: 'internal',
     exitCode: EXIT.internal,
-    message: sentence(fileProblem(error) ?? String(error)),
+    message: sentence(fileProblem(error) ?? (error instanceof Error ? error.message : String(error))),
   };
 }
 
@@ -88,6 +88,16 @@ function requestFailure(error: RequestError): Failure {
     default:
       return { code: error.code, exitCode: EXIT.failure, message };
   }
+}
+
+/**
+ * Why a song could not be played. A decoder's complaint is an ordinary Error, and no bug of ours: the song is no MP3, or
+ * a broken one.
+ */
+export function soundFailure(error: unknown): unknown {
+  const failure = failureOf(error);
+  if (failure.exitCode !== EXIT.internal || !(error instanceof Error)) return error;
+  return new CommandError({ code: 'not-playable', exitCode: EXIT.failure, message: failure.message });
 }
 
 function outputFailure({ fault, message }: OutputError): Failure {

@@ -14,6 +14,8 @@ import type { EmbeddedTracker, OpenEmbeddedTracker } from './world.js';
 const PROBE_MS = 1_000;
 /** Several peers lose their tracker at the same moment; they need not all rush to replace it. */
 const SPREAD_MS = 300;
+/** While the link is down; whoever was about to open one may have failed. */
+const LOOK_AGAIN_MS = 2_000;
 const LOOPBACK = '127.0.0.1';
 const EVERY_ADDRESS: readonly string[] = ['::', '0.0.0.0'];
 
@@ -55,11 +57,13 @@ export class LocalTracker {
     await this.#ensure();
   }
 
-  /** The link is down: in a moment, look whether anybody still listens, and take over if not. */
+  /** From now on, until the link is up: look whether anybody still listens, and take over if not. */
   linkIsDown(): void {
-    const { clock, randomUnit } = this.#options;
+    this.#lookAfter(this.#options.randomUnit() * SPREAD_MS);
+  }
+
+  linkIsUp(): void {
     this.#cancel();
-    this.#cancel = clock.after(randomUnit() * SPREAD_MS, () => void this.#ensure());
   }
 
   /** Resolves when our tracker, if there is one, has ended. */
@@ -69,6 +73,14 @@ export class LocalTracker {
     await this.#opening;
     await this.#embedded?.stop();
     this.#embedded = undefined;
+  }
+
+  #lookAfter(delayMs: number): void {
+    this.#cancel();
+    this.#cancel = this.#options.clock.after(delayMs, () => {
+      void this.#ensure();
+      this.#lookAfter(LOOK_AGAIN_MS);
+    });
   }
 
   #ensure(): Promise<void> {

@@ -25,6 +25,8 @@ export interface World {
   readonly stderr: TextOutput;
   readonly isTerminal: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the descriptors of this process allow. */
+  readonly maxConnections: number;
   /** `torero/1.0.0`, as said in HELLO. */
   readonly agent: string;
   /** Aborted by the first signal, whose name is the reason; the second one ends the process at once. */

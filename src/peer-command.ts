@@ -53,6 +53,7 @@ async function openWorld({ values }: Run, program: Program, connections: number)
     ...options,
     env: program.env,
     signal: program.signal,
+    maxConnections: connections,
     openEmbeddedTracker: embeddedTrackerOpener({
       folder: defaultTrackerFolder(program.env),
       maxConnections: connections,

@@ -26,6 +26,7 @@ export interface PeerSurroundings {
   readonly logLevel: LogLevel;
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
+  readonly maxConnections: number;
   readonly openEmbeddedTracker: OpenEmbeddedTracker;
 }
 
@@ -33,6 +34,7 @@ export async function peerWorld({
   logLevel,
   env,
   signal,
+  maxConnections,
   openEmbeddedTracker,
 }: PeerSurroundings): Promise<World> {
   const { stdin, stdout, stderr } = process;
@@ -48,6 +50,7 @@ export async function peerWorld({
     env,
     agent: agent(),
     signal,
+    maxConnections,
     openEmbeddedTracker,
   };
 }

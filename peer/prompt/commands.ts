@@ -33,18 +33,21 @@ export class CommandRunner {
     const peer = this.#peer;
     switch (command.name) {
       case 'list': {
-        const { songs, stale } = peer.list();
-        return {
-          kind: 'songs',
-          songs: this.#matcher.matches(songs, command.words),
-          words: command.words,
-          stale,
-        };
+        const { songs: listed, stale } = peer.list();
+        const songs = this.#matcher.matches(listed, command.words);
+        peer.shown(songs);
+        return { kind: 'songs', songs, words: command.words, stale };
       }
-      case 'find':
-        return { kind: 'songs', songs: await peer.find(command.words), words: command.words, stale: false };
-      case 'info':
-        return { kind: 'info', songs: await this.#info(command.wanted) };
+      case 'find': {
+        const songs = await peer.find(command.words);
+        peer.shown(songs);
+        return { kind: 'songs', songs, words: command.words, stale: false };
+      }
+      case 'info': {
+        const songs = await this.#info(command.wanted);
+        peer.shown(songs);
+        return { kind: 'info', songs };
+      }
       case 'play':
       case 'queue':
         return this.#choose(command.name, command.wanted);
@@ -60,12 +63,17 @@ export class CommandRunner {
       case 'volume':
         return this.#volume(command.target);
       case 'mute': {
-        const muted = !peer.nowPlaying().muted;
-        peer.setMuted(muted);
+        const muted = !peer.player.nowPlaying().muted;
+        peer.player.setMuted(muted);
         return { kind: 'said', text: muted ? 'Muted.' : 'Not muted any more.', data: { muted } };
       }
       case 'status':
-        return { kind: 'status', now: peer.nowPlaying(), queue: peer.queue(), status: peer.status() };
+        return {
+          kind: 'status',
+          now: peer.player.nowPlaying(),
+          queue: peer.player.queue(),
+          status: peer.status(),
+        };
       case 'help':
         return { kind: 'help', ...(command.topic && { topic: command.topic }) };
       case 'quit':
@@ -85,12 +93,12 @@ export class CommandRunner {
   }
 
   async #choose(name: 'play' | 'queue', wanted: readonly WantedSong[]): Promise<Answer> {
-    if (wanted.length === 0) return { kind: 'queue', queue: this.#peer.queue() };
+    if (wanted.length === 0) return { kind: 'queue', queue: this.#peer.player.queue() };
     const { songs, others } = await this.#resolve(wanted);
     const live = songs.find(song => song.live === true);
     if (live !== undefined) throw liveCannotBePlayed(live);
-    if (name === 'play') this.#peer.play(songs);
-    else this.#peer.enqueue(songs);
+    if (name === 'play') this.#peer.player.play(songs);
+    else this.#peer.player.enqueue(songs);
     return { kind: 'chosen', songs, others, when: name === 'play' ? 'now' : 'later' };
   }
 
@@ -127,20 +135,20 @@ export class CommandRunner {
   }
 
   #hold(name: 'stop' | 'pause' | 'resume'): Answer {
-    const { state, song } = this.#peer.nowPlaying();
+    const { state, song } = this.#peer.player.nowPlaying();
     if (song === undefined || state === 'stopped')
       return { kind: 'said', text: 'Nothing is playing.', data: { state } };
     if (name === 'resume' && state !== 'paused') return { kind: 'said', text: `${nameOf(song)} is playing.` };
     if (name === 'pause' && state === 'paused')
       return { kind: 'said', text: `${nameOf(song)} is paused already.` };
-    this.#peer[name]();
+    this.#peer.player[name]();
     const done = { stop: 'Stopped', pause: 'Paused', resume: 'Going on with' }[name];
     return { kind: 'said', text: `${done} ${nameOf(song)}.`, data: { song } };
   }
 
   #skip(name: 'next' | 'prev'): Answer {
-    const moved = this.#peer[name]();
-    const { song } = this.#peer.nowPlaying();
+    const moved = this.#peer.player[name]();
+    const { song } = this.#peer.player.nowPlaying();
     if (!moved) {
       const where = name === 'next' ? 'No song comes next' : 'No song came before';
       return { kind: 'said', text: `${where} in the queue.` };
@@ -149,7 +157,7 @@ export class CommandRunner {
   }
 
   #seek(target: SeekTarget): Answer {
-    const { song, state, positionSeconds } = this.#peer.nowPlaying();
+    const { song, state, positionSeconds } = this.#peer.player.nowPlaying();
     if (song === undefined || state === 'stopped')
       return { kind: 'said', text: 'Nothing is playing.', data: { state } };
     const aim = Math.max(0, target.to === 'second' ? target.seconds : positionSeconds + target.seconds);
@@ -157,7 +165,7 @@ export class CommandRunner {
       const message = `${nameOf(song)} is only ${lengthOf(song.duration)} long.`;
       return failed({ code: 'bad-range', exitCode: EXIT.usage, message });
     }
-    this.#peer.seek(aim);
+    this.#peer.player.seek(aim);
     return {
       kind: 'said',
       text: `At ${lengthOf(aim)} of ${nameOf(song)}.`,
@@ -166,11 +174,11 @@ export class CommandRunner {
   }
 
   #volume(target: VolumeTarget | undefined): Answer {
-    const { volume, muted } = this.#peer.nowPlaying();
+    const { volume, muted } = this.#peer.player.nowPlaying();
     const aim =
       target === undefined ? volume : target.to === 'level' ? target.percent : volume + target.percent;
     const percent = Math.min(100, Math.max(0, aim));
-    if (target !== undefined) this.#peer.setVolume(percent);
+    if (target !== undefined) this.#peer.player.setVolume(percent);
     const text = `Volume ${percent} %${muted ? ', muted' : ''}.`;
     return { kind: 'said', text, data: { volume: percent, muted } };
   }

@@ -83,14 +83,11 @@ export type PeerEvent =
   /** Something that a person should know, said once. */
   | { readonly kind: 'notice'; readonly message: string; readonly hint?: string };
 
-export interface PeerView {
-  list(): SongListView;
-  /** Asks the tracker. Rejects with TransportError when it is gone. */
-  find(words: string): Promise<readonly SongRow[]>;
-  /** Everything known of a song, or of all (0). Falls back to the list when the tracker is gone. */
-  info(id: SongId | 0): Promise<readonly SongRow[]>;
-
+/** What a person does with the sound. */
+export interface PlayerControls {
+  /** These songs instead of all others, the first at once. */
   play(songs: readonly SongRow[]): void;
+  /** After all others; at once if nothing plays. */
   enqueue(songs: readonly SongRow[]): void;
   stop(): void;
   pause(): void;
@@ -101,9 +98,19 @@ export interface PeerView {
   prev(): boolean;
   setVolume(percent: number): void;
   setMuted(muted: boolean): void;
-
   nowPlaying(): NowPlaying;
   queue(): QueueView;
+}
+
+export interface PeerView {
+  readonly player: PlayerControls;
+  list(): SongListView;
+  /** Asks the tracker. Rejects with TransportError when it is gone. */
+  find(words: string): Promise<readonly SongRow[]>;
+  /** Everything known of a song, or of all (0). Falls back to the list when the tracker is gone. */
+  info(id: SongId | 0): Promise<readonly SongRow[]>;
+  /** A person has just seen these songs, and will probably want one of them. */
+  shown(songs: readonly SongRow[]): void;
   status(): PeerStatus;
   /** Returns what ends the listening. */
   onEvent(listener: (event: PeerEvent) => void): () => void;

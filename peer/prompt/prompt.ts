@@ -161,9 +161,9 @@ export class Prompt {
       readline.write(null, { ctrl: true, name: 'u' });
       return;
     }
-    const { state } = this.#peer.nowPlaying();
+    const { state } = this.#peer.player.nowPlaying();
     if (state === 'stopped') this.#print(['Ctrl-D or quit leaves.']);
-    else this.#peer.stop();
+    else this.#peer.player.stop();
   }
 
   #happened(event: PeerEvent): void {
@@ -181,7 +181,7 @@ export class Prompt {
   /** What stands above the prompt now. */
   #above(): string | undefined {
     const style = this.#style();
-    const playing = renderNowPlaying(this.#peer.nowPlaying(), style);
+    const playing = renderNowPlaying(this.#peer.player.nowPlaying(), style);
     return playing ?? (this.#scan && renderScan(this.#scan.done, this.#scan.total, style));
   }
 
@@ -197,7 +197,7 @@ export class Prompt {
     stdout.cork();
     readline.prompt(true);
     stdout.uncork();
-    const { state } = this.#peer.nowPlaying();
+    const { state } = this.#peer.player.nowPlaying();
     if (state === 'playing' || state === 'buffering') {
       this.#cancelRedraw = this.#clock.after(REDRAW_MS, () => this.#redraw());
     }

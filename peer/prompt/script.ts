@@ -66,7 +66,7 @@ export class Script {
   /** Resolves when nothing sounds any more: the queue is played out, or paused for ever. */
   async playedOut(): Promise<void> {
     const { peer } = this.#options;
-    const silent = (): boolean => ['stopped', 'paused'].includes(peer.nowPlaying().state);
+    const silent = (): boolean => ['stopped', 'paused'].includes(peer.player.nowPlaying().state);
     if (silent()) return;
     await new Promise<void>(resolve => {
       const stop = peer.onEvent(event => {

@@ -21,6 +21,7 @@ export class TestWorld implements World {
   readonly stderr = new Recorded();
   readonly logger = new RecordingLogger();
   readonly agent = 'torero/test';
+  readonly maxConnections = 1_000;
   isTerminal = { stdin: false, stdout: false, stderr: false };
   env: Record<string, string | undefined> = {};
   readonly #ending = new AbortController();

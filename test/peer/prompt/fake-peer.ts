@@ -5,6 +5,7 @@ import type {
   PeerEvent,
   PeerStatus,
   PeerView,
+  PlayerControls,
   QueueView,
   SongListView,
   TrackerView,
@@ -26,7 +27,9 @@ export function songRow(id: number, title: string, artist = '', more: Partial<So
   };
 }
 
-export class FakePeer implements PeerView {
+export class FakePeer implements PeerView, PlayerControls {
+  readonly player: PlayerControls = this;
+  readonly shownIds: number[] = [];
   songs: SongRow[] = [];
   stale = false;
   /** What the tracker knows besides the list. */
@@ -65,6 +68,10 @@ export class FakePeer implements PeerView {
     const rows = id === 0 ? all : all.filter(song => song.id === id);
     if (rows.length === 0 && id !== 0) throw new RequestError('no-such-song', `song ${id} is not listed`);
     return rows.map(song => ({ ...song, size: 4_215_004 }));
+  }
+
+  shown(songs: readonly SongRow[]): void {
+    this.shownIds.push(...songs.map(song => song.id));
   }
 
   play(songs: readonly SongRow[]): void {

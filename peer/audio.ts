@@ -1,0 +1,22 @@
+/**
+ * The audio process as the configuration wants it. Made, not started.
+ */
+import { ConfigError } from '../protocol/errors.js';
+import type { PeerConfig } from './config.js';
+import { ForkedAudio } from './playback/audio-process.js';
+import { DECODER_NAMES, type DecoderName } from './playback/decoders/auto.js';
+import { parseOutput } from './playback/output-choice.js';
+import type { World } from './world.js';
+
+/** Throws ConfigError for an output or a decoder that there is not. */
+export function openAudio(
+  { output, decoder, raw }: Pick<PeerConfig, 'output' | 'decoder' | 'raw'>,
+  { clock, logger }: Pick<World, 'clock' | 'logger'>,
+): ForkedAudio {
+  const outputs = parseOutput(output, raw);
+  if (outputs === undefined) throw new ConfigError('output', output, 'an output');
+  if (!isDecoder(decoder)) throw new ConfigError('decoder', decoder, `one of ${DECODER_NAMES.join(', ')}`);
+  return new ForkedAudio({ outputs, decoder, clock, logger: logger.child({ room: 'playback' }) });
+}
+
+const isDecoder = (name: string): name is DecoderName => (DECODER_NAMES as readonly string[]).includes(name);

@@ -1,0 +1,127 @@
+/**
+ * Songs of a list made to sound: the player, its audio process, and where the bytes come from, in one piece.
+ *
+ *     rows ──▶ Player ──▶ SongFetcher ──▶ verified bytes ──▶ audio process
+ *
+ * The audio process is started by `warmUp`, or else by the first song, and ended by `close`.
+ */
+import type { SongRow } from '../protocol/tsp/rows.js';
+import { openAudio } from './audio.js';
+import type { PeerConfig } from './config.js';
+import { soundFailure } from './exit-codes.js';
+import { playableSong, type SongSources } from './playable-song.js';
+import type { ForkedAudio } from './playback/audio-process.js';
+import { Player, type PlayerEvent } from './playback/player.js';
+import type { NowPlaying, PeerEvent, PlayerControls, QueueView } from './prompt/peer-view.js';
+import type { World } from './world.js';
+
+export class Jukebox implements PlayerControls {
+  readonly #sources: SongSources;
+  readonly #audio: ForkedAudio;
+  readonly #player: Player;
+  #warm = false;
+
+  /** Throws ConfigError for an output or decoder that there is not. */
+  constructor(
+    config: Pick<PeerConfig, 'output' | 'decoder' | 'raw'>,
+    world: Pick<World, 'clock' | 'logger'>,
+    sources: SongSources,
+  ) {
+    this.#sources = sources;
+    this.#audio = openAudio(config, world);
+    this.#player = new Player({ audio: this.#audio, clock: world.clock, logger: world.logger });
+  }
+
+  /** In the background: an output that fails is told when a song needs it. */
+  warmUp(): void {
+    if (this.#warm) return;
+    this.#warm = true;
+    void this.#audio.start();
+  }
+
+  /** Ends the song that plays; resolves when the output is closed and whole. */
+  async close(): Promise<void> {
+    this.#player.stop();
+    await this.#audio.stop();
+  }
+
+  /** Returns what ends the listening. */
+  onEvent(listener: (event: PeerEvent) => void): () => void {
+    return this.#player.onEvent(event => listener(asPeerEvent(event)));
+  }
+
+  play(songs: readonly SongRow[]): void {
+    this.warmUp();
+    this.#player.play(songs.map(row => playableSong(row, this.#sources)));
+  }
+
+  enqueue(songs: readonly SongRow[]): void {
+    this.warmUp();
+    this.#player.enqueue(songs.map(row => playableSong(row, this.#sources)));
+  }
+
+  stop(): void {
+    this.#player.stop();
+  }
+
+  pause(): void {
+    this.#player.pause();
+  }
+
+  resume(): void {
+    this.#player.resume();
+  }
+
+  seek(seconds: number): void {
+    this.#player.seek(seconds);
+  }
+
+  next(): boolean {
+    return this.#player.next();
+  }
+
+  prev(): boolean {
+    return this.#player.prev();
+  }
+
+  setVolume(percent: number): void {
+    this.#player.volume(percent);
+  }
+
+  setMuted(muted: boolean): void {
+    this.#player.mute(muted);
+  }
+
+  nowPlaying(): NowPlaying {
+    const {
+      song,
+      durationSeconds: duration,
+      queue: _queue,
+      current: _current,
+      output: _output,
+      ...now
+    } = this.#player.state();
+    // What the song says of its own length counts more than what its host said.
+    return { ...now, ...(song && { song: duration === undefined ? song : { ...song, duration } }) };
+  }
+
+  queue(): QueueView {
+    const { queue, current } = this.#player.state();
+    return { songs: queue, ...(current !== undefined && { current }) };
+  }
+}
+
+function asPeerEvent(event: PlayerEvent): PeerEvent {
+  if (event.kind === 'progress') return { kind: 'progress' };
+  if (event.kind !== 'ended') return event;
+  const { outcome, stutters, report, startedInMs, error } = event.summary;
+  return {
+    kind: 'ended',
+    song: event.song,
+    outcome,
+    stutters,
+    report,
+    ...(startedInMs !== undefined && { startedInMs }),
+    ...(outcome === 'failed' && { error: soundFailure(error) }),
+  };
+}

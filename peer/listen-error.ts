@@ -1,0 +1,39 @@
+/**
+ * Why the song server cannot listen, with what mends it.
+ */
+import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { CommandError, EXIT } from './exit-codes.js';
+
+/** `error`: TransportError whose cause is Node's. Anything that is not about listening comes back as it was. */
+export function listenError(error: unknown, host: string, port: number): unknown {
+  const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+  const at = formatHostPort(host, port);
+  switch (code) {
+    case 'EADDRINUSE':
+      return new CommandError({
+        code: 'in-use',
+        exitCode: EXIT.unavailable,
+        message: `Port ${port} is in use.`,
+        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; without --port, or with --port 0, a free one is taken.`,
+      });
+    case 'EACCES':
+      return new CommandError({
+        code: 'refused',
+        exitCode: EXIT.refused,
+        message: `The system does not let this user listen on port ${port}.`,
+        hint: 'Ports below 1024 are for root; choose another with --port.',
+      });
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EINVAL':
+      return new CommandError({
+        code: 'configuration',
+        exitCode: EXIT.configuration,
+        message: `${at} is no address of this machine.`,
+        hint: '--host 0.0.0.0 listens on all of them.',
+      });
+    default:
+      return error;
+  }
+}

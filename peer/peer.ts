@@ -1,0 +1,398 @@
+/**
+ * A whole peer: library, song server, tracker link, fetcher and player, put together and started in an order in which
+ * nothing waits for what is slow.
+ *
+ *     start ─▶ listens ─▶ prompt usable         stop ─▶ says goodbye ─▶ lets transfers end (≤ 10 s) ─▶ nothing left
+ *                 ├─▶ tracker (this machine's, or one inside) ─▶ registers ─▶ list
+ *                 ├─▶ library scan ─▶ songs offered as they are read
+ *                 └─▶ audio process warmed up
+ */
+import { ConfigError, TransportError } from '../protocol/errors.js';
+import { addressScope, formatHostPort } from '../protocol/tsp/addresses.js';
+import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
+import type { SongId } from '../protocol/tsp/messages.js';
+import type { SongRow } from '../protocol/tsp/rows.js';
+import type { PeerConfig } from './config.js';
+import { CommandError, EXIT, failureOf } from './exit-codes.js';
+import { SongServer } from './hosting/song-server.js';
+import { loadInstance } from './instance.js';
+import { Jukebox } from './jukebox.js';
+import { Library, type ScanProgress } from './library/library.js';
+import { openRoots } from './library/roots.js';
+import { likelyHosts } from './likely-hosts.js';
+import { listenError } from './listen-error.js';
+import { DiskCache } from './listening/disk-cache.js';
+import { SongFetcher } from './listening/fetch.js';
+import type { LinkEvent } from './listening/link-events.js';
+import { TrackerLink } from './listening/tracker-link.js';
+import { LocalTracker } from './local-tracker.js';
+import { milestone } from './milestone.js';
+import { OfferedSongs } from './offered-songs.js';
+import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
+import { wireTrace } from './wire-trace.js';
+import type { World } from './world.js';
+
+/** Memory for songs that are being sent: about thirty of 4 MB, whoever listens. */
+const SONG_MEMORY_BYTES = 128 * 1024 * 1024;
+/** Progress is drawn; nobody sees more than this. */
+const SCAN_EVENT_MS = 200;
+/** How long a script waits for its own songs to come back in the tracker's list. */
+const SETTLE_MS = 5_000;
+
+export interface ListeningAt {
+  readonly address: string;
+  readonly port: number;
+}
+
+export class Peer implements PeerView {
+  /** The sound: `play`, `stop`, the queue. */
+  readonly player: Jukebox;
+  readonly #config: PeerConfig;
+  readonly #world: World;
+  readonly #listeners = new Set<(event: PeerEvent) => void>();
+  readonly #library: Library;
+  readonly #cache: DiskCache;
+  readonly #offered: OfferedSongs;
+  readonly #fetcher: SongFetcher;
+  readonly #localTracker: LocalTracker | undefined;
+  #server: SongServer | undefined;
+  #link: TrackerLink | undefined;
+  #address: ListeningAt | undefined;
+  #starting: Promise<ListeningAt> | undefined;
+  #stopping: Promise<void> | undefined;
+  readonly #attempted = milestone();
+  readonly #libraryListed = milestone();
+  #scan: ScanProgress | undefined;
+  #scanToldAt = Number.NEGATIVE_INFINITY;
+  #told: TrackerView | undefined;
+
+  /** Throws ConfigError for an output or decoder that there is not. */
+  constructor(config: PeerConfig, world: World) {
+    const { clock, logger, randomUnit } = world;
+    this.#config = config;
+    this.#world = world;
+    this.#library = new Library({
+      roots: config.library,
+      dataDir: config.dataDir,
+      encode: config.encode,
+      clock,
+      logger: logger.child({ room: 'library' }),
+    });
+    const { catalogue } = this.#library;
+    this.#cache = new DiskCache({
+      folder: config.cacheDir,
+      maxBytes: config.cacheBytes,
+      logger: logger.child({ room: 'cache' }),
+      onFull: why => this.#notice(`Songs are not kept on disk any more: ${why}.`),
+    });
+    this.#offered = new OfferedSongs(config.shareCache ? [catalogue, this.#cache] : [catalogue]);
+    this.#fetcher = new SongFetcher({
+      clock,
+      logger: logger.child({ room: 'listening' }),
+      randomUnit,
+      trace: wireTrace(config, world),
+      cache: this.#cache,
+      library: { get: hash => catalogue.get(hash), recheck: hash => this.#library.recheck(hash) },
+    });
+    this.player = new Jukebox(config, world, {
+      fetcher: this.#fetcher,
+      hostsOf: row => this.#hostsOf(row),
+      info: id => this.info(id),
+    });
+    this.player.onEvent(event => this.#emit(event));
+    if (config.tracker === undefined) this.#localTracker = this.#trackerOfThisMachine();
+  }
+
+  /**
+   * Resolves when the song server listens; the tracker, the library and the sound follow by themselves. Rejects with
+   * CommandError when a folder is none, or the port can't be had.
+   */
+  start(): Promise<ListeningAt> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  /** Resolves when the first attempt to register has ended, well or not. */
+  attempted(): Promise<void> {
+    return this.#attempted.reached;
+  }
+
+  /** Resolves when the first scan is listed and its songs came back in the tracker's list, or won't within 5 s. */
+  async settled(): Promise<void> {
+    await Promise.all([this.#attempted.reached, this.#libraryListed.reached]);
+    if (this.#isSettled()) return;
+    await new Promise<void>(resolve => {
+      const done = (): void => {
+        cancel();
+        stop?.();
+        resolve();
+      };
+      const cancel = this.#world.clock.after(SETTLE_MS, done);
+      const stop = this.#link?.onEvent(() => {
+        if (this.#isSettled()) done();
+      });
+    });
+  }
+
+  /** Leaves the tracker, gives songs that are being sent 10 s, and resolves when nothing is left running. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  list(): SongListView {
+    return { songs: this.#link?.list.songs ?? [], stale: this.#link?.status().state === 'lost' };
+  }
+
+  find(words: string): Promise<readonly SongRow[]> {
+    return this.#link?.find(words) ?? Promise.reject(new TransportError('there is no tracker yet'));
+  }
+
+  async info(id: SongId | 0): Promise<readonly SongRow[]> {
+    try {
+      return (await this.#link?.info(id)) ?? [];
+    } catch (error) {
+      if (!(error instanceof TransportError)) throw error;
+      return this.list().songs.filter(row => id === 0 || row.id === id);
+    }
+  }
+
+  shown(songs: readonly SongRow[]): void {
+    this.#fetcher.warm(likelyHosts(songs, row => this.#hostsOf(row)));
+  }
+
+  status(): PeerStatus {
+    const { uploads, sentBytes } = this.#server?.status() ?? { uploads: 0, sentBytes: 0 };
+    const { skipped, roots } = this.#library.report();
+    return {
+      tracker: this.#tracker(),
+      ...(this.#address && { address: formatHostPort(this.#address.address, this.#address.port) }),
+      hosting: { songs: this.#offered.size, listeners: uploads, sentBytes },
+      library: {
+        ...(this.#scan && { scanning: { done: this.#scan.read, total: this.#scan.toRead } }),
+        skipped: skipped.map(({ text, count }) => ({ reason: text, count })),
+        unavailable: roots.filter(root => !root.available).map(root => root.path),
+      },
+    };
+  }
+
+  onEvent(listener: (event: PeerEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #start(): Promise<ListeningAt> {
+    const config = this.#config;
+    const world = this.#world;
+    await checkFolders(config.library);
+    const instance = await loadInstance(config.dataDir, world.randomBytes, world.logger);
+    await this.#cache.start();
+    const link = this.#openLink(instance);
+    const server = this.#openServer(link);
+    this.#server = server;
+    const at = await server.start({ host: config.host, port: config.port }).catch(error => {
+      throw listenError(error, config.host ?? '::', config.port ?? DEFAULT_PEER_PORT);
+    });
+    this.#address = at;
+    if (config.port === undefined && at.port !== DEFAULT_PEER_PORT) {
+      this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
+    }
+    if (!config.headless) this.player.warmUp();
+    void this.#readLibrary();
+    void this.#register(link, at.port);
+    return at;
+  }
+
+  async #stop(): Promise<void> {
+    // What is half started can't be stopped.
+    await this.#starting?.catch(() => {});
+    await Promise.all([this.#link?.stop(), this.player.close()]);
+    await this.#server?.stop();
+    await this.#fetcher.stop();
+    await Promise.all([this.#library.stop(), this.#cache.stop()]);
+    await this.#localTracker?.stop();
+    this.#attempted.reach();
+    this.#libraryListed.reach();
+  }
+
+  #openLink(instance: string): TrackerLink {
+    const config = this.#config;
+    const world = this.#world;
+    const { clock, logger, randomUnit, agent } = world;
+    const link = new TrackerLink({
+      tracker: config.tracker ?? this.#localTracker!.address,
+      clock,
+      logger: logger.child({ room: 'link' }),
+      randomUnit,
+      trace: wireTrace(config, world),
+      hello: {
+        agent,
+        instance,
+        ...(config.name !== undefined && { name: config.name }),
+        ...(isLoopback(config.host) && { local: true }),
+        ...(config.advertise.length > 0 && { advertise: config.advertise }),
+      },
+      songs: config.library.length > 0 || config.shareCache ? this.#offered : undefined,
+    });
+    link.onEvent(event => this.#linked(event));
+    this.#link = link;
+    return link;
+  }
+
+  #openServer(link: TrackerLink): SongServer {
+    const { slots, maxUploadBytesPerSecond, maxPerAddress, name } = this.#config;
+    const { clock, logger, agent, maxConnections } = this.#world;
+    return new SongServer({
+      catalogue: this.#offered,
+      songIds: link,
+      proofs: link,
+      slots,
+      maxUploadBytesPerSecond,
+      maxPerAddress,
+      maxConnections,
+      cacheBytes: SONG_MEMORY_BYTES,
+      clock,
+      logger: logger.child({ room: 'hosting' }),
+      trace: wireTrace(this.#config, this.#world),
+      recheck: hash => this.#library.recheck(hash),
+      agent,
+      name,
+    });
+  }
+
+  #trackerOfThisMachine(): LocalTracker {
+    const { clock, randomUnit, openEmbeddedTracker } = this.#world;
+    return new LocalTracker({
+      port: DEFAULT_TRACKER_PORT,
+      host: this.#config.host,
+      open: openEmbeddedTracker,
+      clock,
+      randomUnit,
+      opened: ({ address, port }) =>
+        this.#notice(
+          `No tracker was on this machine; one runs inside this peer now, on ${formatHostPort(address, port)}.`,
+        ),
+      failed: error =>
+        this.#notice(`A tracker inside this peer could not be opened: ${failureOf(error).message}`),
+    });
+  }
+
+  async #register(link: TrackerLink, port: number): Promise<void> {
+    await this.#localTracker?.start();
+    if (this.#stopping === undefined) await link.start(port);
+    this.#attempted.reach();
+  }
+
+  async #readLibrary(): Promise<void> {
+    const stopProgress = this.#library.onProgress(progress => this.#scanned(progress));
+    try {
+      await this.#library.start();
+    } catch (error) {
+      this.#world.logger.error({ err: error }, 'the library could not be read');
+      this.#notice(`The library could not be read: ${failureOf(error).message}`);
+    }
+    stopProgress();
+    this.#scan = undefined;
+    this.#emit({ kind: 'library', songs: this.#library.catalogue.size });
+    this.#libraryListed.reach();
+    this.#library.catalogue.onChange(() =>
+      this.#emit({ kind: 'library', songs: this.#library.catalogue.size }),
+    );
+  }
+
+  #scanned(progress: ScanProgress): void {
+    const now = this.#world.clock.now();
+    this.#scan = progress;
+    if (progress.toRead === 0 || now - this.#scanToldAt < SCAN_EVENT_MS) return;
+    this.#scanToldAt = now;
+    this.#emit({ kind: 'scanning', done: progress.read, total: progress.toRead });
+  }
+
+  #linked(event: LinkEvent): void {
+    switch (event.kind) {
+      case 'registered':
+        this.#localTracker?.linkIsUp();
+        this.#tellTracker();
+        break;
+      case 'lost':
+        this.#localTracker?.linkIsDown();
+        this.#tellTracker();
+        break;
+      case 'replaced':
+        this.#notice('Another peer registered as this one: from now on this one only listens.');
+        break;
+      case 'list':
+        this.#emit({ kind: 'list', ...event.change });
+        break;
+      case 'song-ids':
+        if (event.refused.length > 0) {
+          this.#notice(
+            `The tracker does not list ${event.refused.length} of the songs here: ${event.refused[0]!.error}.`,
+          );
+        }
+        break;
+      case 'unreachable':
+        this.#world.logger.info({ why: event.why }, 'the tracker cannot reach this peer');
+        break;
+    }
+  }
+
+  /** Said when it is news: a tracker that proves an address again says the same again. */
+  #tellTracker(): void {
+    const tracker = this.#tracker();
+    if (JSON.stringify(tracker) === JSON.stringify(this.#told)) return;
+    this.#told = tracker;
+    this.#emit({ kind: 'tracker', tracker });
+  }
+
+  #tracker(): TrackerView {
+    const embedded = this.#localTracker?.isEmbedded ?? false;
+    const { tracker } = this.#config;
+    if (this.#link !== undefined) return { ...this.#link.status(), embedded };
+    const { host, port } = tracker ?? this.#localTracker!.address;
+    return {
+      address: formatHostPort(host, port),
+      state: 'connecting',
+      embedded,
+      listed: [],
+      unreachable: false,
+    };
+  }
+
+  /** Whether own songs are in the list, as far as they are going to be. */
+  #isSettled(): boolean {
+    const link = this.#link;
+    if (link?.status().state !== 'registered') return true;
+    if (link.owed || link.list.stale) return false;
+    for (const { hash } of this.#offered.songs()) {
+      const id = link.idOf(hash);
+      if (id !== undefined && link.list.get(id) === undefined) return false;
+    }
+    return true;
+  }
+
+  #hostsOf(row: SongRow): readonly string[] {
+    return this.#link?.list.hostsOf(row) ?? [];
+  }
+
+  #notice(message: string): void {
+    this.#emit({ kind: 'notice', message });
+  }
+
+  #emit(event: PeerEvent): void {
+    for (const listener of [...this.#listeners]) listener(event);
+  }
+}
+
+/** Said before anything is opened. A folder that is named and not there is a wrong use. */
+async function checkFolders(folders: readonly string[]): Promise<void> {
+  try {
+    await openRoots(folders);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new CommandError({ code: 'usage', exitCode: EXIT.usage, message: `--${error.message}.` });
+  }
+}
+
+const isLoopback = (host: string | undefined): boolean =>
+  host === 'localhost' || (host !== undefined && addressScope(host) === 'loopback');
