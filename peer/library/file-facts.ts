@@ -32,13 +32,14 @@ export const SKIP_REASONS = {
   unreadable: 'unreadable',
   'too-slow': 'too slow to read',
   'too-deep': 'more than 16 folders deep',
-  'too-many': 'past 100,000 files',
+  'too-many': 'where a scan of 100,000 files stopped',
 } as const;
 export type SkipReason = keyof typeof SKIP_REASONS;
 
-/** Bounds of one library. */
+/** Bounds of one folder of the library. */
 export const MAX_FILE_BYTES = 2 * 1024 ** 3;
-export const MAX_FILES = 100_000;
+/** Files and folders together: bounds memory and the time of a look, whatever somebody mounts there. */
+export const MAX_ENTRIES = 100_000;
 export const MAX_DEPTH = 16;
 
 /** What one look into a folder found. `gone`: nothing is at a path that was asked about. */

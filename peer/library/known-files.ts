@@ -25,14 +25,6 @@ export class KnownFiles {
   /** Which path had this inode last. */
   readonly #paths = new Map<bigint, string>();
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
-  has(path: string): boolean {
-    return this.#entries.has(path);
-  }
-
   /** Undefined also for what was skipped without a look inside. */
   get(path: string): KnownFile | undefined {
     const entry = this.#entries.get(path);

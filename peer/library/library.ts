@@ -19,7 +19,7 @@ import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Catalogue } from './catalogue.js';
 import { type Encoder, LameEncoder } from './encode.js';
 import { EncodedSongs } from './encoded-songs.js';
-import { type FileReading, type Found, MAX_FILES } from './file-facts.js';
+import type { FileReading, Found } from './file-facts.js';
 import { Hashing } from './hashing.js';
 import { Holdings } from './holdings.js';
 import { KnownFiles } from './known-files.js';
@@ -27,12 +27,12 @@ import { Notice } from './notice.js';
 import { isInside, isInsideAny } from './paths.js';
 import { Readings } from './readings.js';
 
-export type { LibraryReport, ScanProgress } from './report.js';
-
 import { type LibraryReport, type ScanProgress, sayRoots, saySkipped } from './report.js';
 import { identityOf, openRoots, type Root } from './roots.js';
 import { Scanner } from './scanner.js';
 import { type LibraryStore, MemoryLibraryStore } from './store.js';
+
+export type { LibraryReport, ScanProgress };
 
 export interface LibraryOptions {
   readonly roots: readonly string[];
@@ -279,7 +279,6 @@ export class Library {
     else if (found.kind === 'file') {
       const { path, fingerprint } = found;
       if (this.#readings.saw(path, fingerprint)) return;
-      if (!this.#known.has(path) && this.#known.size >= MAX_FILES) return;
       if (this.#holdings.meet(path, fingerprint) === 'unknown')
         this.#readings.begin(path, fingerprint, urgent);
     }

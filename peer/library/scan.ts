@@ -9,7 +9,7 @@
  */
 import { type BigIntStats, lstatSync, readdirSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Found, MAX_DEPTH, MAX_FILE_BYTES, MAX_FILES, type SkipReason } from './file-facts.js';
+import { type Found, MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, type SkipReason } from './file-facts.js';
 import { fingerprintOf } from './open-file.js';
 import { isInside, namesBelow } from './paths.js';
 
@@ -24,16 +24,27 @@ export interface ScanJob {
 
 export interface ScanLimits {
   readonly depth: number;
-  readonly files: number;
+  /** Files, folders and what is skipped, together. */
+  readonly entries: number;
 }
 
+/** Stops, saying where, when there is more than `limits` allow. */
 export function* walk(
   job: ScanJob,
-  limits: ScanLimits = { depth: MAX_DEPTH, files: MAX_FILES },
+  limits: ScanLimits = { depth: MAX_DEPTH, entries: MAX_ENTRIES },
 ): Generator<Found, void, undefined> {
-  const counted = { files: 0 };
+  let entries = 0;
+  for (const found of lookAround(job, limits.depth)) {
+    if (entries === limits.entries) return yield skipped(found.path, 'too-many');
+    entries += 1;
+    yield found;
+  }
+}
+
+function* lookAround(job: ScanJob, maxDepth: number): Generator<Found, void, undefined> {
   // Without its root nothing below it can be judged: it may be a disk that is not mounted.
-  if (!lstatSync(job.root, { throwIfNoEntry: false })?.isDirectory())
+  const root = statOf(job.root);
+  if (root === undefined || root === 'unreadable' || !root.isDirectory())
     return yield { kind: 'gone', path: job.root };
   for (const start of job.starts) {
     if (start === job.root) yield* visit(start);
@@ -43,15 +54,16 @@ export function* walk(
   }
 
   function* visit(path: string): Generator<Found, void, undefined> {
-    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    const stat = statOf(path);
     if (stat === undefined) yield { kind: 'gone', path };
+    else if (stat === 'unreadable') yield skipped(path, 'unreadable');
     else if (stat.isDirectory()) yield* visitFolder(path, stat);
     else if (stat.isSymbolicLink()) yield* visitLink(path);
     else yield visitFile(path, stat);
   }
 
   function* visitFolder(path: string, stat: BigIntStats): Generator<Found, void, undefined> {
-    if (namesBelow(job.root, path).length > limits.depth) return yield skipped(path, 'too-deep');
+    if (namesBelow(job.root, path).length > maxDepth) return yield skipped(path, 'too-deep');
     // Said before it is read, so that whoever begins to watch it on hearing of it misses nothing that comes later.
     yield { kind: 'folder', path, identity: `${stat.dev}:${stat.ino}` };
     let names: string[];
@@ -61,14 +73,8 @@ export function* walk(
       return yield skipped(path, 'unreadable');
     }
     for (const name of names) {
-      const entry = join(path, name);
-      if (name.startsWith('.')) yield skipped(entry, 'hidden');
-      else
-        try {
-          yield* visit(entry);
-        } catch {
-          yield skipped(entry, 'unreadable');
-        }
+      if (name.startsWith('.')) yield skipped(join(path, name), 'hidden');
+      else yield* visit(join(path, name));
     }
   }
 
@@ -76,14 +82,21 @@ export function* walk(
     const real = realPath(path);
     if (real === undefined || !job.roots.some(root => isInside(root, real))) yield skipped(path, 'link');
   }
+}
 
-  function visitFile(path: string, stat: BigIntStats): Found {
-    if (!stat.isFile()) return skipped(path, 'not-regular');
-    if (stat.size === 0n) return skipped(path, 'empty');
-    if (stat.size > BigInt(MAX_FILE_BYTES)) return skipped(path, 'too-large');
-    counted.files += 1;
-    if (counted.files > limits.files) return skipped(path, 'too-many');
-    return { kind: 'file', path, fingerprint: fingerprintOf(stat) };
+function visitFile(path: string, stat: BigIntStats): Found {
+  if (!stat.isFile()) return skipped(path, 'not-regular');
+  if (stat.size === 0n) return skipped(path, 'empty');
+  if (stat.size > BigInt(MAX_FILE_BYTES)) return skipped(path, 'too-large');
+  return { kind: 'file', path, fingerprint: fingerprintOf(stat) };
+}
+
+/** Undefined: nothing is there. */
+function statOf(path: string): BigIntStats | 'unreadable' | undefined {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOTDIR' ? undefined : 'unreadable';
   }
 }
 

@@ -1,3 +1,4 @@
+/** Hash trees against published roots, against the plainest possible tree, and against single flipped bits. */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';

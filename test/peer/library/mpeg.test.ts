@@ -1,3 +1,4 @@
+/** MP3 told from everything else, and its length, out of bytes made for the purpose. */
 import fc from 'fast-check';
 import t from 'tap';
 import { type MpegAudio, MpegScan, type NotMpeg, parseFrameHeader } from '../../../peer/library/mpeg.js';

@@ -1,0 +1,267 @@
+/** One pass over real files: the hash, what the audio is, what the tags say; and threads that hang or die meanwhile. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { FileReading } from '../../../peer/library/file-facts.js';
+import { Hashing } from '../../../peer/library/hashing.js';
+import { FileReader, type ReadingNote } from '../../../peer/library/read-file.js';
+import { toHex } from '../../../protocol/bytes.js';
+import { MerkleTree } from '../../../protocol/merkle.js';
+import { systemClock } from '../../../src/clock.js';
+import { type Mp3Options, mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { type Teardown, until, within } from '../../support/until.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
+
+const read = (
+  path: string,
+  note: (note: ReadingNote) => void = () => {},
+  tags = true,
+): Promise<FileReading> => new FileReader().read(path, { tags, note });
+
+/** What was read of a file with these bytes. */
+async function readBytes(t: Teardown, bytes: Uint8Array): Promise<FileReading> {
+  const path = join(await tempFolder(t), 'x.mp3');
+  await writeFile(path, bytes);
+  return read(path);
+}
+const fieldsOf = (reading: FileReading) =>
+  reading.kind === 'read' && reading.content.kind === 'song' ? reading.content.fields : reading;
+
+t.test('the hash and the nodes are those of the bytes', async t => {
+  for (const seconds of [0.1, 4, 70, 200]) {
+    const bytes = mp3Bytes({ seconds, title: 'x', seed: 1 });
+    const digest = new MerkleTree().update(bytes).digest();
+    const reading = await readBytes(t, bytes);
+    if (reading.kind !== 'read' || reading.content.kind !== 'song') throw new Error('is no song');
+    t.equal(reading.content.hash, toHex(digest.root), `${bytes.length} bytes`);
+    t.same(Buffer.from(reading.nodes ?? []), Buffer.from(digest.nodes(6)));
+    t.equal(reading.content.fields.size, bytes.length);
+    t.equal(reading.fingerprint.size, bytes.length);
+  }
+});
+
+t.test('tags of every kind are read', async t => {
+  const texts = { title: 'Größe', artist: 'Ärzte', album: 'Ünder', track: '7', year: '1999' };
+  const expected = { title: 'Größe', artist: 'Ärzte', album: 'Ünder', track: 7, year: 1999 };
+  for (const [tags, encoding] of [
+    [['id3v1'], undefined],
+    [['id3v2.2'], 'latin1'],
+    [['id3v2.2'], 'utf16'],
+    [['id3v2.3'], 'latin1'],
+    [['id3v2.3'], 'utf16'],
+    [['id3v2.4'], 'latin1'],
+    [['id3v2.4'], 'utf16'],
+    [['id3v2.4'], 'utf16be'],
+    [['id3v2.4'], 'utf8'],
+  ] as const) {
+    const fields = fieldsOf(await readBytes(t, mp3Bytes({ ...texts, tags, ...(encoding && { encoding }) })));
+    t.match(fields, expected, `${tags} ${encoding ?? ''}`);
+  }
+  const more: Mp3Options = {
+    title: '雪 ☃ 𝄞',
+    albumArtist: 'Various',
+    track: '3/12',
+    disc: '2/2',
+    genre: 'Folk',
+  };
+  t.match(fieldsOf(await readBytes(t, mp3Bytes({ ...more, tags: ['id3v2.3'] }))), {
+    title: '雪 ☃ 𝄞',
+    albumArtist: 'Various',
+    track: 3,
+    disc: 2,
+    genre: 'Folk',
+  });
+  const both = mp3Bytes({ title: 'a title that is longer than thirty bytes', tags: ['id3v2.4', 'id3v1'] });
+  t.match(fieldsOf(await readBytes(t, both)), { title: 'a title that is longer than thirty bytes' });
+});
+
+t.test('tags that name nothing leave the title to the file', async t => {
+  for (const bytes of [mp3Bytes(), mp3Bytes({ title: '', artist: '   ' }), mp3Bytes({ artist: 'x' })]) {
+    const fields = fieldsOf(await readBytes(t, bytes));
+    t.match(fields, { duration: Number });
+    t.notOk('title' in fields);
+  }
+  const long = fieldsOf(await readBytes(t, mp3Bytes({ title: 'ü'.repeat(10_000) })));
+  t.equal((long as { title: string }).title, 'ü'.repeat(127), 'and a long title is cut on a letter');
+});
+
+t.test('a tag of many megabytes gives its texts and costs no more than its hash', async t => {
+  const bytes = mp3Bytes({ title: 'with a cover', artist: 'x', tagPadding: 3_000_000, seed: 5 });
+  const reading = await readBytes(t, bytes);
+  t.match(fieldsOf(reading), { title: 'with a cover', artist: 'x', bitrate: 128_000 });
+});
+
+t.test('what is no song is told by its reason', async t => {
+  for (const [what, bytes, reason] of [
+    ['nothing', Buffer.alloc(0), 'empty'],
+    ['zeros', Buffer.alloc(3_000_000), 'not-mp3'],
+    ['0xff', Buffer.alloc(3_000_000, 0xff), 'not-mp3'],
+    ['text', Buffer.from('la la la'), 'not-mp3'],
+    ['a cut tag', mp3Bytes({ title: 'x', tagPadding: 5_000 }).subarray(0, 2_000), 'truncated'],
+    ['one cut frame', mpegFrames().subarray(0, 400), 'truncated'],
+    ['WAV', wavBytes({ seconds: 1 }), 'pcm'],
+    ['AIFF', Buffer.from('FORM\0\0\0\x10AIFFCOMM____', 'latin1'), 'pcm'],
+    ['AIFC', Buffer.from('FORM\0\0\0\x10AIFCCOMM____', 'latin1'), 'pcm'],
+  ] as const) {
+    t.match(await readBytes(t, bytes), { kind: 'read', content: { kind: 'skipped', reason } }, what);
+  }
+  t.same(await read('/nowhere/at/all'), { kind: 'gone' });
+});
+
+t.test('a sparse file past the limit is not read', async t => {
+  const path = join(await tempFolder(t), 'x.mp3');
+  await writeFile(path, mp3Bytes());
+  await truncate(path, 3 * 1024 ** 3);
+  t.match(await read(path), { content: { kind: 'skipped', reason: 'too-large' } });
+});
+
+t.test('a file that changes while it is read is read again', async t => {
+  const path = join(await tempFolder(t), 'x.mp3');
+  await writeFile(path, mp3Bytes({ seconds: 1, seed: 1 }));
+  const later = mp3Bytes({ seconds: 2, seed: 2 });
+  let changes = 0;
+  const change: Promise<void>[] = [];
+  const reader = new FileReader();
+  const reading = await reader.read(path, {
+    tags: true,
+    note: note => {
+      if (note.stage === 'tags' && changes++ === 0) change.push(writeFile(path, later));
+    },
+  });
+  await Promise.all(change);
+  const settled =
+    reading.kind === 'read' && reading.fingerprint.size === later.length
+      ? reading
+      : await reader.read(path, { tags: true, note: () => {} });
+  t.match(settled, { content: { hash: toHex(new MerkleTree().update(later).digest().root) } });
+
+  const restless = await reader.read(path, {
+    tags: true,
+    note: note => {
+      if (note.stage === 'tags') execFileSync('sh', ['-c', 'printf x >> "$0"', path]);
+    },
+  });
+  t.same(restless, { kind: 'changing' }, 'one that does not rest is left');
+});
+
+t.test(
+  'what lame makes is what it says',
+  { skip: spawnSync('lame', ['--version']).error !== undefined && 'lame is not installed' },
+  async t => {
+    const folder = await tempFolder(t);
+    const wav = join(folder, 'x.wav');
+    await writeFile(wav, wavBytes({ seconds: 3 }));
+    for (const [what, args, expected] of [
+      ['CBR', ['-b', '192'], { bitrate: 192_000, vbr: false }],
+      ['VBR', ['-V', '4'], { vbr: true }],
+      ['ABR', ['--abr', '130'], {}],
+      ['no header frame', ['-b', '128', '-t'], { bitrate: 128_000, vbr: false }],
+      ['mono at 22 kHz', ['-m', 'm', '--resample', '22.05', '-b', '64'], { channels: 1, sampleRate: 22_050 }],
+      [
+        'both tags',
+        ['--tt', 'Sång', '--ta', 'Åke', '--tn', '4', '--add-id3v2'],
+        { title: 'Sång', artist: 'Åke', track: 4 },
+      ],
+      ['CRC', ['-p', '-b', '128'], { bitrate: 128_000 }],
+    ] as const) {
+      const mp3 = join(folder, 'x.mp3');
+      execFileSync('lame', ['--quiet', ...args, wav, mp3], { env: { ...process.env, LC_ALL: 'C.UTF-8' } });
+      const fields = fieldsOf(await read(mp3)) as { duration: number };
+      t.match(fields, { sampleRate: 44_100, channels: 2, ...expected }, what);
+      t.ok(Math.abs(fields.duration - 3) < 0.08, `${what}: ${fields.duration} s`);
+    }
+  },
+);
+
+/** A worker thread of this source. */
+const script = (source: string) =>
+  new URL(
+    `data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads'; ${source}`)}`,
+  );
+
+t.test('threads read many files at a time and tell how far they are', async t => {
+  const folder = await tempFolder(t);
+  const hashing = new Hashing({ threads: 2, clock: systemClock });
+  t.teardown(() => hashing.stop());
+  const bytes = mp3Bytes({ seconds: 600, seed: 9 });
+  await writeFile(join(folder, 'long.mp3'), bytes);
+  let told = 0;
+  const long = hashing.read(join(folder, 'long.mp3'), { onBytes: sofar => (told = sofar) });
+  const names = Array.from({ length: 12 }, (_, i) => join(folder, `${i}.mp3`));
+  for (const [i, name] of names.entries()) await writeFile(name, mp3Bytes({ seed: i + 1, title: `T${i}` }));
+  const readings = await Promise.all(names.map(name => hashing.read(name)));
+  t.same(
+    readings.map(
+      reading => 'content' in reading && 'fields' in reading.content && reading.content.fields.title,
+    ),
+    names.map((_, i) => `T${i}`),
+  );
+  t.match(await long, { content: { hash: toHex(new MerkleTree().update(bytes).digest().root) } });
+  t.equal(told, 8 * 1024 * 1024);
+});
+
+t.test('a thread that hangs over tags is replaced, and the file is read without them', async t => {
+  const clock = new VirtualClock();
+  const hashing = new Hashing({
+    threads: 1,
+    clock,
+    script: script(`parentPort.on('message', ({ path, tags }) => {
+      if (!tags) return parentPort.postMessage({ result: { kind: 'changing' } });
+      parentPort.postMessage({ note: { stage: 'tags' } });
+      for (;;);
+    })`),
+  });
+  t.teardown(() => hashing.stop());
+  const reading = hashing.read('bomb.mp3');
+  await until('the thread is at the tags', () => clock.nextAt === 2_000);
+  clock.advance(2_000);
+  t.same(await within('the second thread reads it', reading), { kind: 'changing' });
+  clock.advance(10_000);
+  t.equal(clock.pending, 0, 'an idle thread is ended');
+});
+
+t.test('a thread that hangs over bytes, or dies, gives the file up and the next one is read', async t => {
+  const clock = new VirtualClock();
+  const hashing = new Hashing({
+    threads: 1,
+    clock,
+    script: script(`parentPort.on('message', ({ path }) => {
+      if (path === 'hang') for (;;);
+      if (path === 'die') throw new Error('dies');
+      if (path === 'exit') process.exit(3);
+      parentPort.postMessage({ result: { kind: 'gone' } });
+    })`),
+  });
+  const readings = ['hang', 'die', 'exit', 'fine'].map(path => hashing.read(path));
+  clock.advance(30_000);
+  t.same(await within('all are answered', Promise.all(readings)), [
+    { kind: 'refused', reason: 'too-slow' },
+    { kind: 'refused', reason: 'unreadable' },
+    { kind: 'refused', reason: 'unreadable' },
+    { kind: 'gone' },
+  ]);
+  await hashing.stop();
+  t.same(await hashing.read('fine'), { kind: 'cancelled' }, 'after the end nothing is read');
+});
+
+t.test('urgent files come first; cancelling answers all, and reading goes on after it', async t => {
+  const order: string[] = [];
+  const hashing = new Hashing({
+    threads: 1,
+    clock: systemClock,
+    script: script(
+      `parentPort.on('message', ({ path }) => parentPort.postMessage({ result: { kind: 'gone', path } }))`,
+    ),
+  });
+  t.teardown(() => hashing.stop());
+  const noted = (path: string, urgent: boolean) =>
+    hashing.read(path, { urgent }).then(() => order.push(path));
+  await Promise.all([noted('first', false), noted('second', false), noted('urgent', true)]);
+  t.same(order, ['first', 'urgent', 'second']);
+  const readings = ['a', 'b'].map(path => hashing.read(path));
+  hashing.cancel();
+  t.same(await Promise.all(readings), [{ kind: 'cancelled' }, { kind: 'cancelled' }]);
+  t.match(await hashing.read('c'), { kind: 'gone' });
+});
