@@ -23,6 +23,7 @@ import type {
   VolumeSetting,
 } from './audio-messages.js';
 import type { DecoderName } from './decoders/auto.js';
+import { DecoderError } from './decoders/decoder.js';
 import { OutputChoice } from './output-choice.js';
 import { OutputError, type OutputFault } from './outputs/output.js';
 import { SendWindow } from './send-window.js';
@@ -204,7 +205,7 @@ export class ForkedAudio implements AudioProcess {
         break;
       case 'decoder-failed':
         // No other output would help.
-        this.#silence(new Error(report.why));
+        this.#silence(new DecoderError(report.why));
         break;
       case 'consumed':
         this.#window.consumed(report.song, report.bytes);

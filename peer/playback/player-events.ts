@@ -38,7 +38,7 @@ export interface SongSummary {
   readonly outcome: 'finished' | 'stopped' | 'failed';
   /** Why it failed, for people. */
   readonly reason?: string;
-  /** What failed: of the stream as it was thrown, OutputError, or an Error of the decoder's. */
+  /** What failed: of the stream as it was thrown, OutputError, or DecoderError. */
   readonly error?: unknown;
 }
 

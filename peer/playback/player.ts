@@ -9,6 +9,7 @@
  */
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import type { AudioEvent, AudioProcess } from './audio-messages.js';
+import { DecoderError } from './decoders/decoder.js';
 import type { PlayableSong, PlayerEvent, PlayerState, SongSummary } from './player-events.js';
 import { Queue } from './queue.js';
 import { Turn } from './turn.js';
@@ -242,7 +243,8 @@ export class Player {
 
   #ended(turn: Turn, event: Extract<AudioEvent, { is: 'ended' }>): void {
     turn.stuttered(event.stutters);
-    const broken = turn.streamError ?? (event.failure === undefined ? undefined : new Error(event.failure));
+    const broken =
+      turn.streamError ?? (event.failure === undefined ? undefined : new DecoderError(event.failure));
     this.#end(turn, broken === undefined ? 'finished' : 'failed', broken);
   }
 

@@ -27,7 +27,7 @@ export interface Decoder {
   decode(frames: AsyncIterable<FrameRun>): AsyncIterable<Pcm>;
 }
 
-/** The decoder failed, or is not there. */
+/** The song can't be decoded, or the decoder is not there. */
 export class DecoderError extends Error {
   override readonly name = 'DecoderError';
 }
