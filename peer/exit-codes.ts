@@ -65,11 +65,10 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof LocalProtocolError) {
     return { code: 'usage', exitCode: EXIT.usage, message: sentence(error.message) };
   }
-  return {
-    code: 'internal',
-    exitCode: EXIT.internal,
-    message: sentence(fileProblem(error) ?? (error instanceof Error ? error.message : String(error))),
-  };
+  const problem = fileProblem(error);
+  if (problem !== undefined) return { code: 'file', exitCode: EXIT.failure, message: sentence(problem) };
+  const message = sentence(error instanceof Error ? error.message : String(error));
+  return { code: 'internal', exitCode: EXIT.internal, message };
 }
 
 function requestFailure(error: RequestError): Failure {

@@ -210,7 +210,7 @@ export const nothingMatches = (words: string): CommandError => {
   });
 };
 
-const liveCannotBePlayed = (song: SongRow): CommandError =>
+export const liveCannotBePlayed = (song: SongRow): CommandError =>
   new CommandError({
     code: 'unavailable',
     exitCode: EXIT.failure,

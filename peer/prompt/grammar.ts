@@ -119,7 +119,7 @@ export function parseId(
 }
 
 /** Signs and fractions too, so that `play -1` is told what an ID is instead of being searched for. */
-const looksLikeNumber = (text: string): boolean => /^[+-]?\d+(?:\.\d+)?$/.test(text);
+export const looksLikeNumber = (text: string): boolean => /^[+-]?\d+(?:\.\d+)?$/.test(text);
 
 function parseSeek(argument: string): Parsed {
   const match = /^([+-]?)(?:(?:(\d{1,3}):)?(\d{1,5}):)?(\d{1,6}(?:\.\d{1,3})?)s?$/.exec(argument);

@@ -1,0 +1,234 @@
+/**
+ * `tsp-peer get 10 -o song.mp3`: fetches a song, verified piece by piece, into a file or to stdout.
+ *
+ *     hosts ──▶ verified pieces ──▶ song.mp3.part-1234 ──complete──▶ song.mp3
+ *                                        └─ failed, or a signal: removed
+ *
+ * A file of that name appears whole or not at all. What is no ordinary file (a pipe, a device) is written as it comes.
+ */
+import { once } from 'node:events';
+import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { SongRow } from '../../protocol/tsp/rows.js';
+import type { PeerConfig } from '../config.js';
+import { CommandError, EXIT } from '../exit-codes.js';
+import { SongFetcher } from '../listening/fetch.js';
+import type { SongStream } from '../listening/song-stream.js';
+import { fieldsOf, playableSong } from '../playable-song.js';
+import { noSuchSong } from '../prompt/commands.js';
+import { renderBar } from '../prompt/now-playing.js';
+import { nameOf, sizeOf } from '../prompt/render-song.js';
+import { StatusLine } from '../prompt/status-line.js';
+import { styleOf } from '../prompt/style.js';
+import { cutToWidth, safeText } from '../prompt/terminal-text.js';
+import { wireTrace } from '../wire-trace.js';
+import type { World } from '../world.js';
+import type { CommandArguments } from './arguments.js';
+import { type OneShot, oneShot, requireId } from './one-shot.js';
+
+const STDOUT = '-';
+const BAR_COLUMNS = 20;
+const REDRAW_MS = 200;
+/** Longer names are refused by file systems, and read by nobody. */
+const MAX_NAME_BYTES = 200;
+
+export function runGet(config: PeerConfig, { words, out }: CommandArguments, world: World): Promise<number> {
+  return oneShot(config, world, async session => {
+    const id = requireId(words[0]);
+    const row = (await session.ask(client => client.info(id))).find(candidate => candidate.id === id);
+    if (row === undefined) throw noSuchSong(id);
+    if (row.hash === undefined) throw notAFile(row);
+    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world) });
+    try {
+      await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetcher, row), session);
+    } finally {
+      await fetcher.stop();
+    }
+    return EXIT.ok;
+  });
+}
+
+function openSong({ client }: OneShot, fetcher: SongFetcher, row: SongRow): SongStream {
+  const sources = {
+    fetcher,
+    hostsOf: (listed: SongRow) => client.hostsOf(listed),
+    info: (id: SongRow['id']) => client.info(id),
+  };
+  return playableSong(row, sources).open(0, 'now');
+}
+
+async function fetchInto(out: string, row: SongRow, stream: SongStream, session: OneShot): Promise<void> {
+  const { world, config } = session;
+  const cancel = (): void => stream.cancel();
+  world.signal.addEventListener('abort', cancel, { once: true });
+  const progress = new Progress(row, stream, session);
+  const startedAt = world.clock.now();
+  try {
+    const sink = out === STDOUT ? new StdoutSink(world) : await openFile(out);
+    try {
+      for await (const bytes of stream) {
+        await sink.write(bytes);
+        progress.add(bytes.length);
+      }
+      if (world.signal.aborted) throw new Error('interrupted');
+      await sink.finish();
+    } catch (error) {
+      await sink.discard();
+      throw error;
+    }
+  } finally {
+    progress.end();
+    stream.cancel();
+    world.signal.removeEventListener('abort', cancel);
+  }
+  const { sources, failed, verified } = stream.report();
+  const facts = { file: out, bytes: progress.bytes, hash: row.hash, sources, failed, verified };
+  if (config.json && out !== STDOUT) await session.write([JSON.stringify(facts)]);
+  const seconds = ((world.clock.now() - startedAt) / 1_000).toFixed(1);
+  const from = sources.map(({ host }) => host).join(', ');
+  if (!config.json && out !== STDOUT) {
+    const what = `${out}: ${sizeOf(progress.bytes)} in ${seconds} s · ${from} · verified`;
+    world.stderr.write(`${cutToWidth(safeText(what), styleOf('stderr', world, config).width)}\n`);
+  }
+}
+
+/** A line on stderr while it lasts: how much is here, or why nothing comes. */
+class Progress {
+  readonly #row: SongRow;
+  readonly #stream: SongStream;
+  readonly #session: OneShot;
+  readonly #line: StatusLine;
+  bytes = 0;
+  #size: number | undefined;
+  #cancel: () => void = () => {};
+
+  constructor(row: SongRow, stream: SongStream, session: OneShot) {
+    this.#row = row;
+    this.#stream = stream;
+    this.#session = session;
+    this.#line = new StatusLine(session.world.stderr, session.world.isTerminal.stderr);
+    this.#size = row.size;
+    stream.size.then(
+      size => {
+        this.#size = size;
+      },
+      () => {},
+    );
+    this.#tick();
+  }
+
+  add(bytes: number): void {
+    this.bytes += bytes;
+  }
+
+  end(): void {
+    this.#cancel();
+    this.#line.clear();
+  }
+
+  #tick(): void {
+    const { world, config } = this.#session;
+    const style = styleOf('stderr', world, config);
+    const share = this.#size === undefined ? 0 : this.bytes / this.#size;
+    const amount = `${sizeOf(this.bytes)}${this.#size === undefined ? '' : ` of ${sizeOf(this.#size)}`}`;
+    const { waiting } = this.#stream.report();
+    const state = waiting === undefined ? amount : `${amount}, waiting: ${safeText(waiting)}`;
+    // The bar stands last, so that a narrow window cuts it and no colour is cut in half.
+    const text = cutToWidth(`${nameOf(this.#row)}  ${state}`, Math.max(0, style.width - BAR_COLUMNS - 2));
+    this.#line.show(`${text}  ${renderBar(share, 0, BAR_COLUMNS, style)}`);
+    this.#cancel = world.clock.after(REDRAW_MS, () => this.#tick());
+  }
+}
+
+interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+  /** Everything is there. */
+  finish(): Promise<void>;
+  /** It is not going to be. */
+  discard(): Promise<void>;
+}
+
+class StdoutSink implements Sink {
+  readonly #world: World;
+  constructor(world: World) {
+    this.#world = world;
+  }
+  async write(bytes: Uint8Array): Promise<void> {
+    const { stdout } = this.#world;
+    if (!stdout.write(bytes)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+  }
+  async finish(): Promise<void> {}
+  async discard(): Promise<void> {}
+}
+
+/** Throws CommandError, before a byte is fetched, when nothing can be written there. */
+async function openFile(out: string): Promise<Sink> {
+  const existing = await stat(out).catch(() => undefined);
+  if (existing?.isDirectory() === true) {
+    throw new CommandError({
+      code: 'file',
+      exitCode: EXIT.failure,
+      message: `${safeText(out)} is a folder.`,
+      hint: '-o names a file.',
+    });
+  }
+  if (existing !== undefined && !existing.isFile()) return new OpenFileSink(await open(out, 'w'));
+  // Through a link to what it points to: the link stays one.
+  const path = existing === undefined ? out : await realpath(out);
+  const part = join(dirname(path), `${basename(path)}.part-${process.pid}`);
+  return new RenamedFileSink(await open(part, 'w', existing?.mode ?? 0o666), part, path);
+}
+
+class OpenFileSink implements Sink {
+  readonly #file: FileHandle;
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) at += (await this.#file.write(bytes, at)).bytesWritten;
+  }
+  async finish(): Promise<void> {
+    await this.#file.close();
+  }
+  async discard(): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+class RenamedFileSink extends OpenFileSink {
+  readonly #part: string;
+  readonly #path: string;
+  constructor(file: FileHandle, part: string, path: string) {
+    super(file);
+    this.#part = part;
+    this.#path = path;
+  }
+  override async finish(): Promise<void> {
+    await super.finish();
+    await rename(this.#part, this.#path);
+  }
+  override async discard(): Promise<void> {
+    await super.discard().catch(() => {});
+    await rm(this.#part, { force: true });
+  }
+}
+
+/** `Artist - Title.mp3`, whatever a title may contain: no folder, nothing hidden, nothing that a terminal obeys. */
+export function fileNameOf(row: SongRow): string {
+  const { artist, title } = fieldsOf(row);
+  const whole = [artist, title].filter(part => (part ?? '').trim() !== '').join(' - ');
+  const safe = safeText(whole)
+    .replace(/[/\\:*?"<>|\ufffd]+/g, '_')
+    .replace(/^[.\s-]+/, '')
+    .trim();
+  let name = safe === '' ? `song ${row.id}` : safe;
+  while (Buffer.byteLength(name) > MAX_NAME_BYTES) name = [...name].slice(0, -1).join('');
+  return `${name}.mp3`;
+}
+
+const notAFile = (row: SongRow): CommandError =>
+  new CommandError({
+    code: 'unavailable',
+    exitCode: EXIT.failure,
+    message: `${nameOf(row)} is a live feed, which has no end.`,
+  });

@@ -1,0 +1,98 @@
+/**
+ * `tsp-peer play 10 11` or `play some words`: plays songs one after the other and ends with the last.
+ *
+ * A light client: it asks the tracker, fetches from hosts, and registers nowhere. What happens is told as at the prompt,
+ * on stdout, or on stderr while stdout carries the sound.
+ */
+import type { SongRow } from '../../protocol/tsp/rows.js';
+import type { PeerConfig } from '../config.js';
+import { EXIT, exitCodeOfSignal, failureOf } from '../exit-codes.js';
+import { Jukebox } from '../jukebox.js';
+import { SongFetcher } from '../listening/fetch.js';
+import { eventAsJson } from '../prompt/answers.js';
+import { liveCannotBePlayed, noSuchSong, nothingMatches } from '../prompt/commands.js';
+import { looksLikeNumber } from '../prompt/grammar.js';
+import { renderNowPlaying } from '../prompt/now-playing.js';
+import type { PeerEvent } from '../prompt/peer-view.js';
+import { renderEvent } from '../prompt/render.js';
+import { StatusLine } from '../prompt/status-line.js';
+import { type Style, styleOf } from '../prompt/style.js';
+import { wireTrace } from '../wire-trace.js';
+import type { World } from '../world.js';
+import type { CommandArguments } from './arguments.js';
+import { type OneShot, oneShot, requireId } from './one-shot.js';
+
+export function runPlay(config: PeerConfig, { words }: CommandArguments, world: World): Promise<number> {
+  return oneShot(config, world, async session => {
+    const { client } = session;
+    const wanted = words.every(looksLikeNumber) ? words.map(requireId) : words.join(' ');
+    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world) });
+    const jukebox = new Jukebox(config, world, {
+      fetcher,
+      hostsOf: row => client.hostsOf(row),
+      info: id => client.info(id),
+    });
+    jukebox.warmUp();
+    try {
+      return await playOut(jukebox, await session.ask(() => choose(session, wanted)), session);
+    } finally {
+      await jukebox.close();
+      await fetcher.stop();
+    }
+  });
+}
+
+/** Throws CommandError when one of them is not there. */
+async function choose(
+  { client }: OneShot,
+  wanted: string | readonly SongRow['id'][],
+): Promise<readonly SongRow[]> {
+  if (typeof wanted === 'string') {
+    const [best] = await client.find(wanted);
+    if (best === undefined) throw nothingMatches(wanted);
+    return [playable(best)];
+  }
+  const answers = await Promise.all(wanted.map(id => client.info(id)));
+  return answers.map((rows, index) => {
+    const row = rows.find(candidate => candidate.id === wanted[index]);
+    if (row === undefined) throw noSuchSong(wanted[index]!);
+    return playable(row);
+  });
+}
+
+function playable(row: SongRow): SongRow {
+  if (row.live === true) throw liveCannotBePlayed(row);
+  return row;
+}
+
+async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: OneShot): Promise<number> {
+  const { config, world } = session;
+  const out = config.output === 'stdout' ? 'stderr' : 'stdout';
+  const style = (): Style => styleOf(out, world, config);
+  const line = new StatusLine(world[out], world.isTerminal[out] && !config.json);
+  let code: number = EXIT.ok;
+  const tell = (event: PeerEvent): void => {
+    if (event.kind === 'ended' && event.outcome === 'failed') code = failureOf(event.error).exitCode;
+    const object = eventAsJson(event);
+    const lines = !config.json
+      ? renderEvent(event, style())
+      : object === undefined
+        ? []
+        : [JSON.stringify(object)];
+    if (lines.length > 0) line.clear();
+    for (const text of lines) world[out].write(`${text}\n`);
+    if (event.kind === 'progress') line.show(renderNowPlaying(jukebox.nowPlaying(), style()) ?? '');
+  };
+  await new Promise<void>(resolve => {
+    jukebox.onEvent(event => {
+      tell(event);
+      if (event.kind === 'idle') resolve();
+    });
+    // Ends the song, which is told, and so the queue.
+    world.signal.addEventListener('abort', () => jukebox.stop(), { once: true });
+    jukebox.play(songs);
+    if (world.signal.aborted) jukebox.stop();
+  });
+  line.clear();
+  return world.signal.aborted ? exitCodeOfSignal(world.signal.reason) : code;
+}
