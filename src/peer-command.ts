@@ -62,7 +62,7 @@ async function openWorld({ values }: Run, program: Program, connections: number)
   });
 }
 
-/** Only what keeps something needs folders of its own; for `play` that is the cache, which it does without in need. */
+/** A peer keeps things, so it needs folders to itself; a one-shot command keeps nothing. */
 async function openFolders({ command, values, origins }: Run, { env }: Program): Promise<LockedFolders> {
   const chosen = origins.data === 'default' ? undefined : values.data;
   if (command === undefined) return await lockPeerFolders(chosen, env);
@@ -75,6 +75,8 @@ const ONE_SHOTS: Readonly<Record<string, () => Promise<OneShot>>> = {
   list: async () => (await import('../peer/commands/list.js')).runList,
   info: async () => (await import('../peer/commands/list.js')).runInfo,
   find: async () => (await import('../peer/commands/list.js')).runFind,
+  play: async () => (await import('../peer/commands/play.js')).runPlay,
+  get: async () => (await import('../peer/commands/get.js')).runGet,
   hash: async () => (await import('../peer/commands/hash.js')).runHash,
 };
 

@@ -1,7 +1,7 @@
 /**
  * Makes the project's own tunes: `npm run build && node build/tunes/make.js [folder]`. Needs `lame`.
  *
- *     compositions ──instruments, mix──▶ WAV ──lame──▶ tunes/*.mp3, tagged
+ *     compositions ──instruments, mix──▶ WAV ──lame──▶ tunes/songs/*.mp3, tagged
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -41,5 +41,5 @@ function make(tune: Tune, track: number, folder: string): void {
   }
 }
 
-const folder = process.argv[2] ?? fileURLToPath(new URL('../../tunes/', import.meta.url));
+const folder = process.argv[2] ?? fileURLToPath(new URL('../../tunes/songs/', import.meta.url));
 for (const [index, tune] of TUNES.entries()) make(tune, index + 1, folder);

@@ -8,7 +8,7 @@ import { runPeerCommand } from '../peer-command.js';
 import { peerCommandLine } from '../peer-options.js';
 import { runProgram } from '../program.js';
 
-const TUNES = fileURLToPath(new URL('../../../tunes/', import.meta.url));
+const TUNES = fileURLToPath(new URL('../../../tunes/songs/', import.meta.url));
 
 // npm runs this in the project's folder; a relative path is meant from where the person is.
 if (process.env.INIT_CWD !== undefined) process.chdir(process.env.INIT_CWD);

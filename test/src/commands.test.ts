@@ -1,0 +1,305 @@
+/**
+ * The real commands, as a shell and a script see them: first lines, exit codes, signals, what they say when a port, a
+ * folder or a tracker is not what it should be, and the tracker inside a peer.
+ *
+ * No other test uses the default ports, so several files can run at once.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
+import { tempFolder } from '../support/temp-folder.js';
+import { connectTsp, netcat } from '../support/tsp-client.js';
+import { type Teardown, until } from '../support/until.js';
+
+const LIST = '\x01\0\0\0\0';
+const TUNES = fileURLToPath(new URL('../../../tunes/songs/', import.meta.url));
+
+const startTracker = (t: Teardown, args: readonly string[] = [], home?: string): Promise<RunningCommand> =>
+  spawnCommand(
+    t,
+    'tsp-tracker',
+    ['--host', '127.0.0.1', '--port', '0', ...args],
+    home === undefined ? {} : { home },
+  );
+
+/** A command that is expected to end by itself: its exit code and what it said. */
+async function run(
+  t: Teardown,
+  name: 'tsp-tracker' | 'tsp-peer',
+  args: readonly string[],
+  env?: Record<string, string>,
+) {
+  const command = await spawnCommand(t, name, args, { input: '', ...(env === undefined ? {} : { env }) });
+  const code = await command.exitCode();
+  return { code, stdout: command.stdout, stderr: command.stderr };
+}
+
+async function listening(t: Teardown, port = 0): Promise<{ port: number; server: Server }> {
+  const server = createServer(socket => socket.on('error', () => {}).resume());
+  await once(server.listen(port, '127.0.0.1'), 'listening');
+  t.teardown(() => server.close());
+  return { server, port: (server.address() as { port: number }).port };
+}
+
+t.test('version, help and wrong options', async t => {
+  for (const name of ['tsp-tracker', 'tsp-peer'] as const) {
+    t.match(await run(t, name, ['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' });
+    t.match(await run(t, name, ['--help']), { code: 0, stdout: /Examples:/, stderr: '' });
+    t.match(await run(t, name, ['--prot', '1']), { code: 2, stdout: '', stderr: /did you mean --port/ });
+    t.match(await run(t, name, ['--print-config']), { code: 0, stdout: /^port .*default$/m });
+    t.match(await run(t, name, [], { TSP_PORT: 'x' }), {
+      code: 78,
+      stderr: /^tsp-\w+: TSP_PORT: "x" is not a port/,
+    });
+  }
+  const { code, stderr } = await run(t, 'tsp-peer', ['--json', 'get']);
+  t.equal(code, 2);
+  t.match(JSON.parse(stderr), { error: { code: 'usage', message: /^What\?/, hint: 'See --help.' } });
+  t.match(await run(t, 'tsp-peer', ['--completions', '--ou']), { code: 0, stdout: '--output\n' });
+});
+
+t.test('asked for its version, a command loads nothing but that', async t => {
+  const loaded = spawnSync(process.execPath, [commandPath('tsp-peer'), '--version'], {
+    env: { ...process.env, NODE_DEBUG: 'esm', NODE_OPTIONS: '' },
+    encoding: 'utf8',
+  }).stderr;
+  t.notMatch(loaded, /yargs|pino|lmdb/);
+});
+
+t.test('the first line says where the tracker is, and five bytes get the list', async t => {
+  const tracker = await startTracker(t);
+  const { address, port } = await tracker.ready();
+  t.equal(tracker.lines[0], `tsp-tracker ready on 127.0.0.1:${port}`);
+  t.equal(address, '127.0.0.1');
+  t.same([...(await netcat(t, port, LIST))].slice(0, 1), [0x81]);
+  t.equal(await tracker.end(), 0, 'SIGTERM ends it in order');
+
+  const json = await startTracker(t, ['--json', '--trace-wire']);
+  const at = await json.ready();
+  t.same(json.rows[0], { event: 'ready', address: '127.0.0.1', port: at.port });
+  await netcat(t, at.port, LIST);
+  await json.complains(/LIST_INFO/);
+  json.kill('SIGINT');
+  t.equal(await json.exitCode(), 130, 'Ctrl-C is told on');
+});
+
+t.test('a tracker on every address of the machine says so, and is reached by IPv4', async t => {
+  const tracker = await spawnCommand(t, 'tsp-tracker', ['--port', '0', '--log-level', 'silent']);
+  const { port } = await tracker.ready();
+  t.match(tracker.lines[0], /^tsp-tracker ready on (\[::\]|0\.0\.0\.0):\d+$/);
+  t.same([...(await netcat(t, port, LIST))].slice(0, 1), [0x81]);
+});
+
+t.test(
+  'a port in use, a foreign address and a folder that is no folder are told with what to do',
+  async t => {
+    const { port } = await listening(t);
+    const taken = await run(t, 'tsp-tracker', ['--host', '127.0.0.1', '--port', String(port)]);
+    t.match(taken, { code: 69, stderr: new RegExp(`Port ${port} is in use.*\\n  ss -ltnp`) });
+    const json = await run(t, 'tsp-tracker', ['--host', '127.0.0.1', '--port', String(port), '--json']);
+    t.match(JSON.parse(json.stderr), { error: { code: 'in-use', hint: /--port 0/ } });
+    t.match(await run(t, 'tsp-tracker', ['--host', '192.0.2.1', '--port', '0']), {
+      code: 78,
+      stderr: /no address of this machine/,
+    });
+    const file = join(await tempFolder(t), 'file');
+    writeFileSync(file, '');
+    t.match(await run(t, 'tsp-tracker', ['--port', '0', '--data', join(file, 'x')]), {
+      code: 78,
+      stderr: /no folder/,
+    });
+  },
+);
+
+t.test('one tracker a folder, and after a crash the next', async t => {
+  const home = await tempFolder(t);
+  const first = await startTracker(t, [], home);
+  await first.ready();
+  const second = await startTracker(t, [], home);
+  t.equal(await second.exitCode(), 69);
+  t.match(second.stderr, new RegExp(`Process ${first.pid} works in ${home}`));
+  first.kill('SIGKILL');
+  await first.exited;
+  const third = await startTracker(t, [], home);
+  await third.ready();
+  t.ok(third.running);
+});
+
+t.test('a tracker whose output nobody reads goes on', async t => {
+  const tracker = await startTracker(t, ['--trace-wire']);
+  const { port } = await tracker.ready();
+  tracker.child.stdout.destroy();
+  tracker.child.stderr.destroy();
+  for (let ask = 0; ask < 3; ask += 1) t.same([...(await netcat(t, port, LIST))].slice(0, 1), [0x81]);
+  t.ok(tracker.running);
+});
+
+t.test('a second signal ends it at once', async t => {
+  const tracker = await startTracker(t, [], await tempFolder(t));
+  const { port } = await tracker.ready();
+  await connectTsp(t, port);
+  tracker.kill('SIGTERM');
+  tracker.kill('SIGTERM');
+  const { code } = await tracker.exited;
+  t.ok(code === 143 || code === 0, 'unless it had ended already');
+});
+
+t.test('a tracker that is not there is said to be unavailable', async t => {
+  const { port, server } = await listening(t);
+  server.close();
+  const tracker = ['--tracker', `127.0.0.1:${port}`];
+  for (const command of ['list', 'info', 'find x', 'get 1 -o x.mp3', 'play 1 --output null']) {
+    const { code, stdout, stderr } = await run(t, 'tsp-peer', [...command.split(' '), ...tracker]);
+    t.match({ code, stdout }, { code: 69, stdout: '' }, command);
+    t.match(stderr, /tracker/i);
+  }
+  const json = await run(t, 'tsp-peer', ['list', '--json', ...tracker]);
+  t.match(JSON.parse(json.stderr), { error: { code: 'unreachable', hint: String } });
+});
+
+t.test('song IDs that can be none are a wrong use, one that is not there is a failure', async t => {
+  const { port } = await (await startTracker(t)).ready();
+  const tracker = ['--tracker', `127.0.0.1:${port}`];
+  for (const id of ['4294967296', '0', '-1', 'text', '1.5']) {
+    t.match(await run(t, 'tsp-peer', ['info', id, ...tracker]), { code: 2, stdout: '' }, `info ${id}`);
+  }
+  for (const command of ['info', 'get', 'play']) {
+    t.match(await run(t, 'tsp-peer', [command, '77', ...tracker]), { code: 1, stdout: '' }, `${command} 77`);
+  }
+  t.match(
+    await run(t, 'tsp-peer', ['list', '--json', ...tracker]),
+    { code: 0, stdout: '' },
+    'an empty list is a list',
+  );
+});
+
+t.test('a peer without a terminal says where it listens, what it offers, and ends in order', async t => {
+  const { port } = await (await startTracker(t)).ready();
+  const host = ['--host', '127.0.0.1', '--port', '0', '--headless', '--tracker', `127.0.0.1:${port}`];
+  const peer = await spawnCommand(t, 'tsp-peer', [...host, '--library', TUNES, '--json']);
+  const ready = await peer.ready();
+  t.match(peer.rows[0], { event: 'ready', address: '127.0.0.1', port: ready.port });
+  await peer.says(/\{"event":"library","songs":3\}/);
+  const listed = await run(t, 'tsp-peer', ['list', '--json', '--tracker', `127.0.0.1:${port}`]);
+  t.match(
+    listed.stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line).artist),
+    ['Torero', 'Torero', 'Torero'],
+  );
+  t.equal(await peer.end(), 0);
+  const human = await spawnCommand(t, 'tsp-peer', host);
+  const at = await human.ready();
+  t.equal(human.lines[0], `tsp-peer ready on 127.0.0.1:${at.port}`);
+  human.kill('SIGINT');
+  t.equal(await human.exitCode(), 130);
+});
+
+t.test('several peers on one machine just work, each in a folder of its own', async t => {
+  const { port } = await (await startTracker(t)).ready();
+  const home = await tempFolder(t);
+  const args = ['--host', '127.0.0.1', '--headless', '--json', '--tracker', `127.0.0.1:${port}`];
+  const peers = [await spawnCommand(t, 'tsp-peer', args, { home })];
+  const first = await peers[0]!.ready();
+  peers.push(await spawnCommand(t, 'tsp-peer', args, { home }));
+  const second = await peers[1]!.ready();
+  t.not(first.port, second.port);
+  const third = await spawnCommand(t, 'tsp-peer', [...args, '--data', join(home, 'data', 'tsp', 'peer-2')], {
+    home,
+  });
+  t.equal(await third.exitCode(), 69);
+  t.match(JSON.parse(third.stderr.trimEnd().split('\n').at(-1)!), { error: { code: 'in-use' } });
+  const fixed = await spawnCommand(t, 'tsp-peer', [...args, '--port', String(first.port)], { home });
+  t.equal(await fixed.exitCode(), 69, 'a chosen port is that or none');
+});
+
+t.test('folders and files that are not there are told before anything starts', async t => {
+  t.match(await run(t, 'tsp-peer', ['--library', '/nowhere/at/all', '--headless']), {
+    code: 78,
+    stderr: /\/nowhere\/at\/all/,
+  });
+  t.match(await run(t, 'tsp-peer', ['--config', '/nowhere.json']), { code: 78, stderr: /nowhere\.json/ });
+  t.match(await run(t, 'tsp-peer', ['hash', '/nowhere.mp3']), { code: 1, stderr: /nowhere\.mp3/ });
+});
+
+t.test('a reader that has seen enough ends a one-shot command quietly', async t => {
+  const folder = await tempFolder(t);
+  const files = Array.from({ length: 200 }, (_, number) => join(folder, `${number}`));
+  for (const file of files) writeFileSync(file, 'x');
+  const line = `"${process.execPath}" "${commandPath('tsp-peer')}" hash ${files.join(' ')} | head -1; echo "\${PIPESTATUS[0]}"`;
+  const shell = await spawnProgram(t, 'bash', ['-c', line]);
+  t.equal(await shell.exitCode(), 0);
+  t.equal(shell.stderr, '');
+  t.match(shell.lines, { length: 2, 1: '0' });
+});
+
+const defaultPortsFree = async (): Promise<boolean> => {
+  const server = createServer();
+  const free = await new Promise<boolean>(resolve => {
+    server.once('error', () => resolve(false));
+    server.listen(7460, '127.0.0.1', () => resolve(true));
+  });
+  await new Promise(resolve => server.close(resolve));
+  return free;
+};
+
+t.test(
+  'where no tracker is, a peer brings its own; when that goes, the next peer opens one on the same data',
+  { skip: !(await defaultPortsFree()) && 'a tracker runs on this machine' },
+  async t => {
+    const home = await tempFolder(t);
+    const first = await spawnCommand(t, 'start', ['--headless', '--json'], { home });
+    await first.says(/"event":"library","songs":3/);
+    const listed = async (): Promise<Record<string, unknown>[]> => {
+      const list = await spawnCommand(t, 'tsp-peer', ['list', '--json'], { home });
+      await list.exited;
+      return list.rows;
+    };
+    const songs = await listed();
+    t.match(songs.map(({ title }) => title).sort(), [
+      'Habanera de la Plaza',
+      'Lluvia en la Laguna',
+      'Paso del Alba',
+    ]);
+    const second = await spawnCommand(t, 'tsp-peer', ['--headless', '--json', '--library', TUNES], { home });
+    await second.says(/"event":"library","songs":3/);
+    t.equal(await first.end(), 0);
+    const after = await until('the second peer’s tracker lists the songs', async () => {
+      const rows = await listed();
+      return rows.length === 3 && rows;
+    });
+    t.same(after.map(({ id, hash }) => [id, hash]).sort(), songs.map(({ id, hash }) => [id, hash]).sort());
+    t.equal(await second.end(), 0);
+  },
+);
+
+t.test('npm start takes another library, relative to where the person is', async t => {
+  const { port } = await (await startTracker(t)).ready();
+  const home = await tempFolder(t);
+  mkdirSync(join(home, 'songs'));
+  const args = [
+    '--headless',
+    '--json',
+    '--port',
+    '0',
+    '--tracker',
+    `127.0.0.1:${port}`,
+    '--library',
+    'songs',
+  ];
+  const peer = await spawnCommand(t, 'start', args, { home, cwd: '/', env: { INIT_CWD: home } });
+  await peer.says(/"event":"library","songs":0/);
+  t.equal(await peer.end(), 0);
+});
+
+t.test('the completion script is a program that both shells can read', async t => {
+  const { stdout } = await run(t, 'tsp-peer', ['completion']);
+  execFileSync('bash', ['-n'], { input: stdout });
+  t.match(stdout, /--completions/);
+});
