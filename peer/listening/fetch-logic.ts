@@ -188,7 +188,8 @@ export class FetchLogic {
     const [lead, rival] = this.#sources;
     if (lead === undefined) return this.#seek(now);
     const isLate = this.#isUrgent && lead.proven === 0 && now >= lead.openedAt + HEDGE_MS;
-    const wanted = rival === undefined && lead.owes && (isLate || this.#doubt(lead, now) !== undefined);
+    lead.doubt = this.#doubtOf(lead, now) ?? lead.doubt;
+    const wanted = rival === undefined && lead.owes && (isLate || lead.doubt !== undefined);
     return wanted ? this.#seek(now) : [];
   }
 
@@ -265,6 +266,7 @@ export class FetchLogic {
     const bytes = this.#hashes && piece.prove(this.#hashes);
     if (bytes === undefined) return this.#lied(source, `piece ${piece.index} is not the song's`, now);
     source.proven += 1;
+    source.doubt = undefined;
     this.#book.alive(source.host);
     const effects = this.#overtake(source, now);
     const skip = Math.min(bytes.length, Math.max(0, this.#task.fromByte - piece.index * PIECE_BYTES));
@@ -282,7 +284,7 @@ export class FetchLogic {
     const loser = this.#sources.find(source => source !== winner);
     this.#sources = [winner];
     if (loser === undefined) return [];
-    const why = this.#doubt(loser, now);
+    const why = loser.doubt;
     if (why !== undefined) {
       this.#book.failed(loser.host, now);
       this.#trials.rest(loser.host, why, now + OVERTAKEN_MS);
@@ -370,7 +372,7 @@ export class FetchLogic {
   }
 
   /** What is wrong with a host that owes bytes, if anything. */
-  #doubt(source: FetchSource, now: Milliseconds): string | undefined {
+  #doubtOf(source: FetchSource, now: Milliseconds): string | undefined {
     if (!source.owes) return undefined;
     if (now >= source.heardAt + STALL_MS) return SILENT;
     const rate = source.bytesPerSecond(now);

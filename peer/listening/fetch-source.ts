@@ -29,6 +29,8 @@ export class FetchSource {
   heardAt: Milliseconds;
   /** Pieces that proved true. */
   proven = 0;
+  /** Why another host was asked besides, if it was for a fault. */
+  doubt: string | undefined;
   /** Up to which byte it was asked. */
   askedTo: number;
   #piece: PieceInProgress;
