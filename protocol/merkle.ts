@@ -14,7 +14,12 @@
  */
 import { hash as digestOnce } from 'node:crypto';
 import { LocalProtocolError, RemoteProtocolError } from './errors.js';
-import { CHUNK_BYTES, PIECE_LEVEL } from './tsp/constants.js';
+
+/** What a leaf covers; the last one may be shorter. */
+export const CHUNK_BYTES = 1_024;
+/** The level whose nodes cover one piece, the unit in which a listener verifies. */
+export const PIECE_LEVEL = 6;
+export const PIECE_BYTES = CHUNK_BYTES << PIECE_LEVEL;
 
 export type HashName = 'sha1' | 'sha256';
 

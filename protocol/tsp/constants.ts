@@ -101,11 +101,8 @@ export const DRAIN_MS = 1_000;
 export const DRAIN_BYTES = 64 * 1024;
 
 /** TSP §4. */
-export const CHUNK_BYTES = 1_024;
+export { CHUNK_BYTES, PIECE_BYTES, PIECE_LEVEL } from '../merkle.js';
 export const HASH_BYTES = 32;
-/** The level whose nodes cover one piece, the unit in which a listener verifies. */
-export const PIECE_LEVEL = 6;
-export const PIECE_BYTES = CHUNK_BYTES << PIECE_LEVEL;
 
 /** Text fields of a row, in UTF-8 bytes after cleaning. */
 export const MAX_TEXT_BYTES = 255;
