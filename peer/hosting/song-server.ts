@@ -149,6 +149,7 @@ export class SongServer {
       for (const connection of this.#connections) connection.destroy();
     });
     for (const socket of this.#refused) socket.destroy();
+    await Promise.all([...this.#connections].map(connection => connection.closed));
     await closed;
     cancelFinish();
     this.#cancelSweep?.();

@@ -60,6 +60,8 @@ const SLOW_WRITE_MS = 4_000;
 
 export class UploadConnection {
   readonly remote: string;
+  /** Resolves when the socket is closed and nothing is read for it any more. */
+  readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #world: UploadWorld;
   readonly #framer = new Framer({ maxPayloadBytes: MAX_REQUEST_BYTES });
@@ -67,6 +69,8 @@ export class UploadConnection {
   readonly #session: UploadSession;
   readonly #heard: () => void;
   #inputOver = false;
+  /** The answer that is being made. */
+  #turn: Promise<void> = Promise.resolve();
   /** When the write began that the kernel has not taken whole. */
   #writingSince: Milliseconds | undefined;
   #kernelBytes: number | undefined;
@@ -84,6 +88,9 @@ export class UploadConnection {
     this.#heard = heard;
     this.#pace = new ReadingPace(now);
     this.#session = new UploadSession(now);
+    this.closed = new Promise<void>(resolve => {
+      socket.once('close', () => resolve());
+    }).then(() => this.#turn);
   }
 
   /** Begins to read. The socket has an error listener already. */
@@ -189,10 +196,10 @@ export class UploadConnection {
     for (const effect of effects) {
       switch (effect.do) {
         case 'answer':
-          void this.#takeTurn(effect.request);
+          this.#turn = this.#takeTurn(effect.request);
           break;
         case 'send':
-          void this.#takeTurn(effect.message);
+          this.#turn = this.#takeTurn(effect.message);
           break;
         case 'echo':
           this.#world.proofs.ping(effect.value);
