@@ -104,7 +104,6 @@ function outputFailure({ fault, message }: OutputError): Failure {
     'tsp-peer doctor says what is missing; --output null, file:PATH or stdout need no sound device.';
   if (fault === 'full' || fault === 'closed')
     return { code: fault, exitCode: EXIT.failure, message: sentence(message) };
-  if (fault === 'refused') return { code: 'refused', exitCode: EXIT.refused, message: sentence(message) };
   return { code: 'no-output', exitCode: EXIT.unavailable, message: sentence(message), hint };
 }
 

@@ -78,6 +78,7 @@ const ONE_SHOTS: Readonly<Record<string, () => Promise<OneShot>>> = {
   play: async () => (await import('../peer/commands/play.js')).runPlay,
   get: async () => (await import('../peer/commands/get.js')).runGet,
   hash: async () => (await import('../peer/commands/hash.js')).runHash,
+  doctor: async () => (await import('../peer/commands/doctor.js')).runDoctor,
 };
 
 async function runOneShot(

@@ -1,0 +1,200 @@
+/**
+ * `tsp-peer doctor`: looks at this machine and the way to the tracker, a line a finding, with what to do.
+ *
+ *     ✓ Node      20.20.2
+ *     ! lame      node-lame is not installed; npm rebuild node-lame, or …
+ *     ✓ tracker   127.0.0.1:7460: 12 songs, answered in 2 ms
+ *     ✗ port      the tracker cannot reach 7461 → open TCP port 7461 in the firewall or router, or use --advertise
+ *
+ * A problem (✗) keeps something that was asked for from working and gives the exit code; a remark (!) does not.
+ */
+import { constants } from 'node:fs';
+import { access, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ConfigError } from '../../protocol/errors.js';
+import { DEFAULT_PEER_PORT } from '../../protocol/tsp/constants.js';
+import { openAudio } from '../audio.js';
+import type { PeerConfig } from '../config.js';
+import { EXIT, type ExitCode, failureOf } from '../exit-codes.js';
+import { LameEncoder } from '../library/encode.js';
+import { openRoots } from '../library/roots.js';
+import { Mpg123Decoder } from '../playback/decoders/mpg123.js';
+import { sizeOf } from '../prompt/render-song.js';
+import { painted, styleOf } from '../prompt/style.js';
+import { fitToWidth, safeText } from '../prompt/terminal-text.js';
+import type { World } from '../world.js';
+import type { CommandArguments } from './arguments.js';
+import { type OneShot, oneShot } from './one-shot.js';
+import { reachability } from './reachability.js';
+
+const OLDEST_NODE = [20, 19] as const;
+/** Less than this and the cache, or the library's notes, will soon not be written. */
+const LITTLE_SPACE_BYTES = 200e6;
+const NAME_COLUMNS = 10;
+
+interface Finding {
+  readonly state: 'fine' | 'remark' | 'problem';
+  readonly says: string;
+  readonly todo?: string;
+  /** Of a problem; default 1. */
+  readonly exitCode?: ExitCode;
+}
+
+type Check = readonly [name: string, look: () => Promise<Finding>];
+
+/** Resolves with 0, or the exit code of the first problem. */
+export function runDoctor(config: PeerConfig, _arguments: CommandArguments, world: World): Promise<number> {
+  return oneShot(config, world, async session => {
+    let code: ExitCode = EXIT.ok;
+    let tracker: Finding | undefined;
+    const checks: readonly Check[] = [
+      ['Node', async () => node(process.versions.node)],
+      ['decoder', decoder],
+      ['lame', () => lame(config)],
+      ['sound', () => sound(config, world)],
+      ...config.library.map((folder): Check => ['library', () => library(folder)]),
+      ['data', () => writable(config.dataDir)],
+      ...(config.cacheBytes > 0 ? [['cache', () => writable(config.cacheDir)] as const] : []),
+      [
+        'tracker',
+        async () => {
+          tracker = await trackerFound(session);
+          return tracker;
+        },
+      ],
+      ['port', async () => (tracker?.state === 'fine' ? await port(config, world) : notAsked)],
+    ];
+    for (const [name, look] of checks) {
+      if (world.signal.aborted) break;
+      const finding = await look();
+      await session.write([asLine(name, finding, session)]);
+      if (finding.state === 'problem' && code === EXIT.ok) code = finding.exitCode ?? EXIT.failure;
+    }
+    return code;
+  });
+}
+
+function asLine(name: string, { state, says, todo }: Finding, { config, world }: OneShot): string {
+  if (config.json) return JSON.stringify({ check: name, state, says, ...(todo !== undefined && { todo }) });
+  const style = styleOf('stdout', world, config);
+  const sign = { fine: '✓', remark: '!', problem: '✗' }[state];
+  const paint = ({ fine: 'green', remark: 'yellow', problem: 'red' } as const)[state];
+  const text = safeText(todo === undefined ? says : `${says} → ${todo}`);
+  return `${painted(sign, paint, style)} ${fitToWidth(name, NAME_COLUMNS)}${text}`;
+}
+
+export function node(version: string): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const isNew = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  if (isNew) return { state: 'fine', says: version };
+  return {
+    state: 'problem',
+    says: `${version} is too old`,
+    todo: `install Node ${OLDEST_NODE.join('.')} or newer`,
+  };
+}
+
+async function decoder(): Promise<Finding> {
+  try {
+    await new Mpg123Decoder().warmUp();
+    return { state: 'fine', says: 'MP3 can be decoded' };
+  } catch (error) {
+    return { state: 'problem', says: (error as Error).message, todo: 'npm ci installs it again' };
+  }
+}
+
+/** Only --encode, --decoder lame and MP3 in the free format need it. */
+async function lame({ encode, decoder }: PeerConfig): Promise<Finding> {
+  const missing = await new LameEncoder().missing();
+  if (missing === undefined) return { state: 'fine', says: 'there; --encode can offer WAV and AIFF files' };
+  return { state: encode || decoder === 'lame' ? 'problem' : 'remark', says: missing };
+}
+
+async function sound(config: PeerConfig, world: World): Promise<Finding> {
+  const audio = openAudio(config, world);
+  let finding: Finding = {
+    state: 'problem',
+    says: 'the audio process says nothing',
+    exitCode: EXIT.unavailable,
+  };
+  audio.onEvent(event => {
+    if (event.is === 'output') finding = { state: 'fine', says: `${event.name}: ${event.why}` };
+    if (event.is !== 'silent') return;
+    const { message, exitCode } = failureOf(event.error);
+    const todo = 'plug in or enable a sound device, or install one of pw-play, aplay, paplay, ffplay';
+    finding = { state: 'problem', says: message, todo, exitCode };
+  });
+  await audio.start();
+  await audio.stop();
+  return finding;
+}
+
+async function library(folder: string): Promise<Finding> {
+  try {
+    await openRoots([folder]);
+    return { state: 'fine', says: folder };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return {
+      state: 'problem',
+      says: error.message,
+      todo: 'check its name and permissions',
+      exitCode: EXIT.usage,
+    };
+  }
+}
+
+/** Looks at the folder, or where it would be made, and makes nothing. */
+async function writable(folder: string): Promise<Finding> {
+  try {
+    const existing = await nearestExisting(folder);
+    await access(existing, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = await statfs(existing);
+    const free = `${folder}: ${sizeOf(bavail * bsize)} free`;
+    if (bavail * bsize >= LITTLE_SPACE_BYTES) return { state: 'fine', says: free };
+    return { state: 'remark', says: free, todo: 'make room, or choose another disk with --data' };
+  } catch (error) {
+    const todo = 'change its permissions, or choose another with --data';
+    return { state: 'problem', says: `${folder}: ${failureOf(error).message}`, todo };
+  }
+}
+
+async function nearestExisting(folder: string): Promise<string> {
+  try {
+    await access(folder);
+    return folder;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(folder) === folder) throw error;
+    return await nearestExisting(dirname(folder));
+  }
+}
+
+async function trackerFound({ client, config, world }: OneShot): Promise<Finding> {
+  const askedAt = world.clock.now();
+  try {
+    const songs = await client.list();
+    const ms = (world.clock.now() - askedAt).toFixed(0);
+    return { state: 'fine', says: `${client.tracker}: ${songs.length} songs, answered in ${ms} ms` };
+  } catch (error) {
+    const { message, exitCode } = failureOf(error);
+    if (config.tracker === undefined) {
+      return { state: 'remark', says: `${message} A peer opens one inside itself.` };
+    }
+    const todo = 'start one there with tsp-tracker, check the address, or its firewall';
+    return { state: 'problem', says: message, todo, exitCode };
+  }
+}
+
+const notAsked: Finding = { state: 'remark', says: 'not looked at: that needs a tracker' };
+
+async function port(config: PeerConfig, world: World): Promise<Finding> {
+  const found = await reachability(config, world);
+  const at = `port ${found.port}`;
+  const instead = config.port === undefined && found.port !== DEFAULT_PEER_PORT;
+  const taken = instead ? ` (${DEFAULT_PEER_PORT} is taken, by a running peer perhaps)` : '';
+  if (found.listed.length > 0) {
+    return { state: 'fine', says: `${at}${taken}: the tracker reached it as ${found.listed.join(', ')}` };
+  }
+  const todo = `open TCP ${at} in the firewall or router, or name the outer address with --advertise HOST:PORT`;
+  return { state: 'problem', says: `${at}${taken}: ${found.why}`, todo, exitCode: EXIT.unavailable };
+}
