@@ -92,8 +92,12 @@ export class ExternalOutput implements Output {
     const flushes = this.#flushes;
     const player = this.#player ?? this.#start();
     const gone = await new Promise<Error | null | undefined>(resolve => {
-      player.once('close', () => resolve(new Error('it ended')));
-      player.stdin.write(littleEndian(samples), error => resolve(error));
+      const closed = () => resolve(new Error('it ended'));
+      player.once('close', closed);
+      player.stdin.write(littleEndian(samples), error => {
+        player.off('close', closed);
+        resolve(error);
+      });
     });
     if (gone == null || flushes !== this.#flushes) return;
     this.#player = undefined;

@@ -1,0 +1,273 @@
+/** MPEG frames, tags, and what is made of them: pure functions of bytes. */
+import fc from 'fast-check';
+import t from 'tap';
+import { GaplessTrim } from '../../../peer/playback/gapless.js';
+import { parseInfoTag } from '../../../peer/playback/info-tag.js';
+import {
+  type Frame,
+  FrameScanner,
+  id3v2Bytes,
+  parseFrameHeader,
+} from '../../../peer/playback/mpeg-frames.js';
+import type { Pcm } from '../../../peer/playback/pcm.js';
+import { OutlineReader, seekPoint, songSeconds } from '../../../peer/playback/seek-map.js';
+import { SongFrames } from '../../../peer/playback/song-frames.js';
+import { mp3Bytes, mpegFrames } from '../../support/mp3.js';
+import { chirp, encode, missing } from './sound.js';
+
+const frame = (...header: number[]): Uint8Array => Uint8Array.from([...header, 0, 0, 0, 0]);
+
+function scan(bytes: Uint8Array, pieceBytes = bytes.length): { frames: Frame[]; lost: number } {
+  const scanner = new FrameScanner();
+  const frames: Frame[] = [];
+  for (let at = 0; at < bytes.length; at += pieceBytes)
+    frames.push(...scanner.push(bytes.subarray(at, at + pieceBytes)));
+  frames.push(...scanner.end());
+  return { frames, lost: scanner.lostBytes };
+}
+
+t.test('a header tells version, layer, rate, channels and length', async t => {
+  const rows: [number[], object][] = [
+    [
+      [0xff, 0xfb, 0x90, 0x64],
+      { version: 1, layer: 3, sampleRate: 44_100, channels: 2, bitrate: 128_000, samples: 1_152, bytes: 417 },
+    ],
+    [[0xff, 0xfb, 0x92, 0xc4], { channels: 1, bytes: 418, padding: 1 }],
+    [[0xff, 0xfb, 0x94, 0x00], { sampleRate: 48_000, bytes: 384 }],
+    [[0xff, 0xf3, 0x80, 0xc0], { version: 2, sampleRate: 22_050, bitrate: 64_000, samples: 576, bytes: 208 }],
+    [[0xff, 0xe3, 0x80, 0xc0], { version: 2.5, sampleRate: 11_025, samples: 576, bytes: 417 }],
+    [[0xff, 0xfd, 0x80, 0x00], { layer: 2, samples: 1_152, bitrate: 128_000, bytes: 417 }],
+    [[0xff, 0xff, 0x92, 0x00], { layer: 1, samples: 384, bitrate: 288_000, padding: 4, bytes: 316 }],
+    [[0xff, 0xfb, 0x00, 0x00], { bitrate: 0, bytes: 0 }],
+  ];
+  for (const [bytes, expected] of rows) t.match(parseFrameHeader(frame(...bytes)), expected, `${bytes}`);
+});
+
+t.test('what is no header is none', async t => {
+  const none = [
+    [0xff, 0xeb, 0x90, 0],
+    [0xff, 0xf9, 0x90, 0],
+    [0xff, 0xfb, 0xf0, 0],
+    [0xff, 0xfb, 0x9c, 0],
+    [0xfe, 0xfb, 0x90, 0],
+    [0xff, 0x1b, 0x90, 0],
+  ];
+  for (const bytes of none) t.equal(parseFrameHeader(frame(...bytes)), undefined, `${bytes}`);
+  t.equal(parseFrameHeader(Uint8Array.of(0xff, 0xfb, 0x90)), undefined, 'cut off');
+});
+
+t.test('every frame of a file is found, past its tags', async t => {
+  const music = mpegFrames({ seconds: 1 });
+  const song = mp3Bytes({
+    seconds: 1,
+    title: 'x',
+    artist: 'y',
+    tags: ['id3v2.3', 'id3v1'],
+    tagPadding: 5_000,
+  });
+  const { frames, lost } = scan(song);
+  t.equal(frames.length, 39);
+  t.strictSame(Buffer.concat(frames.map(each => each.bytes)), music);
+  t.equal(frames[0]?.offset, song.indexOf(music));
+  t.equal(lost, 128, 'of ID3v1, which decoders never see');
+});
+
+t.test('frames do not depend on how the bytes arrive', async t => {
+  const song = Buffer.concat([
+    mp3Bytes({ seconds: 0.3, title: 'one', bitrate: [64_000, 320_000], header: 'Xing' }),
+    Buffer.from('garbage \xff\xfb\x90 garbage', 'latin1'),
+    mp3Bytes({ seconds: 0.3, sampleRate: 48_000, title: 'two' }),
+  ]);
+  const whole = scan(song).frames.map(each => each.offset);
+  t.equal(whole.length, 1 + 12 + 13);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3_000 }), pieceBytes => {
+      t.strictSame(
+        scan(song, pieceBytes).frames.map(each => each.offset),
+        whole,
+      );
+    }),
+    { numRuns: 30 },
+  );
+});
+
+t.test('random bytes give hardly a frame and never an error', async t => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 20_000 }), bytes => {
+      for (const each of scan(bytes, 777).frames) t.ok(each.bytes.length >= 4);
+    }),
+    { numRuns: 50 },
+  );
+  t.strictSame(scan(Buffer.alloc(100_000)).frames, []);
+  t.strictSame(scan(Buffer.alloc(100_000, 0xff)).frames, []);
+  t.strictSame(scan(Buffer.alloc(0)).frames, []);
+});
+
+t.test('a song that is cut off gives its whole frames', async t => {
+  const music = mpegFrames({ seconds: 1 });
+  t.equal(scan(music.subarray(0, music.length - 1)).frames.length, 38);
+  t.equal(scan(music.subarray(0, 417)).frames.length, 1);
+  t.equal(scan(music.subarray(0, 416)).frames.length, 0);
+});
+
+t.test(
+  'the free format: frames that tell their length by where the next begins',
+  { skip: missing('lame') },
+  async t => {
+    const format = { sampleRate: 44_100, channels: 2 } as const;
+    for (const kbits of ['160', '400']) {
+      const song = await encode(chirp(1, format), format, ['--freeformat', '-b', kbits]);
+      const { frames, lost } = scan(song, 1_000);
+      t.equal(frames.length, 41, `${kbits} kbit/s`);
+      t.equal(lost, 0);
+      t.equal(parseInfoTag(frames[0]!)?.frames, 40);
+    }
+  },
+);
+
+t.test('an ID3v2 tag tells its length', async t => {
+  t.equal(id3v2Bytes(Buffer.from('ID3\x04\x00\x00\x00\x00\x02\x01', 'latin1')), 267);
+  t.equal(id3v2Bytes(Buffer.from('ID3\x04\x00\x10\x00\x00\x02\x01', 'latin1')), 277, 'with a footer');
+  t.equal(
+    id3v2Bytes(Buffer.from('ID3\x04\x00\x00\x80\x00\x02\x01', 'latin1')),
+    undefined,
+    'no synchsafe size',
+  );
+  t.equal(id3v2Bytes(Buffer.from('ID4', 'latin1')), undefined);
+});
+
+t.test('the tag of a first frame', { skip: missing('lame') }, async t => {
+  const format = { sampleRate: 44_100, channels: 2 } as const;
+  const constant = parseInfoTag(scan(await encode(chirp(1, format), format)).frames[0]!);
+  t.match(constant, { frames: 40, constantBitrate: true, delay: 576 });
+  t.equal(
+    (constant!.frames! * 1_152 - constant!.delay! - constant!.padding!) / 44_100,
+    1,
+    'tells the music to the sample',
+  );
+  const variable = parseInfoTag(scan(await encode(chirp(1, format), format, ['-V', '3'])).frames[0]!);
+  t.match(variable, { constantBitrate: false });
+  t.equal(variable?.toc?.length, 100);
+  t.match(parseInfoTag(scan(mp3Bytes({ seconds: 1, header: 'VBRI' })).frames[0]!), { frames: 39 });
+  t.match(parseInfoTag(scan(mp3Bytes({ seconds: 1, header: 'Xing' })).frames[0]!), {
+    frames: 39,
+    delay: undefined,
+  });
+  t.equal(parseInfoTag(scan(mp3Bytes({ seconds: 1 })).frames[0]!), undefined, 'music is no tag');
+  const cut = scan(mp3Bytes({ header: 'Xing' })).frames[0]!;
+  t.strictSame(
+    parseInfoTag({ ...cut, bytes: cut.bytes.subarray(0, 41) }),
+    { constantBitrate: false },
+    'cut off',
+  );
+});
+
+t.test('frames come in runs: two at first, then eight, of one sample rate', async t => {
+  async function* bytes() {
+    yield mp3Bytes({ seconds: 1, header: 'Info' });
+    yield mp3Bytes({ seconds: 0.2, sampleRate: 48_000 });
+  }
+  const frames = new SongFrames(bytes());
+  const runs = [];
+  for await (const run of frames) runs.push(run);
+  t.equal(runs[0]?.bytes.length, 417 + 418);
+  t.equal(frames.tag?.frames, 39);
+  t.equal(frames.samplesPerFrame, 1_152);
+  t.strictSame([...new Set(runs.map(run => run.sampleRate))], [44_100, 48_000]);
+  const seconds = runs.reduce((sum, run) => sum + run.seconds, 0);
+  t.ok(Math.abs(seconds - (39 * 1_152) / 44_100 - (9 * 1_152) / 48_000) < 1e-9);
+});
+
+const block = (from: number, to: number): Pcm => ({
+  sampleRate: 44_100,
+  channels: 1,
+  samples: Int16Array.from({ length: to - from }, (_, i) => from + i),
+});
+const samplesOf = (blocks: Pcm[]): number[] => blocks.flatMap(each => [...each.samples]);
+
+t.test('trimming takes the encoder’s samples from both ends, however the blocks fall', async t => {
+  const tag = { delay: 100, padding: 529 + 50, frames: 4 };
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 4_607 }), { maxLength: 8 }), cuts => {
+      const edges = [0, ...new Set(cuts.sort((a, b) => a - b)), 4_608];
+      const trim = GaplessTrim.of({ startSeconds: 0 }, { tag, samplesPerFrame: 1_152 }, 44_100);
+      const out = edges.slice(1).flatMap((edge, i) => samplesOf(trim.push(block(edges[i]!, edge))));
+      out.push(...samplesOf(trim.end()));
+      t.equal(out[0], 629);
+      t.equal(out.length, 4_608 - 629 - 50);
+      t.equal(out.at(-1), 4_557);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+t.test(
+  'trimming holds nothing back before the end, and leaves the end of a song that is not as its tag says',
+  async t => {
+    const tag = { delay: 0, padding: 529 + 500, frames: 4 };
+    const song = { tag, samplesPerFrame: 1_152 };
+    const early = GaplessTrim.of({ startSeconds: 0 }, song, 44_100);
+    t.equal(samplesOf(early.push(block(0, 1_152))).length, 1_152 - 529);
+    const short = GaplessTrim.of({ startSeconds: 0 }, song, 44_100);
+    t.equal(
+      [...samplesOf(short.push(block(0, 4_300))), ...samplesOf(short.end())].length,
+      4_300 - 529,
+      'cut short',
+    );
+    const long = GaplessTrim.of({ startSeconds: 0 }, song, 44_100);
+    const joined = [...samplesOf(long.push(block(0, 4_608))), ...samplesOf(long.push(block(4_608, 5_760)))];
+    t.equal([...joined, ...samplesOf(long.end())].length, 5_760 - 529, 'joined with another');
+    const untagged = GaplessTrim.of({ startSeconds: 0 }, { tag: undefined, samplesPerFrame: 1_152 }, 44_100);
+    t.equal(samplesOf(untagged.push(block(0, 10))).length, 10);
+  },
+);
+
+t.test('after a seek the pre-roll is dropped, and the padding whatever came before it', async t => {
+  const begin = { startSeconds: 9, preRollSeconds: 100 / 44_100, endPadding: 529 + 30 };
+  const trim = GaplessTrim.of(begin, { tag: undefined, samplesPerFrame: 1_152 }, 44_100);
+  const out = [
+    ...samplesOf(trim.push(block(0, 120))),
+    ...samplesOf(trim.push(block(120, 300))),
+    ...samplesOf(trim.end()),
+  ];
+  t.strictSame([out[0], out.at(-1), out.length], [100, 269, 170]);
+});
+
+t.test(
+  'a seek finds its byte: by frames, by the table, or in proportion',
+  { skip: missing('lame') },
+  async t => {
+    const format = { sampleRate: 44_100, channels: 2 } as const;
+    const constant = await encode(chirp(20, format), format);
+    const outline = (bytes: Uint8Array) => {
+      const reader = new OutlineReader();
+      for (let at = 0; at < bytes.length; at += 1_000) reader.push(bytes.subarray(at, at + 1_000));
+      return reader.outline;
+    };
+    const cbr = outline(constant);
+    t.equal(songSeconds(cbr, {}), 20);
+    t.strictSame(seekPoint(0.1, cbr, {}, constant.length), { fromByte: 0, begin: { startSeconds: 0 } });
+    const point = seekPoint(10, cbr, {}, constant.length);
+    const frames = scan(constant).frames;
+    const read = scan(constant.subarray(point.fromByte)).frames[0]!;
+    const index = frames.findIndex(each => each.offset === point.fromByte + read.offset) - 1;
+    const sounds = index * 1_152 + Math.round(point.begin.preRollSeconds! * 44_100) - 576 - 529;
+    t.equal(sounds, 441_000, 'to the sample');
+
+    const variable = await encode(chirp(20, format), format, ['-V', '3']);
+    const vbr = seekPoint(10, outline(variable), {}, variable.length);
+    const at = frameTime(variable, vbr.fromByte) + vbr.begin.preRollSeconds!;
+    t.ok(Math.abs(at - 10) < 0.3, `${at} s by the table`);
+
+    const unknown = seekPoint(10, undefined, { duration: 20, audioStart: 100, bitrate: 128_000 }, 320_100);
+    t.ok(Math.abs(unknown.fromByte - 156_000) < 1_000, 'in proportion');
+    const blind = seekPoint(10, undefined, {}, undefined);
+    t.ok(Math.abs(blind.fromByte - 156_000) < 1_000, 'or as if it were usual');
+    t.ok(seekPoint(99, undefined, {}, 1_000).fromByte < 1_000, 'never past the end');
+  },
+);
+
+function frameTime(song: Uint8Array, byte: number): number {
+  const frames = scan(song).frames;
+  return ((frames.findIndex(each => each.offset >= byte) - 1) * 1_152 - 1_105) / 44_100;
+}
