@@ -51,6 +51,9 @@ export class WireConnection {
   #closed = false;
   #cancelDial: (() => void) | undefined;
   #cancelPace: (() => void) | undefined;
+  #cancelYield: (() => void) | undefined;
+  /** The other side ended it while there was still something to read. */
+  #endedEarly = false;
 
   constructor(options: WireOptions, owner: WireOwner) {
     const { to, maxPayloadBytes } = options;
@@ -73,7 +76,7 @@ export class WireConnection {
       .on('data', chunk => this.#received(chunk))
       .on('end', () => this.#ended())
       .on('error', error => this.close(connectError(this.name, error)))
-      .on('close', () => this.close(new TransportError(`${this.name} ended the connection`)))
+      .on('close', () => this.#ended())
       .connect({ host: to.host, port: to.port, noDelay: true });
   }
 
@@ -120,6 +123,7 @@ export class WireConnection {
     this.#closed = true;
     this.#cancelDial?.();
     this.#cancelPace?.();
+    this.#cancelYield?.();
     if (error instanceof RemoteProtocolError) this.#sayGoodbye(error);
     else if (error === undefined && !this.#socket.connecting) this.#leave();
     else this.#socket.destroy();
@@ -133,23 +137,43 @@ export class WireConnection {
 
   #received(chunk: Buffer): void {
     if (this.#closed) return;
-    const now = this.#options.clock.now();
     // The other side owes nothing before it is asked, so its first deadline begins with its first byte.
-    this.#pace ??= new ReadingPace(now);
+    this.#pace ??= new ReadingPace(this.#options.clock.now());
     this.#owner.heard();
+    this.#framer.push(chunk);
+    if (this.#cancelYield === undefined) this.#readFrames(this.#pace);
+  }
+
+  /**
+   * After a whole answer others get their turn before the next one is read: the first piece of a song is on its way to
+   * the ear while the pieces behind it, which came in the same chunk, are still being hashed.
+   */
+  #readFrames(pace: ReadingPace): void {
     try {
-      this.#framer.push(chunk);
       for (let event = this.#framer.next(); event !== undefined; event = this.#framer.next()) {
         this.#traceIn(event);
         this.#owner.frame(event);
         if (this.#closed) return;
+        if (event.kind === 'end' && this.#framer.buffered > 0) {
+          this.#yield(pace);
+          break;
+        }
       }
     } catch (error) {
       this.close(error as Error);
       return;
     }
-    this.#pace.received(this.#framer, now);
-    this.#watchPace(this.#pace);
+    pace.received(this.#framer, this.#options.clock.now());
+    this.#watchPace(pace);
+  }
+
+  #yield(pace: ReadingPace): void {
+    const turn = setImmediate(() => {
+      this.#cancelYield = undefined;
+      this.#readFrames(pace);
+      if (this.#endedEarly && this.#cancelYield === undefined) this.#ended();
+    });
+    this.#cancelYield = () => clearImmediate(turn);
   }
 
   /** One timer at a time: when it fires too early, it is set again. */
@@ -166,6 +190,11 @@ export class WireConnection {
   }
 
   #ended(): void {
+    if (this.#closed) return;
+    if (this.#cancelYield !== undefined) {
+      this.#endedEarly = true;
+      return;
+    }
     try {
       this.#framer.end();
       this.close();

@@ -100,8 +100,9 @@ export async function scriptedHost(
   const kill = async (how: 'reset' | 'end' = 'reset'): Promise<void> => {
     const closed = new Promise(resolve => server.close(resolve));
     for (const socket of sockets) {
-      if (how === 'reset') socket.resetAndDestroy();
-      else socket.destroySoon();
+      // A socket that has said its end can't be reset any more; Node would leave it open.
+      if (how === 'reset' && !socket.writableEnded) socket.resetAndDestroy();
+      else socket.destroy();
     }
     await closed;
   };
