@@ -214,7 +214,7 @@ export class AudioEngine {
     this.#cancelTick?.();
     this.#cancelTick = undefined;
     const now = this.#clock.now();
-    for (const { song: number, kind } of this.#sink.head.passed(now)) {
+    for (const { song: number, kind } of this.#sink.passed(now)) {
       const song = this.#songs.find(each => each.number === number);
       if (song === undefined) continue;
       if (kind === 'begins') this.#started(song, now);
@@ -223,13 +223,13 @@ export class AudioEngine {
     }
     this.#tellPosition(now);
     if (this.#songs.length === 0 || this.#closed) return;
-    const untilMark = this.#sink.paused ? undefined : this.#sink.head.untilNextMark(now);
+    const untilMark = this.#sink.untilNextMark(now);
     this.#cancelTick = this.#clock.after(Math.min(POSITION_MS, untilMark ?? POSITION_MS), () => this.#tick());
   }
 
   #started(song: Song, now: number): void {
     const format = this.#sink.format;
-    const agoMs = Math.max(0, (this.#sink.head.sounded(now) - song.beganAt!) * 1_000);
+    const agoMs = Math.max(0, (this.#sink.sounded(now) - song.beganAt!) * 1_000);
     const ago = this.#sink.output.bufferSeconds === 0 ? 0 : agoMs;
     this.#report({ is: 'started', song: song.number, agoMs: ago, ...(format && { format }) });
   }
@@ -238,7 +238,7 @@ export class AudioEngine {
     const song = this.#songs[0];
     if (song === undefined) return;
     const { head, stutters } = this.#sink;
-    const played = song.beganAt === undefined ? 0 : Math.max(0, head.sounded(now) - song.beganAt);
+    const played = song.beganAt === undefined ? 0 : Math.max(0, this.#sink.sounded(now) - song.beganAt);
     this.#report({
       is: 'position',
       song: song.number,

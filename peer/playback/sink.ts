@@ -8,11 +8,11 @@
  * A pause is silence at once: the output forgets what it holds, and on resuming that is written again. Writes follow one
  * another; pause, resume and flush come at any time.
  */
-import type { Clock } from '../../protocol/ports.js';
+import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import { Converter } from './convert.js';
 import type { Output } from './outputs/output.js';
 import { gainOf, type Pcm, type PcmFormat, pcmSeconds, sameFormat, scale } from './pcm.js';
-import { PlayHead } from './play-head.js';
+import { type Mark, PlayHead } from './play-head.js';
 
 interface Written {
   /** Seconds written before it. */
@@ -61,6 +61,21 @@ export class Sink {
   /** How often the sound has stopped for want of samples, so far. */
   get stutters(): number {
     return this.#stutters;
+  }
+
+  /** Seconds that have sounded; stands still while paused. */
+  sounded(now: Milliseconds): number {
+    return this.#resumeAt ?? this.head.sounded(now);
+  }
+
+  /** What the sound has passed since the last time. */
+  passed(now: Milliseconds): Mark[] {
+    return this.#resumeAt === undefined ? this.head.passed(now) : [];
+  }
+
+  /** Milliseconds until the sound reaches the next mark; undefined: it does not. */
+  untilNextMark(now: Milliseconds): number | undefined {
+    return this.#resumeAt === undefined ? this.head.untilNextMark(now) : undefined;
   }
 
   setVolume(percent: number, muted: boolean): void {
