@@ -24,7 +24,7 @@ import {
   UNREACHABLE_RETRY_MS,
 } from './constants.js';
 import type { FrameEvent } from './framing.js';
-import type { ErrorBody, PlainMessage, Request, StreamHeader, WholeMessage } from './messages.js';
+import type { ErrorBody, PlainMessage, Request, SongId, StreamHeader, WholeMessage } from './messages.js';
 import { type OfferRow, parseOffer, RowReader } from './rows.js';
 import { type Claim, TRACKER_TABLE, type TrackerEffect, type TrackerState } from './tracker-table.js';
 
@@ -42,12 +42,20 @@ export interface Enlisted {
   readonly retryInMs?: number;
 }
 
+/** How a proof of address ended: what was proven, as it is to be listed, and when to try again if not in 5 minutes. */
+export interface Proved {
+  readonly addresses: readonly string[];
+  readonly retryInMs?: number;
+}
+
 export class TrackerSession {
   readonly #maxListBytes: number;
   #state: TrackerState = 'light';
   readonly #queue: Queued[] = [];
   /** What is being answered elsewhere, by its type on the wire; undefined: nothing. `null`: our own `again`. */
   #answering: number | null | undefined;
+  /** The song-ID field of what is being answered, which an ERROR in its place repeats. */
+  #song: SongId | 0 = NO_SONG;
   #inputEnded = false;
   #claim: Claim | undefined;
   #claimedAt = Number.NEGATIVE_INFINITY;
@@ -132,15 +140,16 @@ export class TrackerSession {
   }
 
   /** The proof of address has ended; nothing proven: the peer is told `unreachable`, and stays as a listener. */
-  proved(attempt: number, addresses: readonly string[], now: Milliseconds): TrackerEffect[] {
+  proved(attempt: number, { addresses, retryInMs }: Proved, now: Milliseconds): TrackerEffect[] {
     if (attempt !== this.#attempt || !this.#proving || this.#state === 'closed') return [];
     this.#proving = false;
+    const retry = retryInMs ?? UNREACHABLE_RETRY_MS;
     if (this.#state === 'proving') {
-      if (addresses.length === 0) return this.#unreachable(now);
+      if (addresses.length === 0) return this.#unreachable(retry, now);
       this.#state = 'enlisting';
       return [{ do: 'enlist', claim: this.#claim!, addresses: this.#list(addresses) }];
     }
-    if (addresses.length === 0) this.#retryAt = now + UNREACHABLE_RETRY_MS;
+    if (addresses.length === 0) this.#retryAt = now + retry;
     else {
       this.#list(addresses);
       this.#queue.push({ kind: 'again' });
@@ -171,7 +180,7 @@ export class TrackerSession {
     if (this.#state === 'closed') return [];
     const type = this.#answering ?? undefined;
     const body: ErrorBody = type === undefined ? error : { ...error, type };
-    const said: TrackerEffect[] = this.#answering === null ? [] : [answerError(body)];
+    const said: TrackerEffect[] = this.#answering === null ? [] : [answerError(body, this.#song)];
     if (isFatal(error.code)) return [...said, ...this.#close(true)];
     if (this.#answering === null) this.#retryAt = now + UNREACHABLE_RETRY_MS;
     else if (this.#isRegistering) {
@@ -290,7 +299,7 @@ export class TrackerSession {
     const { request } = queued;
     const type = MESSAGE_TYPE[request.type];
     const refused = (code: ErrorCode, message: string): TrackerEffect[] => [
-      answerError({ code, type, message }),
+      answerError({ code, type, message }, 'song' in request ? request.song : NO_SONG),
     ];
     switch (request.type) {
       case 'PING':
@@ -310,6 +319,7 @@ export class TrackerSession {
         return [];
       default:
         this.#answering = type;
+        this.#song = 'song' in request ? request.song : NO_SONG;
         return [{ do: 'answer', request }];
     }
   }
@@ -362,13 +372,13 @@ export class TrackerSession {
     return [{ do: 'prove', attempt: this.#attempt, claim: this.#claim! }];
   }
 
-  #unreachable(now: Milliseconds): TrackerEffect[] {
-    this.#retryAt = now + UNREACHABLE_RETRY_MS;
+  #unreachable(retryInMs: number, now: Milliseconds): TrackerEffect[] {
+    this.#retryAt = now + retryInMs;
     const error = {
       code: 'unreachable',
       type: this.#answering ?? MESSAGE_TYPE.INIT,
       message: 'your song server could not be reached at the address that you gave',
-      retryAfterMs: UNREACHABLE_RETRY_MS,
+      retryAfterMs: Math.ceil(retryInMs),
     } as const;
     // An address that was proven before and is no more must not stay in the list.
     const effects: TrackerEffect[] = this.#listed.length > 0 ? [{ do: 'unlist' }] : [];
@@ -396,6 +406,7 @@ export class TrackerSession {
 
   #done(now: Milliseconds): TrackerEffect[] {
     this.#answering = undefined;
+    this.#song = NO_SONG;
     return this.#next(now);
   }
 
@@ -429,7 +440,8 @@ export class TrackerSession {
 
 const send = (message: PlainMessage | WholeMessage): TrackerEffect => ({ do: 'send', message });
 
-const answerError = (error: ErrorBody): TrackerEffect => send({ type: 'ERROR', song: NO_SONG, error });
+const answerError = (error: ErrorBody, song: SongId | 0 = NO_SONG): TrackerEffect =>
+  send({ type: 'ERROR', song, error });
 
 const offer = (offers: readonly OfferRow[]): TrackerEffect[] =>
   offers.length === 0 ? [] : [{ do: 'offer', offers }];

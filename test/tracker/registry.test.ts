@@ -34,14 +34,12 @@ t.test('on disk', async t => {
     await registry.close();
   });
 
-  t.test('with the disk full nothing is acknowledged, no ID is used twice, and room mends it', async t => {
+  const skip = canMount() ? false : 'only root can mount a small disk';
+  t.test('with the disk full nothing is acknowledged, no ID twice, and room mends it', { skip }, async t => {
     const folder = await tempFolder(t);
     const disk = join(folder, 'small');
     await mkdir(disk);
-    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]).status !== 0) {
-      t.skip('only root can mount a small disk');
-      return;
-    }
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]);
     t.teardown(() => execFileSync('umount', [disk]));
     const filler = join(disk, 'filler');
     writeFileSync(filler, Buffer.alloc(1_500_000));
@@ -77,3 +75,8 @@ t.test('on disk', async t => {
     await after.close();
   });
 });
+
+/** Root in a container may not be allowed to. */
+function canMount(): boolean {
+  return spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
+}

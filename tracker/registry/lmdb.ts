@@ -13,6 +13,7 @@ import { fromHex, toHex, writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
 import { FIRST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
+import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import {
   makeTrackerName,
@@ -81,8 +82,8 @@ export class LmdbRegistry implements Registry {
     this.#lastSongId = this.#read<number>('lastSongId') ?? firstSongId - 1;
     this.#lastHostKey = this.#read<number>('lastHostKey') ?? 0;
     this.#idCount = this.#savedIds;
-    this.revision = (this.#read<number>('revision') ?? 0) + 1;
-    this.#lastRevision = this.revision + RESERVED_REVISIONS;
+    this.revision = nextRevision(this.#read<number>('revision') ?? 0);
+    this.#lastRevision = (this.revision + RESERVED_REVISIONS) >>> 0;
   }
 
   get idCount(): number {
@@ -138,7 +139,7 @@ export class LmdbRegistry implements Registry {
   }
 
   saveRevision(revision: number): void {
-    this.#lastRevision = revision + RESERVED_REVISIONS;
+    this.#lastRevision = (revision + RESERVED_REVISIONS) >>> 0;
     this.#write();
   }
 

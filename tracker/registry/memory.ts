@@ -5,6 +5,7 @@
  */
 import { FIRST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
+import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import {
   makeTrackerName,
@@ -35,7 +36,7 @@ export class MemoryRegistry implements Registry {
     store.tracker ??= makeTrackerName(randomBytes);
     store.lastSongId ??= firstSongId - 1;
     this.tracker = store.tracker;
-    this.revision = store.revision + 1;
+    this.revision = nextRevision(store.revision);
     this.saveRevision(this.revision);
   }
 
@@ -89,7 +90,7 @@ export class MemoryRegistry implements Registry {
   }
 
   saveRevision(revision: number): void {
-    this.#store.revision = revision + RESERVED_REVISIONS;
+    this.#store.revision = (revision + RESERVED_REVISIONS) >>> 0;
   }
 
   async flushed(): Promise<void> {}

@@ -1,0 +1,130 @@
+/**
+ * A tracker on a free port, and peers that register with it: HELLO, LIST_INFO, a song server that answers one PING, and
+ * the echo of it, as TSP §5.1 draws it. Each step can be left out by a test that wants to break it.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Test } from 'tap';
+import type { Hello, SongId, Welcome } from '../../protocol/tsp/messages.js';
+import type { OfferRow } from '../../protocol/tsp/rows.js';
+import { systemClock } from '../../src/clock.js';
+import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
+import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
+import { RecordingLogger } from '../support/recording-logger.js';
+import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
+import { hashOf } from './registry-contract.js';
+
+export interface RunningTracker {
+  readonly tracker: Tracker;
+  readonly port: number;
+  readonly logger: RecordingLogger;
+  readonly wire: string[];
+}
+
+export async function startTracker(t: Test, options: Partial<TrackerOptions> = {}): Promise<RunningTracker> {
+  const logger = new RecordingLogger();
+  const wire: string[] = [];
+  const tracker = new Tracker({
+    ...DEFAULT_TRACKER_CONFIG,
+    host: '127.0.0.1',
+    port: 0,
+    maxPerAddress: Number.POSITIVE_INFINITY,
+    clock: systemClock,
+    logger,
+    randomBytes,
+    agent: 'torero/test',
+    trace: line => wire.push(line),
+    ...options,
+  });
+  t.teardown(() => tracker.stop());
+  const { port } = await tracker.start();
+  return { tracker, port, logger, wire };
+}
+
+export const song = (n: number, fields: Omit<OfferRow, 'hash'> = {}): OfferRow => ({
+  hash: hashOf(n),
+  title: `Song ${n}`,
+  ...fields,
+});
+
+export interface Peer {
+  readonly client: TspClient;
+  /** Of its song server. */
+  readonly port: number;
+  /** The rows of SONG_IDS. */
+  readonly ids: readonly Record<string, unknown>[];
+  readonly listed: readonly string[];
+  readonly revision: number;
+  idOf(n: number): SongId;
+}
+
+export interface PeerOptions {
+  readonly songs?: readonly OfferRow[];
+  readonly hello?: Omit<Hello, 'tsp'>;
+  readonly init?: boolean;
+  /** Port of a song server that is there already. */
+  readonly songPort?: number;
+}
+
+/** Registers as a host, up to and with WELCOME. */
+export async function registerHost(
+  t: Test,
+  tracker: { port: number },
+  options: PeerOptions = {},
+): Promise<Peer> {
+  const client = await connectTsp(t, tracker.port);
+  const port = options.songPort ?? (await songServer(t, client)).port;
+  client.send(
+    options.init === true
+      ? { type: 'INIT', port }
+      : { type: 'HELLO', port, hello: { tsp: 1, ...options.hello } },
+  );
+  await client.receive('LIST');
+  client.sendRows({ type: 'LIST_INFO', revision: 0 }, options.songs ?? []);
+  const { rows: ids } = await client.receive('SONG_IDS');
+  const { welcome, revision } = await client.receive('WELCOME');
+  return {
+    client,
+    port,
+    ids,
+    revision,
+    listed: welcome.listed ?? [],
+    idOf: n => ids.find(row => row.hash === hashOf(n))?.id as SongId,
+  };
+}
+
+export interface Listener {
+  readonly client: TspClient;
+  readonly welcome: Welcome;
+  readonly revision: number;
+  readonly list: { readonly revision: number; readonly rows: Record<string, unknown>[] };
+}
+
+/** Registers as a listener, up to and with the first BROADCAST_LIST. */
+export async function registerListener(
+  t: Test,
+  tracker: { port: number },
+  hello: Omit<Hello, 'tsp'> = {},
+): Promise<Listener> {
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'HELLO', port: 0, hello: { tsp: 1, ...hello } });
+  const { welcome, revision } = await client.receive('WELCOME');
+  const list = await client.receive('BROADCAST_LIST');
+  return { client, welcome, revision, list };
+}
+
+/** Answers PING, and says so on the registration connection. */
+export const songServer = (t: Test, registration: TspClient): Promise<{ port: number }> =>
+  listenTsp(t, async client => {
+    const { value } = await client.receive('PING');
+    client.send({ type: 'PONG', value });
+    registration.send({ type: 'PONG', value });
+  });
+
+/** The rows of LIST, as a light client sees them. */
+export async function listOf(t: Test, { port }: { port: number }): Promise<Record<string, unknown>[]> {
+  const client = await connectTsp(t, port);
+  client.send({ type: 'LIST' });
+  const { rows } = await client.receive('LIST_INFO');
+  client.destroy();
+  return rows;
+}

@@ -1,0 +1,206 @@
+/**
+ * What changed in the list, as numbered batches that everybody can share (TSP §3.1).
+ *
+ *     touched ─▶ what the last batch said of the song ┐
+ *     the table: what is so now                       ┴─ difference ─▶ rows ─▶ BROADCAST_LIST r, one Buffer, kept 10 min
+ *
+ * The rule: a batch brings a reader from r − 1 to r exactly, and the segments of LIST are those of the last batch, so
+ * that a LIST_INFO and the batches after its revision always fit. A batch is bounded; what is left over goes into the
+ * next one.
+ */
+import type { Milliseconds } from '../protocol/ports.js';
+import { encode } from '../protocol/tsp/codec.js';
+import type { SongId } from '../protocol/tsp/messages.js';
+import { nextRevision } from '../protocol/tsp/revision.js';
+import { encodeBroadcastRow, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
+import { type ListBytes, ListSegments } from './list-segments.js';
+import { RESERVED_REVISIONS } from './registry/registry.js';
+import { type Song, type SongTable, sampleHosts, shownOffer } from './song-table.js';
+
+/** TSP §5.1: what changed `since` a revision is answered for at least this long … */
+export const KEPT_BATCHES_MS = 10 * 60_000;
+/** … unless the list changes so much that memory is dearer; then the whole list is the shorter answer anyway. */
+export const KEPT_BATCHES_BYTES = 32 * 1024 * 1024;
+/** A batch costs some 5 ms of this thread, and a reader that is one behind owes less than 1 MiB. */
+export const MAX_BATCH_ROWS = 2_000;
+export const MAX_BATCH_BYTES = 512 * 1024;
+
+/** Revisions are reserved twice as far ahead as that, so none is repeated after a crash. */
+const SAVE_EVERY = RESERVED_REVISIONS / 2;
+
+export interface Batch {
+  readonly revision: number;
+  /** The whole message. */
+  readonly bytes: Buffer;
+  readonly at: Milliseconds;
+}
+
+/** What readers were last told of a song. */
+interface Said {
+  readonly offer: OfferRow | undefined;
+  hosts: readonly string[];
+  hostCount: number;
+}
+
+const BROADCAST_FIELDS = ['title', 'artist', 'duration'] as const;
+
+export class Broadcast {
+  readonly #table: SongTable;
+  readonly #segments = new ListSegments();
+  readonly #dirty = new Map<SongId, Said>();
+  readonly #goneAddresses = new Set<string>();
+  #revision: number;
+  /** Kept batches have consecutive sequence numbers; the first of them has this one. */
+  #firstKept = 0;
+  readonly #kept: Batch[] = [];
+  readonly #save: (revision: number) => void;
+  #keptBytes = 0;
+
+  /** `revision` is the list's before anything was said; `save` is told now and then how far it has come. */
+  constructor(table: SongTable, revision: number, save: (revision: number) => void) {
+    this.#table = table;
+    this.#revision = revision;
+    this.#save = save;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** There is something to be said. */
+  get pending(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /** The whole list as of `revision`. */
+  list(): ListBytes {
+    return this.#segments.whole();
+  }
+
+  /** To be called before a song changes. */
+  touched(song: Song): void {
+    if (this.#dirty.has(song.id)) return;
+    this.#dirty.set(song.id, {
+      offer: shownOffer(song),
+      hosts: sampleHosts(song),
+      hostCount: song.hostCount,
+    });
+  }
+
+  addressGone(address: string): void {
+    this.#goneAddresses.add(address);
+  }
+
+  /** The next batch; undefined when what changed came to nothing. */
+  flush(now: Milliseconds): Batch | undefined {
+    const rows = this.#goneRows();
+    let bytes = rows.reduce((sum, row) => sum + row.length, 0);
+    for (const [id, said] of this.#dirty) {
+      if (rows.length >= MAX_BATCH_ROWS || bytes >= MAX_BATCH_BYTES) break;
+      this.#dirty.delete(id);
+      for (const row of this.#difference(id, said)) {
+        rows.push(row);
+        bytes += row.length;
+      }
+    }
+    if (rows.length === 0) return undefined;
+    this.#revision = nextRevision(this.#revision);
+    const header = encode({ type: 'BROADCAST_LIST', revision: this.#revision, length: bytes });
+    const batch = { revision: this.#revision, bytes: Buffer.concat([header, ...rows]), at: now };
+    this.#keep(batch);
+    if (this.#revision % SAVE_EVERY === 0) this.#save(this.#revision);
+    return batch;
+  }
+
+  /** The sequence number that the next batch will have. */
+  get head(): number {
+    return this.#firstKept + this.#kept.length;
+  }
+
+  /** The batches from sequence number `from` on; undefined when not all of them are kept. */
+  batchesFrom(from: number): readonly Batch[] | undefined {
+    return from < this.#firstKept ? undefined : this.#kept.slice(from - this.#firstKept);
+  }
+
+  /** The sequence number of the batch after `revision`; undefined when it is not known any more, or not yet. */
+  after(revision: number): number | undefined {
+    if (revision === this.#revision) return this.head;
+    const index = this.#kept.findIndex(batch => batch.revision === nextRevision(revision));
+    return index === -1 ? undefined : this.#firstKept + index;
+  }
+
+  /** Rows for addresses that nobody has any more, instead of a row for each of their songs. */
+  #goneRows(): Buffer[] {
+    const gone = new Set<string>();
+    for (const address of this.#goneAddresses) {
+      if (this.#table.hostAt(address) !== undefined) continue;
+      gone.add(address);
+    }
+    this.#goneAddresses.clear();
+    if (gone.size === 0) return [];
+    for (const said of this.#dirty.values()) {
+      const left = said.hosts.filter(host => !gone.has(host));
+      said.hostCount -= said.hosts.length - left.length;
+      said.hosts = left;
+    }
+    return [...gone].map(host => encodeBroadcastRow({ kind: 'host-gone', host }));
+  }
+
+  /** Rows that bring a reader from `said` to what is so now; the segments are brought along. */
+  #difference(id: SongId, said: Said): Buffer[] {
+    const song = this.#table.song(id);
+    const offer = song === undefined ? undefined : shownOffer(song);
+    if (song === undefined || offer === undefined) {
+      this.#segments.delete(id);
+      // A song whose last addresses are gone has left with them.
+      return said.offer !== undefined && said.hostCount > 0 ? [left(id)] : [];
+    }
+    const hosts = sampleHosts(song);
+    const { hash, title, artist, duration } = offer;
+    const whole: SongRow = {
+      id,
+      hash,
+      ...defined({ title, artist, duration }),
+      hosts,
+      hostCount: song.hostCount,
+    };
+    const row = encodeBroadcastRow({ kind: 'song', id, change: whole });
+    this.#segments.set(id, row);
+    if (said.offer === undefined || said.hostCount === 0) return [row];
+    const before = said.offer;
+    // A key that is left out did not change; so a field that vanished needs a new song.
+    if (BROADCAST_FIELDS.some(field => before[field] !== undefined && offer[field] === undefined))
+      return [left(id), row];
+    const change: Partial<Omit<SongRow, 'id'>> = {
+      ...Object.fromEntries(
+        BROADCAST_FIELDS.filter(field => before[field] !== offer[field]).map(field => [field, offer[field]]),
+      ),
+      ...(hosts.join() === said.hosts.join() ? {} : { hosts }),
+      ...(song.hostCount === said.hostCount ? {} : { hostCount: song.hostCount }),
+    };
+    return Object.keys(change).length > 0 ? [encodeBroadcastRow({ kind: 'song', id, change })] : [];
+  }
+
+  #keep(batch: Batch): void {
+    this.#kept.push(batch);
+    this.#keptBytes += batch.bytes.length;
+    let old = 0;
+    while (this.#isStale(this.#kept[old]!, batch.at)) {
+      this.#keptBytes -= this.#kept[old]!.bytes.length;
+      old += 1;
+    }
+    this.#kept.splice(0, old);
+    this.#firstKept += old;
+  }
+
+  #isStale(batch: Batch, now: Milliseconds): boolean {
+    return now - batch.at > KEPT_BATCHES_MS || this.#keptBytes > KEPT_BATCHES_BYTES;
+  }
+}
+
+const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, change: { hosts: [] } });
+
+const defined = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>;
+  };

@@ -1,0 +1,84 @@
+/**
+ * Who may connect (facts of TCP, before a byte is read): so many at once, so many from one address, so many new ones a
+ * second; and those who have said nothing yet are at most a quarter of all.
+ *
+ *     accept ─▶ full? ─▶ address has 64? ─▶ 20 a second? ─▶ in          no: ERROR too-many, and the door closes
+ *
+ * Pure: told the time and the address.
+ */
+
+import type { Milliseconds } from '../protocol/ports.js';
+import type { ErrorBody } from '../protocol/tsp/messages.js';
+import { BucketTable, Counts } from './limits.js';
+
+/** With 64 connections an address: 20 new ones a second, 40 at once. Other limits scale these. */
+const NEW_PER_SECOND_SHARE = 20 / 64;
+const NEW_BURST_SHARE = 40 / 64;
+/** A slowloris holds its place no longer than it takes others to want it. */
+const PENDING_SHARE = 0.25;
+const RETRY_MS = 2_000;
+
+export interface DoorkeeperOptions {
+  /** Connections at once; may be Infinity. */
+  readonly maxConnections: number;
+  /** Connections at once from one address; Infinity: no limit, of their rate neither. */
+  readonly maxPerAddress: number;
+}
+
+export class Doorkeeper<T> {
+  readonly #options: DoorkeeperOptions;
+  readonly #perAddress = new Counts();
+  readonly #newOnes: BucketTable | undefined;
+  /** Those who have not said a header yet, oldest first. */
+  readonly #pending = new Set<T>();
+  #count = 0;
+
+  constructor(options: DoorkeeperOptions) {
+    this.#options = options;
+    const { maxPerAddress } = options;
+    this.#newOnes = Number.isFinite(maxPerAddress)
+      ? new BucketTable({
+          burst: Math.max(1, Math.ceil(maxPerAddress * NEW_BURST_SHARE)),
+          perSecond: Math.max(1, maxPerAddress * NEW_PER_SECOND_SHARE),
+        })
+      : undefined;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Undefined: come in (then `entered`). `key` is the address, as it counts for limits. */
+  refusal(key: string, now: Milliseconds): ErrorBody | undefined {
+    const { maxConnections, maxPerAddress } = this.#options;
+    if (this.#count >= maxConnections) return tooMany('this tracker is full');
+    if (this.#perAddress.of(key) >= maxPerAddress) return tooMany('too many connections from your address');
+    if (this.#newOnes?.of(key, now).take(1, now) === false)
+      return tooMany('too many new connections from your address');
+    return undefined;
+  }
+
+  /** Whom to show out for the newcomer's sake, if anybody. */
+  entered(key: string, who: T): T | undefined {
+    this.#count += 1;
+    this.#perAddress.add(key);
+    this.#pending.add(who);
+    const [oldest] = this.#pending;
+    return this.#pending.size > Math.max(1, this.#options.maxConnections * PENDING_SHARE)
+      ? oldest
+      : undefined;
+  }
+
+  /** It has said its first header. */
+  greeted(who: T): void {
+    this.#pending.delete(who);
+  }
+
+  left(key: string, who: T): void {
+    this.#count -= 1;
+    this.#perAddress.remove(key);
+    this.#pending.delete(who);
+  }
+}
+
+const tooMany = (message: string): ErrorBody => ({ code: 'too-many', message, retryAfterMs: RETRY_MS });

@@ -1,0 +1,44 @@
+/**
+ * One registration connection, as the registrar knows it: what it offers that is not listed, and as which host it is.
+ *
+ *     offers ──enlist──▶ pending ──publish──▶ host.songs
+ */
+import type { SongId } from '../protocol/tsp/messages.js';
+import type { ContentHash, OfferRow } from '../protocol/tsp/rows.js';
+import type { Host } from './song-table.js';
+
+export class Member {
+  /** What it hosts that is not listed: not yet, or not until its address is proven or an ID is free. */
+  readonly offers = new Map<ContentHash, OfferRow>();
+  /** Past the quota when they were offered. */
+  readonly refused: ContentHash[] = [];
+  host: Host | undefined;
+  pending: Pending | undefined;
+  live = true;
+
+  constructor(
+    /** IP address from which it came. */
+    readonly observed: string,
+    /** Ends its connection: a newer registration has proven the same address or instance. */
+    readonly replace: () => void,
+  ) {}
+
+  /** False when it was there already. */
+  hold(offer: OfferRow): boolean {
+    const isNew = !this.offers.has(offer.hash);
+    this.offers.set(offer.hash, offer);
+    return isNew;
+  }
+}
+
+/** Durable, and to be published once its owner was told. */
+export interface Pending {
+  readonly host: Host;
+  readonly addresses: readonly string[];
+  readonly placed: readonly { readonly id: SongId; readonly offer: OfferRow }[];
+  readonly gone: readonly ContentHash[];
+  /** Songs that the host is to have besides: those that it has (true), or none but `placed`. */
+  readonly keepsOthers: boolean;
+  /** How many of these were not in the list when this was made. */
+  readonly newSongs: number;
+}

@@ -1,0 +1,212 @@
+/**
+ * Proof of address (TSP §5.2): nobody enters the list under an address at which he was not reached.
+ *
+ *     targets ─▶ allowed? ─▶ 4 a minute each ─▶ 256 at once ─▶ dial, PING v ─▶ PONG v on the registration connection
+ *                    └───────────────┴──── not proven ◀────────── 3 s ──┴──────── 5 s
+ *
+ * The rule: all failures look the same from outside, so that a tracker is no port scanner, and no address is dialled
+ * that the registrant could not itself be at. Dialling is lent (`Dialer`); time and chance too.
+ */
+import type { Clock, Milliseconds, RandomBytes } from '../protocol/ports.js';
+import { addressScope, canonicalIp, formatHostPort, isIp, parseHostPort } from '../protocol/tsp/addresses.js';
+import { encode } from '../protocol/tsp/codec.js';
+import {
+  LOWEST_PROVABLE_PORT,
+  MAX_PROOF_DIALS,
+  MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE,
+  MAX_PROOF_PONGS,
+  PROOF_DIAL_MS,
+  PROOF_ECHO_MS,
+} from '../protocol/tsp/constants.js';
+import type { Proved } from '../protocol/tsp/tracker-session.js';
+import type { Claim } from '../protocol/tsp/tracker-table.js';
+
+/** More names than anybody needs for one song server: IPv4, IPv6, and one of each through a second line. */
+const MAX_ADVERTISED = 4;
+/** Addresses of one name: one a family is usual. */
+const MAX_RESOLVED = 2;
+const MINUTE_MS = 60_000;
+/** Targets remembered for their rate; beyond, those of the last minute only. */
+const SWEEP_TARGETS = 4_096;
+
+export interface Dial {
+  /** Resolves when the bytes were handed to an open connection. */
+  readonly sent: Promise<void>;
+  close(): void;
+}
+
+export interface Dialer {
+  /** IP addresses of a name. */
+  resolve(name: string): Promise<readonly string[]>;
+  dial(host: string, port: number, bytes: Uint8Array): Dial;
+}
+
+export interface Attempt {
+  /** A PONG of this value came on the registration connection. */
+  echo(value: number): void;
+  /** Ends without a result. */
+  cancel(): void;
+}
+
+const NOTHING_PROVEN: Proved = { addresses: [] };
+
+interface Target {
+  readonly host: string;
+  readonly port: number;
+  /** As it will stand in the list. */
+  readonly listed: string;
+}
+
+export interface ProverOptions {
+  readonly dialer: Dialer;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+}
+
+export class Prover {
+  readonly #dialer: Dialer;
+  readonly #clock: Clock;
+  readonly #randomBytes: RandomBytes;
+  #dialling = 0;
+  readonly #waiting: (() => void)[] = [];
+  readonly #dialled = new Map<string, Milliseconds[]>();
+
+  constructor({ dialer, clock, randomBytes }: ProverOptions) {
+    this.#dialer = dialer;
+    this.#clock = clock;
+    this.#randomBytes = randomBytes;
+  }
+
+  /** Tries all addresses of `claim`, which came from `observed` (an IP address). `done` is called at most once. */
+  prove(observed: string, claim: Claim, done: (outcome: Proved) => void): Attempt {
+    const awaited = new Map<number, () => void>();
+    const ends = new Set<() => void>();
+    let wrong = 0;
+    let over = false;
+    const finish = (outcome: Proved): void => {
+      if (over) return;
+      over = true;
+      for (const end of ends) end();
+      done(outcome);
+    };
+    void this.#targets(observed, claim)
+      .then(async targets => {
+        const waits = targets.map(target => this.#waitFor(target));
+        const proven = await Promise.all(
+          targets.map(async (target, index) =>
+            waits[index] === 0 && (await this.#reach(target, awaited, ends)) ? target.listed : undefined,
+          ),
+        );
+        const addresses = [...new Set(proven.filter(listed => listed !== undefined))];
+        const wait = Math.max(0, ...waits);
+        finish({ addresses, ...(wait === 0 ? {} : { retryInMs: wait }) });
+      })
+      .catch(() => finish(NOTHING_PROVEN));
+    return {
+      echo: value => {
+        const reached = awaited.get(value);
+        if (reached !== undefined) reached();
+        else if (++wrong === MAX_PROOF_PONGS) finish(NOTHING_PROVEN);
+      },
+      cancel: () => {
+        over = true;
+        for (const end of ends) end();
+      },
+    };
+  }
+
+  /** What may be dialled, names resolved once. */
+  async #targets(observed: string, claim: Claim): Promise<Target[]> {
+    const own = canonicalIp(observed);
+    const fromPublic = addressScope(own) === 'public';
+    const asListed = (host: string, port: number): Target => ({
+      host,
+      port,
+      listed:
+        addressScope(host) !== 'loopback'
+          ? formatHostPort(host, port)
+          : claim.local === true
+            ? formatHostPort('127.0.0.1', port)
+            : `:${port}`,
+    });
+    const wanted = (claim.advertise ?? []).slice(0, MAX_ADVERTISED);
+    if (wanted.length === 0) return [asListed(own, claim.port)].filter(({ port }) => isProvable(port));
+    const found = await Promise.all(
+      wanted.map(async text => {
+        const address = parseHostPort(text, claim.port);
+        if (address === undefined || address.host === '') return [];
+        const { host, port } = address;
+        const ips = isIp(host) ? [host] : await this.#dialer.resolve(host).catch(() => []);
+        return ips.slice(0, MAX_RESOLVED).map(ip => asListed(canonicalIp(ip), port));
+      }),
+    );
+    const targets = found
+      .flat()
+      .filter(({ host, port }) => isProvable(port) && (host === own || mayDial(host, fromPublic)));
+    return [...new Map(targets.map(target => [formatHostPort(target.host, target.port), target])).values()];
+  }
+
+  /** Whether the registration connection brought back what was said to `target`. */
+  async #reach(target: Target, awaited: Map<number, () => void>, ends: Set<() => void>): Promise<boolean> {
+    await this.#slot();
+    const value = this.#freshValue(awaited);
+    const dial = this.#dialer.dial(target.host, target.port, encode({ type: 'PING', value }));
+    try {
+      return await new Promise<boolean>(resolve => {
+        awaited.set(value, () => resolve(true));
+        const fail = (): void => resolve(false);
+        ends.add(fail);
+        let disarm = this.#clock.after(PROOF_DIAL_MS, fail);
+        ends.add(() => disarm());
+        dial.sent.then(() => {
+          disarm();
+          disarm = this.#clock.after(PROOF_ECHO_MS, fail);
+        }, fail);
+      });
+    } finally {
+      awaited.delete(value);
+      dial.close();
+      this.#release();
+    }
+  }
+
+  /** At most four dials a minute to one place, whoever asks: 0, and it is counted, or for how long it is too many. */
+  #waitFor({ host, port }: Target): number {
+    const key = formatHostPort(host, port);
+    const now = this.#clock.now();
+    const recent = (this.#dialled.get(key) ?? []).filter(at => now - at < MINUTE_MS);
+    if (recent.length >= MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE) return recent[0]! + MINUTE_MS - now;
+    if (this.#dialled.size >= SWEEP_TARGETS) {
+      for (const [other, times] of this.#dialled)
+        if (now - times.at(-1)! >= MINUTE_MS) this.#dialled.delete(other);
+    }
+    this.#dialled.set(key, [...recent, now]);
+    return 0;
+  }
+
+  async #slot(): Promise<void> {
+    if (this.#dialling === MAX_PROOF_DIALS) await new Promise<void>(resolve => this.#waiting.push(resolve));
+    else this.#dialling += 1;
+  }
+
+  #release(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#dialling -= 1;
+    else next();
+  }
+
+  /** Not 0, which is what a keepalive says, and not one that is under way. */
+  #freshValue(awaited: ReadonlyMap<number, unknown>): number {
+    let value = 0;
+    while (value === 0 || awaited.has(value)) value = Buffer.from(this.#randomBytes(4)).readUInt32BE();
+    return value;
+  }
+}
+
+const isProvable = (port: number): boolean => port >= LOWEST_PROVABLE_PORT;
+
+/** Besides where he came from: what is public, and for those who came from a private network also what is private. */
+function mayDial(host: string, fromPublic: boolean): boolean {
+  const scope = addressScope(host);
+  return scope === 'public' || (scope === 'private' && !fromPublic);
+}

@@ -1,0 +1,349 @@
+/**
+ * Who is listed with what: from proven addresses and offered songs to hosts in the table, by way of the registry.
+ *
+ *     offer ─▶ enlist ─▶ quotas ─▶ IDs ─▶ registry.flushed ─▶ SONG_IDS ─▶ publish ─▶ table        leave ─▶ table, registry
+ *
+ * The rules: an ID is durable before anybody hears of it, and a song enters the list only after its host was told the
+ * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices of
+ * 1,000 songs, so that nobody else waits.
+ */
+import { type ErrorCode, RequestError } from '../protocol/errors.js';
+import type { Clock, Logger } from '../protocol/ports.js';
+import { addressKey } from '../protocol/tsp/addresses.js';
+import { RELIST_GRACE_MS } from '../protocol/tsp/constants.js';
+import type { SongId } from '../protocol/tsp/messages.js';
+import { type ContentHash, encodeRow, type OfferChange, type OfferRow } from '../protocol/tsp/rows.js';
+import type { Enlisted } from '../protocol/tsp/tracker-session.js';
+import type { Claim } from '../protocol/tsp/tracker-table.js';
+import type { TrackerConfig } from './config.js';
+import { BucketTable } from './limits.js';
+import type { Member, Pending } from './member.js';
+import type { Registry, StoredHost } from './registry/registry.js';
+import { type Host, type SongTable, sameOffer } from './song-table.js';
+
+/** About 5 ms of this thread. */
+const SLICE_SONGS = 1_000;
+/** A library may come at once; what then goes on changing should be people at work. */
+const UPDATE_ROWS = { burst: 10_000, perSecond: 50 };
+/** IDs are for good, so somebody who burns them is slowed down. */
+const NEW_HASHES = { burst: 10_000, perSecond: 1_000 / 3_600 };
+const NO_RATE = { burst: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY };
+/** When songs that had to wait for an ID are tried again. */
+const DELAYED_RETRY_MS = 60_000;
+/** After a refusal for want of room; those who left make some. */
+const NO_ROOM_RETRY_MS = 5_000;
+
+export interface RegistrarOptions {
+  readonly table: SongTable;
+  readonly registry: Registry;
+  readonly config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer' | 'maxIds' | 'maxPerAddress'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Lets everything else go on first. */
+  readonly pause: () => Promise<void>;
+}
+
+export class Registrar {
+  readonly #table: SongTable;
+  readonly #registry: Registry;
+  readonly #config: RegistrarOptions['config'];
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #pause: () => Promise<void>;
+  readonly #owners = new Map<Host, Member>();
+  readonly #updateRows = new BucketTable(UPDATE_ROWS);
+  readonly #newHashes: BucketTable;
+  /** Hosts of the run before, until they are back or this is over. */
+  readonly #awaited = new Set<Host>();
+  #disarm: (() => void) | undefined;
+  #isStopped = false;
+  /** Songs offered and not listed, over all members. */
+  #offered = 0;
+  /** Songs that will be new in the list once what is pending is published. */
+  #reserved = 0;
+
+  constructor({ table, registry, config, clock, logger, pause }: RegistrarOptions) {
+    this.#table = table;
+    this.#registry = registry;
+    this.#config = config;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#pause = pause;
+    // Without a limit for each address there is none for what an address brings, either.
+    this.#newHashes = new BucketTable(Number.isFinite(config.maxPerAddress) ? NEW_HASHES : NO_RATE);
+  }
+
+  /** Hosts that were listed when the last run ended are listed again, and awaited for 45 s (TSP §5.1). */
+  load(): void {
+    for (const stored of [...this.#registry.hosts()]) {
+      const host: Host = { ...stored, songs: new Map() };
+      this.#table.addHost(host);
+      for (const offer of this.#registry.rows(host.key)) {
+        const id = this.#registry.idOf(offer.hash);
+        if (id !== undefined) this.#table.place(host, id, offer);
+      }
+      this.#awaited.add(host);
+    }
+    if (this.#awaited.size > 0) this.#disarm = this.#clock.after(RELIST_GRACE_MS, () => this.#giveUp());
+  }
+
+  /** Nobody leaves any more: what is listed now is what the next run awaits. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#disarm?.();
+  }
+
+  get hostCount(): number {
+    return this.#owners.size;
+  }
+
+  get awaitedCount(): number {
+    return this.#awaited.size;
+  }
+
+  /** Songs that a member hosts. Throws RequestError `unavailable` when there is no room to hold them. */
+  offer(member: Member, offers: readonly OfferRow[]): void {
+    for (const offer of offers) {
+      const isNew = !member.offers.has(offer.hash);
+      if (isNew && member.offers.size >= this.#config.maxSongsPerPeer) {
+        if (member.refused.length >= this.#config.maxSongsPerPeer) throw noRoom();
+        member.refused.push(offer.hash);
+        continue;
+      }
+      if (isNew && this.#offered >= this.#config.maxSongs) throw noRoom();
+      this.#hold(member, offer);
+    }
+  }
+
+  /** Makes IDs durable for what the member offered, under these addresses. Throws RequestError `unavailable`. */
+  async enlist(member: Member, claim: Claim, addresses: readonly string[]): Promise<Enlisted> {
+    const host = this.#hostFor(member, claim, addresses);
+    const keepsOthers = this.#owners.get(host) === member;
+    this.#registry.putHost(stored(host, addresses));
+    const rows = member.refused.splice(0).map(hash => errorRow(hash, 'refused'));
+    return await this.#admit(member, host, addresses, [...member.offers.values()], [], keepsOthers, rows);
+  }
+
+  /** Notes changes; what can't be listed now is kept for later. Throws RequestError `unavailable`. */
+  async update(member: Member, changes: readonly OfferChange[]): Promise<Enlisted> {
+    const { host } = member;
+    const key = host?.addresses[0] ?? member.observed;
+    const wait = this.#updateRows.of(key, this.#clock.now()).takeAnyway(changes.length, this.#clock.now());
+    if (wait > 0) await new Promise<void>(resolve => this.#clock.after(wait, resolve));
+    const newest = new Map(changes.map(change => [change.hash, change]));
+    const gone = [...newest.values()].filter(change => 'gone' in change).map(({ hash }) => hash);
+    const offers = [...newest.values()].filter((change): change is OfferRow => !('gone' in change));
+    for (const hash of gone) this.#forget(member, hash);
+    if (host === undefined || this.#owners.get(host) !== member) {
+      this.offer(member, offers);
+      const past = new Set(member.refused.splice(0));
+      const rows = offers.map(({ hash }) => errorRow(hash, past.has(hash) ? 'refused' : 'unreachable'));
+      return { rows };
+    }
+    const room = this.#config.maxSongsPerPeer - host.songs.size;
+    const fresh = offers.filter(({ hash }) => !host.songs.has(hash));
+    const past = new Set(fresh.slice(Math.max(0, room)).map(({ hash }) => hash));
+    const rows = [...past].map(hash => errorRow(hash, 'refused'));
+    const taken = offers.filter(({ hash }) => !past.has(hash));
+    this.offer(member, taken);
+    return await this.#admit(member, host, host.addresses, taken, gone, true, rows);
+  }
+
+  /** The owner was told its IDs: they enter the list, the first 1,000 at once. */
+  publish(member: Member): void {
+    const { pending } = member;
+    if (pending === undefined || !member.live) return;
+    member.pending = undefined;
+    this.#inBackground(this.#publish(member, pending));
+  }
+
+  /** The member's songs leave the list and are offered again: its address is to be proven anew. */
+  unlist(member: Member): void {
+    const { host } = member;
+    if (host === undefined || this.#owners.get(host) !== member) return;
+    for (const { holdings, hash } of host.songs.values()) {
+      const own = holdings.find(holding => holding.host === host);
+      if (own !== undefined) this.#hold(member, { ...own.offer, hash });
+    }
+    this.#remove(host);
+  }
+
+  /** The member is gone, and with it what was listed for it. */
+  leave(member: Member): void {
+    if (!member.live) return;
+    member.live = false;
+    if (this.#isStopped) return;
+    this.#offered -= member.offers.size;
+    member.offers.clear();
+    const { host } = member;
+    this.#reserved -= member.pending?.newSongs ?? 0;
+    member.pending = undefined;
+    if (host === undefined) return;
+    const owner = this.#owners.get(host);
+    if (owner === member || (owner === undefined && !this.#awaited.has(host))) this.#remove(host);
+  }
+
+  /** Quotas, IDs, and the wait until they are on disk. */
+  async #admit(
+    member: Member,
+    host: Host,
+    addresses: readonly string[],
+    offers: readonly OfferRow[],
+    gone: readonly ContentHash[],
+    keepsOthers: boolean,
+    rows: Buffer[],
+  ): Promise<Enlisted> {
+    const placed: { id: SongId; offer: OfferRow }[] = [];
+    let delayed = false;
+    for (const [index, offer] of offers.entries()) {
+      if (isSliceEnd(index)) await this.#pause();
+      if (!member.live) return { rows };
+      const { hash } = offer;
+      const id = this.#idFor(member, hash, placed.length);
+      if (typeof id === 'string') {
+        rows.push(errorRow(hash, id));
+        if (id === 'unavailable') delayed = true;
+        else this.#forget(member, hash);
+        continue;
+      }
+      placed.push({ id, offer });
+      rows.push(encodeRow({ hash, id }));
+      const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
+      if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, offer);
+    }
+    const newSongs = placed.filter(({ offer }) => this.#table.songOf(offer.hash) === undefined).length;
+    this.#reserved += newSongs;
+    for (const hash of gone) this.#registry.removeRow(host.key, hash);
+    try {
+      await this.#registry.flushed();
+    } catch (error) {
+      this.#reserved -= newSongs;
+      this.#logger.error({ err: (error as Error).cause ?? error }, 'the registry cannot be written');
+      throw error;
+    }
+    if (member.live) member.pending = { host, addresses, placed, gone, keepsOthers, newSongs };
+    else this.#reserved -= newSongs;
+    return { rows, ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
+  }
+
+  #idFor(member: Member, hash: ContentHash, placed: number): SongId | ErrorCode {
+    const { maxSongs, maxIds } = this.#config;
+    const isListed = this.#table.songOf(hash) !== undefined;
+    if (!isListed && this.#table.songCount + this.#reserved + placed >= maxSongs) return 'refused';
+    const known = this.#registry.idOf(hash);
+    if (known !== undefined) return known;
+    if (this.#registry.idCount >= maxIds) return 'refused';
+    const now = this.#clock.now();
+    if (!this.#newHashes.of(addressKey(member.observed), now).take(1, now)) return 'unavailable';
+    try {
+      return this.#registry.assignId(hash);
+    } catch (error) {
+      if (error instanceof RequestError) return error.code;
+      throw error;
+    }
+  }
+
+  /** The host that these addresses or this instance stand for already, or a new one. */
+  #hostFor(member: Member, claim: Claim, addresses: readonly string[]): Host {
+    const { instance } = claim;
+    const known =
+      (member.host !== undefined && this.#owners.get(member.host) === member ? member.host : undefined) ??
+      (instance === undefined ? undefined : this.#table.hostOfInstance(instance)) ??
+      addresses.map(address => this.#table.hostAt(address)).find(host => host !== undefined);
+    if (known === undefined) {
+      const host: Host = { key: this.#registry.nextHostKey(), instance, addresses, songs: new Map() };
+      this.#table.addHost(host);
+      member.host = host;
+      return host;
+    }
+    member.host = known;
+    return known;
+  }
+
+  async #publish(member: Member, pending: Pending): Promise<void> {
+    const { host, addresses, placed, gone, keepsOthers, newSongs } = pending;
+    this.#reserved -= newSongs;
+    this.#own(member, host, addresses);
+    for (const hash of gone) this.#table.withdraw(host, hash);
+    for (const [index, { id, offer }] of placed.entries()) {
+      this.#forget(member, offer.hash);
+      this.#table.place(host, id, offer);
+      if (isSliceEnd(index)) await this.#pause();
+      if (this.#owners.get(host) !== member) return;
+    }
+    if (keepsOthers) return;
+    const kept = new Set(placed.map(({ offer }) => offer.hash));
+    const others = [...host.songs.keys()].filter(hash => !kept.has(hash));
+    await this.#withdraw(host, others, () => this.#owners.get(host) === member);
+  }
+
+  /** The member is this host from now on; whoever was, or has one of its addresses, is ended. */
+  #own(member: Member, host: Host, addresses: readonly string[]): void {
+    for (const address of addresses) {
+      const rival = this.#table.hostAt(address);
+      if (rival === undefined || rival === host) continue;
+      const owner = this.#owners.get(rival);
+      this.#remove(rival);
+      owner?.replace();
+    }
+    const before = this.#owners.get(host);
+    this.#owners.set(host, member);
+    this.#awaited.delete(host);
+    if (!this.#table.hosts.has(host)) {
+      // Somebody else meant the same host, and left before he had it.
+      this.#table.addHost(host);
+      this.#registry.putHost(stored(host, addresses));
+    }
+    this.#table.move(host, addresses);
+    if (before !== undefined && before !== member) before.replace();
+  }
+
+  /** Hosts of the last run that did not come back. */
+  #giveUp(): void {
+    if (this.#awaited.size > 0)
+      this.#logger.info({ hosts: this.#awaited.size }, 'known hosts did not return');
+    for (const host of [...this.#awaited]) this.#remove(host);
+  }
+
+  /** A host leaves the list and the store. */
+  #remove(host: Host): void {
+    this.#owners.delete(host);
+    this.#awaited.delete(host);
+    this.#table.removeHost(host);
+    this.#registry.removeHost(host.key);
+    this.#inBackground(this.#withdraw(host, [...host.songs.keys()]));
+  }
+
+  async #withdraw(host: Host, hashes: readonly ContentHash[], goOn = (): boolean => true): Promise<void> {
+    for (const [index, hash] of hashes.entries()) {
+      if (!goOn()) return;
+      this.#registry.removeRow(host.key, hash);
+      this.#table.withdraw(host, hash);
+      if (isSliceEnd(index)) await this.#pause();
+    }
+  }
+
+  #inBackground(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#logger.error({ err: error }, 'the list could not be brought along'));
+  }
+
+  #hold(member: Member, offer: OfferRow): void {
+    if (member.hold(offer)) this.#offered += 1;
+  }
+
+  #forget(member: Member, hash: ContentHash): void {
+    if (member.offers.delete(hash)) this.#offered -= 1;
+  }
+}
+
+const isSliceEnd = (index: number): boolean => index % SLICE_SONGS === SLICE_SONGS - 1;
+
+const stored = ({ key, instance }: Host, addresses: readonly string[]): StoredHost =>
+  instance === undefined ? { key, addresses } : { key, addresses, instance };
+
+const errorRow = (hash: ContentHash, error: ErrorCode): Buffer => encodeRow({ hash, error });
+
+const noRoom = (): RequestError =>
+  new RequestError('unavailable', 'this tracker has no room for more songs just now', {
+    retryAfterMs: NO_ROOM_RETRY_MS,
+  });

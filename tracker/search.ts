@@ -1,0 +1,195 @@
+/**
+ * FIND: an inverted index over title, artist and album (TSP §3).
+ *
+ *     «Motörhead – Ace of Spades» ─▶ words: motorhead · ace · of · spades      case and accents do not count
+ *     word ─▶ Entry { title: [song …], artist: [song …], album: [song …] }     words sorted, so prefixes lie together
+ *
+ * A song is found when each word of the question begins a word of it. A whole word counts more than a beginning; then
+ * title more than artist, artist more than album. The rarest word of the question gives the candidates, best first, of
+ * which a bounded number is looked at: an answer takes no longer because a word is in every song.
+ */
+import { MAX_FIND_ROWS } from '../protocol/tsp/constants.js';
+import type { SongId } from '../protocol/tsp/messages.js';
+import type { SongFields } from '../protocol/tsp/rows.js';
+import { SortedWords } from './sorted-words.js';
+
+/** More than anybody types; the rest is ignored. */
+const MAX_QUERY_WORDS = 8;
+/** Of a word that is in more songs than this, with other words beside it, only so many are looked at. */
+const MAX_CANDIDATES = 2_000;
+/** The beginning of more words than this (a single letter, in a large list) is not followed further. */
+const MAX_EXPANSIONS = 400;
+/** A word's songs are cleared of those that left when these are more than the rest, and worth the while. */
+const MIN_DEAD = 16;
+
+const FIELDS = ['title', 'artist', 'album'] as const;
+/** What a whole word in each field is worth, and the beginning of one. */
+const WHOLE_SCORES = [6, 5, 4] as const;
+const PREFIX_SCORES = [3, 2, 1] as const;
+
+interface Doc {
+  readonly id: SongId;
+  /** Its words: those of the title, then the artist's, then the album's. */
+  readonly entries: readonly Entry[];
+  readonly artistFrom: number;
+  readonly albumFrom: number;
+  dead: boolean;
+  /** The number of the last question that looked at it. */
+  seenBy: number;
+}
+
+interface Entry {
+  readonly word: string;
+  /** Songs by field. */
+  readonly docs: [title?: Doc[], artist?: Doc[], album?: Doc[]];
+  live: number;
+  dead: number;
+}
+
+/** A word of the question, and the words of the list that it begins. */
+interface Expansion {
+  readonly word: string;
+  readonly whole: Entry | undefined;
+  readonly longer: readonly Entry[];
+  /** How often these are in songs. */
+  readonly live: number;
+}
+
+export class SearchIndex {
+  readonly #docs = new Map<SongId, Doc>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #words = new SortedWords<Entry>();
+  #questions = 0;
+
+  get size(): number {
+    return this.#docs.size;
+  }
+
+  /** A song, new or changed. */
+  set(id: SongId, song: SongFields): void {
+    this.delete(id);
+    const [title = [], artist = [], album = []] = FIELDS.map(field => this.#entriesOf(song[field]));
+    const doc: Doc = {
+      id,
+      entries: [...title, ...artist, ...album],
+      artistFrom: title.length,
+      albumFrom: title.length + artist.length,
+      dead: false,
+      seenBy: 0,
+    };
+    for (const [field, entries] of [title, artist, album].entries()) {
+      for (const entry of entries) {
+        const docs = entry.docs[field];
+        // Most words are in one song only: room for one.
+        if (docs === undefined) entry.docs[field] = [doc];
+        else docs.push(doc);
+        entry.live += 1;
+      }
+    }
+    this.#docs.set(id, doc);
+  }
+
+  delete(id: SongId): void {
+    const doc = this.#docs.get(id);
+    if (doc === undefined) return;
+    this.#docs.delete(id);
+    doc.dead = true;
+    for (const entry of doc.entries) {
+      entry.live -= 1;
+      entry.dead += 1;
+      if (entry.live === 0) {
+        this.#entries.delete(entry.word);
+        this.#words.delete(entry);
+      } else if (entry.dead > entry.live && entry.dead >= MIN_DEAD) sweep(entry);
+    }
+  }
+
+  /** At most 50 songs, best first; of equals the one with the smaller ID. No words, no songs. */
+  find(question: string): SongId[] {
+    const words = [...new Set(wordsOf(question))].slice(0, MAX_QUERY_WORDS).map(word => this.#expand(word));
+    const [first] = words;
+    if (first === undefined) return [];
+    const rarest = words.reduce((best, word) => (word.live < best.live ? word : best), first);
+    const others = words.filter(word => word !== rarest);
+    const found = this.#collect(rarest, others);
+    found.sort((a, b) => b.score - a.score || a.id - b.id);
+    return found.slice(0, MAX_FIND_ROWS).map(({ id }) => id);
+  }
+
+  /** Looks at songs with the word, best first, each once. */
+  #collect({ whole, longer }: Expansion, others: readonly Expansion[]): { id: SongId; score: number }[] {
+    this.#questions += 1;
+    const found: { id: SongId; score: number }[] = [];
+    // With no other word to tell them apart, the first fifty are the best fifty.
+    const enough = others.length === 0 ? MAX_FIND_ROWS : Number.POSITIVE_INFINITY;
+    let looked = 0;
+    for (const scores of [WHOLE_SCORES, PREFIX_SCORES]) {
+      const entries = scores === PREFIX_SCORES ? longer : whole === undefined ? [] : [whole];
+      for (let field = 0; field < FIELDS.length; field += 1) {
+        for (const entry of entries) {
+          for (const doc of entry.docs[field] ?? []) {
+            if (doc.dead || doc.seenBy === this.#questions) continue;
+            doc.seenBy = this.#questions;
+            looked += 1;
+            const rest = scoreOf(doc, others);
+            if (rest !== undefined) found.push({ id: doc.id, score: scores[field]! + rest });
+            if (found.length === enough || looked === MAX_CANDIDATES) return found;
+          }
+        }
+      }
+    }
+    return found;
+  }
+
+  #entriesOf(text: string | undefined): Entry[] {
+    if (text === undefined) return [];
+    return [...new Set(wordsOf(text))].map(word => this.#entry(word));
+  }
+
+  #entry(word: string): Entry {
+    let entry = this.#entries.get(word);
+    if (entry === undefined) {
+      entry = { word, docs: [], live: 0, dead: 0 };
+      this.#entries.set(word, entry);
+      this.#words.add(entry);
+    }
+    return entry;
+  }
+
+  #expand(word: string): Expansion {
+    const whole = this.#entries.get(word);
+    const longer = this.#words.startingWith(word, MAX_EXPANSIONS).filter(entry => entry !== whole);
+    const live = longer.reduce((sum, entry) => sum + entry.live, whole?.live ?? 0);
+    // The beginning of so many words is no good place to begin, as long as there is another.
+    return { word, whole, longer, live: longer.length + 1 < MAX_EXPANSIONS ? live : Number.MAX_VALUE };
+  }
+}
+
+/** Lower case without accents, cut at everything that is neither letter nor digit. */
+export function wordsOf(text: string): string[] {
+  if (/^[ -~]*$/.test(text)) return text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  const plain = text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
+  return plain.match(/[\p{L}\p{N}]+/gu) ?? [];
+}
+
+/** What the song is worth for all of these words; undefined when one is not in it. */
+function scoreOf(doc: Doc, words: readonly Expansion[]): number | undefined {
+  let sum = 0;
+  for (const { word, whole } of words) {
+    let best = 0;
+    for (let n = 0; n < doc.entries.length; n += 1) {
+      const entry = doc.entries[n]!;
+      const field = n < doc.artistFrom ? 0 : n < doc.albumFrom ? 1 : 2;
+      if (entry === whole) best = Math.max(best, WHOLE_SCORES[field]);
+      else if (best < PREFIX_SCORES[field] && entry.word.startsWith(word)) best = PREFIX_SCORES[field];
+    }
+    if (best === 0) return undefined;
+    sum += best;
+  }
+  return sum;
+}
+
+function sweep(entry: Entry): void {
+  for (const [field, docs] of entry.docs.entries()) entry.docs[field] = docs?.filter(doc => !doc.dead);
+  entry.dead = 0;
+}

@@ -1,0 +1,147 @@
+/**
+ * A whole tracker (TSP §1): registry, list, search, broadcasts and sockets, put together.
+ *
+ *     Registry ◀─▶ Registrar ─▶ SongTable ─┬▶ Broadcast ─▶ FanOut ─▶ ┐
+ *                     ▲                    ├▶ SearchIndex ─▶ Answers ─┴▶ Connection ◀─▶ socket
+ *                  Prover                  └▶ …
+ *
+ * Constructing starts nothing. `start` opens the store, lists the hosts of the last run, then listens; `stop` resolves
+ * when every socket is closed and all is on disk. What is listed then stays in the store, to be awaited by the next run.
+ */
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Answers } from './answers.js';
+import { Broadcast } from './broadcast.js';
+import type { TrackerConfig, TrackerWorld } from './config.js';
+import { tcpDialer } from './dialer.js';
+import { FanOut } from './fan-out.js';
+import { type Dialer, Prover } from './proof.js';
+import { Registrar } from './registrar.js';
+import { LmdbRegistry } from './registry/lmdb.js';
+import { MemoryRegistry } from './registry/memory.js';
+import type { Registry } from './registry/registry.js';
+import { SearchIndex } from './search.js';
+import { TrackerServer } from './server.js';
+import { SongTable } from './song-table.js';
+import type { TrackerStatus } from './status.js';
+
+/** Ample for what a row says; a list that is longer than its songs can be is none. */
+const MAX_OFFER_BYTES = 2 * 1024;
+
+export interface TrackerOptions extends TrackerConfig, TrackerWorld {
+  /** Instead of TCP, for proofs of address. */
+  readonly dialer?: Dialer;
+  /** Instead of the one under `dataDir`. It is closed with the tracker. */
+  readonly registry?: Registry;
+}
+
+export class Tracker {
+  readonly #options: TrackerOptions;
+  #running: Running | undefined;
+
+  constructor(options: TrackerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with where it listens. Rejects with Node's error when it can't, or when the data can't be opened. */
+  async start(): Promise<{ address: string; port: number }> {
+    const registry = this.#options.registry ?? (await this.#openRegistry());
+    const running = assemble(this.#options, registry);
+    try {
+      running.load();
+      const at = await running.server.start();
+      this.#running = running;
+      return { address: at.address, port: at.port };
+    } catch (error) {
+      await registry.close();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    if (running === undefined) return;
+    running.fanOut.stop();
+    running.registrar.stop();
+    await running.server.stop();
+    await running.registry.close();
+  }
+
+  status(): TrackerStatus {
+    const { registry, table, registrar, broadcast, fanOut, server } = this.#running ?? {};
+    return {
+      tracker: registry?.tracker,
+      revision: broadcast?.revision ?? 0,
+      songs: table?.songCount ?? 0,
+      hosts: registrar?.hostCount ?? 0,
+      awaitedHosts: registrar?.awaitedCount ?? 0,
+      peers: server?.counts.registered ?? 0,
+      connections: server?.counts.connections ?? 0,
+      readers: fanOut?.readerCount ?? 0,
+      ids: registry?.idCount ?? 0,
+      refused: server?.counts.refused ?? 0,
+      unsentBytes: server?.counts.ownBytes ?? 0,
+    };
+  }
+
+  async #openRegistry(): Promise<Registry> {
+    const { dataDir, randomBytes } = this.#options;
+    if (dataDir === undefined) return new MemoryRegistry({ randomBytes });
+    return await LmdbRegistry.open(join(dataDir, 'registry'), { randomBytes });
+  }
+}
+
+interface Running {
+  readonly registry: Registry;
+  readonly table: SongTable;
+  readonly broadcast: Broadcast;
+  readonly registrar: Registrar;
+  readonly fanOut: FanOut;
+  readonly server: TrackerServer;
+  load(): void;
+}
+
+function assemble(options: TrackerOptions, registry: Registry): Running {
+  const { clock, logger, randomBytes, agent, name, trace, maxSongsPerPeer } = options;
+  const pause = (): Promise<void> => nextTurn();
+  const search = new SearchIndex();
+  const table: SongTable = new SongTable({
+    touched: song => {
+      broadcast.touched(song);
+      fanOut.changed();
+    },
+    changed: (song, shown) => (shown === undefined ? search.delete(song.id) : search.set(song.id, shown)),
+    addressGone: address => broadcast.addressGone(address),
+  });
+  const broadcast = new Broadcast(table, registry.revision, revision => registry.saveRevision(revision));
+  const fanOut = new FanOut({ broadcast, clock, logger, pause });
+  const registrar = new Registrar({ table, registry, config: options, clock, logger, pause });
+  const welcome = {
+    tsp: 1,
+    agent,
+    ...(name === undefined ? {} : { name }),
+    tracker: registry.tracker,
+    ...(Number.isFinite(maxSongsPerPeer) ? { maxSongs: maxSongsPerPeer } : {}),
+  } as const;
+  const server = new TrackerServer({
+    config: options,
+    services: {
+      answers: new Answers({ table, broadcast, search, clock, pause }),
+      registrar,
+      prover: new Prover({ dialer: options.dialer ?? tcpDialer, clock, randomBytes }),
+      fanOut,
+      clock,
+      logger,
+      trace,
+      maxListBytes: maxSongsPerPeer * MAX_OFFER_BYTES,
+      welcome: () => ({ revision: broadcast.revision, welcome }),
+    },
+  });
+  const load = (): void => {
+    registrar.load();
+    // Nobody is here yet to be told in portions.
+    while (broadcast.pending) broadcast.flush(clock.now());
+  };
+  return { registry, table, broadcast, registrar, fanOut, server, load };
+}
