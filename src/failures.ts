@@ -7,7 +7,9 @@
  *     {"error":{"code":"in-use","message":"…","hint":"…"}}
  */
 import { CommandError, EXIT, failureOf, fileProblem } from '../peer/exit-codes.js';
+import { listenError } from '../peer/listen-error.js';
 import { safeText } from '../peer/prompt/terminal-text.js';
+import { TransportError } from '../protocol/errors.js';
 
 /** The command line can't be understood. */
 export function usageError(message: string, hint = 'See --help.'): CommandError {
@@ -23,32 +25,13 @@ export function configError(message: string, hint?: string): CommandError {
   });
 }
 
-/** What the system answers to `listen`, as a failure; anything else comes back as it was. */
-export function listenFailure(error: unknown, host: string, port: number): unknown {
-  switch ((error as NodeJS.ErrnoException | undefined)?.code) {
-    case 'EADDRINUSE':
-      return new CommandError({
-        code: 'in-use',
-        exitCode: EXIT.unavailable,
-        message: `Port ${port} is in use on ${host}.`,
-        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; --port 0 takes a free one.`,
-      });
-    case 'EACCES':
-      return new CommandError({
-        code: 'refused',
-        exitCode: EXIT.refused,
-        message: `The system does not let this user listen on port ${port}.`,
-        hint: 'Ports below 1024 are for root; choose another with --port.',
-      });
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-    case 'EINVAL':
-      return configError(`${host} is no address of this machine.`, '--host 0.0.0.0 listens on all of them.');
-    default:
-      return error;
-  }
-}
+/** Why a server can't listen, from what the system answered. */
+export const listenFailure = (error: unknown, host: string, port: number): unknown =>
+  listenError(
+    error instanceof TransportError ? error : new TransportError(String(error), { cause: error }),
+    host,
+    port,
+  );
 
 /** A data folder that can't be made or written. */
 export function folderFailure(error: unknown): unknown {

@@ -18,7 +18,7 @@ import { DEADLINE_MS, type Teardown, until, within } from './until.js';
 export type Received = PlainMessage | WholeMessage | (StreamHeader & Payload);
 type ReceivedOf<T extends Received['type']> = Extract<Received, { type: T }>;
 
-interface Payload {
+export interface Payload {
   readonly payload: Buffer;
   /** Each line of the payload, parsed; [] when it is no NDJSON. */
   readonly rows: Record<string, unknown>[];
