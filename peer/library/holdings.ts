@@ -3,9 +3,11 @@
  *
  *     offer     it has this content: list it, if that is a song; leave it to encoding, if that is WAV or AIFF
  *     withdraw  it is out of reach: not listed, but not forgotten
+ *     miss      it was not found: not listed, and forgotten soon, unless it turns up here or under another name
  *     forget    nothing is there
  *     skip      something is there that is not looked into
  */
+import type { Milliseconds } from '../../protocol/ports.js';
 import type { Catalogue } from './catalogue.js';
 import type { EncodedSongs } from './encoded-songs.js';
 import type { Fingerprint, SkipReason } from './file-facts.js';
@@ -22,8 +24,12 @@ export interface HoldingsOptions {
   readonly changed: () => void;
 }
 
+/** A rename may come as two events, and a look may fall between them. */
+const MISSED_MS = 10_000;
+
 export class Holdings {
   readonly #options: HoldingsOptions;
+  readonly #missedAt = new Map<string, Milliseconds>();
 
   constructor(options: HoldingsOptions) {
     this.#options = options;
@@ -31,6 +37,7 @@ export class Holdings {
 
   /** A file was met. `unknown`: it has to be read. */
   meet(path: string, fingerprint: Fingerprint): 'known' | 'unknown' {
+    this.#missedAt.delete(path);
     const { known, store, catalogue } = this.#options;
     const judgement = known.judge(path, fingerprint);
     if (judgement.kind === 'unknown') return 'unknown';
@@ -41,6 +48,7 @@ export class Holdings {
 
   /** A file was read. */
   settle(path: string, file: KnownFile, nodes: Uint8Array | undefined): void {
+    this.#missedAt.delete(path);
     this.#options.store.put(path, file, nodes);
     this.#options.known.set(path, file);
     this.#offer(path, file);
@@ -52,7 +60,24 @@ export class Holdings {
     this.#options.changed();
   }
 
+  /** After a look: forgets also what was missed long ago. */
+  miss(paths: readonly string[], now: Milliseconds): void {
+    for (const path of paths) {
+      if (this.#options.known.get(path)?.content.kind !== 'song') this.forget(path);
+      else if (!this.#missedAt.has(path)) {
+        this.#missedAt.set(path, now);
+        this.withdraw(path);
+      }
+    }
+    for (const [path, at] of this.#missedAt) if (at + MISSED_MS <= now) this.forget(path);
+  }
+
+  forgetMissed(): void {
+    for (const path of this.#missedAt.keys()) this.forget(path);
+  }
+
   forget(path: string): void {
+    this.#missedAt.delete(path);
     const { known, store } = this.#options;
     if (known.get(path) !== undefined) store.remove(path);
     known.forget(path);

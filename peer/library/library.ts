@@ -9,6 +9,7 @@
  * Looking is cheap and is done again whenever in doubt; reading is dear and is done once a content. A look at a path puts
  * right whatever was believed of it and of everything below it, so an event needs no interpretation: it only says where.
  */
+import type { watch } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +29,7 @@ import { isInside, isInsideAny } from './paths.js';
 import { Readings } from './readings.js';
 
 import { type LibraryReport, type ScanProgress, sayRoots, saySkipped } from './report.js';
-import { identityOf, openRoots, type Root } from './roots.js';
+import { identityOf, isEmptyFolder, openRoots, type Root } from './roots.js';
 import { Scanner } from './scanner.js';
 import { type LibraryStore, MemoryLibraryStore } from './store.js';
 
@@ -49,6 +50,8 @@ export interface LibraryOptions {
   readonly encode?: boolean;
   /** What encodes; default: node-lame. */
   readonly encoder?: Encoder;
+  /** What watches folders; default: fs.watch. */
+  readonly watch?: typeof watch;
 }
 
 const MAX_THREADS = 4;
@@ -59,6 +62,12 @@ const ROOT_POLL_MS = 1_000;
 const PUBLISH_MS = 100;
 /** Known files are loaded so many at a time, some 10 ms, so that a start does not stop a peer that is playing. */
 const LOAD_SLICE = 1_000;
+
+/** Files and folders of one root, to be looked at. */
+interface Place {
+  readonly root: Root;
+  readonly starts: readonly string[];
+}
 
 export class Library {
   readonly catalogue = new Catalogue();
@@ -100,6 +109,7 @@ export class Library {
     });
     this.#notice = new Notice({
       clock,
+      watch: options.watch,
       events: {
         due: paths => this.#lookAt(paths),
         failed: (folder, error) => this.#cannotWatch(folder, error),
@@ -131,6 +141,7 @@ export class Library {
     await Promise.all([this.#scanner.stop(), this.#hashing.stop(), this.#encoded?.stop()]);
     await this.#looks;
     await this.#readings.idle();
+    this.#holdings.forgetMissed();
     await this.#store.close();
   }
 
@@ -213,23 +224,27 @@ export class Library {
   }
 
   async #scanAll(): Promise<void> {
-    await Promise.all(this.#roots.map(root => this.#look(root, [root.path], false)));
+    await this.#look(
+      this.#roots.map(root => ({ root, starts: [root.path] })),
+      false,
+    );
     await this.#readings.idle();
     this.#publish();
   }
 
   #lookAt(paths: readonly string[]): void {
-    for (const root of this.#roots) {
-      const starts = paths.filter(path => isInside(root.path, path));
-      if (starts.length > 0) void this.#look(root, starts, true);
-    }
+    const places = this.#roots.map(root => ({
+      root,
+      starts: paths.filter(path => isInside(root.path, path)),
+    }));
+    void this.#look(places, true);
   }
 
-  /** `urgent`: somebody changed these paths just now and waits to see them listed. */
-  #look(root: Root, starts: readonly string[], urgent: boolean): Promise<void> {
+  /** `urgent`: somebody changed these places just now and waits to see them listed. */
+  #look(places: readonly Place[], urgent: boolean): Promise<void> {
     this.#looking += 1;
     this.#looks = this.#looks
-      .then(() => this.#lookNow(root, starts, urgent))
+      .then(() => this.#lookNow(places, urgent))
       .finally(() => {
         this.#looking -= 1;
         this.#progress();
@@ -238,10 +253,21 @@ export class Library {
     return this.#looks;
   }
 
-  async #lookNow(root: Root, starts: readonly string[], urgent: boolean): Promise<void> {
-    if (this.#stopped || root.identity === undefined) return;
+  async #lookNow(places: readonly Place[], urgent: boolean): Promise<void> {
     this.#readings.reset();
     this.#found = 0;
+    this.#progress();
+    const missing: string[] = [];
+    for (const place of places) {
+      const isThere = !this.#stopped && place.root.identity !== undefined && place.starts.length > 0;
+      if (isThere) missing.push(...(await this.#lookInto(place, urgent)));
+    }
+    // After everything was met: what seems to be missing may have moved, from one root to another too.
+    this.#holdings.miss(missing, this.#options.clock.now());
+  }
+
+  /** Meets what is there. Returns what is known and is not there. */
+  async #lookInto({ root, starts }: Place, urgent: boolean): Promise<readonly string[]> {
     const seen = new Set<string>();
     const gone: string[] = [];
     const job = { roots: this.#roots.map(each => each.path), root: root.path, starts };
@@ -254,23 +280,22 @@ export class Library {
       this.#found += batch.length;
       this.#progress();
     });
+    if (outcome === 'cancelled') return [];
     if (outcome !== 'complete') {
-      if (outcome === 'cancelled') return;
       this.#options.logger.warn({ folder: root.path }, `a scan gave up: its thread was ${outcome}`);
-      return;
+      return [];
     }
     // What is not there may only be out of reach.
-    if ((await this.#identify(root)) !== 'same') return;
-    const isEmpty = starts.includes(root.path) && seen.size === 1;
-    for (const path of [...this.#known.below(starts), ...gone]) {
-      if (seen.has(path)) continue;
-      // Nothing in a root that had songs is more likely a disk that is not mounted than a tidy person.
-      if (isEmpty) this.#holdings.withdraw(path);
-      else this.#holdings.forget(path);
-    }
+    if ((await this.#identify(root)) !== 'same') return [];
     const looked = new Set(starts);
     this.#readings.missed(path => !seen.has(path) && isInsideAny(looked, path));
     for (const path of gone) this.#notice.unwatch(path);
+    const missing = [...this.#known.below(starts), ...gone].filter(path => !seen.has(path));
+    if (missing.length === 0 || !(await isEmptyFolder(root.path))) return missing;
+    // Nothing in a root that had songs is more likely a disk that is not mounted than a tidy person.
+    const isSong = (path: string) => this.#known.get(path)?.content.kind === 'song';
+    for (const path of missing.filter(isSong)) this.#holdings.withdraw(path);
+    return missing.filter(path => !isSong(path));
   }
 
   #meet(found: Found, urgent: boolean): void {
@@ -331,7 +356,7 @@ export class Library {
       for (const path of this.#known.below([root.path])) this.#holdings.withdraw(path);
     } else {
       if (before === undefined) logger.info({ folder: root.path }, 'folder is back');
-      void this.#look(root, [root.path], true);
+      void this.#look([{ root, starts: [root.path] }], true);
     }
     return 'other';
   }

@@ -3,6 +3,7 @@
  *
  *     fs.watch ──▶ FolderWatcher ──▶ QuietPaths ──(500 ms later)──▶ due(paths)
  */
+import type { watch } from 'node:fs';
 import type { Clock } from '../../protocol/ports.js';
 import { FolderWatcher, QUIET_MS, QuietPaths } from './watch.js';
 
@@ -20,13 +21,21 @@ export class Notice {
   #cancelTimer: (() => void) | undefined;
   #stopped = false;
 
-  constructor(options: { readonly clock: Clock; readonly events: NoticeEvents }) {
+  constructor(options: {
+    readonly clock: Clock;
+    readonly events: NoticeEvents;
+    /** Default fs.watch. */
+    readonly watch?: typeof watch | undefined;
+  }) {
     this.#clock = options.clock;
     this.#events = options.events;
-    this.#watcher = new FolderWatcher({
-      touched: path => this.touch(path),
-      failed: (folder, error) => this.#events.failed(folder, error),
-    });
+    this.#watcher = new FolderWatcher(
+      {
+        touched: path => this.touch(path),
+        failed: (folder, error) => this.#events.failed(folder, error),
+      },
+      options.watch,
+    );
   }
 
   /** Watches a folder; what came into it before the watch began is found by a second look. */

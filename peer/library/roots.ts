@@ -5,7 +5,7 @@
  * disk is mounted there. Its songs are then withdrawn, not forgotten: they come back with it.
  */
 import { constants } from 'node:fs';
-import { access, realpath, stat } from 'node:fs/promises';
+import { access, readdir, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ConfigError } from '../../protocol/errors.js';
 import { isInside } from './paths.js';
@@ -41,4 +41,9 @@ export async function openRoots(folders: readonly string[]): Promise<Root[]> {
 export async function identityOf(path: string): Promise<string | undefined> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
   return found?.isDirectory() === true ? `${found.dev}:${found.ino}` : undefined;
+}
+
+export async function isEmptyFolder(path: string): Promise<boolean> {
+  const names = await readdir(path).catch(() => []);
+  return names.length === 0;
 }

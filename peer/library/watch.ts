@@ -14,6 +14,8 @@ import { isInside, isInsideAny } from './paths.js';
 
 /** Long enough for the pauses of a program that writes a file, short enough to be listed within 3 s. */
 export const QUIET_MS = 500;
+/** What happened so soon after something that is due is due with it: a rename is two events, and one look must see both. */
+export const TOGETHER_MS = 100;
 
 /** Pure: which paths changed, and which of them are quiet by now. */
 export class QuietPaths {
@@ -32,7 +34,9 @@ export class QuietPaths {
   /** Takes out the quiet paths; a path in a folder that is quiet too is left to that folder. */
   due(now: Milliseconds): string[] {
     const quiet: string[] = [];
-    for (const [path, at] of this.#lastChange) if (at + QUIET_MS <= now) quiet.push(path);
+    const deadline = this.nextDeadline();
+    if (deadline === undefined || deadline > now) return quiet;
+    for (const [path, at] of this.#lastChange) if (at + QUIET_MS <= now + TOGETHER_MS) quiet.push(path);
     for (const path of quiet) this.#lastChange.delete(path);
     const all = new Set(quiet);
     return quiet.filter(path => dirname(path) === path || !isInsideAny(all, dirname(path)));
@@ -49,21 +53,12 @@ export interface FolderWatcherEvents {
 /** Shell over fs.watch. */
 export class FolderWatcher {
   readonly #events: FolderWatcherEvents;
+  readonly #watchFolder: typeof watch;
   readonly #watched = new Map<string, { readonly identity: string; readonly watcher: FSWatcher }>();
-  #failed = false;
 
-  constructor(events: FolderWatcherEvents) {
+  constructor(events: FolderWatcherEvents, watchFolder: typeof watch = watch) {
     this.#events = events;
-  }
-
-  /** Folders being watched. */
-  get size(): number {
-    return this.#watched.size;
-  }
-
-  /** Whether every folder that should be watched is. */
-  get isComplete(): boolean {
-    return !this.#failed;
+    this.#watchFolder = watchFolder;
   }
 
   /** True if the watch is new: what happened in the folder before it was not seen. `identity`: see Found. */
@@ -73,7 +68,7 @@ export class FolderWatcher {
     known?.watcher.close();
     this.#watched.delete(folder);
     try {
-      const watcher = watch(folder, { persistent: false }, (_event, name) => {
+      const watcher = this.#watchFolder(folder, { persistent: false }, (_event, name) => {
         this.#events.touched(name === null ? folder : join(folder, name));
       });
       watcher.on('error', error => this.#lose(folder, error));
@@ -104,7 +99,6 @@ export class FolderWatcher {
     this.#watched.delete(folder);
     // A folder that went before it could be watched is no failure; its parent's watch says that it went.
     if (error.code === 'ENOENT') return;
-    this.#failed = true;
     this.#events.failed(folder, error);
   }
 }

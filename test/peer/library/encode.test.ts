@@ -1,0 +1,184 @@
+/** WAV and AIFF offered as MP3: with the real lame where it is, and with encoders that are missing, slow or broken. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { type Encoder, LameEncoder } from '../../../peer/library/encode.js';
+import { Library } from '../../../peer/library/library.js';
+import { systemClock } from '../../../src/clock.js';
+import { mp3Bytes, wavBytes } from '../../support/mp3.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { type Teardown, until } from '../../support/until.js';
+
+/** Makes an MP3 of the source's first bytes, and notes what it was asked. */
+class FakeEncoder implements Encoder {
+  readonly asked: string[] = [];
+  running = 0;
+  atOnce = 0;
+  lacks: string | undefined;
+
+  constructor(readonly folder: string) {}
+
+  async missing(): Promise<string | undefined> {
+    return this.lacks;
+  }
+
+  async encode(source: string, target: string, signal: AbortSignal): Promise<void> {
+    this.asked.push(source.slice(this.folder.length + 1));
+    this.atOnce = Math.max(this.atOnce, ++this.running);
+    try {
+      const bytes = await readFile(source);
+      if (bytes.includes('broken')) throw new Error('cannot encode this');
+      if (bytes.includes('silly')) return await writeFile(target, 'no MP3');
+      if (bytes.includes('endless')) {
+        await writeFile(target, 'half of it');
+        await new Promise((_resolve, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason)),
+        );
+      }
+      await writeFile(target, mp3Bytes({ seed: bytes.length }));
+    } finally {
+      this.running -= 1;
+    }
+  }
+}
+
+async function subject(t: Teardown, encoder?: Encoder) {
+  const root = await tempFolder(t);
+  const dataDir = await tempFolder(t);
+  const logger = new RecordingLogger();
+  const open = (using = encoder) => {
+    const library = new Library({
+      roots: [root],
+      dataDir,
+      encode: true,
+      clock: systemClock,
+      logger,
+      ...(using && { encoder: using }),
+    });
+    t.teardown(() => library.stop());
+    return library;
+  };
+  const encoded = async () => (await readdir(join(dataDir, 'encoded'))).length;
+  return { root, dataDir, logger, open, encoded };
+}
+const titles = (library: Library) =>
+  [...library.catalogue.songs()]
+    .map(song => song.offer.title)
+    .sort()
+    .join();
+const lists = (library: Library, wanted: string) =>
+  until(
+    () => `${titles(library)} should be ${wanted}`,
+    () => titles(library) === wanted && library.report().phase === 'idle',
+  );
+
+t.test('sources are encoded one at a time after everything else, and go with their sources', async t => {
+  const encoder = new FakeEncoder(await tempFolder(t));
+  const { root, dataDir, open, encoded } = await subject(t, encoder);
+  await writeFile(join(root, 'song.mp3'), mp3Bytes({ seed: 1 }));
+  for (const i of [1, 2, 3]) await writeFile(join(root, `wav ${i}.wav`), wavBytes({ seconds: i / 10 }));
+  const library = open();
+  await library.start();
+  t.equal(titles(library), 'song', 'the start does not wait for it');
+  await lists(library, 'song,wav 1,wav 2,wav 3');
+  t.equal(encoder.atOnce, 1);
+  t.match(library.report(), { skipped: [], encoding: { waiting: 0, encoded: 3 } });
+  const [song] = [...library.catalogue.songs()].filter(each => each.offer.title === 'wav 1');
+  t.ok(song?.path.startsWith(join(dataDir, 'encoded')));
+  t.equal(song?.nodes.length, 32);
+  t.equal(await encoded(), 3);
+
+  await rename(join(root, 'wav 1.wav'), join(root, 'renamed.wav'));
+  await lists(library, 'renamed,song,wav 2,wav 3');
+  await rm(join(root, 'wav 2.wav'));
+  await lists(library, 'renamed,song,wav 3');
+  await writeFile(join(root, 'wav 3.wav'), 'la la la');
+  await lists(library, 'renamed,song');
+  await until('what nobody needs is removed', async () => (await encoded()) === 1);
+  t.equal(encoder.asked.length, 3, 'a renamed source is not encoded again');
+  await library.stop();
+
+  const again = open();
+  await again.start();
+  await lists(again, 'renamed,song');
+  t.equal(encoder.asked.length, 3, 'nor is one that was encoded before the start');
+  await again.stop();
+
+  await rm(join(dataDir, 'encoded'), { recursive: true });
+  const third = open();
+  await third.start();
+  await lists(third, 'renamed,song');
+  t.equal(encoder.asked.length, 4, 'but one whose encoding was lost is');
+});
+
+t.test('what cannot be encoded is counted, said, and stops nothing else', async t => {
+  const encoder = new FakeEncoder(await tempFolder(t));
+  const { root, logger, open } = await subject(t, encoder);
+  await writeFile(join(root, 'a.wav'), Buffer.concat([wavBytes({ seconds: 0.1 }), Buffer.from('broken')]));
+  await writeFile(join(root, 'b.wav'), Buffer.concat([wavBytes({ seconds: 0.1 }), Buffer.from('silly')]));
+  await writeFile(join(root, 'c.wav'), wavBytes({ seconds: 0.1 }));
+  const library = open();
+  await library.start();
+  await lists(library, 'c');
+  t.match(library.report().skipped, [{ reason: 'not-encoded', count: 2 }]);
+  t.equal(logger.messages('warn').filter(message => message === 'a file could not be encoded').length, 2);
+});
+
+t.test('without an encoder it is said once, with what mends it', async t => {
+  const encoder = new FakeEncoder(await tempFolder(t));
+  encoder.lacks = 'lame is not installed';
+  const { root, logger, open } = await subject(t, encoder);
+  await writeFile(join(root, 'a.wav'), wavBytes({ seconds: 0.1 }));
+  const library = open();
+  await library.start();
+  await until('it is said', () => library.report().encoding?.missing === 'lame is not installed');
+  t.match(library.report().skipped, [{ reason: 'pcm', count: 1 }]);
+  await writeFile(join(root, 'b.wav'), wavBytes({ seconds: 0.2 }));
+  await until('the second one is met', () => library.report().skipped[0]?.count === 2);
+  t.same(logger.messages('warn'), ['nothing is encoded: lame is not installed']);
+  t.same(encoder.asked, []);
+});
+
+t.test('stopping ends an encoding, which leaves nothing behind', async t => {
+  const encoder = new FakeEncoder(await tempFolder(t));
+  const { root, open, encoded } = await subject(t, encoder);
+  await writeFile(join(root, 'a.wav'), Buffer.concat([wavBytes({ seconds: 0.1 }), Buffer.from('endless')]));
+  const library = open();
+  await library.start();
+  await until('it is encoded', () => encoder.running === 1);
+  t.equal(library.report().phase, 'encoding');
+  await library.stop();
+  t.equal(encoder.running, 0);
+  t.equal(await encoded(), 0);
+});
+
+const noLame = (await new LameEncoder().missing()) !== undefined && 'node-lame or lame is not installed';
+
+t.test('the real lame makes MP3 of WAV and AIFF', { skip: noLame }, async t => {
+  const { root, open } = await subject(t);
+  await writeFile(join(root, 'wav.wav'), wavBytes({ seconds: 2 }));
+  const withAiff = spawnSync('sox', ['--version']).error === undefined;
+  if (withAiff) execFileSync('sox', [join(root, 'wav.wav'), join(root, 'aiff.aiff'), 'pad', '0.01']);
+  const library = open();
+  await library.start();
+  await lists(library, withAiff ? 'aiff,wav' : 'wav');
+  for (const { offer } of library.catalogue.songs()) {
+    t.match(offer, { bitrate: 192_000, sampleRate: 44_100, channels: 2, vbr: false });
+    t.ok(Math.abs((offer.duration ?? 0) - 2) < 0.1);
+  }
+});
+
+t.test('the real lame needs a source, and stops when it is told to', { skip: noLame }, async t => {
+  const folder = await tempFolder(t);
+  const lame = new LameEncoder();
+  const [source, target] = [join(folder, 'x.wav'), join(folder, 'x.mp3')];
+  const never = new AbortController();
+  await t.rejects(lame.encode(source, target, never.signal), /gone/);
+  await writeFile(source, wavBytes({ seconds: 60 }));
+  const abort = new AbortController();
+  const encoding = lame.encode(source, target, abort.signal);
+  abort.abort();
+  await t.rejects(encoding, { name: 'AbortError' });
+});
