@@ -142,7 +142,8 @@ export class Download {
       return [{ kind: 'warned', error: message.error }];
     const step = this.#step(message.type);
     if (message.type === 'PING') return [{ kind: 'send', message: { type: 'PONG', value: message.value } }];
-    const { question } = this.#asked[0]!;
+    const question = this.#asked[0]?.question;
+    if (question === undefined) throw new RemoteProtocolError('bad-message', 'an error of no request');
     if (message.type === 'ERROR' && step === 'refusal') {
       if (message.error.type !== MESSAGE_TYPE[question.type])
         throw new RemoteProtocolError('bad-message', `an error of another request, not of ${question.type}`);
