@@ -6,7 +6,7 @@
  *              └── asked again whenever the link is down: when that peer goes, the next one opens a tracker on the same data
  */
 import { connect } from 'node:net';
-import type { Clock, RandomUnit } from '../protocol/ports.js';
+import type { Clock, Logger, RandomUnit } from '../protocol/ports.js';
 import type { HostPort } from '../protocol/tsp/addresses.js';
 import type { EmbeddedTracker, OpenEmbeddedTracker } from './world.js';
 
@@ -25,6 +25,7 @@ export interface LocalTrackerOptions {
   readonly host: string | undefined;
   readonly open: OpenEmbeddedTracker;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly randomUnit: RandomUnit;
   /** Called when a tracker was opened here. */
   readonly opened: (tracker: EmbeddedTracker) => void;
@@ -97,9 +98,9 @@ export class LocalTracker {
       (await isListening(this.address, this.#options.clock))
     )
       return;
-    const { host = LOOPBACK, port, open, opened, failed } = this.#options;
+    const { host = LOOPBACK, port, logger, open, opened, failed } = this.#options;
     try {
-      this.#embedded = await open({ host, port });
+      this.#embedded = await open({ host, port, logger });
       if (this.#embedded !== undefined) opened(this.#embedded);
     } catch (error) {
       failed(error);

@@ -261,12 +261,13 @@ export class Peer implements PeerView {
   }
 
   #trackerOfThisMachine(): LocalTracker {
-    const { clock, randomUnit, openEmbeddedTracker } = this.#world;
+    const { clock, logger, randomUnit, openEmbeddedTracker } = this.#world;
     return new LocalTracker({
       port: DEFAULT_TRACKER_PORT,
       host: this.#config.host,
       open: openEmbeddedTracker,
       clock,
+      logger: logger.child({ room: 'tracker' }),
       randomUnit,
       opened: ({ address, port }) =>
         this.#notice(

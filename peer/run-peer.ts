@@ -40,9 +40,11 @@ async function converse(peer: RunnablePeer, config: PeerConfig, world: World): P
   const history = new History(join(config.stateDir, 'history'), world.logger);
   const prompt = new Prompt({ peer, world, history, style });
   const quit = (): void => prompt.close();
+  let restore: (() => void) | undefined;
   try {
     world.stdout.write(`${painted('Torero.', 'bold', style())} help shows what can be done here.\n`);
     await prompt.open();
+    restore = world.divertStderr?.(text => prompt.say(text.trimEnd().split('\n')));
     world.signal.addEventListener('abort', quit, { once: true });
     if (world.signal.aborted) quit();
     // Nothing waits for the peer: who wants to leave before it has started, leaves.
@@ -51,6 +53,7 @@ async function converse(peer: RunnablePeer, config: PeerConfig, world: World): P
     return world.signal.aborted ? exitCodeOfEnd(world.signal.reason) : EXIT.ok;
   } finally {
     world.signal.removeEventListener('abort', quit);
+    restore?.();
     prompt.close();
     // The last song's summary comes when the prompt is gone already.
     const stopListening = peer.onEvent(event =>

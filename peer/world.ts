@@ -24,6 +24,11 @@ export interface World {
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;
   readonly isTerminal: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  /**
+   * When stderr is the terminal of a prompt: what is logged goes to `sink` instead, as text of whole lines. The returned
+   * function ends that.
+   */
+  readonly divertStderr?: (sink: (text: string) => void) => () => void;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What the descriptors of this process allow. */
   readonly maxConnections: number;
@@ -42,6 +47,8 @@ export type OpenEmbeddedTracker = (options: {
   /** Where to listen; loopback unless the operator gave `--host`. */
   readonly host: string;
   readonly port: number;
+  /** The peer's own, so that a prompt on the terminal is not disturbed. */
+  readonly logger: Logger;
 }) => Promise<EmbeddedTracker | undefined>;
 
 export interface EmbeddedTracker {

@@ -18,7 +18,7 @@ export interface EmbeddedTrackerOptions {
 
 export const embeddedTrackerOpener =
   ({ folder, maxConnections, world }: EmbeddedTrackerOptions): OpenEmbeddedTracker =>
-  async ({ host, port }): Promise<EmbeddedTracker | undefined> => {
+  async ({ host, port, logger }): Promise<EmbeddedTracker | undefined> => {
     const lock = await lockFolder(folder);
     if ('heldBy' in lock) return undefined;
     const { Tracker } = await import('../tracker/tracker.js');
@@ -29,6 +29,7 @@ export const embeddedTrackerOpener =
       dataDir: folder,
       maxConnections,
       ...world,
+      logger,
     });
     try {
       const at = await tracker.start();

@@ -5,6 +5,7 @@ import type { TrackerWorld } from '../tracker/config.js';
 import { systemClock } from './clock.js';
 import type { LogLevel } from './log-levels.js';
 import { openLogger } from './logger.js';
+import { TerminalOutput } from './terminal-output.js';
 import { agent } from './version.js';
 
 export interface WorldOptions {
@@ -37,16 +38,23 @@ export async function peerWorld({
   maxConnections,
   openEmbeddedTracker,
 }: PeerSurroundings): Promise<World> {
-  const { stdin, stdout, stderr } = process;
+  const { stdin, stdout } = process;
+  const terminal = process.stderr.isTTY ? new TerminalOutput(process.stderr) : undefined;
+  const stderr = terminal ?? process.stderr;
   return {
     clock: systemClock,
-    logger: await openLogger({ level: logLevel, clock: systemClock }),
+    logger: await openLogger({ level: logLevel, clock: systemClock, destination: stderr }),
     randomBytes,
     randomUnit: Math.random,
     stdin,
     stdout,
     stderr,
-    isTerminal: { stdin: stdin.isTTY === true, stdout: stdout.isTTY === true, stderr: stderr.isTTY === true },
+    isTerminal: {
+      stdin: stdin.isTTY === true,
+      stdout: stdout.isTTY === true,
+      stderr: terminal !== undefined,
+    },
+    ...(terminal && { divertStderr: sink => terminal.divert(sink) }),
     env,
     agent: agent(),
     signal,

@@ -300,6 +300,7 @@ t.test(
       host: '192.0.2.1',
       open: () => Promise.resolve(undefined),
       clock,
+      logger: new RecordingLogger(),
       randomUnit: () => 0,
       opened: () => {},
       failed: () => {},
