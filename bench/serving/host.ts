@@ -3,13 +3,13 @@
  * `node host.js FILE`; prints `PORT HASH` when it listens.
  */
 import { readFile, stat } from 'node:fs/promises';
+import { SongServer } from '../../peer/hosting/song-server.js';
+import type { HostedSong } from '../../peer/library/catalogue.js';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
-import { asSongId } from '../../protocol/tsp/song-id.js';
 import { asContentHash } from '../../protocol/tsp/rows.js';
-import { SongServer } from '../../peer/hosting/song-server.js';
-import type { HostedSong } from '../../peer/library/catalogue.js';
+import { asSongId } from '../../protocol/tsp/song-id.js';
 
 const CACHE_BYTES = 64 * 1024 * 1024;
 const QUIET = { debug() {}, info() {}, warn() {}, error: console.error, child: () => QUIET };

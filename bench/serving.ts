@@ -1,0 +1,226 @@
+/**
+ * A host that sends one 4 MB song to 1, 64 and 1,000 listeners, beside nginx.
+ *
+ *     load ─▶ song server │ nginx, sendfile on │ nginx, sendfile off        in turn, five times each
+ *
+ * nginx with sendfile never touches the bytes: the kernel sends the pages of the file's cache. Node has no such call, so
+ * every byte is copied once into the kernel; nginx with sendfile off, which copies twice, shows what copying costs here.
+ */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BenchResult, cpuSeconds, interleave, median, residentBytes, round } from './harness.js';
+import type { ListenersResult, ListenersTask } from './serving/listeners.js';
+
+export const name = 'serving';
+
+const SONG_BYTES = 4 * 1024 * 1024;
+const LISTENERS = [1, 64, 1_000];
+/** Enough that a hundredth of a second of processor time, which is how the kernel counts, is little of it. */
+const BYTES_A_RUN = 4e9;
+/** The server has a core to itself; the listeners have the others. */
+const LISTENER_PROCESSES = Math.max(1, availableParallelism() - 1);
+const SAMPLE_MS = 50;
+
+interface Server {
+  readonly process: ChildProcess;
+  readonly port: number;
+  readonly request: string;
+  readonly header: number | string;
+}
+
+interface Sample {
+  readonly gigabytesPerSecond: number;
+  readonly cpuSecondsPerGigabyte: number;
+  readonly listenerCpuSecondsPerGigabyte: number;
+  readonly peakResidentMiB: number;
+}
+
+export async function run(): Promise<BenchResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'torero-bench-'));
+  const servers: Record<string, Server> = {};
+  try {
+    const song = join(folder, 'song.mp3');
+    await writeFile(song, randomBytes(SONG_BYTES));
+    servers.ours = await startOurs(song);
+    servers['nginx, sendfile'] = await startNginx(folder, 'on');
+    servers['nginx, copying'] = await startNginx(folder, 'off');
+    const samples: Record<number, Record<string, Sample[]>> = {};
+    for (const listeners of LISTENERS) {
+      const variants = Object.entries(servers).map(
+        ([name, server]) => [name, () => measure(server, listeners)] as const,
+      );
+      // Not counted: files into the page cache, code into the compiler.
+      for (const [, warmUp] of variants) await warmUp();
+      samples[listeners] = await interleave(Object.fromEntries(variants));
+    }
+    return report(samples);
+  } finally {
+    for (const { process } of Object.values(servers)) process.kill();
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function startOurs(song: string): Promise<Server> {
+  const host = fork(join(import.meta.dirname, 'serving', 'host.js'), [song], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  });
+  const [line] = (await once(host.stdout!, 'data')) as [Buffer];
+  return { process: host, port: Number.parseInt(line.toString(), 10), request: '\x03\0\0\0\x01', header: 9 };
+}
+
+async function startNginx(folder: string, sendfile: 'on' | 'off'): Promise<Server> {
+  const port = await freePort();
+  const home = join(folder, `nginx-${sendfile}`);
+  await mkdir(home);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  const configuration = `
+    daemon off; master_process off; pid ${home}/pid; error_log ${home}/error.log; worker_rlimit_nofile 16384;
+    events { worker_connections 8192; }
+    http {
+      sendfile ${sendfile}; tcp_nopush on; tcp_nodelay on; access_log off; keepalive_requests 1000000;
+      open_file_cache max=100; output_buffers 2 1m;
+      ${temporary.map(name => `${name}_temp_path ${home}/${name};`).join(' ')}
+      server { listen 127.0.0.1:${port} backlog=4096; root ${folder}; }
+    }`;
+  await writeFile(join(home, 'nginx.conf'), configuration);
+  const nginx = spawn('nginx', ['-p', home, '-c', join(home, 'nginx.conf')], { stdio: 'inherit' });
+  await Promise.race([accepts(port), once(nginx, 'error').then(([error]) => Promise.reject(error))]);
+  return {
+    process: nginx,
+    port,
+    request: 'GET /song.mp3 HTTP/1.1\r\nHost: bench\r\n\r\n',
+    header: '\r\n\r\n',
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function accepts(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const connected = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (connected) return;
+    await new Promise(resolve => setTimeout(resolve, SAMPLE_MS));
+  }
+}
+
+async function measure(server: Server, listeners: number): Promise<Sample> {
+  const pid = server.process.pid!;
+  const songsEach = Math.max(1, Math.round(BYTES_A_RUN / SONG_BYTES / listeners));
+  const processes = Math.min(LISTENER_PROCESSES, listeners);
+  const loads = Array.from({ length: processes }, () =>
+    fork(join(import.meta.dirname, 'serving', 'listeners.js')),
+  );
+  const { port, request, header } = server;
+  await Promise.all(
+    loads.map(load => {
+      const task = {
+        port,
+        request,
+        header,
+        songBytes: SONG_BYTES,
+        songsEach,
+        listeners: Math.round(listeners / processes),
+      };
+      load.send(task satisfies ListenersTask);
+      return once(load, 'message');
+    }),
+  );
+  let peak = 0;
+  const sampler = setInterval(async () => {
+    peak = Math.max(peak, await residentBytes(pid));
+  }, SAMPLE_MS);
+  const [cpuBefore, begun] = [await cpuSeconds(pid), performance.now()];
+  const results = await Promise.all(
+    loads.map(async load => {
+      load.send('go');
+      const [result] = (await once(load, 'message')) as [ListenersResult];
+      return result;
+    }),
+  );
+  const seconds = (performance.now() - begun) / 1_000;
+  const spent = (await cpuSeconds(pid)) - cpuBefore;
+  clearInterval(sampler);
+  const sum = (pick: (result: ListenersResult) => number) =>
+    results.reduce((total, result) => total + pick(result), 0);
+  const gigabytes = sum(({ bytes }) => bytes) / 1e9;
+  return {
+    gigabytesPerSecond: gigabytes / seconds,
+    cpuSecondsPerGigabyte: spent / gigabytes,
+    listenerCpuSecondsPerGigabyte: sum(result => result.cpuSeconds) / gigabytes,
+    peakResidentMiB: peak / 2 ** 20,
+  };
+}
+
+function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): BenchResult {
+  const medianOf = (listeners: number, server: string, figure: keyof Sample) =>
+    median(samples[listeners]![server]!.map(sample => sample[figure]));
+  const ratio = (listeners: number, figure: keyof Sample) =>
+    medianOf(listeners, 'ours', figure) / medianOf(listeners, 'nginx, sendfile', figure);
+  const figures = [
+    'gigabytesPerSecond',
+    'cpuSecondsPerGigabyte',
+    'listenerCpuSecondsPerGigabyte',
+    'peakResidentMiB',
+  ] as const;
+  const rows = LISTENERS.flatMap(listeners =>
+    Object.keys(samples[listeners]!).map(server => [
+      listeners,
+      server,
+      ...figures.map(figure => round(medianOf(listeners, server, figure))),
+    ]),
+  );
+  const mostCpu: Record<number, number> = { 1: 1, 64: 1, 1000: 2 };
+  return {
+    title: 'One 4 MB song to 1, 64 and 1,000 listeners',
+    method: [
+      `Listeners on loopback, ${LISTENER_PROCESSES} process(es) of them, each with one connection on which it asks again when it has the song;`,
+      'they read 64 KiB at a time. Medians of five runs, the servers taking turns. nginx: one process, tcp_nopush, open_file_cache.',
+      'Node cannot send a file without copying it into the kernel, as sendfile does; «nginx, copying» is nginx with sendfile off.',
+    ],
+    promises: LISTENERS.flatMap(listeners => {
+      const speed = ratio(listeners, 'gigabytesPerSecond');
+      const cost = ratio(listeners, 'cpuSecondsPerGigabyte');
+      const most = mostCpu[listeners]!;
+      return [
+        { promise: `GB/s at ${listeners}, ours ÷ sendfile, ≥ 1`, measured: round(speed), kept: speed >= 1 },
+        {
+          promise: `CPU-s per GB at ${listeners}, ours ÷ sendfile, ≤ ${most}`,
+          measured: round(cost),
+          kept: cost <= most,
+        },
+      ];
+    }),
+    tables: [
+      {
+        caption: 'Medians',
+        columns: [
+          'listeners',
+          'server',
+          'GB/s',
+          'CPU-s per GB',
+          'CPU-s per GB of the listeners',
+          'peak resident MiB',
+        ],
+        rows,
+      },
+    ],
+    samples,
+  };
+}
