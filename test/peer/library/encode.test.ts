@@ -1,5 +1,6 @@
 /** WAV and AIFF offered as MP3: with the real lame where it is, and with encoders that are missing, slow or broken. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -10,6 +11,9 @@ import { mp3Bytes, wavBytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
+
+// Most of the time here is spent waiting for a folder to become quiet.
+t.jobs = 4;
 
 /** Makes an MP3 of the source's first bytes, and notes what it was asked. */
 class FakeEncoder implements Encoder {
@@ -33,9 +37,9 @@ class FakeEncoder implements Encoder {
       if (bytes.includes('silly')) return await writeFile(target, 'no MP3');
       if (bytes.includes('endless')) {
         await writeFile(target, 'half of it');
-        await new Promise((_resolve, reject) =>
-          signal.addEventListener('abort', () => reject(signal.reason)),
-        );
+        signal.throwIfAborted();
+        await once(signal, 'abort');
+        signal.throwIfAborted();
       }
       await writeFile(target, mp3Bytes({ seed: bytes.length }));
     } finally {

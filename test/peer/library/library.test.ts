@@ -16,6 +16,9 @@ import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
 
+// Most of the time here is spent waiting for a folder to become quiet.
+t.jobs = 4;
+
 const hashOf = (bytes: Uint8Array) => toHex(new MerkleTree().update(bytes).digest().root) as ContentHash;
 
 class Subject {
