@@ -23,13 +23,7 @@ import type { FrameEvent } from './framing.js';
 import type { JsonObject } from './json.js';
 import type { ErrorBody, Hello, PlainMessage, StreamHeader, Welcome, WholeMessage } from './messages.js';
 import { OfferQueue } from './offer-queue.js';
-import {
-  PEER_TABLE,
-  type PeerEffect,
-  type PeerState,
-  type PeerStep,
-  type TrackerQuestion,
-} from './peer-table.js';
+import { PEER_TABLE, type PeerEffect, type PeerState, type TrackerQuestion } from './peer-table.js';
 import {
   type BroadcastRow,
   type OfferChange,
@@ -221,18 +215,18 @@ export class PeerSession {
   }
 
   #message(message: PlainMessage | WholeMessage, now: Milliseconds): PeerEffect[] {
-    this.#step(message.type);
-    switch (message.type) {
+    const expected = PEER_TABLE[this.#state][message.type] === undefined ? undefined : message;
+    switch (expected?.type) {
       case 'PING':
-        return [send({ type: 'PONG', value: message.value })];
+        return [send({ type: 'PONG', value: expected.value })];
       case 'LIST':
         return this.#sendSongs();
       case 'WELCOME':
-        return this.#welcome(message.revision, message.welcome, now);
+        return this.#welcome(expected.revision, expected.welcome, now);
       case 'PONG':
-        return this.#pong(message.value, now);
+        return this.#pong(expected.value, now);
       case 'ERROR':
-        return this.#error(message.error, now);
+        return this.#error(expected.error, now);
       default:
         throw unexpected(message.type, this.#state);
     }
@@ -286,7 +280,7 @@ export class PeerSession {
   }
 
   #begin(header: StreamHeader): PeerEffect[] {
-    this.#step(header.type);
+    if (PEER_TABLE[this.#state][header.type] === undefined) throw unexpected(header.type, this.#state);
     const open = this.#open[0];
     this.#reading = { header, rows: new RowReader(), open: this.#answers(header, open) ? open : undefined };
     if (header.type !== 'LIST_INFO' && header.type !== 'BROADCAST_LIST') return [];
@@ -330,12 +324,6 @@ export class PeerSession {
     const { type } = reading.header;
     if (type === 'LIST_INFO' || type === 'BROADCAST_LIST') effects.push({ do: 'list-end' });
     return [...effects, ...this.#flush(now)];
-  }
-
-  #step(type: MessageName): PeerStep {
-    const step = PEER_TABLE[this.#state][type];
-    if (step === undefined) throw unexpected(type, this.#state);
-    return step;
   }
 
   #close(error: ErrorBody | TransportError): PeerEffect[] {

@@ -163,6 +163,7 @@ t.test('answers that nobody asked for are refused', async t => {
   const session = inState('registered');
   session.expire(KEEPALIVE_MS);
   t.throws(() => hear(session, 0, { type: 'PONG', value: 1 }), { code: 'bad-message' });
+  t.same(hear(session, 0, error({ code: 'internal', type: MESSAGE_TYPE.PING })), [], 'a PING may be refused');
 });
 
 t.test('questions are answered in order, and more than sixteen wait', async t => {
