@@ -395,7 +395,7 @@ export class Connection implements Reader {
   /** Wakes this connection at its next deadline. A timer that is early enough stays. */
   #arm(): void {
     const at = this.#nextDeadline();
-    if (this.#isClosed || at >= this.#armedFor) return;
+    if (this.#socket.destroyed || at >= this.#armedFor) return;
     this.#disarm?.();
     this.#armedFor = at;
     this.#disarm = this.#services.clock.after(Math.max(0, at - this.#now), () => {

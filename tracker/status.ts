@@ -5,6 +5,8 @@ export interface TrackerStatus {
   /** Of the list (TSP §3.1). */
   readonly revision: number;
   readonly songs: number;
+  /** There are changes that no batch has told yet. */
+  readonly pending: boolean;
   /** Registered hosts that are listed, and those of the last run that are still awaited. */
   readonly hosts: number;
   readonly awaitedHosts: number;

@@ -74,6 +74,7 @@ export class Tracker {
       tracker: registry?.tracker,
       revision: broadcast?.revision ?? 0,
       songs: table?.songCount ?? 0,
+      pending: broadcast?.pending ?? false,
       hosts: registrar?.hostCount ?? 0,
       awaitedHosts: registrar?.awaitedCount ?? 0,
       peers: server?.counts.registered ?? 0,

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
+import type { Clock } from '../../protocol/ports.js';
 import type { Hello, SongId, Welcome } from '../../protocol/tsp/messages.js';
 import type { OfferRow } from '../../protocol/tsp/rows.js';
 import { systemClock } from '../../src/clock.js';
@@ -11,6 +12,8 @@ import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 import { hashOf } from './registry-contract.js';
 
 export interface RunningTracker {
@@ -18,6 +21,7 @@ export interface RunningTracker {
   readonly port: number;
   readonly logger: RecordingLogger;
   readonly wire: string[];
+  readonly clock: Clock;
 }
 
 export async function startTracker(t: Test, options: Partial<TrackerOptions> = {}): Promise<RunningTracker> {
@@ -37,7 +41,7 @@ export async function startTracker(t: Test, options: Partial<TrackerOptions> = {
   });
   t.teardown(() => tracker.stop());
   const { port } = await tracker.start();
-  return { tracker, port, logger, wire };
+  return { tracker, port, logger, wire, clock: options.clock ?? systemClock };
 }
 
 export const song = (n: number, fields: Omit<OfferRow, 'hash'> = {}): OfferRow => ({
@@ -120,11 +124,25 @@ export const songServer = (t: Test, registration: TspClient): Promise<{ port: nu
     registration.send({ type: 'PONG', value });
   });
 
-/** The rows of LIST, as a light client sees them. */
-export async function listOf(t: Test, { port }: { port: number }): Promise<Record<string, unknown>[]> {
+/**
+ * The rows of LIST once every change is in it: changes of the moment are in the next batch, which a virtual clock must
+ * be told to reach.
+ */
+export async function settledList(t: Test, { port, tracker, clock }: RunningTracker): Promise<Row[]> {
+  await until('the list has settled', () => {
+    if (clock instanceof VirtualClock) clock.advance(100);
+    return !tracker.status().pending;
+  });
   const client = await connectTsp(t, port);
   client.send({ type: 'LIST' });
   const { rows } = await client.receive('LIST_INFO');
   client.destroy();
   return rows;
 }
+
+/** The tracker has closed its side. */
+export async function ended(client: TspClient): Promise<void> {
+  await until('the tracker closes', () => client.ended);
+}
+
+type Row = Record<string, unknown>;

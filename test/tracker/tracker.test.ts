@@ -1,8 +1,26 @@
+/** Registration, restarts, and who may change what (TSP §5.1, §5.2), over real sockets. */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import t from 'tap';
+import { RequestError } from '../../protocol/errors.js';
+import { LmdbRegistry } from '../../tracker/registry/lmdb.js';
+import { MemoryRegistry } from '../../tracker/registry/memory.js';
+import { tempFolder } from '../support/temp-folder.js';
+import { connectTsp, listenTsp, netcat } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 import { hashOf } from './registry-contract.js';
-import { listOf, registerHost, registerListener, song, startTracker } from './tracker-fixture.js';
+import {
+  ended,
+  registerHost,
+  registerListener,
+  settledList,
+  song,
+  songServer,
+  startTracker,
+} from './tracker-fixture.js';
 
-t.test('a host registers, and its songs are in the list', async t => {
+t.test('a host registers by INIT or HELLO, is listed, and QUIT takes it out again', async t => {
   for (const init of [true, false]) {
     const tracker = await startTracker(t);
     const host = await registerHost(t, tracker, { init, songs: [song(1, { artist: 'A', duration: 1.5 })] });
@@ -10,7 +28,7 @@ t.test('a host registers, and its songs are in the list', async t => {
     t.strictSame(host.listed, [`:${host.port}`]);
     const first = await host.client.receive('BROADCAST_LIST');
     t.strictSame(first.rows[0], { whole: true });
-    t.strictSame(await listOf(t, tracker), [
+    t.strictSame(await settledList(t, tracker), [
       {
         id: 1,
         hash: hashOf(1),
@@ -21,11 +39,322 @@ t.test('a host registers, and its songs are in the list', async t => {
         hostCount: 1,
       },
     ]);
+    t.match(tracker.tracker.status(), { songs: 1, hosts: 1, peers: 1, ids: 1 });
     const listener = await registerListener(t, tracker);
     t.equal(listener.list.rows.length, 2);
     host.client.send({ type: 'QUIT' });
     const gone = await listener.client.receive('BROADCAST_LIST');
     t.strictSame(gone.rows, [{ host: `:${host.port}`, gone: true }]);
-    t.strictSame(await listOf(t, tracker), []);
+    t.strictSame(await settledList(t, tracker), []);
+    await ended(host.client);
   }
 });
+
+t.test('WELCOME names the tracker, and what it was told', async t => {
+  const tracker = await startTracker(t, { name: 'den', maxSongsPerPeer: 7 });
+  const { welcome } = await registerListener(t, tracker);
+  t.match(welcome, { tsp: 1, agent: 'torero/test', name: 'den', maxSongs: 7, listed: [] });
+  t.match(welcome.tracker, /^[0-9a-f]{16}$/);
+});
+
+t.test('with broadcasts:false there are none', async t => {
+  const tracker = await startTracker(t);
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'HELLO', port: 0, hello: { tsp: 1, broadcasts: false } });
+  await client.receive('WELCOME');
+  await registerHost(t, tracker, { songs: [song(1)] });
+  client.send({ type: 'PING', value: 5 });
+  t.match(await client.next(), { type: 'PONG', value: 5 });
+});
+
+t.test('the same bytes at two hosts are one song with two hosts', async t => {
+  const tracker = await startTracker(t);
+  const one = await registerHost(t, tracker, { songs: [song(1, { title: 'first' })] });
+  const two = await registerHost(t, tracker, { songs: [song(1, { title: 'second' }), song(2)] });
+  t.equal(one.idOf(1), two.idOf(1));
+  t.match(await settledList(t, tracker), [
+    { id: 1, title: 'first', hosts: [`:${one.port}`, `:${two.port}`], hostCount: 2 },
+    { id: 2, hosts: [`:${two.port}`] },
+  ]);
+
+  two.client.send({ type: 'UPDATE', changes: [song(1, { title: 'mine now' })] });
+  t.strictSame((await two.client.await('SONG_IDS')).rows, [{ hash: hashOf(1), id: 1 }]);
+  t.match(
+    await settledList(t, tracker),
+    [{ title: 'first' }, {}],
+    'the longest-standing host’s row is shown',
+  );
+
+  two.client.send({ type: 'UPDATE', changes: [{ hash: hashOf(1), gone: true }, song(3)] });
+  t.strictSame((await two.client.await('SONG_IDS')).rows, [{ hash: hashOf(3), id: 3 }]);
+  t.match(await settledList(t, tracker), [
+    { id: 1, hosts: [`:${one.port}`], hostCount: 1 },
+    { id: 2 },
+    { id: 3 },
+  ]);
+
+  one.client.destroy();
+  await until('its song left with it', () => tracker.tracker.status().songs === 2);
+  t.equal((await settledList(t, tracker)).length, 2);
+});
+
+t.test('when the longest-standing host leaves, the next one’s row is shown', async t => {
+  const tracker = await startTracker(t);
+  const one = await registerHost(t, tracker, { songs: [song(1, { title: 'first', artist: 'A' })] });
+  await registerHost(t, tracker, { songs: [song(1, { title: 'second' })] });
+  await settledList(t, tracker);
+  const { client } = await registerListener(t, tracker);
+  one.client.destroy('reset');
+  const { rows } = await client.receive('BROADCAST_LIST');
+  t.match(rows[0], { host: `:${one.port}`, gone: true });
+  t.match(
+    rows.slice(1),
+    [
+      { id: 1, hosts: [] },
+      { id: 1, title: 'second' },
+    ],
+    'a field that vanished: a new row',
+  );
+});
+
+t.test('a host that says it is local is listed as 127.0.0.1', async t => {
+  const tracker = await startTracker(t);
+  const host = await registerHost(t, tracker, { hello: { local: true }, songs: [song(1)] });
+  t.strictSame(host.listed, [`127.0.0.1:${host.port}`]);
+});
+
+t.test('IDs, rows and the tracker’s name are those of before a restart, also after a crash', async t => {
+  const folder = await tempFolder(t);
+  const first = await startTracker(t, { dataDir: folder });
+  const songs = Array.from({ length: 20 }, (_, n) => song(n, { album: 'kept' }));
+  const before = await registerHost(t, first, { songs, hello: { instance: 'i-1' } });
+  const name = first.tracker.status().tracker;
+  // As a crash leaves it: the store of a tracker that never stopped.
+  const copy = await LmdbRegistry.open(join(folder, 'registry'), { randomBytes });
+  t.equal([...copy.hosts()].length, 1);
+  t.equal(copy.idCount, 20);
+  await copy.close();
+  await first.tracker.stop();
+
+  const clock = new VirtualClock();
+  const second = await startTracker(t, { dataDir: folder, clock });
+  t.equal(second.tracker.status().tracker, name);
+  t.match(second.tracker.status(), { songs: 20, hosts: 0, awaitedHosts: 1 });
+  t.equal((await settledList(t, second)).length, 20, 'still listed, awaiting its host');
+
+  const after = await registerHost(t, second, {
+    songs: [...songs.slice(1), song(99)],
+    hello: { instance: 'i-1' },
+  });
+  for (let n = 1; n < 20; n += 1) t.equal(after.idOf(n), before.idOf(n));
+  t.equal(after.idOf(99), 21, 'no ID twice');
+  t.match(second.tracker.status(), { songs: 20, hosts: 1, awaitedHosts: 0 });
+  const list = await settledList(t, second);
+  t.notOk(
+    list.some(row => row.hash === hashOf(0)),
+    'what it has no more has left',
+  );
+  t.same(list[0]?.hosts, [`:${after.port}`], 'the old address is gone');
+});
+
+t.test('a host that does not return within 45 s of a restart leaves the list and the store', async t => {
+  const folder = await tempFolder(t);
+  const first = await startTracker(t, { dataDir: folder });
+  await registerHost(t, first, { songs: [song(1)] });
+  await first.tracker.stop();
+  const clock = new VirtualClock();
+  const second = await startTracker(t, { dataDir: folder, clock });
+  clock.advance(44_999);
+  t.equal(second.tracker.status().songs, 1);
+  clock.advance(1);
+  t.equal(second.tracker.status().songs, 0);
+  await second.tracker.stop();
+  const third = await startTracker(t, { dataDir: folder });
+  t.match(third.tracker.status(), { songs: 0, awaitedHosts: 0, ids: 1 });
+});
+
+t.test('a newly proven registration with the same instance or address ends the older', async t => {
+  const tracker = await startTracker(t);
+  const old = await registerHost(t, tracker, { songs: [song(1), song(2)], hello: { instance: 'me' } });
+  const fresh = await registerHost(t, tracker, { songs: [song(2), song(3)], hello: { instance: 'me' } });
+  t.match((await old.client.await('ERROR')).error, { code: 'replaced' });
+  await ended(old.client);
+  t.match(await settledList(t, tracker), [
+    { id: 2, hosts: [`:${fresh.port}`] },
+    { id: 3, hosts: [`:${fresh.port}`] },
+  ]);
+  t.match(tracker.tracker.status(), { hosts: 1 });
+
+  const client = await connectTsp(t, tracker.port);
+  const { port } = await songServer(t, client);
+  const first = await registerHost(t, tracker, {
+    songs: [song(4)],
+    hello: { instance: 'a' },
+    songPort: port,
+  }).catch(() => undefined);
+  t.equal(first, undefined, 'the echo came on another connection: not proven');
+});
+
+t.test(
+  'who can’t be reached is told so, stays as a listener, and UPDATE is kept until a later proof',
+  async t => {
+    const clock = new VirtualClock();
+    const tracker = await startTracker(t, { clock });
+    const client = await connectTsp(t, tracker.port);
+    const open = { value: false };
+    const { port } = await listenTsp(t, async peer => {
+      const { value } = await peer.receive('PING');
+      peer.send({ type: 'PONG', value });
+      if (open.value) client.send({ type: 'PONG', value });
+      else for (let n = 0; n < 64; n += 1) client.send({ type: 'PONG', value: value === n ? 1_000 : n });
+    });
+    client.send({ type: 'INIT', port });
+    await client.receive('LIST');
+    client.sendRows({ type: 'LIST_INFO', revision: 0 }, [song(1), song(2)]);
+    t.match((await client.receive('ERROR')).error, { code: 'unreachable', type: 0, retryAfterMs: 300_000 });
+    t.strictSame((await client.receive('WELCOME')).welcome.listed, []);
+    await client.receive('BROADCAST_LIST');
+    client.send({ type: 'UPDATE', changes: [song(3), { hash: hashOf(1), gone: true }] });
+    t.strictSame((await client.receive('SONG_IDS')).rows, [{ hash: hashOf(3), error: 'unreachable' }]);
+    t.equal(tracker.tracker.status().ids, 0, 'no ID is burnt');
+
+    open.value = true;
+    for (let passed = 0; passed < 300_000; passed += 10_000) {
+      clock.advance(10_000);
+      client.send({ type: 'PING', value: 1 });
+      await client.await('PONG');
+    }
+    const { rows } = await client.await('SONG_IDS');
+    t.strictSame(
+      rows.map(row => row.hash),
+      [hashOf(2), hashOf(3)],
+    );
+    t.match(tracker.tracker.status(), { songs: 2, hosts: 1 });
+  },
+);
+
+t.test('INIT again proves a new address and keeps the songs; at most one each 10 s', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { clock });
+  const host = await registerHost(t, tracker, { songs: [song(1)] });
+  await host.client.receive('BROADCAST_LIST');
+  clock.advance(1_000);
+  host.client.send({ type: 'INIT', port: 0 });
+  t.match((await host.client.await('ERROR')).error, { code: 'refused', type: 0, retryAfterMs: 9_000 });
+  clock.advance(9_000);
+  const { port } = await songServer(t, host.client);
+  host.client.send({ type: 'INIT', port });
+  t.strictSame((await host.client.await('SONG_IDS')).rows, []);
+  t.strictSame((await host.client.await('WELCOME')).welcome.listed, [`:${port}`]);
+  t.match(await settledList(t, tracker), [{ id: 1, hosts: [`:${port}`] }]);
+
+  clock.advance(10_000);
+  host.client.send({ type: 'INIT', port: 0 });
+  t.strictSame((await host.client.await('WELCOME')).welcome.listed, []);
+  t.strictSame(await settledList(t, tracker), [], 'only listening now');
+});
+
+t.test('silence ends a registration after 45 s, and PING comes after 15', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { clock });
+  const host = await registerHost(t, tracker, { songs: [song(1)] });
+  clock.advance(15_000);
+  await host.client.await('PING');
+  clock.advance(29_999);
+  t.equal(tracker.tracker.status().songs, 1);
+  clock.advance(1);
+  t.equal(tracker.tracker.status().songs, 0);
+  clock.advance(1_000);
+  await ended(host.client);
+});
+
+t.test('light clients ask everything, and a half-close gets every answer', async t => {
+  const tracker = await startTracker(t);
+  const host = await registerHost(t, tracker, {
+    songs: [song(1, { album: 'Best', size: 9 }), song(2, { title: 'Ätna', artist: 'Vulcan' })],
+  });
+  const client = await connectTsp(t, tracker.port);
+  client.send(
+    { type: 'LIST' },
+    { type: 'INFO', song: host.idOf(1) },
+    { type: 'INFO', song: 0 },
+    { type: 'FIND', words: 'atna vul' },
+    { type: 'PLAY', song: host.idOf(2) },
+    { type: 'RANGE', song: 0, offset: 0, count: 0, hash: hashOf(1) },
+    { type: 'RANGE', song: host.idOf(2), offset: 0, count: 0, hash: hashOf(1) },
+    { type: 'INFO', song: 77 as never },
+    { type: 'HASHES', song: host.idOf(1), level: 6 },
+    { type: 'UPDATE', changes: [] },
+    { type: 'PING', value: 3 },
+  );
+  client.write('\x1f\0\0\0\0');
+  client.end();
+  const answers = await client.drain();
+  t.match(answers, [
+    { type: 'LIST_INFO', rows: [{ id: 1 }, { id: 2 }] },
+    { type: 'SONG_INFO', song: 1, rows: [{ id: 1, album: 'Best', size: 9, hosts: [`:${host.port}`] }] },
+    { type: 'SONG_INFO', song: 0, rows: [{ id: 1 }, { id: 2 }] },
+    { type: 'SONG_INFO', song: 0, rows: [{ id: 2, title: 'Ätna' }] },
+    { type: 'SONG_INFO', song: 2, rows: [{ id: 2 }] },
+    { type: 'SONG_INFO', song: 0, rows: [{ id: 1 }] },
+    { type: 'ERROR', song: 2, error: { code: 'song-changed', type: 0x41 } },
+    { type: 'ERROR', song: 77, error: { code: 'no-such-song', type: 2 } },
+    { type: 'ERROR', error: { code: 'unknown-type', type: 0x44 } },
+    { type: 'ERROR', error: { code: 'not-registered', type: 0x43 } },
+    { type: 'PONG', value: 3 },
+    { type: 'ERROR', error: { code: 'unknown-type', type: 0x1f } },
+  ]);
+  t.equal(answers.length, 12);
+  t.equal((await netcat(t, tracker.port, '\x06\0\0\0\x2a')).toString('hex'), '070000002a');
+});
+
+t.test('what is out of order ends the connection, and no other', async t => {
+  const tracker = await startTracker(t);
+  const host = await registerHost(t, tracker, { songs: [song(1)] });
+  const list = Buffer.from('8100000000ffffffff', 'hex');
+  for (const [bytes, code] of [
+    [list, 'bad-message'],
+    ['\x85\0\0\0\0\0\0\0\x02{}', 'bad-message'],
+    ['\x40\0\0\0\0\0\0\x10\x01', 'too-large'],
+    ['\x40\0\0\0\0\0\0\0\x01{', 'bad-message'],
+    ['\x1f\0\0\0\0'.repeat(8), 'bad-message'],
+  ] as const) {
+    const client = await connectTsp(t, tracker.port);
+    client.write(bytes);
+    t.match((await client.await('ERROR', ({ error }) => error.code !== 'unknown-type')).error.code, code);
+    await ended(client);
+  }
+  const asked = await connectTsp(t, tracker.port);
+  asked.send({ type: 'INIT', port: 7461 });
+  await asked.receive('LIST');
+  asked.sendRows({ type: 'LIST_INFO', revision: 0 }, [{ hash: 'nonsense' }]);
+  t.match((await asked.receive('ERROR')).error, { code: 'bad-message' });
+  host.client.send({ type: 'PING', value: 1 });
+  await host.client.await('PONG');
+});
+
+t.test('a bug of ours is `internal` on the wire, and the tracker lives', async t => {
+  const registry = new MemoryRegistry({ randomBytes });
+  const tracker = await startTracker(t, { registry });
+  registry.assignId = () => {
+    throw new TypeError('a bug');
+  };
+  await t.rejects(registerHost(t, tracker, { songs: [song(1)] }), { message: /"code":"internal"/ });
+  t.ok(tracker.logger.messages('error').includes('internal error'));
+  t.strictSame(await settledList(t, tracker), []);
+});
+
+t.test(
+  'a registry that can’t be written refuses registrations and changes, and the rest goes on',
+  async t => {
+    const registry = new MemoryRegistry({ randomBytes });
+    const tracker = await startTracker(t, { registry });
+    const host = await registerHost(t, tracker, { songs: [song(1)] });
+    registry.flushed = () => Promise.reject(new RequestError('unavailable', 'the disk is full'));
+    host.client.send({ type: 'UPDATE', changes: [song(2)] });
+    t.match((await host.client.await('ERROR')).error, { code: 'unavailable', type: 0x43 });
+    await t.rejects(registerHost(t, tracker, { songs: [song(3)] }), { message: /"unavailable"/ });
+    t.equal((await settledList(t, tracker)).length, 1);
+    t.match(tracker.tracker.status(), { hosts: 1 });
+  },
+);

@@ -1,0 +1,428 @@
+/** The list and its changes: batches, revisions, `since`, slow readers, search (TSP §3.1), mostly without sockets. */
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import t from 'tap';
+import { Framer } from '../../protocol/tsp/framing.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import { nextRevision } from '../../protocol/tsp/revision.js';
+import {
+  type OfferRow,
+  parseBroadcastRow,
+  parseSongRow,
+  RowReader,
+  type SongRow,
+} from '../../protocol/tsp/rows.js';
+import { Broadcast, KEPT_BATCHES_MS, MAX_BATCH_ROWS } from '../../tracker/broadcast.js';
+import { FanOut, MAX_CATCH_UP_BYTES, type Reader } from '../../tracker/fan-out.js';
+import { ListSegments, SEGMENT_BYTES } from '../../tracker/list-segments.js';
+import { Outbox, OwnBytes, READER_STALL_MS } from '../../tracker/outbox.js';
+import { MemoryRegistry } from '../../tracker/registry/memory.js';
+import { RESERVED_REVISIONS } from '../../tracker/registry/registry.js';
+import { SearchIndex } from '../../tracker/search.js';
+import { type Host, SongTable } from '../../tracker/song-table.js';
+import { RecordingLogger } from '../support/recording-logger.js';
+import { connectTsp } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+import { hashOf } from './registry-contract.js';
+import { ended, registerHost, registerListener, settledList, song, startTracker } from './tracker-fixture.js';
+
+/** A reader of the list that applies batches as TSP §3.1 says, and nothing else. */
+class ModelReader implements Reader {
+  next = 0;
+  isReady = true;
+  revision = 0;
+  wholes = 0;
+  readonly songs = new Map<number, SongRow>();
+
+  deliver(_headers: unknown, bytes: readonly Uint8Array[]): void {
+    const framer = new Framer();
+    for (const piece of bytes) framer.push(piece);
+    let rows = new RowReader();
+    for (let event = framer.next(); event !== undefined; event = framer.next()) {
+      if (event.kind === 'stream') {
+        rows = new RowReader();
+        if (event.header.type === 'BROADCAST_LIST') this.revision = event.header.revision;
+      } else if (event.kind === 'data') for (const row of rows.push(event.bytes)) this.#apply(row);
+    }
+  }
+
+  #apply(json: Readonly<Record<string, unknown>>): void {
+    const row = parseBroadcastRow(json);
+    if (row.kind === 'whole') {
+      this.songs.clear();
+      this.wholes += 1;
+    } else if (row.kind === 'host-gone') {
+      for (const song of [...this.songs.values()]) {
+        if (!song.hosts.includes(row.host)) continue;
+        const hosts = song.hosts.filter(host => host !== row.host);
+        if (song.hostCount === 1) this.songs.delete(song.id);
+        else this.songs.set(song.id, { ...song, hosts, hostCount: song.hostCount - 1 });
+      }
+    } else if (row.change.hosts?.length === 0) this.songs.delete(row.id);
+    else this.songs.set(row.id, { ...this.songs.get(row.id), ...row.change, id: row.id } as SongRow);
+  }
+}
+
+function listOfSongs() {
+  const clock = new VirtualClock();
+  const logger = new RecordingLogger();
+  const registry = new MemoryRegistry({ randomBytes });
+  const table: SongTable = new SongTable({
+    touched: touched => {
+      broadcast.touched(touched);
+      fanOut.changed();
+    },
+    changed: () => undefined,
+    addressGone: address => broadcast.addressGone(address),
+  });
+  const broadcast = new Broadcast(table, registry.revision, revision => registry.saveRevision(revision));
+  const fanOut = new FanOut({ broadcast, clock, logger, pause: async () => undefined });
+  const host = (key: number, ...addresses: string[]): Host => {
+    const made = {
+      key,
+      addresses: addresses.length > 0 ? addresses : [`192.0.2.${key}:7461`],
+      songs: new Map(),
+    };
+    table.addHost(made);
+    return made;
+  };
+  const place = (where: Host, n: number, fields: Omit<OfferRow, 'hash'> = {}): void =>
+    table.place(where, n as SongId, song(n, fields));
+  /** What LIST says. */
+  const listed = (): Map<number, SongRow> => {
+    const rows = new RowReader();
+    const all = broadcast.list().segments.flatMap(segment => rows.push(segment));
+    return new Map(all.map(parseSongRow).map(row => [row.id, row]));
+  };
+  return { clock, logger, registry, table, broadcast, fanOut, host, place, listed };
+}
+
+t.test('property: whoever applies the batches has what LIST says, at every revision', async t => {
+  const step = fc.record({
+    host: fc.integer({ min: 1, max: 14 }),
+    song: fc.integer({ min: 1, max: 4 }),
+    title: fc.constantFrom('a', 'b', undefined),
+    what: fc.constantFrom('place', 'place', 'place', 'withdraw', 'leave', 'move', 'flush', 'flush'),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), steps => {
+      const { broadcast, table, host, listed } = listOfSongs();
+      const reader = new ModelReader();
+      const hosts = new Map<number, Host>();
+      let moves = 0;
+      for (const { host: key, song: n, title, what } of [
+        ...steps,
+        { host: 1, song: 1, title: 'a', what: 'flush' },
+      ]) {
+        const at = hosts.get(key);
+        if (what === 'place') {
+          const there = at ?? host(key, ...(key % 5 === 0 ? [`h${key}a:1`, `h${key}b:1`] : []));
+          hosts.set(key, there);
+          table.place(there, n as SongId, { hash: hashOf(n), ...(title === undefined ? {} : { title }) });
+        } else if (what === 'withdraw' && at !== undefined) table.withdraw(at, hashOf(n));
+        else if (what === 'move' && at !== undefined) table.move(at, [`198.51.100.${++moves}:7461`]);
+        else if (what === 'leave' && at !== undefined) {
+          table.removeHost(at);
+          for (const hash of [...at.songs.keys()]) table.withdraw(at, hash);
+          hosts.delete(key);
+        } else if (what === 'flush') {
+          const before = broadcast.revision;
+          const batch = broadcast.flush(0);
+          if (batch !== undefined) {
+            reader.deliver([], [batch.bytes]);
+            if (batch.revision !== nextRevision(before)) return false;
+          }
+          const [said, whole] = [reader.songs, listed()];
+          if (said.size !== whole.size) return false;
+          for (const [id, row] of whole)
+            if (JSON.stringify(sorted(row)) !== JSON.stringify(sorted(said.get(id)!))) return false;
+        }
+      }
+      return true;
+    }),
+    { numRuns: 500 },
+  );
+  t.pass('500 histories');
+});
+
+const sorted = (row: SongRow): unknown => Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1));
+
+t.test('a host that leaves with many songs is one row', async t => {
+  const { broadcast, table, host, place } = listOfSongs();
+  const [one, two] = [host(1), host(2)];
+  for (let n = 1; n <= 50; n += 1) place(one, n);
+  place(two, 1);
+  broadcast.flush(0);
+  table.removeHost(one);
+  for (const hash of [...one.songs.keys()]) table.withdraw(one, hash);
+  const batch = broadcast.flush(0)!;
+  t.equal(batch.bytes.subarray(9).toString(), '{"host":"192.0.2.1:7461","gone":true}\n');
+  t.equal(broadcast.flush(0), undefined, 'nothing more to say');
+});
+
+t.test('ten hosts stand in a row; INFO turns through all of them', async t => {
+  const { table, host, place, broadcast, listed } = listOfSongs();
+  const hosts = Array.from({ length: 25 }, (_, n) => host(n + 1));
+  for (const where of hosts) place(where, 1);
+  broadcast.flush(0);
+  t.match(listed().get(1), { hostCount: 25, hosts: { length: 10 } });
+  const seen = new Set<string>();
+  for (let n = 0; n < 25; n += 1)
+    for (const address of table.infoRow(table.song(1 as SongId)!).hosts) seen.add(address);
+  t.equal(seen.size, 25);
+});
+
+t.test('a batch is bounded, and the rest follows', async t => {
+  const { broadcast, host, place, clock, fanOut, listed } = listOfSongs();
+  const reader = new ModelReader();
+  fanOut.subscribe(reader, undefined);
+  const one = host(1);
+  for (let n = 1; n <= MAX_BATCH_ROWS + 500; n += 1) place(one, n);
+  clock.advance(0);
+  await Promise.resolve();
+  t.equal(reader.songs.size, MAX_BATCH_ROWS);
+  t.equal(listed().size, MAX_BATCH_ROWS, 'LIST says what its revision says');
+  await clock.advanceSlowly(99);
+  t.equal(reader.songs.size, MAX_BATCH_ROWS, 'at most ten batches a second');
+  await clock.advanceSlowly(1);
+  t.equal(reader.songs.size, MAX_BATCH_ROWS + 500);
+  t.notOk(broadcast.pending);
+});
+
+t.test('`since`: what changed, nothing, or the whole list', async t => {
+  const { broadcast, host, place, fanOut, clock } = listOfSongs();
+  const one = host(1);
+  const at: number[] = [];
+  for (let n = 1; n <= 3; n += 1) {
+    place(one, n);
+    await clock.advanceSlowly(1_000);
+    at.push(broadcast.revision);
+  }
+  const resumed = async (revision: number): Promise<ModelReader> => {
+    const reader = new ModelReader();
+    fanOut.subscribe(reader, { tracker: 'ours', revision });
+    fanOut.unsubscribe(reader);
+    return reader;
+  };
+  t.match(await resumed(at[0]!), { wholes: 0, songs: { size: 2 }, revision: at[2] });
+  t.match(
+    await resumed(at[2]!),
+    { wholes: 0, songs: { size: 0 }, revision: at[2] },
+    'up to date, and told so',
+  );
+  t.match(await resumed(at[2]! + 1), { wholes: 1, songs: { size: 3 } }, 'a revision that is none of ours');
+  await clock.advanceSlowly(KEPT_BATCHES_MS + 2_000);
+  place(one, 4);
+  await clock.advanceSlowly(100);
+  t.match(await resumed(at[0]!), { wholes: 1, songs: { size: 4 } }, 'not kept any more');
+});
+
+t.test('a reader without room gets what it missed, or the list once if that is much', async t => {
+  const { broadcast, host, place, fanOut, clock } = listOfSongs();
+  const one = host(1);
+  const reader = new ModelReader();
+  fanOut.subscribe(reader, undefined);
+  t.equal(reader.wholes, 1);
+  reader.isReady = false;
+  place(one, 1);
+  await clock.advanceSlowly(1_000);
+  place(one, 2);
+  await clock.advanceSlowly(1_000);
+  t.equal(reader.songs.size, 0);
+  reader.isReady = true;
+  fanOut.catchUp(reader);
+  t.match(reader, { wholes: 1, songs: { size: 2 }, revision: broadcast.revision });
+
+  reader.isReady = false;
+  const bytesASong = 1_000;
+  for (let n = 3; n * bytesASong < MAX_CATCH_UP_BYTES * 1.5; n += 1)
+    place(one, n, { title: 'x'.repeat(bytesASong) });
+  await clock.advanceSlowly(5_000);
+  reader.isReady = true;
+  fanOut.catchUp(reader);
+  t.match(reader, { wholes: 2, revision: broadcast.revision });
+  fanOut.unsubscribe(reader);
+  fanOut.stop();
+});
+
+t.test('revisions are saved ahead, so that the next run repeats none', async t => {
+  const { broadcast, host, place, registry } = listOfSongs();
+  const saved: number[] = [];
+  registry.saveRevision = revision => saved.push(revision);
+  const one = host(1);
+  for (let n = 0; n < RESERVED_REVISIONS / 2; n += 1) {
+    place(one, 1, { title: `${n}` });
+    broadcast.flush(0);
+  }
+  t.equal(saved.length, 1);
+});
+
+t.test('property: segments hold every row once, in the order of IDs, none past 64 KiB', async t => {
+  const change = fc.record({
+    id: fc.integer({ min: 1, max: 300 }),
+    size: fc.option(fc.integer({ min: 2, max: 3_000 })),
+  });
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 600 }), changes => {
+      const segments = new ListSegments();
+      const model = new Map<number, Buffer>();
+      for (const { id, size } of changes) {
+        if (size === null) {
+          segments.delete(id as SongId);
+          model.delete(id);
+        } else {
+          const row = Buffer.from(`${id}`.padEnd(size - 1, '.').concat('\n'));
+          segments.set(id as SongId, row);
+          model.set(id, row);
+        }
+        if (id % 50 === 0) segments.whole();
+      }
+      const { segments: bytes, length } = segments.whole();
+      const expected = Buffer.concat([...model].sort(([a], [b]) => a - b).map(([, row]) => row));
+      return (
+        expected.equals(Buffer.concat(bytes)) &&
+        length === expected.length &&
+        bytes.every(segment => segment.length <= SEGMENT_BYTES)
+      );
+    }),
+    { numRuns: 200 },
+  );
+  t.pass('200 lists');
+});
+
+t.test('FIND: every word must begin a word; whole words first, then title, artist, album', async t => {
+  const index = new SearchIndex();
+  const songs: Record<number, { title?: string; artist?: string; album?: string }> = {
+    1: { title: 'Best of', album: 'Queen Live' },
+    2: { title: 'Innuendo', artist: 'QUEEN' },
+    3: { title: 'Killer Queen', artist: 'Somebody' },
+    4: { title: 'Queensland' },
+    5: { title: 'Ace of Spades', artist: 'Motörhead' },
+    6: { title: 'Żółć – Straße', artist: 'Ｆｕｌｌ Width' },
+    7: {},
+  };
+  for (const [id, fields] of Object.entries(songs)) index.set(Number(id) as SongId, fields);
+  t.strictSame(index.find('queen'), [3, 2, 1, 4]);
+  t.strictSame(index.find('QUEEN kil'), [3]);
+  t.strictSame(index.find('motorhead of'), [5]);
+  t.strictSame(index.find('zołc stras'), [6], 'accents do not count');
+  t.strictSame(index.find('full'), [6], 'nor the width of letters');
+  t.strictSame(index.find('queen nobody'), []);
+  t.strictSame(index.find(' – !'), []);
+  index.set(4 as SongId, { title: 'Queen of Queensland' });
+  t.strictSame(index.find('queen').slice(0, 2), [3, 4], 'equals by ID');
+  for (const id of [1, 2, 3, 4]) index.delete(id as SongId);
+  t.strictSame(index.find('queen'), []);
+  t.equal(index.size, 3);
+});
+
+t.test('FIND: at most 50, and what left is swept out of words that stay', async t => {
+  const index = new SearchIndex();
+  for (let id = 1; id <= 2_000; id += 1)
+    index.set(id as SongId, { title: `the number${id}`, artist: 'Band' });
+  t.strictSame(
+    index.find('the'),
+    Array.from({ length: 50 }, (_, n) => n + 1),
+  );
+  t.equal(index.find('n').length, 50);
+  t.strictSame(index.find('band number1999'), [1_999]);
+  for (let id = 1; id <= 1_900; id += 1) index.delete(id as SongId);
+  t.strictSame(index.find('the')[0], 1_901);
+  t.strictSame(index.find('number1901'), [1_901]);
+});
+
+t.test('property: FIND finds what a plain search finds', async t => {
+  const word = fc.constantFrom('a', 'ab', 'abc', 'b', 'bc', 'c', 'ca');
+  const fields = fc.record({
+    title: fc.array(word, { maxLength: 3 }),
+    artist: fc.array(word, { maxLength: 2 }),
+    album: fc.array(word, { maxLength: 2 }),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(fields, { maxLength: 40 }),
+      fc.array(word, { minLength: 1, maxLength: 3 }),
+      (songs, asked) => {
+        const index = new SearchIndex();
+        const expected: number[] = [];
+        for (const [n, { title, artist, album }] of songs.entries()) {
+          index.set((n + 1) as SongId, {
+            title: title.join(' '),
+            artist: artist.join('-'),
+            album: album.join('/'),
+          });
+          const words = [...title, ...artist, ...album];
+          if (asked.every(prefix => words.some(candidate => candidate.startsWith(prefix))))
+            expected.push(n + 1);
+        }
+        const found = index.find(asked.join(' ')).sort((a, b) => a - b);
+        return JSON.stringify(found) === JSON.stringify(expected);
+      },
+    ),
+    { numRuns: 300 },
+  );
+  t.pass('300 lists');
+});
+
+t.test('an outbox hands over as the reader takes, and knows a stalled one', async t => {
+  const taken: Buffer[] = [];
+  let room = 1;
+  const all = new OwnBytes();
+  const outbox = new Outbox({ write: bytes => taken.push(Buffer.from(bytes)) > 0 && --room > 0 }, all);
+  let written = 0;
+  outbox.send([Buffer.from('a'), Buffer.from('b')], 100, { written: () => ++written });
+  outbox.send([Buffer.from('shared')], 100, { shared: true });
+  t.match({ own: outbox.ownBytes, total: all.total, written }, { own: 2, total: 2, written: 0 });
+  t.equal(outbox.stalledAt, 100 + READER_STALL_MS);
+  room = 9;
+  outbox.drained(200);
+  t.match(
+    { own: outbox.ownBytes, total: all.total, written, stalled: outbox.stalledAt },
+    { own: 0, total: 0, written: 1 },
+  );
+  t.ok(outbox.isEmpty);
+  t.equal(Buffer.concat(taken).toString(), 'abshared');
+  room = 1;
+  outbox.send([Buffer.from('c')], 300);
+  outbox.send([Buffer.from('d')], 300);
+  outbox.clear();
+  t.equal(all.total, 0);
+});
+
+t.test('over sockets: a batch reaches everybody, and a reader that stalls is dropped', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { clock });
+  const songs = Array.from({ length: 20_000 }, (_, n) => song(n, { title: `${n} `.padEnd(250, 'long ') }));
+  const host = await registerHost(t, tracker, { songs });
+  await settledList(t, tracker);
+  const stalled = await connectTsp(t, tracker.port);
+  stalled.socket.pause();
+  stalled.send({ type: 'INIT', port: 0 });
+  const slow = await connectTsp(t, tracker.port);
+  slow.send({ type: 'INIT', port: 0 });
+  await until('both are registered', () => tracker.tracker.status().peers === 3);
+  clock.advance(READER_STALL_MS + 1);
+  await until('the stalled reader is dropped', () => tracker.tracker.status().peers === 2);
+  const whole = await slow.await('BROADCAST_LIST');
+  t.equal(whole.rows.length, 20_001);
+  host.client.send({ type: 'UPDATE', changes: [song(0, { title: 'new' })] });
+  await host.client.await('SONG_IDS');
+  clock.advance(100);
+  const batch = await slow.await('BROADCAST_LIST');
+  t.strictSame(batch.rows, [{ id: 1, title: 'new' }]);
+  t.equal(batch.revision, nextRevision(whole.revision));
+});
+
+t.test('over sockets: `since` another tracker’s revision gives the whole list', async t => {
+  const tracker = await startTracker(t);
+  await registerHost(t, tracker, { songs: [song(1)] });
+  await settledList(t, tracker);
+  const { revision, welcome, client } = await registerListener(t, tracker);
+  const since = { tracker: welcome.tracker!, revision };
+  t.strictSame((await registerListener(t, tracker, { since })).list.rows, []);
+  const other = { tracker: '0123456789abcdef', revision };
+  t.strictSame((await registerListener(t, tracker, { since: other })).list.rows[0], { whole: true });
+  client.end();
+  await ended(client);
+});
