@@ -34,8 +34,7 @@ export class LameEncoder implements Encoder {
     const { LameStream } = await import('node-lame');
     const file = await openFile(source);
     if (file.kind !== 'opened') throw new Error(`the source is ${file.kind}`);
-    // Its type is `never`: the option `mode` of the stream and that of the command, which it extends, exclude each other.
-    const lame = new LameStream({ mode: 'encode', bitrate: KBIT_PER_SECOND, quiet: true } as never);
+    const lame = new LameStream({ mode: 'encode', bitrate: KBIT_PER_SECOND, quiet: true });
     await pipeline(file.handle.createReadStream(), lame, createWriteStream(target), { signal });
   }
 }

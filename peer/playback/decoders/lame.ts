@@ -68,9 +68,12 @@ async function load(): Promise<() => Duplex> {
     throw new DecoderError(`node-lame is not installed; ${MEND}`, { cause: error });
   });
   return () => {
-    const options = { mode: 'decode', mp3Input: true, quiet: true, 'decode-mp3delay': DROP_NOTHING };
-    // Its types give `mode` two meanings at once, which no value has.
-    const stream: Duplex = new LameStream(options as never);
+    const stream: Duplex = new LameStream({
+      mode: 'decode',
+      mp3Input: true,
+      quiet: true,
+      'decode-mp3delay': DROP_NOTHING,
+    });
     const { child } = stream as unknown as { child?: ChildProcess };
     const ignoreBrokenPipe = () => child?.stdin?.on('error', () => {});
     // A spare one may fail before anybody reads it; whoever reads it is told by the iteration. What was still being

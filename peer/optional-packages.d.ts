@@ -1,0 +1,40 @@
+/**
+ * What we use of the packages that may be absent: npm leaves them out where they can't be built, and the house still
+ * compiles. These declarations go before the packages' own.
+ */
+
+declare module 'speaker' {
+  import { Writable } from 'node:stream';
+
+  class Speaker extends Writable {
+    constructor(options: {
+      readonly channels: number;
+      readonly sampleRate: number;
+      readonly bitDepth: number;
+      readonly signed: boolean;
+      readonly samplesPerFrame: number;
+    });
+    /** With `flush`, what the device still holds is dropped. */
+    close(flush: boolean): void;
+  }
+  export = Speaker;
+}
+
+declare module 'node-lame' {
+  import { Duplex } from 'node:stream';
+
+  /** A `lame` process as a stream. Decoding gives a 44-byte WAV header, then samples. */
+  export class LameStream extends Duplex {
+    constructor(options: {
+      readonly mode: 'encode' | 'decode';
+      readonly quiet?: boolean;
+      /** kbit/s */
+      readonly bitrate?: number;
+      /** Without it lame takes a stream that it decodes for WAV. */
+      readonly mp3Input?: boolean;
+      readonly 'decode-mp3delay'?: number;
+    });
+  }
+  /** An absolute path where the package brought its own, else a name to be found on PATH. */
+  export function resolveLameBinary(): string;
+}
