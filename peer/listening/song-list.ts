@@ -84,6 +84,8 @@ export class SongList {
   welcomed(revision: number, trackerAddress: string | undefined): void {
     this.#target = revision;
     this.#trackerAddress = trackerAddress;
+    // A tracker that is behind us has begun to count anew, so our number says nothing any more.
+    if (this.#revision !== undefined && isNewer(this.#revision, revision)) this.#revision = undefined;
     this.#freshen();
   }
 
@@ -135,8 +137,7 @@ export class SongList {
   #replace(batch: Batch): BatchOutcome {
     const { revision } = batch;
     // A LIST_INFO may be a second old, and then brings back what has left since.
-    if (this.#revision !== undefined && isNewer(this.#revision, revision) && !this.#stale)
-      return { kind: 'ignored' };
+    if (this.#revision !== undefined && isNewer(this.#revision, revision)) return { kind: 'ignored' };
     const before = this.#rows;
     this.#rows = new Map();
     for (const whole of [batch, ...this.#takeKeptAfter(revision)]) this.#applyBatch(whole);

@@ -1,0 +1,435 @@
+/** What a fetch decides, on virtual time: who is asked, when, and how it ends. Also the book of hosts. */
+import t from 'tap';
+import { Backoff, RESET_AFTER_MS } from '../../../peer/listening/backoff.js';
+import { HostBook } from '../../../peer/listening/choose-host.js';
+import {
+  type FetchEffect,
+  type FetchTask,
+  GIVE_UP_MS,
+  HEDGE_MS,
+  MORE_HOSTS_MS,
+  STALL_MS,
+} from '../../../peer/listening/fetch-effects.js';
+import { FetchLogic } from '../../../peer/listening/fetch-logic.js';
+import { OwnSongIds } from '../../../peer/listening/own-song-ids.js';
+import { WINDOW_BYTES } from '../../../peer/listening/range-plan.js';
+import { RequestError, TransportError } from '../../../protocol/errors.js';
+import { PIECE_BYTES, RECONNECT_MAX_MS, RECONNECT_MIN_MS } from '../../../protocol/tsp/constants.js';
+import type { Question } from '../../../protocol/tsp/download.js';
+import type { ErrorBody, SongId } from '../../../protocol/tsp/messages.js';
+import type { ContentHash } from '../../../protocol/tsp/rows.js';
+import { type TestSong, testSong } from './scripted-host.js';
+
+const song = testSong(40 * PIECE_BYTES + 100);
+const [A, B, C] = ['10.0.0.1:1', '10.0.0.2:1', '10.0.0.3:1'] as const;
+
+/** A fetch whose hosts answer exactly when a test says so. */
+class Bench {
+  now = 1_000;
+  readonly book = new HostBook(() => 0);
+  readonly logic: FetchLogic;
+  readonly log: FetchEffect[] = [];
+  readonly owed = new Map<string, Question[]>();
+  delivered = 0;
+  autoConsume = true;
+
+  constructor(
+    task: Partial<FetchTask> & { hosts?: readonly string[] } = {},
+    readonly of: TestSong = song,
+  ) {
+    const { hosts = [A, B, C], ...rest } = task;
+    const toFetch = { hash: of.hash, id: of.id, hosts, size: of.bytes.length, ...rest.song };
+    this.logic = new FetchLogic({ fromByte: 0, urgency: 'now', ...rest, song: toFetch }, this.book);
+    this.do(this.logic.start(this.now));
+  }
+
+  do(effects: readonly FetchEffect[]): void {
+    for (const effect of effects) {
+      this.log.push(effect);
+      if (effect.do === 'ask') {
+        const owed = this.owed.get(effect.host) ?? [];
+        this.owed.set(effect.host, [...owed, ...effect.asks.map(ask => ask.question)]);
+      } else if (effect.do === 'let-go') this.owed.delete(effect.host);
+      else if (effect.do === 'deliver') {
+        this.delivered = effect.index * PIECE_BYTES + effect.piece.length;
+        if (this.autoConsume) this.do(this.logic.consumed(this.delivered, this.now));
+      }
+    }
+  }
+
+  /** `host` answers its oldest question honestly; `bytes` limits how much of a range comes. */
+  answer(host: string, bytes = Number.POSITIVE_INFINITY, from: TestSong = this.of): void {
+    const question = this.owed.get(host)?.[0];
+    if (question === undefined) throw new Error(`${host} owes nothing`);
+    const tell = (event: Parameters<FetchLogic['receive']>[1]): void =>
+      this.do(this.logic.receive(host, event, this.now));
+    if (question.type === 'RANGE') {
+      const data = from.bytes.subarray(question.offset, question.offset + question.count);
+      tell({ kind: 'begun', question, header: { type: 'SONG_DATA', song: from.id, length: data.length } });
+      tell({ kind: 'data', question, bytes: data.subarray(0, bytes) });
+      if (bytes < data.length) return;
+    }
+    this.owed.get(host)?.shift();
+    tell(
+      question.type === 'HASHES'
+        ? { kind: 'answered', question, nodes: from.nodes }
+        : { kind: 'answered', question },
+    );
+  }
+
+  refuse(host: string, error: ErrorBody): void {
+    const question = this.owed.get(host)!.shift()!;
+    this.do(this.logic.receive(host, { kind: 'refused', question, error }, this.now));
+  }
+
+  /** Moves time on, waking the logic whenever it wants to be. */
+  pass(ms: number): void {
+    const end = this.now + ms;
+    for (let wakes = 0; ; wakes += 1) {
+      if (wakes > ms) throw new Error('the logic is woken again and again without getting on');
+      const next = this.logic.nextDeadline();
+      if (next === undefined || next > end) break;
+      this.now = Math.max(this.now, next);
+      this.do(this.logic.expire(this.now));
+    }
+    this.now = end;
+  }
+
+  get askedHosts(): string[] {
+    return this.log.flatMap(effect => (effect.do === 'ask' ? [effect.host] : []));
+  }
+
+  get ending(): FetchEffect | undefined {
+    return this.log.find(effect => effect.do === 'finish' || effect.do === 'fail');
+  }
+
+  get error(): unknown {
+    return this.ending?.do === 'fail' ? this.ending.error : undefined;
+  }
+}
+
+t.test('one host: hashes and the first piece first, then larger ranges, two at a time', async t => {
+  const bench = new Bench({ hosts: [A] });
+  t.match(bench.owed.get(A), [
+    { type: 'HASHES', level: 6 },
+    { type: 'RANGE', offset: 0, count: PIECE_BYTES, hash: song.hash },
+    { type: 'RANGE', offset: PIECE_BYTES },
+  ]);
+  while (bench.ending === undefined) {
+    t.ok((bench.owed.get(A) ?? []).filter(question => question.type === 'RANGE').length <= 2);
+    bench.now += 1;
+    bench.answer(A);
+  }
+  t.equal(bench.ending.do, 'finish');
+  t.equal(bench.delivered, song.bytes.length);
+});
+
+t.test('nobody is asked for more than the reader’s window', async t => {
+  const large = testSong(WINDOW_BYTES + 20 * PIECE_BYTES);
+  const bench = new Bench({ hosts: [A] }, large);
+  bench.autoConsume = false;
+  while (bench.owed.get(A)!.length > 0) bench.answer(A);
+  t.equal(bench.delivered, WINDOW_BYTES);
+  bench.pass(60_000);
+  t.equal(bench.ending, undefined, 'a reader that pauses is no fault of anybody');
+  bench.do(bench.logic.consumed(PIECE_BYTES, bench.now));
+  t.equal(bench.owed.get(A)!.length, 0, 'no crumbs');
+  bench.do(bench.logic.consumed(4 * PIECE_BYTES, bench.now));
+  t.ok(bench.owed.get(A)!.length > 0);
+});
+
+t.test('a host that does not answer gets a rival; the first proven piece decides', async t => {
+  const bench = new Bench();
+  bench.pass(HEDGE_MS - 1);
+  t.same(bench.askedHosts, [A]);
+  bench.pass(1);
+  t.same(bench.askedHosts, [A, B]);
+  t.match(
+    bench.owed.get(B),
+    [{ type: 'HASHES' }, { type: 'RANGE', count: PIECE_BYTES }],
+    'one piece, not more',
+  );
+  bench.answer(B);
+  bench.answer(B);
+  t.ok(
+    bench.log.some(effect => effect.do === 'let-go' && effect.host === A && effect.keep),
+    'A did nothing wrong',
+  );
+  t.same(bench.logic.report(bench.now).failed, []);
+  t.same(bench.logic.report(bench.now).sources, [{ host: B, bytes: PIECE_BYTES }]);
+});
+
+t.test('a host that stalls is overtaken by the next, which starts at that piece', async t => {
+  const bench = new Bench();
+  for (let answers = 0; answers < 3; answers += 1) bench.answer(A);
+  const stalledAt = bench.delivered;
+  bench.answer(A, 10_000);
+  bench.pass(STALL_MS);
+  t.same(new Set(bench.askedHosts), new Set([A, B]));
+  t.match(bench.owed.get(B), [{ type: 'RANGE', offset: stalledAt, count: PIECE_BYTES }]);
+  bench.answer(B);
+  t.match(bench.logic.report(bench.now).failed, [{ host: A, why: 'sent nothing for 2 s' }]);
+  t.ok(bench.log.some(effect => effect.do === 'let-go' && effect.host === A && !effect.keep));
+});
+
+t.test('a stalled host that comes back before the rival goes on', async t => {
+  const bench = new Bench();
+  bench.answer(A);
+  bench.answer(A);
+  bench.pass(STALL_MS + 200);
+  bench.answer(A);
+  t.ok(bench.log.some(effect => effect.do === 'let-go' && effect.host === B && effect.keep));
+  t.same(bench.logic.report(bench.now).failed, []);
+  while (bench.ending === undefined) bench.answer(A);
+  t.equal(bench.ending.do, 'finish');
+});
+
+t.test('a rival that stalls, too, makes place for the next', async t => {
+  const bench = new Bench();
+  bench.pass(HEDGE_MS);
+  bench.pass(STALL_MS + 200);
+  t.same(new Set(bench.askedHosts), new Set([A, B, C]));
+  bench.answer(C);
+  bench.answer(C);
+  t.equal(bench.delivered, PIECE_BYTES);
+});
+
+t.test('a sole host that stalls is given up 8 s after its last byte', async t => {
+  const bench = new Bench({ hosts: [A] });
+  for (let answers = 0; answers < 3; answers += 1) bench.answer(A);
+  bench.pass(GIVE_UP_MS - 1);
+  t.equal(bench.ending, undefined);
+  t.match(bench.logic.report(bench.now).waiting, /waiting for 10.0.0.1/);
+  bench.pass(1);
+  t.ok(bench.error instanceof TransportError);
+  t.match((bench.error as Error).message, /10.0.0.1:1 sent nothing for 8 s/);
+});
+
+t.test('a host that broke off is tried again while the song is under way', async t => {
+  const bench = new Bench({ hosts: [A] });
+  for (let answers = 0; answers < 3; answers += 1) bench.answer(A);
+  bench.do(bench.logic.lost(A, 'ended the connection', bench.now));
+  t.match(bench.logic.report(bench.now).waiting, /no host left/);
+  bench.pass(1_000);
+  t.ok(bench.owed.has(A), 'asked again');
+  while (bench.ending === undefined) bench.answer(A);
+  t.equal(bench.ending.do, 'finish');
+  t.match(bench.logic.report(bench.now), { failed: [{ host: A, why: 'ended the connection' }] });
+});
+
+t.test('while there is something in store, hosts are tried for as long as it lasts', async t => {
+  const bench = new Bench({ hosts: [A] });
+  bench.autoConsume = false;
+  for (let answers = 0; answers < 3; answers += 1) bench.answer(A);
+  const lose = (): void => {
+    if (bench.owed.has(A)) bench.do(bench.logic.lost(A, 'ended the connection', bench.now));
+  };
+  lose();
+  for (let seconds = 0; seconds < 60; seconds += 1) {
+    bench.pass(1_000);
+    lose();
+  }
+  t.equal(bench.ending, undefined);
+  bench.do(bench.logic.consumed(bench.delivered, bench.now));
+  for (let seconds = 0; seconds < 10; seconds += 1) {
+    bench.pass(1_000);
+    lose();
+  }
+  t.ok(bench.error instanceof TransportError, 'the reader has nothing left');
+});
+
+t.test('before the first piece nothing is waited for', async t => {
+  const bench = new Bench();
+  for (const host of [A, B, C]) bench.do(bench.logic.lost(host, 'nobody listens', bench.now));
+  t.match((bench.error as Error).message, /10.0.0.1:1 nobody listens; 10.0.0.2:1 nobody.*10.0.0.3/);
+});
+
+t.test('busy hosts are asked again when they said so, but not for ever', async t => {
+  const bench = new Bench({ hosts: [A] });
+  const busy: ErrorBody = { code: 'busy', retryAfterMs: 3_000 };
+  bench.answer(A);
+  bench.refuse(A, busy);
+  t.ok(
+    bench.log.some(effect => effect.do === 'let-go' && effect.keep),
+    'its connection is as good as before',
+  );
+  bench.pass(2_999);
+  t.equal(bench.owed.get(A), undefined);
+  bench.pass(1);
+  t.ok(bench.owed.get(A));
+  bench.refuse(A, { code: 'busy', retryAfterMs: 60_000 });
+  t.ok(bench.error instanceof RequestError);
+  t.match(bench.error, { code: 'busy' });
+});
+
+t.test('what a host says of the song decides whether it is asked again', async t => {
+  for (const [error, verdict] of [
+    [{ code: 'no-such-song' }, { code: 'no-such-song' }],
+    [{ code: 'song-changed' }, { code: 'song-changed' }],
+    [{ code: 'internal', message: 'oh' }, TransportError],
+    [{ code: 'bad-range' }, TransportError],
+  ] as const) {
+    const bench = new Bench({ hosts: [A] });
+    bench.answer(A);
+    bench.refuse(A, error);
+    t.match(bench.error, verdict, error.code);
+  }
+  const bench = new Bench({ hosts: [A] });
+  bench.refuse(A, { code: 'unavailable', retryAfterMs: 500 });
+  bench.pass(500);
+  t.ok(bench.owed.get(A), 'its ID was not known yet');
+  bench.do(bench.logic.receive(A, { kind: 'warned', error: { code: 'too-many' } }, bench.now));
+  t.match((bench.error as Error).message, /said too-many/);
+});
+
+t.test('who is no host, or sends what is not asked, is struck off', async t => {
+  const tracker = new Bench({ hosts: [A, B] });
+  tracker.answer(A);
+  const range = tracker.owed.get(A)![0]!;
+  const header = { type: 'SONG_INFO', song: 0, length: 0 } as const;
+  tracker.do(tracker.logic.receive(A, { kind: 'begun', question: range, header }, tracker.now));
+  t.match(tracker.logic.report(tracker.now).failed, [{ host: A, why: 'is a tracker, not a host' }]);
+  const short = new Bench({ hosts: [A] });
+  short.answer(A);
+  const few = { type: 'SONG_DATA', song: song.id, length: 7 } as const;
+  short.do(
+    short.logic.receive(A, { kind: 'begun', question: short.owed.get(A)![0]!, header: few }, short.now),
+  );
+  t.match((short.error as Error).message, /sent 7 of 65536 bytes/);
+});
+
+t.test('a lie is remembered by the book', async t => {
+  const other = testSong(song.bytes.length, 1, 99);
+  const bench = new Bench({ hosts: [A, B] });
+  bench.answer(A);
+  bench.answer(A, undefined, { ...other, id: song.id });
+  t.ok(bench.book.hasLied(A, bench.now));
+  t.match(bench.logic.report(bench.now).failed, [{ host: A, lied: true }]);
+  t.equal(bench.delivered, 0);
+  t.match(bench.owed.get(B), [{ type: 'RANGE', offset: 0 }], 'its hashes were true, and are not asked again');
+});
+
+t.test('more hosts are asked for once, and awaited for 2 s', async t => {
+  const more = { song: { hash: song.hash, hosts: [], moreHosts: async () => [] } };
+  const bench = new Bench({ ...more, hosts: [] });
+  const asks = (): number => bench.log.filter(effect => effect.do === 'more-hosts').length;
+  t.equal(asks(), 1);
+  bench.pass(MORE_HOSTS_MS - 1);
+  t.equal(bench.ending, undefined);
+  t.match(bench.logic.report(bench.now).waiting, /who else/);
+  bench.do(bench.logic.moreHosts([B], bench.now));
+  t.ok(bench.owed.has(B));
+  const late = new Bench({ ...more, hosts: [] });
+  late.pass(3 * MORE_HOSTS_MS + GIVE_UP_MS);
+  t.match((late.error as Error).message, /nobody hosts/);
+  late.do(late.logic.moreHosts([A], late.now));
+  t.notOk(late.owed.has(A), 'too late');
+});
+
+t.test('a host slower than the song is exchanged only while little is in store', async t => {
+  const drip = (bench: Bench, seconds: number): void => {
+    const question = bench.owed.get(A)![0] as Extract<Question, { type: 'RANGE' }>;
+    bench.do(
+      bench.logic.receive(
+        A,
+        { kind: 'begun', question, header: { type: 'SONG_DATA', song: song.id, length: question.count } },
+        bench.now,
+      ),
+    );
+    for (let at = 0; at < 2 * seconds; at += 1) {
+      bench.pass(500);
+      const bytes = song.bytes.subarray(question.offset + at, question.offset + at + 1);
+      bench.do(bench.logic.receive(A, { kind: 'data', question, bytes }, bench.now));
+    }
+  };
+  const slow = new Bench({ song: { hash: song.hash, hosts: [A, B], bitrate: 320_000 }, hosts: [A, B] });
+  for (let answers = 0; answers < 2; answers += 1) slow.answer(A);
+  drip(slow, 4);
+  t.ok(slow.askedHosts.includes(B), '64 KiB are 1.6 s at 320 kbit/s');
+  const stored = new Bench({ song: { hash: song.hash, hosts: [A, B], bitrate: 32_000 }, hosts: [A, B] });
+  for (let answers = 0; answers < 2; answers += 1) stored.answer(A);
+  drip(stored, 4);
+  t.notOk(stored.askedHosts.includes(B), '64 KiB are 16 s at 32 kbit/s');
+});
+
+t.test('an offset past the end is the end', async t => {
+  const bench = new Bench({ hosts: [A], fromByte: song.bytes.length + 10 * PIECE_BYTES });
+  bench.answer(A);
+  t.equal(bench.ending?.do, 'finish');
+  t.same(bench.logic.cancel(), []);
+  t.equal(bench.logic.nextDeadline(), undefined);
+  t.same(bench.logic.expire(1e9), []);
+});
+
+t.test('a cancelled fetch lets everybody go', async t => {
+  const bench = new Bench();
+  bench.pass(HEDGE_MS);
+  bench.do(bench.logic.cancel());
+  t.equal(bench.owed.size, 0);
+  t.same(bench.logic.lost(A, 'late', bench.now), []);
+});
+
+t.test('the book: alive and quick first, then strangers, then who failed, then who lied', async t => {
+  const book = new HostBook(() => 0);
+  book.alive('near', 1);
+  book.delivered('near', 10 * PIECE_BYTES, 10);
+  book.alive('far', 300);
+  book.failed('weak', 0);
+  book.busy('full', 60_000);
+  book.lied('liar', 0);
+  const all = ['liar', 'full', 'weak', 'far', 'stranger', 'near', 'near'];
+  t.same(book.rank(all, 0), ['near', 'stranger', 'far', 'weak', 'full', 'liar']);
+  t.same(book.rank(['weak', 'far'], 10 * 60_000), ['weak', 'far'], 'failures fade');
+  t.same(book.rank(['full', 'far'], 60_001), ['full', 'far'], 'the busy are free again');
+  t.notOk(book.hasLied('liar', 61 * 60_000), 'a lie is forgiven after an hour');
+  t.equal(book.bytesPerSecond('near'), 65_536_000);
+  book.delivered('near', 100, 1);
+  t.equal(book.bytesPerSecond('near'), 65_536_000, 'a few bytes say nothing of the line');
+  t.equal(book.bytesPerSecond('stranger'), undefined);
+});
+
+t.test('the book shuffles strangers and stays bounded', async t => {
+  let chance = 0;
+  const book = new HostBook(() => {
+    chance = (chance + 0.37) % 1;
+    return chance;
+  });
+  const firsts = new Set(Array.from({ length: 20 }, () => book.rank(['a', 'b', 'c'], 0)[0]));
+  t.equal(firsts.size, 3);
+  for (let n = 0; n < 2_500; n += 1) book.delivered(`host ${n}`, PIECE_BYTES, 1);
+  t.equal(book.bytesPerSecond('host 0'), undefined);
+  t.ok(book.bytesPerSecond('host 2499'));
+});
+
+t.test('reconnecting: full jitter between 0.25 and 30 s, quick again after a minute up', async t => {
+  const longest = new Backoff(() => 1);
+  const delays = Array.from({ length: 12 }, () => longest.next(0));
+  t.same(delays.slice(0, 3), [500, 1_000, 2_000]);
+  t.equal(delays.at(-1), RECONNECT_MAX_MS);
+  t.equal(longest.next(RESET_AFTER_MS - 1), RECONNECT_MAX_MS);
+  t.equal(longest.next(RESET_AFTER_MS), 500);
+  const shortest = new Backoff(() => 0);
+  for (let attempts = 0; attempts < 9; attempts += 1) t.equal(shortest.next(0), RECONNECT_MIN_MS);
+});
+
+t.test('own IDs belong to one tracker', async t => {
+  const ids = new OwnSongIds();
+  const [one, two] = ['1'.repeat(64), '2'.repeat(64)] as ContentHash[];
+  const id = 7 as SongId;
+  ids.connected();
+  ids.add(one!, id);
+  t.equal(ids.idOf(one!), id, 'before WELCOME it is this connection’s');
+  t.equal(ids.welcomed('aa'), false);
+  ids.add(two!, 8 as SongId);
+  ids.connected();
+  t.equal(ids.hashOf(8 as SongId), two);
+  t.equal(ids.welcomed('aa'), true);
+  t.equal(ids.hashOf(id), one, 'the same tracker: all stay');
+  ids.connected();
+  ids.add(one!, 9 as SongId);
+  t.equal(ids.welcomed('bb'), false);
+  t.equal(ids.hashOf(id), undefined);
+  t.equal(ids.idOf(two!), undefined);
+  t.equal(ids.idOf(one!), 9);
+  t.equal(ids.welcomed(undefined), false, 'a tracker without a name is always another');
+});
