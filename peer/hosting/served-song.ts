@@ -35,8 +35,8 @@ export interface ServedSongWorld {
   readonly memory: SliceMemory;
   readonly clock: Clock;
   readonly openFile: (path: string) => Promise<SongFile>;
-  /** The file is not what was hashed, or may not be: the library looks at it again. Called once. */
-  readonly suspected: (song: HostedSong) => void;
+  /** The file is not what was hashed, or may not be: the library looks at it again. Called once for each verdict. */
+  readonly suspected: (served: ServedSong) => void;
   /** The last slice was forgotten, and there is no descriptor: nothing is left to be kept. */
   readonly emptied: (served: ServedSong) => void;
 }
@@ -213,7 +213,7 @@ export class ServedSong {
       throw this.#becomeChanged('the file changed');
     if (found.ctimeNs !== ctimeNs && this.#verdict === 'same') {
       this.#verdict = 'touched';
-      this.#world.suspected(this.song);
+      this.#world.suspected(this);
     }
     this.#checkedAt = this.#world.clock.now();
   }
@@ -221,7 +221,7 @@ export class ServedSong {
   #becomeChanged(why: string): RequestError {
     if (!this.changed) {
       this.#verdict = 'changed';
-      this.#world.suspected(this.song);
+      this.#world.suspected(this);
       this.forgetSlices();
     }
     return changedError(why);

@@ -6,7 +6,8 @@
  * Idle descriptors are closed after ten seconds, sooner when there are many or when the process runs out of them.
  * Slices stay until the memory budget wants them (slice-memory.ts).
  */
-import type { Clock } from '../../protocol/ports.js';
+import { RequestError } from '../../protocol/errors.js';
+import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { HostedSong } from '../library/catalogue.js';
 import { type Piece, ServedSong } from './served-song.js';
@@ -15,6 +16,8 @@ import type { SongFile, SongFiles } from './song-files.js';
 
 /** A listener asks for the next part of a song well within this. */
 const IDLE_DESCRIPTOR_MS = 10_000;
+/** A file that is not what was hashed is not opened again for this long, unless the library has looked at it meanwhile. */
+const SPOILED_MS = 1_000;
 /** Well below the 64 descriptors that connections leave over. */
 const MAX_IDLE_DESCRIPTORS = 16;
 
@@ -31,6 +34,8 @@ export class SongCache {
   readonly #world: SongCacheWorld;
   readonly #memory: SliceMemory;
   readonly #songs = new Map<ContentHash, ServedSong>();
+  /** Files that were seen to differ, and until when that is believed. */
+  readonly #spoiled = new Map<ContentHash, { readonly song: HostedSong; readonly until: Milliseconds }>();
   /** Oldest first; with the function that takes back the timer. */
   readonly #idle = new Map<ServedSong, () => void>();
 
@@ -41,6 +46,7 @@ export class SongCache {
 
   /** Rejects with RequestError: `song-changed`, or `unavailable` when the file can't be opened now. */
   async open(song: HostedSong): Promise<SongReader> {
+    if (this.#isSpoiled(song)) throw new RequestError('song-changed', 'the file changed since it was hashed');
     const served = this.#servedSong(song);
     served.readers += 1;
     this.#wake(served);
@@ -73,7 +79,7 @@ export class SongCache {
       memory: this.#memory,
       clock: this.#world.clock,
       openFile: path => this.#openFile(path),
-      suspected: ({ hash }) => this.#world.recheck(hash),
+      suspected: suspect => this.#suspect(suspect),
       emptied: emptied => this.#dropEmpty(emptied),
     });
     this.#songs.set(song.hash, served);
@@ -103,6 +109,20 @@ export class SongCache {
       this.#world.clock.after(IDLE_DESCRIPTOR_MS, () => void this.#closeOne(served)),
     );
     void this.#closeIdle(MAX_IDLE_DESCRIPTORS);
+  }
+
+  #isSpoiled(song: HostedSong): boolean {
+    const spoiled = this.#spoiled.get(song.hash);
+    if (spoiled === undefined) return false;
+    if (isSameSong(spoiled.song, song) && this.#world.clock.now() < spoiled.until) return true;
+    this.#spoiled.delete(song.hash);
+    return false;
+  }
+
+  #suspect(served: ServedSong): void {
+    const { song } = served;
+    if (served.changed) this.#spoiled.set(song.hash, { song, until: this.#world.clock.now() + SPOILED_MS });
+    this.#world.recheck(song.hash);
   }
 
   #wake(served: ServedSong): void {

@@ -71,7 +71,10 @@ export async function hostSongs(
   const rechecked: ContentHash[] = [];
   const pings: number[] = [];
   const state = { owed: false };
-  const byHash = (hash: ContentHash) => [...songs].find(([, song]) => song.hash === hash);
+  const byHash = (hash: ContentHash) => {
+    for (const entry of songs) if (entry[1].hash === hash) return entry;
+    return undefined;
+  };
   const server = new SongServer({
     catalogue: { get: hash => byHash(hash)?.[1], songs: () => songs.values() },
     songIds: {

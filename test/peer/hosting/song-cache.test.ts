@@ -188,6 +188,8 @@ t.test('a rewrite that puts size and mtime back is noticed before any of it leav
   t.ok(Buffer.from(first.bytes).equals(bytes.subarray(0, MIB)), 'what was handed out is untouched');
   first.release();
   reader.close();
+  await t.rejects(listen(song), { code: 'song-changed' }, 'not even opened');
+  clock.advance(1_000);
   const late = await listen(song);
   t.ok(Buffer.from((await late.read(MIB, 10)).bytes).equals(bytes.subarray(MIB, MIB + 10)));
   await t.rejects(async () => await late.read(2 * MIB, MIB), { code: 'song-changed' });

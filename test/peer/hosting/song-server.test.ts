@@ -387,7 +387,7 @@ for (const [how, change] of CHANGES) {
     t.test(
       `no foreign byte leaves when the file is ${how} mid-song, ${cacheBytes === 0 ? 'without' : 'with'} a cache`,
       async t => {
-        const bytes = songBytes(16 * MIB);
+        const bytes = songBytes(12 * MIB);
         const host = await hostSongs(t, { 1: bytes }, { cacheBytes });
         const { path, hash } = host.songs.get(1)!;
         const client = connect({ host: '127.0.0.1', port: host.port });
@@ -399,7 +399,7 @@ for (const [how, change] of CHANGES) {
         client.write(encode(play(1)));
         await once(client, 'data');
         client.pause();
-        await change(path, songBytes(16 * MIB, 99));
+        await change(path, songBytes(12 * MIB, 99));
         client.resume();
         await until(
           'all has come, or the connection is reset',
@@ -579,7 +579,7 @@ t.test('--max-upload holds for all listeners together, and shares in turn', asyn
 });
 
 t.test('stop lets a song that is being sent come whole, and closes the idle at once', async t => {
-  const bytes = songBytes(16 * MIB);
+  const bytes = songBytes(12 * MIB);
   const host = await hostSongs(t, { 1: bytes });
   const [busy, idle] = [await connectTsp(t, host.port), await connectTsp(t, host.port)];
   idle.send({ type: 'PING', value: 1 });
