@@ -181,7 +181,12 @@ export class ForkedAudio implements AudioProcess {
     const pipe = child.stdio[PIPE] as Duplex;
     const reader = new FrameReader<AudioReport>();
     pipe.on('data', (chunk: Buffer) => {
-      for (const report of reader.push(chunk)) if (child === this.#child) this.#receive(report);
+      for (const report of reader.push(chunk)) {
+        if (child !== this.#child) continue;
+        this.#receive(report);
+        // After what it said was heeded: only then is it known whether more is owed.
+        this.#watch();
+      }
     });
     // A write to a process that has just died; its exit tells all.
     pipe.on('error', () => {});
@@ -195,7 +200,7 @@ export class ForkedAudio implements AudioProcess {
   }
 
   #receive(report: AudioReport): void {
-    this.#watch();
+    if ('outputBytes' in report && report.outputBytes !== undefined) this.#choice.holds(report.outputBytes);
     switch (report.is) {
       case 'ready':
         this.#ready(report.output, report.decoder, report.warmUpMs);
@@ -229,7 +234,6 @@ export class ForkedAudio implements AudioProcess {
 
   #ready(output: string, decoder: string, warmUpMs: number): void {
     this.#state = 'ready';
-    this.#choice.works();
     this.#logger.debug({ output, decoder, warmUpMs, pid: this.#child?.pid }, 'the audio process is ready');
     this.#send({ do: 'volume', ...this.#volume });
     const held = this.#held;
