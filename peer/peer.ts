@@ -294,11 +294,12 @@ export class Peer implements PeerView {
     }
     stopProgress();
     this.#scan = undefined;
-    this.#emit({ kind: 'library', songs: this.#library.catalogue.size });
+    const { catalogue } = this.#library;
+    // Without folders there is nothing to be told of; a list that is empty all the same is told.
+    const tell = (): void => this.#emit({ kind: 'library', songs: catalogue.size });
+    if (this.#config.library.length > 0) tell();
+    catalogue.onChange(tell);
     this.#libraryListed.reach();
-    this.#library.catalogue.onChange(() =>
-      this.#emit({ kind: 'library', songs: this.#library.catalogue.size }),
-    );
   }
 
   #scanned(progress: ScanProgress): void {

@@ -29,7 +29,7 @@ t.test('a person lists, completes, plays, pauses, stops and quits', { skip: noTe
     'b.mp3': song('Red Sun', 2),
   });
   const terminal = await openTerminal(t, 'tsp-peer', [...tracker, '--output', 'null', '--port', '0']);
-  await terminal.shows(/torero> /);
+  await terminal.shows(/torero>/);
   await terminal.shows(/connected\./);
   terminal.type('list\r');
   await terminal.shows(new RegExp(`${ids[0]} {2}Blue Moon {2}The Band`));
@@ -38,14 +38,11 @@ t.test('a person lists, completes, plays, pauses, stops and quits', { skip: noTe
   terminal.type('\t');
   await terminal.shows(/torero> play Blue Moon/);
   terminal.type('\r');
-  await terminal
-    .shows(/▶ Blue Moon — The Band {2}0:0\d .*0:30 {2}buffer \d+ s\ntorero> $/m)
-    .catch(() => undefined);
-  await terminal.shows(/▶ Blue Moon — The Band {2}0:0[1-9]/);
+  await terminal.shows(/▶ Blue Moon — The Band {2}0:[0-2][1-9]/);
   terminal.type('sta');
-  await terminal.shows(/▶ Blue Moon — The Band {2}0:0[2-9].*\n.*torero> sta$/m);
+  await terminal.shows(/▶ Blue Moon — The Band {2}0:[0-2]\d.*\n.*torero> sta$/m);
   terminal.type('tus\r');
-  await terminal.shows(/Blue Moon — The Band: playing, 0:0/);
+  await terminal.shows(/Blue Moon — The Band: playing, 0:[0-2]/);
   terminal.type('pause\r');
   await terminal.shows(/Paused Blue Moon/);
   await terminal.shows(/‖ Blue Moon — The Band/);
