@@ -4,6 +4,7 @@ if (process.argv.includes('--version')) {
   const { version } = await import('../version.js');
   process.stdout.write(`${version()}\n`);
 } else {
+  await import('../compile-cache.js');
   const [{ runProgram }, { runPeerCommand }, { peerCommandLine }] = await Promise.all([
     import('../program.js'),
     import('../peer-command.js'),

@@ -4,6 +4,7 @@ if (process.argv.includes('--version')) {
   const { version } = await import('../version.js');
   process.stdout.write(`${version()}\n`);
 } else {
+  await import('../compile-cache.js');
   const [{ runProgram }, { runTracker }, { trackerCommandLine }] = await Promise.all([
     import('../program.js'),
     import('../tracker-command.js'),
