@@ -20,7 +20,10 @@ export interface HostedSong {
   readonly inode: bigint;
   /** What the tracker and listeners are told of it; always with a title. */
   readonly offer: OfferRow;
-  /** Level-6 nodes (TSP §4), 32 bytes each, left to right. Read from the library's store: ask once and keep it. */
+  /**
+   * Level-6 nodes (TSP §4), 32 bytes each, left to right; none once the song has left the catalogue. May be read from
+   * disk (5 µs) each time.
+   */
   readonly nodes: Uint8Array;
 }
 

@@ -13,7 +13,7 @@ import type { Catalogue } from './catalogue.js';
 import type { Encoder } from './encode.js';
 import { type Fingerprint, isSameFile, type SkipReason } from './file-facts.js';
 import type { Hashing } from './hashing.js';
-import { KnownSong } from './hosted-song.js';
+import { KnownSong, SongNodes } from './hosted-song.js';
 import type { KnownFiles } from './known-files.js';
 import { openFile } from './open-file.js';
 import type { KnownFile, LibraryStore } from './store.js';
@@ -43,6 +43,7 @@ export class EncodedSongs {
   readonly folder: string;
   readonly #options: EncodedSongsOptions;
   readonly #encoder: Encoder;
+  readonly #nodes: SongNodes;
   readonly #sources = new Map<string, Source>();
   readonly #abort = new AbortController();
   #working: Promise<void> | undefined;
@@ -53,6 +54,7 @@ export class EncodedSongs {
     this.folder = options.folder;
     this.#options = options;
     this.#encoder = options.encoder;
+    this.#nodes = new SongNodes(options.store, options.catalogue);
   }
 
   get isEncoding(): boolean {
@@ -133,14 +135,18 @@ export class EncodedSongs {
   }
 
   async #encode(source: Source): Promise<void> {
-    const { logger, catalogue, store } = this.#options;
+    const { logger, catalogue } = this.#options;
     try {
       const file = (await this.#encodedBefore(source.target)) ?? (await this.#encodeNow(source));
       if (this.#abort.signal.aborted || this.#sources.get(source.path) !== source) return;
       if (file.content.kind !== 'song') throw new Error(`the encoder made no MP3: ${file.content.reason}`);
       const { fingerprint, content } = file;
       catalogue.set(
-        new KnownSong(source.target, { fingerprint, content }, { namedAfter: source.path, store }),
+        new KnownSong(
+          source.target,
+          { fingerprint, content },
+          { namedAfter: source.path, nodes: this.#nodes },
+        ),
       );
       source.state = 'encoded';
       this.#options.changed();

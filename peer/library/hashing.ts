@@ -1,8 +1,8 @@
 /**
  * Reads and hashes files in worker threads (hashing-worker.ts), several at a time, each within a deadline.
  *
- * A thread that hangs over a file's tags is replaced and the file is read again without them; one that hangs over its
- * bytes, or dies of it, gives the file up.
+ * A thread that hangs over a file's tags, or dies of them, is replaced and the file is read again without them. One that
+ * hangs over its bytes, or dies twice, gives the file up.
  */
 import type { Clock } from '../../protocol/ports.js';
 import type { FileReading } from './file-facts.js';
@@ -25,6 +25,8 @@ export interface HashingOptions {
 const TAGS_PATIENCE_MS = 2_000;
 /** For the next 8 MiB, or for the start of a thread on a busy machine; a disk that has to wake up needs about 10 s. */
 const READ_PATIENCE_MS = 30_000;
+/** A thread may also die of what is not the file's fault, such as memory that was short for a moment. */
+const ATTEMPTS = 2;
 
 export class Hashing {
   readonly #pool: ThreadPool<HashingJob, ReadingNote, FileReading>;
@@ -43,19 +45,23 @@ export class Hashing {
     path: string,
     options: { readonly urgent?: boolean; readonly onBytes?: (bytes: number) => void } = {},
   ): Promise<FileReading | { readonly kind: 'cancelled' }> {
-    let hungOverTags = false;
+    let isAtTags = false;
     const onNote = (note: ReadingNote) => {
-      hungOverTags = note.stage === 'tags';
+      isAtTags = note.stage === 'tags';
       if (note.stage === 'bytes') options.onBytes?.(note.bytes);
     };
-    for (const tags of [true, false]) {
+    let tags = true;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       try {
-        return await this.#pool.run({ path, tags }, { urgent: options.urgent === true || !tags, onNote });
+        return await this.#pool.run(
+          { path, tags },
+          { urgent: options.urgent === true || attempt > 0, onNote },
+        );
       } catch (error) {
         if (!(error instanceof ThreadLost)) throw error;
         if (error.why === 'cancelled') return { kind: 'cancelled' };
-        if (!hungOverTags)
-          return { kind: 'refused', reason: error.why === 'silent' ? 'too-slow' : 'unreadable' };
+        if (isAtTags) tags = false;
+        else if (error.why === 'silent') return { kind: 'refused', reason: 'too-slow' };
       }
     }
     return { kind: 'refused', reason: 'unreadable' };

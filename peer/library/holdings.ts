@@ -11,7 +11,7 @@ import type { Milliseconds } from '../../protocol/ports.js';
 import type { Catalogue } from './catalogue.js';
 import type { EncodedSongs } from './encoded-songs.js';
 import type { Fingerprint, SkipReason } from './file-facts.js';
-import { KnownSong } from './hosted-song.js';
+import { KnownSong, SongNodes } from './hosted-song.js';
 import type { KnownFiles } from './known-files.js';
 import type { KnownFile, LibraryStore } from './store.js';
 
@@ -29,10 +29,12 @@ const MISSED_MS = 10_000;
 
 export class Holdings {
   readonly #options: HoldingsOptions;
+  readonly #nodes: SongNodes;
   readonly #missedAt = new Map<string, Milliseconds>();
 
   constructor(options: HoldingsOptions) {
     this.#options = options;
+    this.#nodes = new SongNodes(options.store, options.catalogue);
   }
 
   /** A file was met. `unknown`: it has to be read. */
@@ -91,9 +93,9 @@ export class Holdings {
 
   #offer(path: string, file: KnownFile): void {
     const { content, fingerprint } = file;
-    const { catalogue, encoded, store, changed } = this.#options;
+    const { catalogue, encoded, changed } = this.#options;
     if (content.kind === 'song')
-      catalogue.set(new KnownSong(path, { fingerprint, content }, { namedAfter: path, store }));
+      catalogue.set(new KnownSong(path, { fingerprint, content }, { namedAfter: path, nodes: this.#nodes }));
     else catalogue.delete(path);
     if (content.kind === 'skipped' && content.reason === 'pcm') encoded?.offer(path, fingerprint);
     else encoded?.withdraw(path);

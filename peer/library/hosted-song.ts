@@ -1,7 +1,7 @@
 /** A known file as a song on offer. */
 import { basename, extname } from 'node:path';
 import { type ContentHash, cleanText, type OfferRow, type SongFields } from '../../protocol/tsp/rows.js';
-import type { HostedSong } from './catalogue.js';
+import type { Catalogue, HostedSong } from './catalogue.js';
 import type { Fingerprint } from './file-facts.js';
 import type { LibraryStore } from './store.js';
 
@@ -16,19 +16,19 @@ export class KnownSong implements HostedSong {
   readonly #fingerprint: Fingerprint;
   readonly #content: SongContent;
   readonly #namedAfter: string;
-  readonly #store: Pick<LibraryStore, 'nodes'>;
+  readonly #nodes: SongNodes;
 
   /** `namedAfter` is the path whose name serves as the title when the tags name none. */
   constructor(
     path: string,
     file: { readonly fingerprint: Fingerprint; readonly content: SongContent },
-    options: { readonly namedAfter: string; readonly store: Pick<LibraryStore, 'nodes'> },
+    options: { readonly namedAfter: string; readonly nodes: SongNodes },
   ) {
     this.path = path;
     this.#fingerprint = file.fingerprint;
     this.#content = file.content;
     this.#namedAfter = options.namedAfter;
-    this.#store = options.store;
+    this.#nodes = options.nodes;
   }
 
   get hash(): ContentHash {
@@ -56,9 +56,26 @@ export class KnownSong implements HostedSong {
   }
 
   get nodes(): Uint8Array {
-    const nodes = this.#store.nodes(this.path);
-    if (nodes === undefined) throw new Error(`the nodes of ${this.path} are not in the store`);
-    return nodes;
+    return this.#nodes.of(this.path, this.hash);
+  }
+}
+
+/** Where songs get their nodes from. */
+export class SongNodes {
+  readonly #store: Pick<LibraryStore, 'nodes'>;
+  readonly #catalogue: Pick<Catalogue, 'get'>;
+
+  constructor(store: Pick<LibraryStore, 'nodes'>, catalogue: Pick<Catalogue, 'get'>) {
+    this.#store = store;
+    this.#catalogue = catalogue;
+  }
+
+  /** A song that somebody still serves may have been renamed since; none when it has gone. */
+  of(path: string, hash: ContentHash): Uint8Array {
+    const nodes = this.#store.nodes(path);
+    if (nodes !== undefined) return nodes;
+    const now = this.#catalogue.get(hash)?.path;
+    return (now === undefined ? undefined : this.#store.nodes(now)) ?? new Uint8Array(0);
   }
 }
 

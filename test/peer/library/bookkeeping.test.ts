@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { Catalogue, type CatalogueChange, type HostedSong } from '../../../peer/library/catalogue.js';
 import type { FileReading, Fingerprint } from '../../../peer/library/file-facts.js';
-import { KnownSong } from '../../../peer/library/hosted-song.js';
+import { KnownSong, SongNodes } from '../../../peer/library/hosted-song.js';
 import { KnownFiles } from '../../../peer/library/known-files.js';
 import { Readings } from '../../../peer/library/readings.js';
 import { type KnownFile, type LibraryStore, MemoryLibraryStore } from '../../../peer/library/store.js';
@@ -31,11 +31,8 @@ const skippedFile: KnownFile = { fingerprint: print(5), content: { kind: 'skippe
 
 function song(path: string, hash: number, more: Partial<Fingerprint> = {}): HostedSong {
   const content = { hash: hashOf(hash), fields: { size: 100 } };
-  return new KnownSong(
-    path,
-    { fingerprint: print(1, more), content },
-    { namedAfter: path, store: new MemoryLibraryStore() },
-  );
+  const nodes = new SongNodes(new MemoryLibraryStore(), new Catalogue());
+  return new KnownSong(path, { fingerprint: print(1, more), content }, { namedAfter: path, nodes });
 }
 
 /** A catalogue and what its listener was told: titles changed, hashes removed. */
@@ -138,19 +135,24 @@ t.test('told changes always lead to what the catalogue holds', async t => {
 
 t.test('a song says what hosting and listeners need', async t => {
   const store = new MemoryLibraryStore();
+  const catalogue = new Catalogue();
   const file = songFile(7);
   store.put('/m/x.mp3', file, Buffer.alloc(32, 7));
   const content = { hash: hashOf(7), fields: { artist: 'A', size: 100 } };
   const named = new KnownSong(
     '/m/x.mp3',
     { fingerprint: file.fingerprint, content },
-    { namedAfter: '/m/Lied\0\u0308.tar.mp3', store },
+    { namedAfter: '/m/Lied\0\u0308.tar.mp3', nodes: new SongNodes(store, catalogue) },
   );
   t.match(named, { ...file.fingerprint, path: '/m/x.mp3', hash: hashOf(7) });
   t.same(named.offer, { hash: hashOf(7), title: 'Lied\ufffd\u0308.tar', artist: 'A', size: 100 });
   t.same(named.nodes, Buffer.alloc(32, 7));
   store.remove('/m/x.mp3');
-  t.throws(() => named.nodes, /not in the store/);
+  store.put('/m/renamed.mp3', file, Buffer.alloc(32, 7));
+  catalogue.set(song('/m/renamed.mp3', 7));
+  t.same(named.nodes, Buffer.alloc(32, 7), 'also when it was renamed while somebody serves it');
+  catalogue.delete('/m/renamed.mp3');
+  t.equal(named.nodes.length, 0);
 });
 
 t.test('known files are told from renamed, changed and new ones', async t => {
