@@ -82,10 +82,10 @@ export class HostConnections {
     connection.close();
   }
 
-  /** Dials hosts that are likely to be asked soon. */
+  /** Dials hosts that are likely to be asked soon, the likeliest last. */
   warm(hosts: readonly string[]): void {
     if (this.#stopped) return;
-    for (const host of hosts.slice(0, MAX_WARM_CONNECTIONS)) {
+    for (const host of hosts.slice(-MAX_WARM_CONNECTIONS)) {
       const known = [...this.#idle].find(connection => connection.host === host);
       if (known === undefined && ![...this.#lent].some(connection => connection.host === host))
         this.#keep(this.#dial(host));

@@ -75,9 +75,10 @@ export class SongFetcher {
     return fetch;
   }
 
-  /** Connects to hosts that are likely to be asked soon, at most 16 in all; those of the likeliest song last. */
+  /** Connects to hosts that are likely to be asked soon, at most 16 in all; the likeliest last. */
   warm(hosts: readonly string[]): void {
-    this.#connections.warm(this.#book.rank(hosts, this.#options.clock.now()));
+    const now = this.#options.clock.now();
+    this.#connections.warm(hosts.filter(host => !this.#book.hasLied(host, now)));
   }
 
   /** Whether the song can be played without a network. */
@@ -104,7 +105,12 @@ export class SongFetcher {
       keep: (index, piece, hashes) => cache?.keep(song, index, piece, hashes),
       learnt: (hashes, size) => {
         this.#learn(song.hash, hashes, size);
-        this.#connections.warm(this.#book.rank(song.hosts, clock.now()).slice(0, 1 + SPARE_HOSTS));
+        this.warm(
+          this.#book
+            .rank(song.hosts, clock.now())
+            .slice(0, 1 + SPARE_HOSTS)
+            .reverse(),
+        );
       },
       ended,
     };
