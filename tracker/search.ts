@@ -169,8 +169,22 @@ export class SearchIndex {
 export function wordsOf(text: string): string[] {
   if (/^[ -~]*$/.test(text)) return text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   const plain = text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
-  return plain.match(/[\p{L}\p{N}]+/gu) ?? [];
+  return plain.replace(/[ßłøđðþæœħı]/g, letter => SPELLED[letter]!).match(/[\p{L}\p{N}]+/gu) ?? [];
 }
+
+/** Letters with a stroke or tied together, which Unicode does not take apart, as those type them who can't. */
+const SPELLED: Readonly<Record<string, string>> = {
+  ß: 'ss',
+  ł: 'l',
+  ø: 'o',
+  đ: 'd',
+  ð: 'd',
+  þ: 'th',
+  æ: 'ae',
+  œ: 'oe',
+  ħ: 'h',
+  ı: 'i',
+};
 
 /** What the song is worth for all of these words; undefined when one is not in it. */
 function scoreOf(doc: Doc, words: readonly Expansion[]): number | undefined {
