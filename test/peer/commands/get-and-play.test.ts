@@ -5,13 +5,12 @@ import t, { type Test } from 'tap';
 import { fileNameOf, runGet } from '../../../peer/commands/get.js';
 import { runPlay } from '../../../peer/commands/play.js';
 import type { PeerConfig } from '../../../peer/config.js';
-import { failureOf } from '../../../peer/exit-codes.js';
 import { hostSongs, songBytes } from '../../support/hosted-songs.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { songRow } from '../prompt/fake-peer.js';
 import { FakeTracker, serverAt } from './fake-tracker.js';
-import { configIn, TestWorld } from './test-world.js';
+import { configIn, failureFrom, TestWorld } from './test-world.js';
 
 /** A song server with these songs, and a tracker that lists them. */
 async function setUp(
@@ -29,15 +28,6 @@ async function setUp(
   await mkdir(folder);
   return { host, fake, folder, world: new TestWorld(), config: configIn(folder, { tracker, ...changes }) };
 }
-
-const failureFrom = async (running: Promise<unknown>) => {
-  try {
-    await running;
-  } catch (error) {
-    return failureOf(error);
-  }
-  throw new Error('it did not fail');
-};
 
 t.test('get writes the exact bytes, by rename, and says where they came from', async t => {
   const bytes = songBytes(700_001);

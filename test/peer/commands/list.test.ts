@@ -6,14 +6,13 @@ import t, { type Test } from 'tap';
 import { runHash } from '../../../peer/commands/hash.js';
 import { runFind, runInfo, runList } from '../../../peer/commands/list.js';
 import type { PeerConfig } from '../../../peer/config.js';
-import { failureOf } from '../../../peer/exit-codes.js';
 import { LightClient } from '../../../peer/light-client.js';
 import { RemoteProtocolError, TransportError } from '../../../protocol/errors.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { songRow } from '../prompt/fake-peer.js';
 import { FakeTracker, serverAt } from './fake-tracker.js';
-import { configIn, TestWorld } from './test-world.js';
+import { configIn, failureFrom, TestWorld } from './test-world.js';
 
 async function folder(t: Test): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'torero-commands-'));
@@ -27,15 +26,6 @@ async function setUp(t: Test, changes: Partial<PeerConfig> = {}) {
   const tracker = await fake.start(t);
   return { fake, tracker, world: new TestWorld(), config: configIn('/nowhere', { tracker, ...changes }) };
 }
-
-const failureFrom = async (running: Promise<unknown>) => {
-  try {
-    await running;
-  } catch (error) {
-    return failureOf(error);
-  }
-  throw new Error('it did not fail');
-};
 
 t.test('list prints a table, or the songs that have the words', async t => {
   const { config, world } = await setUp(t);

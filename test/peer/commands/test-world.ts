@@ -1,6 +1,7 @@
 /** A world of pipes for commands that run inside the test: what they print is kept, signals come when a test says so. */
 import { PassThrough, Writable } from 'node:stream';
 import type { PeerConfig } from '../../../peer/config.js';
+import { type Failure, failureOf } from '../../../peer/exit-codes.js';
 import type { EndingSignal, World } from '../../../peer/world.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 
@@ -70,3 +71,13 @@ export const configIn = (folder: string, changes: Partial<PeerConfig> = {}): Pee
   traceWire: false,
   ...changes,
 });
+
+/** How a command that must fail failed, as its user would be told. */
+export async function failureFrom(running: Promise<unknown>): Promise<Failure> {
+  try {
+    await running;
+  } catch (error) {
+    return failureOf(error);
+  }
+  throw new Error('it did not fail');
+}
