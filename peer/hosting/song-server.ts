@@ -231,7 +231,7 @@ export class SongServer {
 
   async #lookUp(slow: readonly UploadConnection[]): Promise<void> {
     const queues = await readSendQueues();
-    for (const connection of slow) connection.lookedUp(queues, this.#options.clock.now());
+    for (const connection of slow) connection.lookedUp(queues);
   }
 }
 

@@ -17,11 +17,12 @@ import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { Clock } from '../../protocol/ports.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
-import type { SongId } from '../../protocol/tsp/messages.js';
+import type { Message, SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
 import { RecordingLogger } from './recording-logger.js';
 import { tempFolder } from './temp-folder.js';
-import type { Teardown } from './until.js';
+import type { TspClient } from './tsp-client.js';
+import { type Teardown, until } from './until.js';
 
 export const realClock: Clock = {
   now: () => performance.now(),
@@ -107,6 +108,22 @@ export async function hostSongs(
   t.teardown(() => server.stop());
   return Object.assign(state, { server, port, folder, songs, rechecked, pings, logger, add });
 }
+
+export const MIB = 1024 * 1024;
+
+export const asId = (value: number): SongId => value as SongId;
+export const play = (song: number): Message => ({ type: 'PLAY', song: asId(song) });
+export const range = (song: number, offset: number, count: number, hash?: ContentHash): Message => ({
+  type: 'RANGE',
+  song: asId(song),
+  offset,
+  count,
+  ...(hash === undefined ? {} : { hash }),
+});
+
+/** The host has closed its side, or reset. */
+export const isOver = (client: TspClient): boolean => client.ended || client.socket.closed;
+export const over = (client: TspClient): Promise<true> => until('the host closes', () => isOver(client));
 
 /** `length` bytes without a pattern, the same for the same seed. */
 export function songBytes(length: number, seed = 1): Buffer {

@@ -1,3 +1,4 @@
+/** The limits of hosting as pure logic: slots, rate, addresses, memory; and what the kernel tells of a connection. */
 import fc from 'fast-check';
 import t from 'tap';
 import { AddressLimits } from '../../../peer/hosting/address-limits.js';

@@ -1,3 +1,4 @@
+/** Songs in memory, over real files: read once, bounded, and never other bytes than those that were hashed. */
 import { appendFile, link, mkdir, open, rename, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';

@@ -1,3 +1,4 @@
+/** The host's end of a connection against its published table, on a clock of the test's own, and in random orders. */
 import fc from 'fast-check';
 import t from 'tap';
 import { RemoteProtocolError } from '../../../protocol/errors.js';

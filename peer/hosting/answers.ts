@@ -1,0 +1,163 @@
+/**
+ * The bytes of each answer, written to one listener (TSP §3, §5.3).
+ *
+ *     PLAY, RANGE ─▶ Host: which song? ─▶ slot ─▶ SongCache ─▶ header and first slice in one write ─▶ slice …
+ *
+ * What cannot be answered becomes an ERROR in the answer's place, as long as no byte of the answer is out. After that
+ * the promised length cannot be kept, and `answer` rejects: the connection is to be reset, for a clean end would lie.
+ */
+import { RequestError } from '../../protocol/errors.js';
+import type { Clock, Logger } from '../../protocol/ports.js';
+import { encode } from '../../protocol/tsp/codec.js';
+import { MESSAGE_TYPE, NO_SONG } from '../../protocol/tsp/constants.js';
+import { describe } from '../../protocol/tsp/describe.js';
+import type { Message, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
+import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
+import type { Host, SongRange } from './host.js';
+import type { ListenerSocket } from './listener-socket.js';
+import type { RateLimit } from './rate-limit.js';
+import { SLICE_BYTES } from './served-song.js';
+import type { SongCache, SongReader } from './song-cache.js';
+import type { SongLists } from './song-lists.js';
+
+/** What all connections of a server answer from. */
+export interface AnswersWorld {
+  readonly host: Host;
+  readonly lists: SongLists;
+  readonly cache: SongCache;
+  readonly rate: RateLimit;
+  readonly welcome: Welcome;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly trace?: ((line: string) => void) | undefined;
+  /** Bytes of songs that were handed to the kernel. */
+  readonly sent: (bytes: number) => void;
+}
+
+export class Answers {
+  readonly #world: AnswersWorld;
+  readonly #listener: ListenerSocket;
+  readonly #remote: string;
+  readonly #takeSlot: () => void;
+  /** Part of an answer is out, the rest is not. */
+  #owesBytes = false;
+
+  /** `takeSlot` throws RequestError `busy` when there is none. */
+  constructor(world: AnswersWorld, listener: ListenerSocket, remote: string, takeSlot: () => void) {
+    this.#world = world;
+    this.#listener = listener;
+    this.#remote = remote;
+    this.#takeSlot = takeSlot;
+  }
+
+  /** Resolves when the kernel has the whole answer. Rejects when it was begun and cannot be ended. */
+  async answer(request: UploadRequest): Promise<void> {
+    try {
+      await this.#reply(request);
+    } catch (error) {
+      if (this.#owesBytes || this.#listener.isGone) throw error;
+      await this.send(this.#refusal(request, error));
+    }
+  }
+
+  async send(message: Message): Promise<void> {
+    this.#world.trace?.(`${this.#remote} < ${describe(message)}`);
+    await this.#listener.write([encode(message)]);
+  }
+
+  /** Nothing is written any more: who waits for its share of the upload rate waits in vain. */
+  cancel(): void {
+    this.#world.rate.cancel(this);
+  }
+
+  async #reply(request: UploadRequest): Promise<void> {
+    const { host, lists, welcome } = this.#world;
+    switch (request.type) {
+      case 'HELLO':
+        return await this.send({ type: 'WELCOME', revision: 0, welcome });
+      case 'LIST': {
+        const { segments, length } = await lists.list();
+        return await this.#stream({ type: 'LIST_INFO', revision: 0, length }, segments);
+      }
+      case 'INFO': {
+        const { song } = request;
+        if (song === NO_SONG) {
+          const { segments, length } = await lists.infos();
+          return await this.#stream({ type: 'SONG_INFO', song, length }, segments);
+        }
+        const row = host.info(song);
+        return await this.#stream({ type: 'SONG_INFO', song, length: row.length }, [row]);
+      }
+      case 'HASHES': {
+        const nodes = host.hashes(request);
+        return await this.#stream({ type: 'HASH_LIST', song: request.song, length: nodes.length }, [nodes]);
+      }
+      case 'PLAY':
+      case 'RANGE':
+        return await this.#song(request);
+    }
+  }
+
+  async #song(request: SongRequest): Promise<void> {
+    const range = this.#world.host.range(request);
+    this.#takeSlot();
+    const reader = await this.#world.cache.open(range.song);
+    try {
+      const header = this.#header({ type: 'SONG_DATA', song: request.song, length: range.count });
+      if (range.count === 0) await this.#listener.write([header]);
+      else await this.#range(range, header, reader);
+    } finally {
+      reader.close();
+    }
+  }
+
+  async #range({ offset, count }: SongRange, header: Uint8Array, reader: SongReader): Promise<void> {
+    const { rate, sent } = this.#world;
+    const end = offset + count;
+    let before: readonly Uint8Array[] = [header];
+    for (let at = offset; at < end; ) {
+      const granted = await rate.take(this, Math.min(end - at, SLICE_BYTES - (at % SLICE_BYTES)));
+      this.#listener.stillThere();
+      const { bytes, release } = await reader.read(at, granted);
+      try {
+        this.#listener.stillThere();
+        rate.giveBack(granted - bytes.length);
+        this.#owesBytes = true;
+        await this.#listener.write([...before, bytes]);
+      } finally {
+        release();
+      }
+      sent(bytes.length);
+      at += bytes.length;
+      before = [];
+    }
+    this.#owesBytes = false;
+  }
+
+  async #stream(header: StreamHeader, payload: readonly Uint8Array[]): Promise<void> {
+    let before: readonly Uint8Array[] = [this.#header(header)];
+    for (const segment of payload) {
+      this.#owesBytes = true;
+      await this.#listener.write([...before, segment]);
+      before = [];
+    }
+    this.#owesBytes = false;
+  }
+
+  #header(header: StreamHeader): Buffer {
+    this.#world.trace?.(`${this.#remote} < ${describe(header)}`);
+    return encode(header);
+  }
+
+  #refusal(request: UploadRequest, error: unknown): Message {
+    const type = MESSAGE_TYPE[request.type];
+    const song = 'song' in request ? request.song : NO_SONG;
+    if (error instanceof RequestError) {
+      const { code, message, retryAfterMs } = error;
+      const retry = retryAfterMs === undefined ? {} : { retryAfterMs };
+      return errorMessage(song, { code, type, message, ...retry });
+    }
+    this.#world.logger.error({ remote: this.#remote, err: error }, 'a request could not be answered');
+    return errorMessage(song, { code: 'internal', type, message: 'this host could not answer' });
+  }
+}
