@@ -45,6 +45,8 @@ export class DiskCache {
   readonly #partial = new Map<ContentHash, PartialSong>();
   readonly #listeners = new Set<CatalogueListener>();
   readonly #busy = new Set<Promise<void>>();
+  /** A song that comes back must not lose its new files to the removal of the old ones. */
+  readonly #removals = new Map<ContentHash, Promise<unknown>>();
   #bytes = 0;
   #closed = false;
 
@@ -146,6 +148,7 @@ export class DiskCache {
     this.#partial.delete(hash);
     try {
       const size = await partial.close();
+      await this.#removals.get(hash);
       const removed = this.#makeRoom(size);
       const offer: OfferRow = { title: hash.slice(0, SHOWN_HASH_CHARS), ...song.fields, hash, size };
       const { nodes } = partial.hashes;
@@ -176,8 +179,10 @@ export class DiskCache {
   #forget(song: HostedSong): void {
     this.#songs.delete(song.hash);
     this.#bytes -= song.size;
-    this.#track(rm(song.path, { force: true }));
-    this.#track(rm(this.#path(song.hash, 'json'), { force: true }));
+    const files = [song.path, this.#path(song.hash, 'json')];
+    const removal = Promise.all(files.map(file => rm(file, { force: true })));
+    this.#removals.set(song.hash, removal);
+    this.#track(removal.finally(() => this.#removals.delete(song.hash)));
   }
 
   async #takeStock(): Promise<void> {
