@@ -49,11 +49,6 @@ export class HostConnections {
     this.#options = options;
   }
 
-  /** Hosts with a connection at hand. */
-  get warmHosts(): string[] {
-    return [...this.#idle].map(connection => connection.host);
-  }
-
   /** A warm connection to `host`, or a new one. Requests may be sent at once. */
   lease(host: string, holder: Holder): HostConnection {
     const warm = [...this.#idle].findLast(connection => connection.host === host);

@@ -35,6 +35,7 @@ import { HostTrials } from './host-trials.js';
 import { PieceHashes, type PieceInProgress } from './pieces.js';
 import { planRanges } from './range-plan.js';
 import type { FetchReport } from './song-stream.js';
+import { Supply } from './supply.js';
 
 export class FetchLogic {
   readonly #task: FetchTask;
@@ -46,18 +47,13 @@ export class FetchLogic {
   #next: number;
   /** The lead, and after it a rival if there is one. */
   #sources: FetchSource[] = [];
-  #startedAt: Milliseconds = 0;
+  readonly #supply: Supply;
   #heardAt: Milliseconds = 0;
-  #firstPieceAt: Milliseconds | undefined;
-  /** How far the reader has come, and since when it has nothing left to read. */
-  #consumedTo: number;
-  #starvedSince: Milliseconds | undefined = 0;
   #lookAgainAt: Milliseconds = 0;
   #moreHostsAskedAt: Milliseconds | undefined;
   #moreHostsAwaited = false;
   #infoAsked = false;
   #over = false;
-  readonly #bytesFrom = new Map<string, number>();
 
   constructor(task: FetchTask, book: HostBook) {
     this.#task = task;
@@ -65,8 +61,8 @@ export class FetchLogic {
     this.#trials = new HostTrials(book, task.song.hosts);
     this.#hashes = task.hashes;
     this.#next = Math.floor(task.fromByte / PIECE_BYTES);
-    this.#consumedTo = task.fromByte;
     this.#needs = bytesPerSecondOf(task.song);
+    this.#supply = new Supply(task.fromByte, this.#needs);
   }
 
   /** Proven nodes, as soon as there are some. */
@@ -75,8 +71,7 @@ export class FetchLogic {
   }
 
   start(now: Milliseconds): FetchEffect[] {
-    this.#startedAt = now;
-    this.#starvedSince = now;
+    this.#supply.start(now);
     this.#heardAt = now;
     if (this.#isPastEnd) return this.#finish();
     return [...this.#claimedSize(), ...this.#seek(now)];
@@ -84,8 +79,7 @@ export class FetchLogic {
 
   /** The reader took everything before `offset`. */
   consumed(offset: number, now: Milliseconds): FetchEffect[] {
-    this.#consumedTo = offset;
-    if (offset >= this.#deliveredTo) this.#starvedSince ??= now;
+    this.#supply.take(offset, now);
     return this.#over ? [] : this.#fill(now);
   }
 
@@ -154,21 +148,12 @@ export class FetchLogic {
 
   report(now: Milliseconds): FetchReport {
     const waiting = this.#waiting(now);
-    return {
-      sources: [...this.#bytesFrom].map(([host, bytes]) => ({ host, bytes })),
-      failed: this.#trials.failures(),
-      verified: this.#bytesFrom.size > 0,
-      ...(this.#firstPieceAt === undefined ? {} : { firstByteMs: this.#firstPieceAt - this.#startedAt }),
-      ...(waiting === undefined ? {} : { waiting }),
-    };
+    const failed = this.#trials.failures();
+    return { ...this.#supply.report(), failed, ...(waiting === undefined ? {} : { waiting }) };
   }
 
   get #isUrgent(): boolean {
     return this.#task.urgency === 'now';
-  }
-
-  get #deliveredTo(): number {
-    return Math.max(this.#task.fromByte, this.#next * PIECE_BYTES);
   }
 
   get #isPastEnd(): boolean {
@@ -176,8 +161,10 @@ export class FetchLogic {
   }
 
   get #giveUpAt(): Milliseconds {
-    if (this.#starvedSince === undefined) return Number.POSITIVE_INFINITY;
-    return Math.max(this.#starvedSince, this.#heardAt) + GIVE_UP_MS;
+    const { starvedSince } = this.#supply;
+    return starvedSince === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(starvedSince, this.#heardAt) + GIVE_UP_MS;
   }
 
   #sourceOf(host: string): FetchSource | undefined {
@@ -239,7 +226,7 @@ export class FetchLogic {
     return planRanges(source, {
       song: this.#task.song,
       hashes: this.#hashes,
-      consumedTo: this.#consumedTo,
+      takenTo: this.#supply.takenTo,
       bytesPerSecond: this.#book.bytesPerSecond(source.host),
       now,
     });
@@ -271,9 +258,7 @@ export class FetchLogic {
     const effects = this.#overtake(source, now);
     const skip = Math.min(bytes.length, Math.max(0, this.#task.fromByte - piece.index * PIECE_BYTES));
     this.#next = piece.index + 1;
-    this.#firstPieceAt ??= now;
-    this.#starvedSince = undefined;
-    this.#bytesFrom.set(source.host, (this.#bytesFrom.get(source.host) ?? 0) + bytes.length - skip);
+    this.#supply.deliver(source.host, bytes.length - skip, now);
     effects.push({ do: 'deliver', index: piece.index, piece: bytes, skip, host: source.host });
     if (!this.#isPastEnd) return [...effects, ...this.#fill(now)];
     return [...effects, { do: 'size', bytes: piece.index * PIECE_BYTES + bytes.length }, ...this.#finish()];
@@ -355,7 +340,7 @@ export class FetchLogic {
   #fail(source: FetchSource, why: string, now: Milliseconds): FetchEffect[] {
     this.#book.failed(source.host, now);
     // At the beginning nothing is lost by saying soon that the song can't be had.
-    this.#trials.failed(source.host, why, { retry: this.#firstPieceAt !== undefined, now });
+    this.#trials.failed(source.host, why, { retry: this.#supply.hasBegun, now });
     return this.#drop(source, false, now);
   }
 
@@ -377,15 +362,8 @@ export class FetchLogic {
     if (now >= source.heardAt + STALL_MS) return SILENT;
     const rate = source.bytesPerSecond(now);
     if (rate === undefined || rate >= this.#needs || !this.#isUrgent) return undefined;
-    if (this.#bufferedMs(now) >= SAFE_BUFFER_MS) return undefined;
+    if (this.#supply.bufferedMs(now) >= SAFE_BUFFER_MS) return undefined;
     return `sent only ${Math.round(rate / 1_000)} kB/s`;
-  }
-
-  /** At least so much playing time is in store, if playing began with the first piece. */
-  #bufferedMs(now: Milliseconds): number {
-    if (this.#firstPieceAt === undefined) return 0;
-    const playingMs = ((this.#deliveredTo - this.#task.fromByte) * 1_000) / this.#needs;
-    return playingMs - (now - this.#firstPieceAt);
   }
 
   #waiting(now: Milliseconds): string | undefined {

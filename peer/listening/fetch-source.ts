@@ -60,11 +60,6 @@ export class FetchSource {
     return this.asked.filter(question => question.type === 'RANGE').length;
   }
 
-  /** The index of the piece that it is sending. */
-  get pieceIndex(): number {
-    return this.#piece.index;
-  }
-
   askHashes(song: { readonly hash: ContentHash; readonly id?: SongId }): Ask {
     return this.#ask({ type: 'HASHES', song: song.id ?? NO_SONG, level: PIECE_LEVEL, hash: song.hash });
   }

@@ -29,7 +29,7 @@ export function planRanges(
   plan: {
     readonly song: SongToFetch;
     readonly hashes: PieceHashes | undefined;
-    readonly consumedTo: number;
+    readonly takenTo: number;
     /** As last seen of this host. */
     readonly bytesPerSecond: number | undefined;
     readonly now: Milliseconds;
@@ -37,7 +37,7 @@ export function planRanges(
 ): Ask[] {
   const { song, hashes, now } = plan;
   const end = hashes?.longestSize ?? wholePieces(song.size ?? Number.POSITIVE_INFINITY);
-  const windowEnd = Math.floor((plan.consumedTo + WINDOW_BYTES) / PIECE_BYTES) * PIECE_BYTES;
+  const windowEnd = Math.floor((plan.takenTo + WINDOW_BYTES) / PIECE_BYTES) * PIECE_BYTES;
   const asks: Ask[] = [];
   while (source.rangesOpen < RANGES_OPEN) {
     const room = windowEnd - source.askedTo;

@@ -85,15 +85,6 @@ export class WireConnection {
     return this.#socket.remoteAddress;
   }
 
-  /** Our own IP address, as this connection has it. */
-  get localAddress(): string | undefined {
-    return this.#socket.localAddress;
-  }
-
-  get isClosed(): boolean {
-    return this.#closed;
-  }
-
   /** All in one write. Returns false when the other side is slower than we are; `drained` tells when it caught up. */
   send(...messages: readonly Message[]): boolean {
     const { trace } = this.#options;

@@ -1,0 +1,72 @@
+/**
+ * What a fetch has delivered, how far its reader has come, and how long what lies between will last.
+ *
+ *     fromByte ├──── taken ────┤──── in store ────┤ deliveredTo
+ */
+import type { Milliseconds } from '../../protocol/ports.js';
+import type { FetchReport } from './song-stream.js';
+
+export class Supply {
+  readonly #fromByte: number;
+  readonly #bytesPerSecond: number;
+  readonly #bytesFrom = new Map<string, number>();
+  #startedAt: Milliseconds = 0;
+  #firstPieceAt: Milliseconds | undefined;
+  #deliveredTo: number;
+  #takenTo: number;
+  #starvedSince: Milliseconds | undefined;
+
+  /** `bytesPerSecond`: what playing the song takes. */
+  constructor(fromByte: number, bytesPerSecond: number) {
+    this.#fromByte = fromByte;
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#deliveredTo = fromByte;
+    this.#takenTo = fromByte;
+  }
+
+  /** The reader took everything before this byte. */
+  get takenTo(): number {
+    return this.#takenTo;
+  }
+
+  get hasBegun(): boolean {
+    return this.#firstPieceAt !== undefined;
+  }
+
+  /** Since when the reader has nothing left to take; undefined while it has. */
+  get starvedSince(): Milliseconds | undefined {
+    return this.#starvedSince;
+  }
+
+  start(now: Milliseconds): void {
+    this.#startedAt = now;
+    this.#starvedSince = now;
+  }
+
+  deliver(host: string, bytes: number, now: Milliseconds): void {
+    this.#deliveredTo += bytes;
+    this.#bytesFrom.set(host, (this.#bytesFrom.get(host) ?? 0) + bytes);
+    this.#firstPieceAt ??= now;
+    this.#starvedSince = undefined;
+  }
+
+  take(to: number, now: Milliseconds): void {
+    this.#takenTo = to;
+    if (to >= this.#deliveredTo) this.#starvedSince ??= now;
+  }
+
+  /** At least so much playing time is in store, if playing began with the first piece. */
+  bufferedMs(now: Milliseconds): number {
+    if (this.#firstPieceAt === undefined) return 0;
+    const playingMs = ((this.#deliveredTo - this.#fromByte) * 1_000) / this.#bytesPerSecond;
+    return playingMs - (now - this.#firstPieceAt);
+  }
+
+  report(): Pick<FetchReport, 'sources' | 'verified' | 'firstByteMs'> {
+    return {
+      sources: [...this.#bytesFrom].map(([host, bytes]) => ({ host, bytes })),
+      verified: this.hasBegun,
+      ...(this.#firstPieceAt === undefined ? {} : { firstByteMs: this.#firstPieceAt - this.#startedAt }),
+    };
+  }
+}
