@@ -16,6 +16,8 @@ const PROBE_MS = 1_000;
 const SPREAD_MS = 300;
 /** While the link is down; whoever was about to open one may have failed. */
 const LOOK_AGAIN_MS = 2_000;
+/** Our own goodbye is still on its way to our own tracker, which should hear it before it ends. */
+const GOODBYE_MS = 100;
 const LOOPBACK = '127.0.0.1';
 const EVERY_ADDRESS: readonly string[] = ['::', '0.0.0.0'];
 
@@ -72,8 +74,13 @@ export class LocalTracker {
     this.#stopped = true;
     this.#cancel();
     await this.#opening;
-    await this.#embedded?.stop();
+    const embedded = this.#embedded;
     this.#embedded = undefined;
+    if (embedded === undefined) return;
+    await new Promise<void>(resolve => {
+      this.#options.clock.after(GOODBYE_MS, resolve);
+    });
+    await embedded.stop();
   }
 
   #lookAfter(delayMs: number): void {

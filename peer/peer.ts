@@ -323,9 +323,11 @@ export class Peer implements PeerView {
       case 'replaced':
         this.#notice('Another peer registered as this one: from now on this one only listens.');
         break;
-      case 'list':
-        this.#emit({ kind: 'list', ...event.change });
+      case 'list': {
+        const { added, left, changed } = event.change;
+        if (added + left + changed > 0) this.#emit({ kind: 'list', added, left, changed });
         break;
+      }
       case 'song-ids':
         if (event.refused.length > 0) {
           this.#notice(

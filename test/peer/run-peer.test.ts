@@ -293,8 +293,12 @@ t.test(
     t.equal(opened.length, 1);
     alone.linkIsUp();
     t.equal(clock.pending, 0);
-    await alone.stop();
-    t.equal(stops, 1);
+    const stopped = alone.stop();
+    await until('it ends', async () => {
+      await clock.advanceSlowly(100);
+      return stops === 1;
+    });
+    await stopped;
     const onLan = new LocalTracker({
       port: 7460,
       host: '192.0.2.1',
