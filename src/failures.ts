@@ -25,13 +25,12 @@ export function configError(message: string, hint?: string): CommandError {
   });
 }
 
-/** Why a server can't listen, from what the system answered. */
-export const listenFailure = (error: unknown, host: string, port: number): unknown =>
-  listenError(
-    error instanceof TransportError ? error : new TransportError(String(error), { cause: error }),
-    host,
-    port,
-  );
+/** Why a server can't listen, from what the system answered; anything else comes back as it was. */
+export function listenFailure(error: unknown, host: string, port: number): unknown {
+  const { syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== 'listen' && syscall !== 'bind' && syscall !== 'getaddrinfo') return error;
+  return listenError(new TransportError('the server cannot listen', { cause: error }), host, port);
+}
 
 /** A data folder that can't be made or written. */
 export function folderFailure(error: unknown): unknown {

@@ -255,13 +255,16 @@ t.test('failures are told in a line and a hint, or in JSON', async t => {
 });
 
 t.test('what the system says of a port or a folder becomes what to do', async t => {
-  const told = (code: string): unknown => listenFailure(Object.assign(new Error(), { code }), '::', 80);
+  const told = (code: string): unknown =>
+    listenFailure(Object.assign(new Error(), { code, syscall: 'listen' }), '::', 80);
   t.match(told('EADDRINUSE'), { failure: { exitCode: 69, message: /Port 80 is in use/, hint: /ss -ltnp/ } });
   t.match(told('EACCES'), { failure: { exitCode: 77, hint: /1024/ } });
   t.match(told('EADDRNOTAVAIL'), { failure: { exitCode: 78, message: /no address of this machine/ } });
-  const other = new Error('other');
+  const other = Object.assign(new Error('other'), { code: 'EACCES', syscall: 'open' });
   t.equal(listenFailure(other, '::', 80), other);
-  t.equal(folderFailure(other), other);
+  t.match(folderFailure(other), { failure: { exitCode: 78 } });
+  const bug = new TypeError();
+  t.equal(folderFailure(bug), bug);
   t.match(folderInUse('/d', 12), { failure: { message: 'Process 12 works in /d.' } });
   t.ok(folderInUse('/d', 12) instanceof CommandError);
 });
