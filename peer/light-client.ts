@@ -90,6 +90,7 @@ class Inquiry implements WireOwner {
   readonly #waiting = new Map<Question, Waiting>();
   #warning: ErrorBody | undefined;
   #cancelTimer: (() => void) | undefined;
+  isClosed = false;
   /** Kept after the end: rows that came over this connection still name hosts by it. */
   trackerAddress: string | undefined;
 
@@ -97,10 +98,6 @@ class Inquiry implements WireOwner {
     this.#clock = clock;
     this.#wire = new WireConnection({ to: tracker, clock, trace }, this);
     this.#wire.open();
-  }
-
-  get isClosed(): boolean {
-    return this.#wire.isClosed;
   }
 
   ask(question: Question): Promise<readonly SongRow[]> {
@@ -127,6 +124,7 @@ class Inquiry implements WireOwner {
   }
 
   closed(error: Error | undefined): void {
+    this.isClosed = true;
     this.#cancelTimer?.();
     const why = this.#warning === undefined ? error : errorOf(this.#warning, this.#wire.name);
     for (const { reject } of this.#waiting.values()) reject(explained(why, this.#wire.name));
