@@ -50,6 +50,13 @@ export interface Attempt {
 
 const NOTHING_PROVEN: Proved = { addresses: [] };
 
+/** An attempt under way: what it waits for, and what ends it early. */
+interface Pending {
+  readonly awaited: Map<number, () => void>;
+  readonly ends: Set<() => void>;
+  over: boolean;
+}
+
 interface Target {
   readonly host: string;
   readonly port: number;
@@ -79,14 +86,15 @@ export class Prover {
 
   /** Tries all addresses of `claim`, which came from `observed` (an IP address). `done` is called at most once. */
   prove(observed: string, claim: Claim, done: (outcome: Proved) => void): Attempt {
-    const awaited = new Map<number, () => void>();
-    const ends = new Set<() => void>();
+    const attempt: Pending = { awaited: new Map(), ends: new Set(), over: false };
     let wrong = 0;
-    let over = false;
+    const end = (): void => {
+      attempt.over = true;
+      for (const end of attempt.ends) end();
+    };
     const finish = (outcome: Proved): void => {
-      if (over) return;
-      over = true;
-      for (const end of ends) end();
+      if (attempt.over) return;
+      end();
       done(outcome);
     };
     void this.#targets(observed, claim)
@@ -94,7 +102,7 @@ export class Prover {
         const waits = targets.map(target => this.#waitFor(target));
         const proven = await Promise.all(
           targets.map(async (target, index) =>
-            waits[index] === 0 && (await this.#reach(target, awaited, ends)) ? target.listed : undefined,
+            waits[index] === 0 && (await this.#reach(target, attempt)) ? target.listed : undefined,
           ),
         );
         const addresses = [...new Set(proven.filter(listed => listed !== undefined))];
@@ -104,14 +112,11 @@ export class Prover {
       .catch(() => finish(NOTHING_PROVEN));
     return {
       echo: value => {
-        const reached = awaited.get(value);
+        const reached = attempt.awaited.get(value);
         if (reached !== undefined) reached();
         else if (++wrong === MAX_PROOF_PONGS) finish(NOTHING_PROVEN);
       },
-      cancel: () => {
-        over = true;
-        for (const end of ends) end();
-      },
+      cancel: end,
     };
   }
 
@@ -147,20 +152,30 @@ export class Prover {
   }
 
   /** Whether the registration connection brought back what was said to `target`. */
-  async #reach(target: Target, awaited: Map<number, () => void>, ends: Set<() => void>): Promise<boolean> {
+  async #reach(target: Target, attempt: Pending): Promise<boolean> {
     await this.#slot();
+    if (attempt.over) {
+      this.#release();
+      return false;
+    }
+    const { awaited, ends } = attempt;
     const value = this.#freshValue(awaited);
     const dial = this.#dialer.dial(target.host, target.port, encode({ type: 'PING', value }));
     try {
       return await new Promise<boolean>(resolve => {
-        awaited.set(value, () => resolve(true));
         const fail = (): void => resolve(false);
-        ends.add(fail);
         let disarm = this.#clock.after(PROOF_DIAL_MS, fail);
-        ends.add(() => disarm());
+        ends.add(() => {
+          disarm();
+          fail();
+        });
+        awaited.set(value, () => {
+          disarm();
+          resolve(true);
+        });
         dial.sent.then(() => {
           disarm();
-          disarm = this.#clock.after(PROOF_ECHO_MS, fail);
+          if (awaited.has(value)) disarm = this.#clock.after(PROOF_ECHO_MS, fail);
         }, fail);
       });
     } finally {

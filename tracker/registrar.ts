@@ -194,24 +194,26 @@ export class Registrar {
     rows: Buffer[],
   ): Promise<Enlisted> {
     const placed: { id: SongId; offer: OfferRow }[] = [];
+    let newSongs = 0;
     let delayed = false;
     for (const [index, offer] of offers.entries()) {
       if (isSliceEnd(index)) await this.#pause();
       if (!member.live) return { rows };
       const { hash } = offer;
-      const id = this.#idFor(member, hash, placed.length);
+      const isListed = this.#table.songOf(hash) !== undefined;
+      const id = this.#idFor(member, hash, isListed ? undefined : newSongs);
       if (typeof id === 'string') {
         rows.push(errorRow(hash, id));
         if (id === 'unavailable') delayed = true;
         else this.#forget(member, hash);
         continue;
       }
+      if (!isListed) newSongs += 1;
       placed.push({ id, offer });
       rows.push(encodeRow({ hash, id }));
       const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
       if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, offer);
     }
-    const newSongs = placed.filter(({ offer }) => this.#table.songOf(offer.hash) === undefined).length;
     this.#reserved += newSongs;
     for (const hash of gone) this.#registry.removeRow(host.key, hash);
     try {
@@ -226,10 +228,11 @@ export class Registrar {
     return { rows, ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
   }
 
-  #idFor(member: Member, hash: ContentHash, placed: number): SongId | ErrorCode {
+  /** `newSongs`: how many before this one will be new in the list; undefined if this one is not. */
+  #idFor(member: Member, hash: ContentHash, newSongs: number | undefined): SongId | ErrorCode {
     const { maxSongs, maxIds } = this.#config;
-    const isListed = this.#table.songOf(hash) !== undefined;
-    if (!isListed && this.#table.songCount + this.#reserved + placed >= maxSongs) return 'refused';
+    if (newSongs !== undefined && this.#table.songCount + this.#reserved + newSongs >= maxSongs)
+      return 'refused';
     const known = this.#registry.idOf(hash);
     if (known !== undefined) return known;
     if (this.#registry.idCount >= maxIds) return 'refused';

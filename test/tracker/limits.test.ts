@@ -1,0 +1,223 @@
+/** Quotas and floods: what is too much is refused politely, and everybody else goes on (TSP §5.1, §6, §7). */
+import t from 'tap';
+import { Doorkeeper } from '../../tracker/doorkeeper.js';
+import { BucketTable, Counts, TokenBucket } from '../../tracker/limits.js';
+import { connectTsp } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+import { hashOf } from './registry-contract.js';
+import { ended, registerHost, registerListener, settledList, song, startTracker } from './tracker-fixture.js';
+
+t.test('a bucket gives its burst at once, then at its rate; credit says how long to wait', async t => {
+  const bucket = new TokenBucket({ burst: 10, perSecond: 2 }, 0);
+  t.ok(bucket.take(10, 0));
+  t.notOk(bucket.take(1, 499));
+  t.ok(bucket.take(1, 500));
+  t.equal(bucket.takeAnyway(4, 500), 2_000);
+  t.notOk(bucket.isFull(7_000));
+  t.ok(bucket.isFull(7_500));
+});
+
+t.test('buckets that are full again are forgotten when there are many', async t => {
+  const table = new BucketTable({ burst: 1, perSecond: 1 });
+  const first = table.of('first', 0);
+  first.take(1, 0);
+  for (let n = 0; n < 5_000; n += 1) table.of(`${n}`, 100).take(0, 100);
+  t.equal(table.of('first', 100), first, 'not yet full');
+  for (let n = 5_000; n < 20_000; n += 1) table.of(`${n}`, 9_000);
+  t.not(table.of('first', 9_000), first);
+});
+
+t.test('counts go up and down, and nothing stays of zero', async t => {
+  const counts = new Counts();
+  counts.add('a');
+  counts.add('a');
+  counts.remove('a');
+  t.equal(counts.of('a'), 1);
+  counts.remove('a');
+  t.equal(counts.of('a'), 0);
+});
+
+t.test('the door: places, places of one address, their rate, and those who say nothing', async t => {
+  const door = new Doorkeeper<string>({ maxConnections: 100, maxPerAddress: 64 });
+  for (let n = 0; n < 40; n += 1) {
+    t.equal(door.refusal('a', 0), undefined);
+    t.equal(door.entered('a', `a${n}`), n < 25 ? undefined : 'a0', 'a quarter may be silent');
+  }
+  t.match(door.refusal('a', 0), { code: 'too-many', message: /new connections/ });
+  t.equal(door.refusal('a', 50), undefined, '20 more each second');
+  t.equal(door.refusal('b', 0), undefined, 'others come in');
+  for (let n = 40; n < 64; n += 1) door.entered('a', `a${n}`);
+  t.match(door.refusal('a', 60_000), { code: 'too-many', message: /from your address/ });
+  for (let n = 0; n < 36; n += 1) door.entered(`${n}`, `${n}`);
+  t.match(door.refusal('z', 0), { message: /full/ });
+  for (let n = 0; n < 64; n += 1) door.greeted(`a${n}`);
+  door.left('a', 'a0');
+  t.equal(door.refusal('z', 0), undefined);
+  t.equal(door.entered('z', 'z'), '0', 'the oldest that is still silent');
+  const open = new Doorkeeper<number>({ maxConnections: Infinity, maxPerAddress: Infinity });
+  for (let n = 0; n < 1_000; n += 1)
+    if (open.refusal('a', 0) !== undefined || open.entered('a', n) !== undefined) t.fail();
+});
+
+t.test('songs past a quota are refused row by row, and the rest is listed', async t => {
+  const tracker = await startTracker(t, { maxSongsPerPeer: 3, maxSongs: 4, maxIds: 5 });
+  const one = await registerHost(t, tracker, { songs: [1, 2, 3, 4, 5].map(n => song(n)) });
+  t.strictSame(
+    one.ids.map(row => row.error ?? row.id),
+    ['refused', 'refused', 1, 2, 3],
+  );
+  one.client.send({ type: 'UPDATE', changes: [song(2, { title: 'changed' }), song(6)] });
+  t.strictSame((await one.client.await('SONG_IDS')).rows, [
+    { hash: hashOf(6), error: 'refused' },
+    { hash: hashOf(2), id: 2 },
+  ]);
+  const two = await registerHost(t, tracker, { songs: [song(1), song(6), song(7)] });
+  t.strictSame(
+    two.ids.map(row => row.error ?? row.id),
+    [1, 4, 'refused'],
+    'four songs in all',
+  );
+  one.client.send({ type: 'UPDATE', changes: [{ hash: hashOf(3), gone: true }] });
+  await one.client.await('SONG_IDS');
+  two.client.send({ type: 'UPDATE', changes: [song(7)] });
+  t.match((await two.client.await('SONG_IDS')).rows, [{ id: 5 }]);
+  two.client.send({ type: 'UPDATE', changes: [{ hash: hashOf(7), gone: true }] });
+  await two.client.await('SONG_IDS');
+  two.client.send({ type: 'UPDATE', changes: [song(8)] });
+  t.match((await two.client.await('SONG_IDS')).rows, [{ error: 'refused' }], 'five IDs for good');
+  two.client.send({ type: 'UPDATE', changes: [song(3)] });
+  t.match((await two.client.await('SONG_IDS')).rows, [{ id: 3 }], 'known content has its ID still');
+});
+
+t.test('never-seen songs of one address past 10,000 wait for their ID, and get it unasked', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { clock, maxPerAddress: 64 });
+  const host = await registerHost(t, tracker, { songs: Array.from({ length: 10_002 }, (_, n) => song(n)) });
+  t.match(
+    host.ids.filter(row => row.error !== undefined),
+    [{ error: 'unavailable' }, { error: 'unavailable' }],
+  );
+  t.equal(tracker.tracker.status().ids, 10_000);
+  await settledList(t, tracker);
+  for (let n = 0; n < 5; n += 1) {
+    clock.advance(10_000);
+    host.client.send({ type: 'PING', value: n });
+    await host.client.await('PONG', pong => pong.value === n);
+  }
+  clock.advance(10_000);
+  const { rows } = await host.client.await('SONG_IDS');
+  t.strictSame(rows, [
+    { hash: hashOf(10_000), id: 10_001 },
+    { hash: hashOf(10_001), id: 10_002 },
+  ]);
+  t.equal((await settledList(t, tracker)).length, 10_002);
+});
+
+t.test('UPDATE rows past the rate are late, not lost', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { clock });
+  const host = await registerHost(t, tracker, { songs: [] });
+  const changes = Array.from({ length: 500 }, (_, n) => ({ hash: hashOf(n), gone: true }) as const);
+  for (let n = 0; n < 10; n += 1) host.client.send({ type: 'UPDATE', changes });
+  for (let n = 0; n < 10; n += 1) await host.client.await('SONG_IDS');
+  for (let n = 0; n < 11; n += 1) host.client.send({ type: 'UPDATE', changes });
+  for (let n = 0; n < 10; n += 1) await host.client.await('SONG_IDS');
+  host.client.send({ type: 'PING', value: 9 });
+  await until('the last UPDATE waits', () => clock.nextAt !== undefined);
+  for (let n = 0; n < 12; n += 1) await clock.advanceSlowly(1_000);
+  await host.client.await('SONG_IDS');
+  t.match(await host.client.next(), { type: 'PONG', value: 9 });
+});
+
+t.test('registered peers are bounded; light clients are not turned away for it', async t => {
+  const tracker = await startTracker(t, { maxPeers: 1 });
+  await registerListener(t, tracker);
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'LIST' }, { type: 'INIT', port: 0 });
+  await client.receive('LIST_INFO');
+  t.match((await client.receive('ERROR')).error, { code: 'too-many', type: 0, retryAfterMs: 30_000 });
+  await ended(client);
+});
+
+t.test('a flood from one address is told so at the door, and leaves no trace', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { maxPerAddress: 4, clock });
+  const good = [await connectTsp(t, tracker.port), await connectTsp(t, tracker.port)];
+  const flood = await Promise.all(Array.from({ length: 60 }, () => connectTsp(t, tracker.port)));
+  await until('59 are turned away', () => flood.filter(client => client.ended).length === 59);
+  t.equal(tracker.tracker.status().refused, 59);
+  const told = flood.find(client => client.ended)!;
+  t.match(await told.next(), { type: 'ERROR', error: { code: 'too-many', retryAfterMs: 2_000 } });
+  good[0]!.send({ type: 'PING', value: 1 });
+  t.match(await good[0]!.next(), { type: 'PONG', value: 1 });
+  clock.advance(5_000);
+  await until('only the good one is left', () => {
+    clock.advance(1_000);
+    return tracker.tracker.status().connections === 1;
+  });
+});
+
+t.test('with 17 questions at once everything is answered, in order', async t => {
+  const tracker = await startTracker(t);
+  await registerHost(t, tracker, { songs: [song(1)] });
+  await settledList(t, tracker);
+  const client = await connectTsp(t, tracker.port);
+  for (let n = 0; n < 100; n += 1) client.send({ type: 'LIST' }, { type: 'PING', value: n });
+  client.end();
+  const answers = await client.drain();
+  t.equal(answers.length, 200);
+  t.strictSame(
+    answers.flatMap(answer => (answer.type === 'PONG' ? [answer.value] : [])),
+    Array.from({ length: 100 }, (_, n) => n),
+  );
+});
+
+t.test('who drips is told so after 5 s, who is idle is let go after 60', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { clock });
+  const dripping = await connectTsp(t, tracker.port);
+  dripping.write('\x01\0\0');
+  const idle = await connectTsp(t, tracker.port);
+  idle.send({ type: 'PING', value: 1 });
+  await idle.receive('PONG');
+  clock.advance(5_000);
+  t.match((await dripping.receive('ERROR')).error, { code: 'too-slow' });
+  clock.advance(54_999);
+  t.notOk(idle.ended);
+  clock.advance(1);
+  await ended(idle);
+});
+
+t.test('a list that is longer than a peer’s songs can be is refused on its length', async t => {
+  const tracker = await startTracker(t, { maxSongsPerPeer: 10 });
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'INIT', port: 7461 });
+  await client.receive('LIST');
+  client.write(Buffer.from('81000000000000ffff', 'hex'));
+  t.match((await client.receive('ERROR')).error, { code: 'too-large' });
+});
+
+t.test('offered songs that no proof has let in are bounded over all', async t => {
+  const tracker = await startTracker(t, { maxSongs: 5, maxSongsPerPeer: 5 });
+  const waiting = await connectTsp(t, tracker.port);
+  waiting.send({ type: 'INIT', port: 1_500 });
+  await waiting.receive('LIST');
+  waiting.sendRows(
+    { type: 'LIST_INFO', revision: 0 },
+    [1, 2, 3, 4].map(n => song(n)),
+  );
+  t.match((await waiting.receive('ERROR')).error, { code: 'unreachable' });
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'INIT', port: 1_501 });
+  await client.receive('LIST');
+  client.sendRows(
+    { type: 'LIST_INFO', revision: 0 },
+    [5, 6, 7].map(n => song(n)),
+  );
+  t.match((await client.receive('ERROR')).error, { code: 'unavailable', type: 0, retryAfterMs: 5_000 });
+  client.send({ type: 'PING', value: 4 });
+  t.match(await client.receive('PONG'), { value: 4 }, 'a light client again');
+  waiting.destroy();
+  await until('it is gone', () => tracker.tracker.status().peers === 1);
+});
