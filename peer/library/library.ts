@@ -31,7 +31,7 @@ import { Readings } from './readings.js';
 import { type LibraryReport, type ScanProgress, sayRoots, saySkipped } from './report.js';
 import { identityOf, isEmptyFolder, openRoots, type Root } from './roots.js';
 import { Scanner } from './scanner.js';
-import { type LibraryStore, MemoryLibraryStore } from './store.js';
+import { type LibraryStore, MemoryLibraryStore, openLibraryStore } from './store.js';
 
 export type { LibraryReport, ScanProgress };
 
@@ -181,10 +181,7 @@ export class Library {
   async #openStore(): Promise<void> {
     const { store, dataDir, logger, encode } = this.#options;
     if (store !== undefined) this.#store = store;
-    else if (dataDir !== undefined) {
-      const { LmdbLibraryStore } = await import('./store-lmdb.js');
-      this.#store = new LmdbLibraryStore({ folder: join(dataDir, 'library'), logger });
-    }
+    else if (dataDir !== undefined) this.#store = await openLibraryStore(join(dataDir, 'library'), logger);
     if (encode === true && dataDir !== undefined)
       this.#encoded = await this.#openEncoded(join(dataDir, 'encoded'));
     this.#holdings = this.#hold();

@@ -28,19 +28,29 @@ type Row = readonly [
   fields: SongFields | null,
 ];
 
+interface Write {
+  readonly path: string;
+  readonly nodes: Uint8Array | undefined;
+  readonly perform: () => readonly Promise<unknown>[];
+}
+
 export class LmdbLibraryStore implements LibraryStore {
   readonly #root: RootDatabase;
   readonly #files: Database<Row, Buffer>;
   readonly #nodes: Database<Buffer, Buffer>;
   readonly #logger: Logger;
   /** What was put and is not committed yet: lmdb shows it only afterwards. */
-  readonly #uncommitted = new Map<string, { readonly nodes: Uint8Array | undefined }>();
+  readonly #uncommitted = new Map<string, Write>();
+  #queue: Write[] = [];
+  #writing: Promise<void> | undefined;
   #saidFailure = false;
 
   constructor(options: { readonly folder: string; readonly logger: Logger }) {
     mkdirSync(options.folder, { recursive: true });
     this.#logger = options.logger;
-    this.#root = open({ path: options.folder, maxDbs: 4, keyEncoding: 'binary' });
+    // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
+    const safe = { eventTurnBatching: false, overlappingSync: false };
+    this.#root = open({ path: options.folder, maxDbs: 4, keyEncoding: 'binary', ...safe });
     this.#files = this.#root.openDB({ name: `files-${FORMAT}`, keyEncoding: 'binary' });
     this.#nodes = this.#root.openDB({ name: `nodes-${FORMAT}`, keyEncoding: 'binary', encoding: 'binary' });
   }
@@ -75,41 +85,65 @@ export class LmdbLibraryStore implements LibraryStore {
       isSong ? content.fields : null,
     ];
     const key = keyOf(path);
-    this.#write(path, nodes, () => {
-      this.#files.put(key, row);
-      if (nodes === undefined) this.#nodes.remove(key);
-      else this.#nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength));
-    });
+    this.#write(path, nodes, () => [
+      this.#files.put(key, row),
+      nodes === undefined
+        ? this.#nodes.remove(key)
+        : this.#nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength)),
+    ]);
   }
 
   remove(path: string): void {
     const key = keyOf(path);
-    this.#write(path, undefined, () => {
-      this.#files.remove(key);
-      this.#nodes.remove(key);
-    });
+    this.#write(path, undefined, () => [this.#files.remove(key), this.#nodes.remove(key)]);
   }
 
   async close(): Promise<void> {
-    await this.#root.flushed;
+    await this.#writing;
     await this.#root.close();
   }
 
-  /** Both databases in one transaction, so that no song is found without its nodes. */
-  #write(path: string, nodes: Uint8Array | undefined, action: () => void): void {
-    const mark = { nodes };
-    this.#uncommitted.set(path, mark);
-    this.#root.transaction(action).then(
-      () => {
-        if (this.#uncommitted.get(path) === mark) this.#uncommitted.delete(path);
-      },
-      (error: unknown) => {
-        // The nodes stay in memory: the song is offered all the same.
+  #write(path: string, nodes: Uint8Array | undefined, perform: Write['perform']): void {
+    const write = { path, nodes, perform };
+    this.#uncommitted.set(path, write);
+    this.#queue.push(write);
+    this.#writing ??= this.#writeAll().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    // A moment later, so that what is put together is written together.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const writes = this.#queue;
+      this.#queue = [];
+      const failure = await this.#commit(writes);
+      if (failure !== undefined) {
+        // The nodes stay in memory: the songs are offered all the same.
         if (!this.#saidFailure)
-          this.#logger.warn({ err: error }, 'the library cannot be remembered for the next start');
+          this.#logger.warn({ err: failure }, 'the library cannot be remembered for the next start');
         this.#saidFailure = true;
-      },
-    );
+        continue;
+      }
+      for (const write of writes) {
+        if (this.#uncommitted.get(write.path) === write) this.#uncommitted.delete(write.path);
+      }
+    }
+  }
+
+  /** Both databases in one transaction, so that no song is found without its nodes. Returns why it failed. */
+  async #commit(writes: readonly Write[]): Promise<unknown> {
+    const done: Promise<unknown>[] = [];
+    const batch = this.#root.batch(() => {
+      for (const { perform } of writes) done.push(...perform());
+    });
+    const results = await Promise.allSettled([batch, ...done]);
+    const failure = results.find(result => result.status === 'rejected');
+    if (failure === undefined) return undefined;
+    // lmdb names the reason of a failed transaction in a promise of its own, which nobody else would catch.
+    const { commitError } = failure.reason as { readonly commitError?: Promise<unknown> };
+    return (await commitError?.catch((reason: unknown) => reason)) ?? failure.reason;
   }
 }
 

@@ -6,6 +6,7 @@
  *
  * Two stores, one contract: in memory for tests and peers without a data folder, lmdb (store-lmdb.ts) for the rest.
  */
+import type { Logger } from '../../protocol/ports.js';
 import type { FileContent, Fingerprint } from './file-facts.js';
 
 export interface KnownFile {
@@ -45,4 +46,15 @@ export class MemoryLibraryStore implements LibraryStore {
   }
 
   async close(): Promise<void> {}
+}
+
+/** The store in `folder`; where lmdb cannot open it (no room, no right, no binary), one in memory, and it is said. */
+export async function openLibraryStore(folder: string, logger: Logger): Promise<LibraryStore> {
+  try {
+    const { LmdbLibraryStore } = await import('./store-lmdb.js');
+    return new LmdbLibraryStore({ folder, logger });
+  } catch (error) {
+    logger.warn({ folder, err: error }, 'the library cannot be remembered for the next start');
+    return new MemoryLibraryStore();
+  }
 }

@@ -1,4 +1,6 @@
 /** What the library believes, without a disk: songs by content, files by path, paths that became quiet; and both stores. */
+import { spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
@@ -7,13 +9,18 @@ import type { FileReading, Fingerprint } from '../../../peer/library/file-facts.
 import { KnownSong, SongNodes } from '../../../peer/library/hosted-song.js';
 import { KnownFiles } from '../../../peer/library/known-files.js';
 import { Readings } from '../../../peer/library/readings.js';
-import { type KnownFile, type LibraryStore, MemoryLibraryStore } from '../../../peer/library/store.js';
+import {
+  type KnownFile,
+  type LibraryStore,
+  MemoryLibraryStore,
+  openLibraryStore,
+} from '../../../peer/library/store.js';
 import { LmdbLibraryStore } from '../../../peer/library/store-lmdb.js';
 import { QUIET_MS, QuietPaths, TOGETHER_MS } from '../../../peer/library/watch.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
-import type { Teardown } from '../../support/until.js';
+import { type Teardown, until } from '../../support/until.js';
 
 const hashOf = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
 const print = (inode: number, more: Partial<Fingerprint> = {}): Fingerprint => ({
@@ -301,4 +308,38 @@ contract('in lmdb', async t => {
   const logger = new RecordingLogger();
   const open = () => new LmdbLibraryStore({ folder, logger });
   return { store: open(), reopen: open };
+});
+
+t.test('without a place to keep it, the library is kept in memory, and it is said', async t => {
+  const folder = join(await tempFolder(t), 'file');
+  await writeFile(folder, 'no folder');
+  const logger = new RecordingLogger();
+  const store = await openLibraryStore(join(folder, 'library'), logger);
+  t.type(store, MemoryLibraryStore);
+  t.same(logger.messages('warn'), ['the library cannot be remembered for the next start']);
+});
+
+/** A file system of 300 KB; undefined where none may be mounted. */
+async function tinyDisk(t: Teardown): Promise<string | undefined> {
+  const folder = await tempFolder(t);
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', folder]).status !== 0) return undefined;
+  t.teardown(() => spawnSync('umount', [folder]));
+  return folder;
+}
+
+t.test('a full disk is survived and said once', async t => {
+  const folder = await tinyDisk(t);
+  if (folder === undefined) {
+    t.pass('needs a small disk', { skip: 'a file system cannot be mounted here' });
+    return;
+  }
+  const logger = new RecordingLogger();
+  const store = new LmdbLibraryStore({ folder: join(folder, 'library'), logger });
+  const nodes = Buffer.alloc(2_048, 1);
+  for (let i = 0; i < 2_000; i += 1) store.put(`/m/${i}.mp3`, songFile(i), nodes);
+  await until('it is said', () => logger.messages('warn').length > 0);
+  store.put('/m/later.mp3', songFile(9), nodes);
+  t.same(store.nodes('/m/1999.mp3'), nodes, 'the songs are offered all the same');
+  await store.close();
+  t.equal(logger.messages('warn').length, 1);
 });
