@@ -11,6 +11,7 @@ import { noTerminal, openTerminal } from '../support/pty.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { until } from '../support/until.js';
+import { takeUsualPorts } from '../support/usual-ports.js';
 
 const song = (title: string, seed: number, seconds = 0.5) =>
   mp3Bytes({ title, artist: 'The Band', seconds, seed, bitrate: 128_000 });
@@ -80,8 +81,7 @@ t.test(
     const music = join(home, 'music');
     await mkdir(music);
     await writeFile(join(music, 'a.mp3'), song('Mine', 1));
-    const port = await freePort7460();
-    if (!port) {
+    if (!(await takeUsualPorts(t))) {
       t.comment('somebody has a tracker on the usual port');
       return;
     }
@@ -95,16 +95,6 @@ t.test(
     t.equal(await terminal.exitCode(), 0);
   },
 );
-
-/** Whether nobody listens where an embedded tracker would. */
-async function freePort7460(): Promise<boolean> {
-  const { createServer } = await import('node:net');
-  return await new Promise(resolve => {
-    const server = createServer();
-    server.on('error', () => resolve(false));
-    server.listen(7460, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
 
 t.test(
   'a script is answered line by line, its queue plays out gapless, and its exit code is the last failure',

@@ -1,8 +1,6 @@
 /**
  * The real commands, as a shell and a script see them: first lines, exit codes, signals, what they say when a port, a
  * folder or a tracker is not what it should be, and the tracker inside a peer.
- *
- * No other test uses the default ports, so several files can run at once.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,6 +13,7 @@ import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '..
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp, netcat } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
+import { takeUsualPorts } from '../support/usual-ports.js';
 
 const LIST = '\x01\0\0\0\0';
 const TUNES = fileURLToPath(new URL('../../../tunes/songs/', import.meta.url));
@@ -253,20 +252,13 @@ t.test('a reader that has seen enough ends a one-shot command quietly', async t 
   t.match(shell.lines, { length: 2, 1: '0' });
 });
 
-const defaultPortsFree = async (): Promise<boolean> => {
-  const server = createServer();
-  const free = await new Promise<boolean>(resolve => {
-    server.once('error', () => resolve(false));
-    server.listen(7460, '127.0.0.1', () => resolve(true));
-  });
-  await new Promise(resolve => server.close(resolve));
-  return free;
-};
-
 t.test(
   'where no tracker is, a peer brings its own; when that goes, the next peer opens one on the same data',
-  { skip: !(await defaultPortsFree()) && 'a tracker runs on this machine' },
   async t => {
+    if (!(await takeUsualPorts(t))) {
+      t.comment('somebody has a tracker on this machine');
+      return;
+    }
     const home = await tempFolder(t);
     const first = await spawnCommand(t, 'start', ['--headless', '--json'], { home });
     await first.says(/"event":"library","songs":3/);
