@@ -124,6 +124,8 @@ export class Library {
    */
   async start(): Promise<void> {
     this.#roots = await openRoots(this.#options.roots);
+    // Somebody who only listens needs no store, and no timers.
+    if (this.#roots.length === 0) return;
     await this.#openStore();
     this.#pollLater();
     this.#rescanLater();

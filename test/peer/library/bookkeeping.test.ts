@@ -51,7 +51,11 @@ function watched() {
       [...changed.map(each => `+${each.offer.title}`), ...removed.map(hash => `-${Number(hash)}`)].join(' '),
     );
   });
-  return { catalogue, end, tell: () => (catalogue.publish(), told.splice(0)) };
+  const tell = () => {
+    catalogue.publish();
+    return told.splice(0);
+  };
+  return { catalogue, end, tell };
 }
 
 t.test('a song is listed once, under its first path, until its last one went', async t => {

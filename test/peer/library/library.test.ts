@@ -1,7 +1,7 @@
 /** The whole library on real folders: first and second start, every kind of change, folders that go and come back. */
 import { execFileSync } from 'node:child_process';
 import type { watch } from 'node:fs';
-import { copyFile, link, mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { Library, type LibraryOptions, type ScanProgress } from '../../../peer/library/library.js';
@@ -15,6 +15,7 @@ import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
 
 // Most of the time here is spent waiting for a folder to become quiet.
 t.jobs = 4;
@@ -305,6 +306,17 @@ t.test('roots and options are checked before anything is begun', async t => {
     () => new Library({ roots: [folder], encode: true, clock: systemClock, logger: new RecordingLogger() }),
     ConfigError,
   );
+});
+
+t.test('without folders nothing is opened or timed', async t => {
+  const dataDir = await tempFolder(t);
+  const clock = new VirtualClock();
+  const library = new Library({ roots: [], dataDir, clock, logger: new RecordingLogger() });
+  await library.start();
+  t.equal(clock.pending, 0);
+  t.same(await readdir(dataDir), []);
+  t.match(library.report(), { songs: 0, phase: 'idle', skipped: [], roots: [] });
+  await library.stop();
 });
 
 t.test('stopping in the middle of it all ends everything', async t => {
