@@ -34,6 +34,8 @@ declare module 'node-lame' {
       readonly mp3Input?: boolean;
       readonly 'decode-mp3delay'?: number;
     });
+    /** Gives out progress, and every error a second time. */
+    getEmitter(): { on(event: 'error', listener: (error: Error) => void): unknown };
   }
   /** An absolute path where the package brought its own, else a name to be found on PATH. */
   export function resolveLameBinary(): string;

@@ -111,6 +111,8 @@ export class AudioEngine {
     this.#songs.push({ number, begin, inbox, stuttersBefore: 0, flushed: false });
     this.#wakePlayer?.();
     this.#sink.wake();
+    // From now on the position is told, also while there is nothing to play: it is the sign of life.
+    if (this.#cancelTick === undefined) this.#tick();
   }
 
   /** Drops the songs up to this number, sounding or not. */
@@ -243,16 +245,28 @@ export class AudioEngine {
       is: 'position',
       song: song.number,
       seconds: song.begin.startSeconds + played,
+      ...this.#outputBytes(),
       stutters: song.beganAt === undefined ? 0 : stutters - song.stuttersBefore,
       starving: song.inbox.starving && !this.#sink.paused && head.pending(now) === 0,
     });
+  }
+
+  #outputBytes(): { outputBytes?: number } {
+    const { keptBytes } = this.#sink.output;
+    return keptBytes === undefined ? {} : { outputBytes: keptBytes };
   }
 
   #ended(song: Song): void {
     this.#songs = this.#songs.filter(each => each !== song);
     const stutters = song.beganAt === undefined ? 0 : this.#sink.stutters - song.stuttersBefore;
     const failure = song.failure;
-    this.#report({ is: 'ended', song: song.number, stutters, ...(failure !== undefined && { failure }) });
+    this.#report({
+      is: 'ended',
+      song: song.number,
+      stutters,
+      ...this.#outputBytes(),
+      ...(failure !== undefined && { failure }),
+    });
   }
 
   /** The output failed: nothing can sound. What was begun is forgotten; whoever began it is told. */

@@ -33,8 +33,8 @@ export interface OutputSpec {
   readonly kind: 'speaker' | 'pw-play' | 'aplay' | 'paplay' | 'ffplay' | 'null' | 'stdout' | 'file';
   /** Of `file`. */
   readonly path?: string;
-  /** Of `file`: go on at its end. */
-  readonly goOn?: boolean;
+  /** Of `file`: it is this peer's already; keep so many bytes of samples and go on behind them. */
+  readonly keepBytes?: number;
   /** Of `stdout`: MP3 as it is. */
   readonly raw?: boolean;
 }
@@ -54,7 +54,7 @@ export type AudioCommand =
   /** End when the output is closed. */
   | { readonly do: 'quit' };
 
-/** Audio process to peer. */
+/** Audio process to peer. `outputBytes`: how long an output is that keeps what is written, at that very moment. */
 export type AudioReport =
   /** The decoder is warm and the output works. */
   | { readonly is: 'ready'; readonly output: string; readonly decoder: string; readonly warmUpMs: number }
@@ -70,11 +70,12 @@ export type AudioReport =
   | { readonly is: 'consumed'; readonly song: number; readonly bytes: number }
   /** Its first sample reached the output `agoMs` ago. */
   | { readonly is: 'started'; readonly song: number; readonly agoMs: number; readonly format?: PcmFormat }
-  | ({ readonly is: 'position'; readonly song: number } & Position)
+  | ({ readonly is: 'position'; readonly song: number; readonly outputBytes?: number } & Position)
   | {
       readonly is: 'ended';
       readonly song: number;
       readonly stutters: number;
+      readonly outputBytes?: number;
       /** No sound came of it, or it broke off; absent when its last sample sounded. */
       readonly failure?: string;
     };

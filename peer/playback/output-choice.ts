@@ -29,8 +29,8 @@ export class OutputChoice {
   #index = 0;
   #failures: { readonly kind: string; readonly why: string; readonly fault: OutputFault }[] = [];
   #strikes: Milliseconds[] = [];
-  /** A file that this process has begun is added to, not begun again. */
-  #used = false;
+  /** A file that was begun is gone on with. */
+  #keepBytes: number | undefined;
 
   constructor(candidates: readonly OutputSpec[]) {
     this.#candidates = candidates;
@@ -39,7 +39,9 @@ export class OutputChoice {
   /** The output to try or to use; undefined when all have failed. */
   get current(): OutputSpec | undefined {
     const spec = this.#candidates[this.#index];
-    return spec?.kind === 'file' && this.#used ? { ...spec, goOn: true } : spec;
+    return spec !== undefined && this.#keepBytes !== undefined
+      ? { ...spec, keepBytes: this.#keepBytes }
+      : spec;
   }
 
   /** Why it is this one, in words. */
@@ -53,8 +55,9 @@ export class OutputChoice {
     return this.#failures.at(-1)?.fault ?? 'missing';
   }
 
-  works(): void {
-    this.#used = true;
+  /** How long the output is that keeps what is written, where the sound was last told to be. */
+  holds(bytes: number): void {
+    this.#keepBytes = bytes;
   }
 
   /** It can't be used here: the next one's turn. */

@@ -27,6 +27,11 @@ class AutoDecoder implements Decoder {
     return this.#mpg123.warmUp();
   }
 
+  close(): void {
+    this.#mpg123.close();
+    this.#lame.close();
+  }
+
   async *decode(frames: AsyncIterable<FrameRun>): AsyncGenerator<Pcm> {
     const runs = frames[Symbol.asyncIterator]();
     const first = await runs.next();

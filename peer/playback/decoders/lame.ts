@@ -27,9 +27,18 @@ export class LameDecoder implements Decoder {
   #spare: Duplex | undefined;
 
   async warmUp(): Promise<void> {
-    let samples = 0;
-    for await (const pcm of this.decode(each(warmUpFrames()))) samples += pcm.samples.length;
-    if (samples === 0) throw new DecoderError(`lame gave no sound; ${MEND}`);
+    try {
+      let samples = 0;
+      for await (const pcm of this.decode(each(warmUpFrames()))) samples += pcm.samples.length;
+      if (samples === 0) throw new DecoderError('lame gives no sound');
+    } catch (error) {
+      throw new DecoderError(`${(error as Error).message}; ${MEND}`, { cause: error });
+    }
+  }
+
+  close(): void {
+    this.#spare?.destroy();
+    this.#spare = undefined;
   }
 
   async *decode(frames: AsyncIterable<FrameRun>): AsyncGenerator<Pcm> {
@@ -65,21 +74,23 @@ export class LameDecoder implements Decoder {
 
 async function load(): Promise<() => Duplex> {
   const { LameStream } = await import('node-lame').catch(error => {
-    throw new DecoderError(`node-lame is not installed; ${MEND}`, { cause: error });
+    throw new DecoderError('node-lame is not installed', { cause: error });
   });
   return () => {
-    const stream: Duplex = new LameStream({
+    const stream = new LameStream({
       mode: 'decode',
       mp3Input: true,
       quiet: true,
       'decode-mp3delay': DROP_NOTHING,
     });
+    // An error that nobody listens for ends this process, and node-lame gives it out three times: by the stream (whose
+    // reader is told anyway), by its emitter, and, where a write is under way when it has taken its listeners off, by
+    // the program's standard input.
+    stream.on('error', () => {});
+    stream.getEmitter().on('error', () => {});
     const { child } = stream as unknown as { child?: ChildProcess };
-    const ignoreBrokenPipe = () => child?.stdin?.on('error', () => {});
-    // A spare one may fail before anybody reads it; whoever reads it is told by the iteration. What was still being
-    // written fails after that, when node-lame no longer listens, and would end this process.
-    stream.on('error', ignoreBrokenPipe);
-    stream.on('close', ignoreBrokenPipe);
+    const stdin = child?.stdin;
+    if (stdin != null) stdin.removeAllListeners = () => stdin;
     return stream;
   };
 }

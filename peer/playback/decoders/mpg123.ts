@@ -22,6 +22,11 @@ export class Mpg123Decoder implements Decoder {
     await this.#spare;
   }
 
+  close(): void {
+    this.#spare?.then(instance => instance.free());
+    this.#spare = undefined;
+  }
+
   async *decode(frames: AsyncIterable<FrameRun>): AsyncGenerator<Pcm> {
     let instance = await this.#instance();
     let sampleRate = 0;

@@ -17,7 +17,7 @@ export function createOutput(spec: OutputSpec, clock: Clock): Output {
     case 'stdout':
       return new StdoutOutput({ clock, raw: spec.raw === true });
     case 'file':
-      return new WavFileOutput({ path: spec.path ?? 'out.wav', clock, goOn: spec.goOn === true });
+      return new WavFileOutput({ path: spec.path ?? 'out.wav', clock, keepBytes: spec.keepBytes });
     default:
       return new ExternalOutput(spec.kind, clock);
   }

@@ -17,6 +17,8 @@ export interface Output {
   readonly formats: 'reopens' | 'fixed';
   /** Of a `fixed` output that has a format before anything was played. */
   readonly fixedFormat?: PcmFormat | undefined;
+  /** Bytes of samples in it, where they stay. */
+  readonly keptBytes?: number;
   /** Takes the song as it is, not its samples. */
   readonly takesMp3?: boolean;
   /** Looks whether it can work here, without a sound. May abort the process (that is why this is another process). */

@@ -5,7 +5,7 @@
  *
  * Songs follow one another without a gap; one of another format is converted to the first one's, so that the file plays
  * as a whole. The lengths in the header are set whenever a song has ended and nothing follows; until then they say «to the
- * end of the file», so that what a killed process leaves can be played too. A process that takes over goes on at the end.
+ * end of the file», so that what a killed process leaves can be played too. A process that takes over goes on where it is told to.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Clock } from '../../../protocol/ports.js';
@@ -23,24 +23,28 @@ export class WavFileOutput implements Output {
   readonly formats = 'fixed';
   readonly #path: string;
   readonly #clock: Clock;
-  #goOn: boolean;
+  #keepBytes: number | undefined;
   #file: FileHandle | undefined;
   #format: PcmFormat | undefined;
   #dataBytes = 0;
 
-  /** `goOn`: the file is this output's own from before, and is added to. */
-  constructor(options: { readonly path: string; readonly clock: Clock; readonly goOn: boolean }) {
+  /** `keepBytes`: the file is this output's own from before; after so many bytes of samples it is written anew. */
+  constructor(options: {
+    readonly path: string;
+    readonly clock: Clock;
+    readonly keepBytes?: number | undefined;
+  }) {
     this.#path = options.path;
     this.#clock = options.clock;
-    this.#goOn = options.goOn;
+    this.#keepBytes = options.keepBytes;
     this.name = `file:${options.path}`;
   }
 
   async prepare(): Promise<void> {
     if (this.#file !== undefined) return;
     try {
-      this.#file = await open(this.#path, this.#goOn ? 'r+' : 'w');
-      if (this.#goOn) await this.#takeOver(this.#file);
+      this.#file = await open(this.#path, this.#keepBytes === undefined ? 'w' : 'r+');
+      if (this.#keepBytes !== undefined) await this.#takeOver(this.#file, this.#keepBytes);
     } catch (error) {
       throw outputError(this.#path, error);
     }
@@ -56,6 +60,10 @@ export class WavFileOutput implements Output {
   /** The format that a file already has; songs are converted to it. */
   get fixedFormat(): PcmFormat | undefined {
     return this.#format;
+  }
+
+  get keptBytes(): number {
+    return this.#dataBytes;
   }
 
   async write(samples: Int16Array): Promise<void> {
@@ -79,18 +87,18 @@ export class WavFileOutput implements Output {
     } finally {
       await this.#file.close();
       this.#file = undefined;
-      this.#goOn = true;
+      this.#keepBytes = this.#dataBytes;
     }
   }
 
-  async #takeOver(file: FileHandle): Promise<void> {
+  async #takeOver(file: FileHandle, keepBytes: number): Promise<void> {
     const header = Buffer.alloc(WAV_HEADER_BYTES);
     const { bytesRead } = await file.read(header, 0, WAV_HEADER_BYTES, 0);
     if (bytesRead < WAV_HEADER_BYTES) return;
     this.#format = { channels: header.readUInt16LE(22) === 1 ? 1 : 2, sampleRate: header.readUInt32LE(24) };
-    const blockBytes = 2 * this.#format.channels;
     const { size } = await file.stat();
-    this.#dataBytes = Math.floor((size - WAV_HEADER_BYTES) / blockBytes) * blockBytes;
+    this.#dataBytes = Math.min(keepBytes, size - WAV_HEADER_BYTES);
+    await file.truncate(WAV_HEADER_BYTES + this.#dataBytes);
   }
 
   async #put(bytes: Uint8Array, position: number): Promise<void> {

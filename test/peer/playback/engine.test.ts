@@ -24,6 +24,7 @@ const CD: PcmFormat = { sampleRate: 44_100, channels: 2 };
 const echo: Decoder = {
   name: 'mpg123',
   warmUp: async () => {},
+  close: () => {},
   async *decode(frames) {
     for await (const { bytes, sampleRate, channels } of frames) {
       if (bytes[40] === 99) throw new Error('frame 99 is beyond me');
@@ -451,8 +452,8 @@ t.test('an output is chosen: the first that works, with the reasons of those bef
   const file = new OutputChoice(parseOutput('file:x.wav')!);
   t.equal(file.why, 'as asked');
   t.strictSame(file.current, { kind: 'file', path: 'x.wav' });
-  file.works();
-  t.strictSame(file.current, { kind: 'file', path: 'x.wav', goOn: true }, 'begun once');
+  file.holds(88_200);
+  t.strictSame(file.current, { kind: 'file', path: 'x.wav', keepBytes: 88_200 }, 'begun once');
   file.broke('full', 'full', 0);
   t.equal(file.current, undefined, 'trying again is no use');
   t.equal(file.fault, 'full');
