@@ -3,9 +3,9 @@
  *
  *     fs.watch of each folder ──▶ path ──▶ QuietPaths: 500 ms without another event ──▶ look at it
  *
- * One watch a folder, none a file: a folder's watch tells about the files in it. (chokidar 5, which also watches each
- * file, took 2.6 s of CPU and 180 MB for 20,000 files on the machine where this was written.) What a watch can't see,
- * such as changes made elsewhere to a network share, the periodic scan finds.
+ * One watch a folder, none a file: a folder's watch tells about the files in it. (chokidar 5 also watches each file:
+ * 2.6 s of CPU and 180 MB for 20,000 of them.) What a watch can't see, such as changes made elsewhere to a network share,
+ * the periodic scan finds.
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
