@@ -10,7 +10,7 @@ import { encode } from '../protocol/tsp/codec.js';
 import { NO_SONG } from '../protocol/tsp/constants.js';
 import type { SongId, StreamHeader } from '../protocol/tsp/messages.js';
 import { encodeRow } from '../protocol/tsp/rows.js';
-import type { LightRequest } from '../protocol/tsp/tracker-table.js';
+import type { LightRequest } from '../protocol/tsp/tracker-effects.js';
 import type { Broadcast } from './broadcast.js';
 import { SEGMENT_BYTES } from './list-segments.js';
 import type { SearchIndex } from './search.js';

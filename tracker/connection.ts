@@ -25,8 +25,8 @@ import type {
   WholeMessage,
 } from '../protocol/tsp/messages.js';
 import { ReadingPace } from '../protocol/tsp/reading-pace.js';
+import type { Claim, TrackerEffect } from '../protocol/tsp/tracker-effects.js';
 import { TrackerSession } from '../protocol/tsp/tracker-session.js';
-import type { Claim, TrackerEffect } from '../protocol/tsp/tracker-table.js';
 import type { Answer, Answers } from './answers.js';
 import type { FanOut, Reader } from './fan-out.js';
 import { Member } from './member.js';
@@ -65,6 +65,7 @@ export interface ConnectionEvents {
 export class Connection implements Reader {
   next = 0;
   readonly #socket: Socket;
+  readonly #observed: string;
   readonly #remote: string;
   readonly #services: Services;
   readonly #events: ConnectionEvents;
@@ -72,7 +73,7 @@ export class Connection implements Reader {
   #pace: ReadingPace;
   readonly #session: TrackerSession;
   readonly #outbox: Outbox;
-  readonly #member: Member;
+  #member: Member;
   #attempt: Attempt | undefined;
   #isPumping = false;
   #hasGreeted = false;
@@ -93,7 +94,8 @@ export class Connection implements Reader {
     this.#pace = new ReadingPace(now);
     this.#session = new TrackerSession({ maxListBytes: services.maxListBytes }, now);
     this.#outbox = new Outbox(socket, services.ownBytes);
-    this.#member = new Member(observed, () => this.#perform(this.#session.fail(REPLACED)));
+    this.#observed = observed;
+    this.#member = this.#newMember();
   }
 
   /** Begins to read. */
@@ -343,10 +345,15 @@ export class Connection implements Reader {
     this.#services.fanOut.subscribe(this, isOurs ? since : undefined);
   }
 
+  #newMember(): Member {
+    return new Member(this.#observed, () => this.#perform(this.#session.fail(REPLACED)));
+  }
+
   #leave(): void {
     this.#attempt?.cancel();
     this.#services.fanOut.unsubscribe(this);
     this.#services.registrar.leave(this.#member);
+    if (!this.#isClosed) this.#member = this.#newMember();
   }
 
   #say(message: PlainMessage | WholeMessage): void {

@@ -18,8 +18,7 @@ import {
   PROOF_DIAL_MS,
   PROOF_ECHO_MS,
 } from '../protocol/tsp/constants.js';
-import type { Proved } from '../protocol/tsp/tracker-session.js';
-import type { Claim } from '../protocol/tsp/tracker-table.js';
+import type { Claim, Proved } from '../protocol/tsp/tracker-effects.js';
 
 /** More names than anybody needs for one song server: IPv4, IPv6, and one of each through a second line. */
 const MAX_ADVERTISED = 4;

@@ -15,7 +15,6 @@ import {
   CONNECTION_IDLE_MS,
   KEEPALIVE_MS,
   MAX_PAYLOAD_BYTES,
-  MAX_PIPELINED_REQUESTS,
   MAX_REQUEST_BYTES,
   MESSAGE_TYPE,
   NO_SONG,
@@ -24,45 +23,34 @@ import {
   UNREACHABLE_RETRY_MS,
 } from './constants.js';
 import type { FrameEvent } from './framing.js';
-import type { ErrorBody, PlainMessage, Request, SongId, StreamHeader, WholeMessage } from './messages.js';
-import { type OfferRow, parseOffer, RowReader } from './rows.js';
-import { type Claim, TRACKER_TABLE, type TrackerEffect, type TrackerState } from './tracker-table.js';
+import type { ErrorBody, PlainMessage, Request, StreamHeader, WholeMessage } from './messages.js';
+import { OfferedSongs } from './offered-songs.js';
+import { type Asked, type Question, QuestionLine } from './question-line.js';
+import {
+  type Claim,
+  type Enlisted,
+  offer,
+  type Proved,
+  send,
+  sendError,
+  songIds,
+  type TrackerEffect,
+  unreachable,
+} from './tracker-effects.js';
+import { TRACKER_TABLE, type TrackerState } from './tracker-table.js';
 
 type Registering = Extract<Request, { type: 'INIT' | 'HELLO' }>;
 
-/** A question in the queue; `again` is our own: to enlist once more what could not be enlisted before. */
-type Queued =
-  | { readonly kind: 'request'; readonly request: Request }
-  | { readonly kind: 'unknown'; readonly type: number }
-  | { readonly kind: 'again' };
-
-/** What became of a registration's songs: SONG_IDS rows as bytes, and when to enlist again what had to wait. */
-export interface Enlisted {
-  readonly rows: readonly Uint8Array[];
-  readonly retryInMs?: number;
-}
-
-/** How a proof of address ended: what was proven, as it is to be listed, and when to try again if not in 5 minutes. */
-export interface Proved {
-  readonly addresses: readonly string[];
-  readonly retryInMs?: number;
-}
-
 export class TrackerSession {
-  readonly #maxListBytes: number;
+  readonly #songs: OfferedSongs;
   #state: TrackerState = 'light';
-  readonly #queue: Queued[] = [];
-  /** What is being answered elsewhere, by its type on the wire; undefined: nothing. `null`: our own `again`. */
-  #answering: number | null | undefined;
-  /** The song-ID field of what is being answered, which an ERROR in its place repeats. */
-  #song: SongId | 0 = NO_SONG;
+  readonly #line = new QuestionLine();
   #inputEnded = false;
   #claim: Claim | undefined;
   #claimedAt = Number.NEGATIVE_INFINITY;
   /** The peer has told its songs on this connection, so it is not asked again. */
   #songsTaken = false;
   #subscribed = false;
-  #reading: RowReader | 'skip' | undefined;
   #attempt = 0;
   #proving = false;
   #listed: readonly string[] = [];
@@ -73,7 +61,7 @@ export class TrackerSession {
 
   /** `maxListBytes`: the longest LIST_INFO that is taken. */
   constructor(options: { readonly maxListBytes: number }, acceptedAt: Milliseconds) {
-    this.#maxListBytes = options.maxListBytes;
+    this.#songs = new OfferedSongs(options.maxListBytes);
     this.#heardAt = acceptedAt;
     this.#spokeAt = acceptedAt;
   }
@@ -84,7 +72,7 @@ export class TrackerSession {
 
   /** False: take nothing more from the framer until this is true again. */
   get reading(): boolean {
-    return this.#state === 'closed' || this.#queue.length < MAX_PIPELINED_REQUESTS;
+    return this.#state === 'closed' || !this.#line.isFull;
   }
 
   /** What the framer may hold whole just now (TSP §2.2). */
@@ -122,17 +110,15 @@ export class TrackerSession {
 
   /** The answer has been handed over whole. */
   answered(now: Milliseconds): TrackerEffect[] {
-    return this.#done(now);
+    this.#line.done();
+    return this.#next(now);
   }
 
   /** The registration may go on. */
   admitted(now: Milliseconds): TrackerEffect[] {
     const claim = this.#claim;
     if (this.#state === 'closed' || claim === undefined) return [];
-    if (claim.port === 0) {
-      this.#songsTaken = false;
-      return this.#welcome([], now);
-    }
+    if (claim.port === 0) return [...this.#hostNothing(), ...this.#welcome([], now)];
     if (this.#songsTaken) return this.#prove('proving');
     this.#state = 'listing';
     this.#songsBy = now + SILENCE_MS;
@@ -152,7 +138,7 @@ export class TrackerSession {
     if (addresses.length === 0) this.#retryAt = now + retry;
     else {
       this.#list(addresses);
-      this.#queue.push({ kind: 'again' });
+      this.#line.add({ kind: 'again' });
     }
     return this.#next(now);
   }
@@ -164,7 +150,7 @@ export class TrackerSession {
     // Unasked, nothing new would be no news.
     const silent = this.#state === 'registered' && rows.length === 0;
     const said: TrackerEffect[] = silent ? [] : [songIds(rows), { do: 'publish' }];
-    if (this.#state === 'registered') return [...said, ...this.#done(now)];
+    if (this.#state === 'registered') return [...said, ...this.answered(now)];
     return [...said, ...this.#welcome(this.#listed, now)];
   }
 
@@ -172,29 +158,26 @@ export class TrackerSession {
   updated({ rows, retryInMs }: Enlisted, now: Milliseconds): TrackerEffect[] {
     if (this.#state === 'closed') return [];
     if (retryInMs !== undefined) this.#retryAt = Math.min(this.#retryAt ?? Infinity, now + retryInMs);
-    return [songIds(rows), { do: 'publish' }, ...this.#done(now)];
+    return [songIds(rows), { do: 'publish' }, ...this.answered(now)];
   }
 
   /** What is being answered, or the registration under way, can't be done: ERROR stands in its place (TSP §6). */
   refuse(error: ErrorBody, now: Milliseconds): TrackerEffect[] {
     if (this.#state === 'closed') return [];
-    const type = this.#answering ?? undefined;
-    const body: ErrorBody = type === undefined ? error : { ...error, type };
-    const said: TrackerEffect[] = this.#answering === null ? [] : [answerError(body, this.#song)];
+    // Nobody asked for what the tracker tries again by itself.
+    const isOwn = this.#line.isBusy && this.#line.type === undefined;
+    const said: TrackerEffect[] = isOwn ? [] : [sendError(this.#line.asAnswer(error), this.#line.song)];
     if (isFatal(error.code)) return [...said, ...this.#close(true)];
-    if (this.#answering === null) this.#retryAt = now + UNREACHABLE_RETRY_MS;
-    else if (this.#isRegistering) {
-      said.push({ do: 'leave' });
-      this.#forget();
-    }
-    return [...said, ...this.#done(now)];
+    if (isOwn) this.#retryAt = now + UNREACHABLE_RETRY_MS;
+    else if (REGISTERING.includes(this.#line.type)) said.push(...this.#forget());
+    return [...said, ...this.answered(now)];
   }
 
   /** The other side broke the protocol, was replaced, or took too long: ERROR, and the end. */
   fail(error: RemoteProtocolError): TrackerEffect[] {
     if (this.#state === 'closed') return [];
     const { code, message, type } = error;
-    return [answerError({ code, message, ...(type === undefined ? {} : { type }) }), ...this.#close(true)];
+    return [sendError({ code, message, ...(type === undefined ? {} : { type }) }), ...this.#close(true)];
   }
 
   nextDeadline(): Milliseconds | undefined {
@@ -226,25 +209,19 @@ export class TrackerSession {
 
   /** A light client that asks nothing is not kept. */
   get #idleUntil(): Milliseconds | undefined {
-    if (this.#answering !== undefined || this.#queue.length > 0) return undefined;
+    if (this.#line.isBusy || !this.#line.isEmpty) return undefined;
     return Math.max(this.#heardAt, this.#spokeAt) + CONNECTION_IDLE_MS;
-  }
-
-  get #isRegistering(): boolean {
-    return this.#answering === MESSAGE_TYPE.INIT || this.#answering === MESSAGE_TYPE.HELLO;
   }
 
   #receive(event: FrameEvent, now: Milliseconds): TrackerEffect[] {
     switch (event.kind) {
       case 'unknown':
-        this.#queue.push({ kind: 'unknown', type: event.type });
+        this.#line.add({ kind: 'unknown', type: event.type });
         return this.#next(now);
       case 'stream':
         return this.#begin(event.header);
       case 'data':
-        return this.#reading instanceof RowReader
-          ? offer(this.#reading.push(event.bytes).map(parseOffer))
-          : [];
+        return offer(this.#songs.push(event.bytes));
       case 'end':
         return this.#end();
       case 'message':
@@ -268,9 +245,9 @@ export class TrackerSession {
       case 'echo':
         return message.type === 'PONG' && this.#proving ? [{ do: 'echo', value: message.value }] : [];
       case 'no songs':
-        return this.#reading === undefined ? this.#end() : [];
+        return this.#songs.isOpen ? [] : this.#end();
       default:
-        this.#queue.push({ kind: 'request', request: message as Request });
+        this.#line.add({ kind: 'request', request: message as Asked });
         return this.#next(now);
     }
   }
@@ -278,28 +255,25 @@ export class TrackerSession {
   /** Takes up what waits, unless something is being answered. */
   #next(now: Milliseconds): TrackerEffect[] {
     const effects: TrackerEffect[] = [];
-    while (this.#answering === undefined && this.#state !== 'closed') {
-      const queued = this.#queue.shift();
-      if (queued === undefined) {
-        if (this.#inputEnded) effects.push(...this.#close(false));
-        break;
-      }
-      effects.push(...this.#take(queued, now));
+    while (!this.#line.isBusy && this.#state !== 'closed') {
+      const question = this.#line.next();
+      if (question === undefined) return this.#inputEnded ? [...effects, ...this.#close(false)] : effects;
+      effects.push(...this.#take(question, now));
     }
     return effects;
   }
 
-  #take(queued: Queued, now: Milliseconds): TrackerEffect[] {
-    if (queued.kind === 'unknown') return [answerError({ code: 'unknown-type', type: queued.type })];
-    if (queued.kind === 'again') {
+  #take(question: Question, now: Milliseconds): TrackerEffect[] {
+    if (question.kind === 'unknown') return [sendError({ code: 'unknown-type', type: question.type })];
+    if (question.kind === 'again') {
       if (this.#listed.length === 0) return [];
-      this.#answering = null;
+      this.#line.begin(undefined);
       return [{ do: 'enlist', claim: this.#claim!, addresses: this.#listed }];
     }
-    const { request } = queued;
+    const { request } = question;
     const type = MESSAGE_TYPE[request.type];
     const refused = (code: ErrorCode, message: string): TrackerEffect[] => [
-      answerError({ code, type, message }, 'song' in request ? request.song : NO_SONG),
+      sendError({ code, type, message }, 'song' in request ? request.song : NO_SONG),
     ];
     switch (request.type) {
       case 'PING':
@@ -312,14 +286,10 @@ export class TrackerSession {
       case 'UPDATE':
         if (this.#state !== 'registered' || this.#claim?.port === 0)
           return refused('not-registered', 'INIT or HELLO with a port comes first');
-        this.#answering = type;
+        this.#line.begin(type);
         return [{ do: 'update', changes: request.changes }];
-      case 'STOP':
-      case 'QUIT':
-        return [];
       default:
-        this.#answering = type;
-        this.#song = 'song' in request ? request.song : NO_SONG;
+        this.#line.begin(type, 'song' in request ? request.song : NO_SONG);
         return [{ do: 'answer', request }];
     }
   }
@@ -329,37 +299,30 @@ export class TrackerSession {
     const wait = Math.ceil(this.#claimedAt + REREGISTER_MS - now);
     if (wait > 0) {
       const message = `once in ${REREGISTER_MS} ms`;
-      return [answerError({ code: 'refused', type, message, retryAfterMs: wait })];
+      return [sendError({ code: 'refused', type, message, retryAfterMs: wait })];
     }
     const { tsp: _, ...hello } = request.type === 'HELLO' ? request.hello : { tsp: 1 };
     this.#claim = { ...hello, port: request.port };
     this.#claimedAt = now;
-    this.#answering = type;
+    this.#line.begin(type);
     this.#proving = false;
     this.#retryAt = undefined;
     return [{ do: 'admit', claim: this.#claim }];
   }
 
   #begin(header: StreamHeader): TrackerEffect[] {
-    const taken = TRACKER_TABLE[this.#state][header.type] === 'take the songs';
-    if (!taken || this.#reading !== undefined)
+    const isTaken = TRACKER_TABLE[this.#state][header.type] === 'take the songs';
+    if (!isTaken || this.#songs.isOpen)
       throw new RemoteProtocolError('bad-message', `${header.type} that nobody asked for`);
-    if (header.length > this.#maxListBytes)
-      throw new RemoteProtocolError(
-        'too-large',
-        `${header.length} bytes are more than ${this.#maxListBytes}`,
-      );
+    this.#songs.begin(header);
     this.#songsBy = undefined;
-    this.#reading = new RowReader();
     return [];
   }
 
   /** The songs have been told whole. */
   #end(): TrackerEffect[] {
-    const rows = this.#reading instanceof RowReader ? this.#reading.end().map(parseOffer) : [];
-    const skipped = this.#reading === 'skip';
-    this.#reading = undefined;
-    if (skipped) return [];
+    const rows = this.#songs.end();
+    if (rows === undefined) return [];
     this.#songsBy = undefined;
     this.#songsTaken = true;
     return [...offer(rows), ...this.#prove('proving')];
@@ -374,15 +337,10 @@ export class TrackerSession {
 
   #unreachable(retryInMs: number, now: Milliseconds): TrackerEffect[] {
     this.#retryAt = now + retryInMs;
-    const error = {
-      code: 'unreachable',
-      type: this.#answering ?? MESSAGE_TYPE.INIT,
-      message: 'your song server could not be reached at the address that you gave',
-      retryAfterMs: Math.ceil(retryInMs),
-    } as const;
     // An address that was proven before and is no more must not stay in the list.
     const effects: TrackerEffect[] = this.#listed.length > 0 ? [{ do: 'unlist' }] : [];
-    return [...effects, answerError(error), ...this.#welcome(this.#list([]), now)];
+    const error = unreachable(this.#line.type, retryInMs);
+    return [...effects, sendError(error), ...this.#welcome(this.#list([]), now)];
   }
 
   #list(addresses: readonly string[]): readonly string[] {
@@ -392,40 +350,42 @@ export class TrackerSession {
 
   #welcome(listed: readonly string[], now: Milliseconds): TrackerEffect[] {
     const claim = this.#claim!;
-    const effects: TrackerEffect[] = [];
-    if (claim.port === 0 && this.#listed.length > 0) effects.push({ do: 'leave' });
+    const effects: TrackerEffect[] = [{ do: 'welcome', listed }];
     this.#list(listed);
     this.#state = 'registered';
-    effects.push({ do: 'welcome', listed });
     if (!this.#subscribed && claim.broadcasts !== false) {
       this.#subscribed = true;
       effects.push({ do: 'subscribe', ...(claim.since === undefined ? {} : { since: claim.since }) });
     }
-    return [...effects, ...this.#done(now)];
+    return [...effects, ...this.answered(now)];
   }
 
-  #done(now: Milliseconds): TrackerEffect[] {
-    this.#answering = undefined;
-    this.#song = NO_SONG;
-    return this.#next(now);
+  /** From a host to a listener: what it hosted, and its place among the readers, are given up. */
+  #hostNothing(): TrackerEffect[] {
+    if (!this.#songsTaken) return [];
+    this.#songsTaken = false;
+    this.#subscribed = false;
+    return [{ do: 'leave' }];
   }
 
   /** Back to a light client; the rest of a LIST_INFO that is still coming is read past. */
-  #forget(): void {
+  #forget(): TrackerEffect[] {
     this.#state = 'light';
     this.#claim = undefined;
     this.#songsTaken = false;
+    this.#subscribed = false;
     this.#proving = false;
     this.#songsBy = undefined;
     this.#list([]);
-    if (this.#reading !== undefined) this.#reading = 'skip';
+    this.#songs.skip();
+    return [{ do: 'leave' }];
   }
 
   #retry(now: Milliseconds): TrackerEffect[] {
     if (this.#retryAt === undefined || now < this.#retryAt || this.#state !== 'registered') return [];
     this.#retryAt = undefined;
     if (this.#listed.length === 0) return this.#prove('registered');
-    this.#queue.push({ kind: 'again' });
+    this.#line.add({ kind: 'again' });
     return this.#next(now);
   }
 
@@ -433,20 +393,9 @@ export class TrackerSession {
     if (this.#state === 'closed') return [];
     const effects: TrackerEffect[] = this.#state === 'light' ? [] : [{ do: 'leave' }];
     this.#state = 'closed';
-    this.#queue.length = 0;
+    this.#line.clear();
     return [...effects, { do: 'end', fatal }];
   }
 }
 
-const send = (message: PlainMessage | WholeMessage): TrackerEffect => ({ do: 'send', message });
-
-const answerError = (error: ErrorBody, song: SongId | 0 = NO_SONG): TrackerEffect =>
-  send({ type: 'ERROR', song, error });
-
-const offer = (offers: readonly OfferRow[]): TrackerEffect[] =>
-  offers.length === 0 ? [] : [{ do: 'offer', offers }];
-
-function songIds(rows: readonly Uint8Array[]): TrackerEffect {
-  const length = rows.reduce((sum, row) => sum + row.length, 0);
-  return { do: 'send-rows', header: { type: 'SONG_IDS', length }, rows };
-}
+const REGISTERING: readonly (number | undefined)[] = [MESSAGE_TYPE.INIT, MESSAGE_TYPE.HELLO];

@@ -1,8 +1,7 @@
 /** Proof of address (TSP §5.2): what is dialled, what counts as proven, and how much of it there may be. */
 import t from 'tap';
 import { Framer } from '../../protocol/tsp/framing.js';
-import type { Proved } from '../../protocol/tsp/tracker-session.js';
-import type { Claim } from '../../protocol/tsp/tracker-table.js';
+import type { Claim, Proved } from '../../protocol/tsp/tracker-effects.js';
 import { tcpDialer } from '../../tracker/dialer.js';
 import { type Attempt, type Dial, type Dialer, Prover } from '../../tracker/proof.js';
 import { listenTsp } from '../support/tsp-client.js';
