@@ -261,6 +261,7 @@ t.test(
           return result();
         },
         clock,
+        logger: new RecordingLogger(),
         randomUnit: () => 0.5,
         opened: tracker => opened.push(tracker),
         failed: () => {},
