@@ -8,32 +8,30 @@
  *                 └─▶ audio process warmed up
  */
 import { ConfigError, TransportError } from '../protocol/errors.js';
-import { addressScope, formatHostPort } from '../protocol/tsp/addresses.js';
+import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
-import type { SongRow } from '../protocol/tsp/rows.js';
+import type { ContentHash, SongRow } from '../protocol/tsp/rows.js';
 import type { PeerConfig } from './config.js';
 import { CommandError, EXIT, failureOf } from './exit-codes.js';
-import { SongServer } from './hosting/song-server.js';
+import type { SongServer } from './hosting/song-server.js';
 import { loadInstance } from './instance.js';
 import { Jukebox } from './jukebox.js';
 import { Library, type ScanProgress } from './library/library.js';
 import { openRoots } from './library/roots.js';
 import { likelyHosts } from './likely-hosts.js';
-import { listenError } from './listen-error.js';
 import { DiskCache } from './listening/disk-cache.js';
 import { SongFetcher } from './listening/fetch.js';
 import type { LinkEvent } from './listening/link-events.js';
-import { TrackerLink } from './listening/tracker-link.js';
+import type { TrackerLink } from './listening/tracker-link.js';
 import { LocalTracker } from './local-tracker.js';
 import { milestone } from './milestone.js';
+import { listen, makeLink, makeServer } from './network-parts.js';
 import { OfferedSongs } from './offered-songs.js';
 import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
 import { wireTrace } from './wire-trace.js';
 import type { World } from './world.js';
 
-/** Memory for songs that are being sent: about thirty of 4 MB, whoever listens. */
-const SONG_MEMORY_BYTES = 128 * 1024 * 1024;
 /** Progress is drawn; nobody sees more than this. */
 const SCAN_EVENT_MS = 200;
 /** How long a script waits for its own songs to come back in the tracker's list. */
@@ -187,12 +185,16 @@ export class Peer implements PeerView {
     await checkFolders(config.library);
     const instance = await loadInstance(config.dataDir, world.randomBytes, world.logger);
     await this.#cache.start();
-    const link = this.#openLink(instance);
-    const server = this.#openServer(link);
-    this.#server = server;
-    const at = await server.start({ host: config.host, port: config.port }).catch(error => {
-      throw listenError(error, config.host ?? '::', config.port ?? DEFAULT_PEER_PORT);
+    const link = makeLink(config, world, {
+      tracker: config.tracker ?? this.#localTracker!.address,
+      hello: { instance },
+      songs: config.library.length > 0 || config.shareCache ? this.#offered : undefined,
     });
+    link.onEvent(event => this.#linked(event));
+    this.#link = link;
+    const recheck = (hash: ContentHash): void => this.#library.recheck(hash);
+    this.#server = makeServer(config, world, { link, songs: this.#offered, recheck });
+    const at = await listen(this.#server, config);
     this.#address = at;
     if (config.port === undefined && at.port !== DEFAULT_PEER_PORT) {
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
@@ -213,51 +215,6 @@ export class Peer implements PeerView {
     await this.#localTracker?.stop();
     this.#attempted.reach();
     this.#libraryListed.reach();
-  }
-
-  #openLink(instance: string): TrackerLink {
-    const config = this.#config;
-    const world = this.#world;
-    const { clock, logger, randomUnit, agent } = world;
-    const link = new TrackerLink({
-      tracker: config.tracker ?? this.#localTracker!.address,
-      clock,
-      logger: logger.child({ room: 'link' }),
-      randomUnit,
-      trace: wireTrace(config, world),
-      hello: {
-        agent,
-        instance,
-        ...(config.name !== undefined && { name: config.name }),
-        ...(isLoopback(config.host) && { local: true }),
-        ...(config.advertise.length > 0 && { advertise: config.advertise }),
-      },
-      songs: config.library.length > 0 || config.shareCache ? this.#offered : undefined,
-    });
-    link.onEvent(event => this.#linked(event));
-    this.#link = link;
-    return link;
-  }
-
-  #openServer(link: TrackerLink): SongServer {
-    const { slots, maxUploadBytesPerSecond, maxPerAddress, name } = this.#config;
-    const { clock, logger, agent, maxConnections } = this.#world;
-    return new SongServer({
-      catalogue: this.#offered,
-      songIds: link,
-      proofs: link,
-      slots,
-      maxUploadBytesPerSecond,
-      maxPerAddress,
-      maxConnections,
-      cacheBytes: SONG_MEMORY_BYTES,
-      clock,
-      logger: logger.child({ room: 'hosting' }),
-      trace: wireTrace(this.#config, this.#world),
-      recheck: hash => this.#library.recheck(hash),
-      agent,
-      name,
-    });
   }
 
   #trackerOfThisMachine(): LocalTracker {
@@ -326,6 +283,9 @@ export class Peer implements PeerView {
       case 'list': {
         const { added, left, changed } = event.change;
         if (added + left + changed > 0) this.#emit({ kind: 'list', added, left, changed });
+        // The first list: a person at the prompt is about to choose from it.
+        if (added > 0 && added === this.#link?.list.size && !this.#config.headless)
+          this.shown(this.list().songs);
         break;
       }
       case 'song-ids':
@@ -397,6 +357,3 @@ async function checkFolders(folders: readonly string[]): Promise<void> {
     throw new CommandError({ code: 'usage', exitCode: EXIT.usage, message: `--${error.message}.` });
   }
 }
-
-const isLoopback = (host: string | undefined): boolean =>
-  host === 'localhost' || (host !== undefined && addressScope(host) === 'loopback');

@@ -278,6 +278,11 @@ export function listChange(added: number, left: number, changed: number): string
   return `${parts.filter(part => part !== '').join(', ') || 'The list changed'}.`;
 }
 
+const MORE_HELP = [
+  'Numbers are song IDs; anything else is words, and the best match plays. Quotes keep words together: play "1999" 12. Tab completes commands and titles.',
+  'Commands can be piped in as well: each is answered in turn, and the queue plays out. With --json each command is answered by one object, {"command":"list","songs":[…]} or {"command":"play","error":{"code","message","hint"}}, and what happens by itself is {"event":"started"}, "ended", "idle", "list", "tracker", "library", "output" or "notice".',
+];
+
 function renderHelp(topic: CommandName | undefined, style: Style): string[] {
   if (topic !== undefined)
     return wrap(`${VOCABULARY[topic].usage}: ${VOCABULARY[topic].summary}.`, style.width);
@@ -289,7 +294,7 @@ function renderHelp(topic: CommandName | undefined, style: Style): string[] {
     ],
     style.width,
   );
-  return [...rows];
+  return [...rows, ...MORE_HELP.flatMap(text => ['', ...wrap(text, style.width)])];
 }
 
 function mark(sign: string, paint: 'green' | 'red' | 'cyan', text: string, style: Style): string {

@@ -1,0 +1,97 @@
+/**
+ * The tracker link and the song server as a configuration wants them. Made, not started; the server needs the link, which
+ * knows own song IDs and echoes the tracker's proofs (TSP §5.2).
+ */
+import { addressScope, type HostPort } from '../protocol/tsp/addresses.js';
+import { DEFAULT_PEER_PORT } from '../protocol/tsp/constants.js';
+import type { Hello } from '../protocol/tsp/messages.js';
+import type { ContentHash } from '../protocol/tsp/rows.js';
+import type { PeerConfig } from './config.js';
+import { SongServer } from './hosting/song-server.js';
+import { listenError } from './listen-error.js';
+import { TrackerLink } from './listening/tracker-link.js';
+import type { SongSource } from './offered-songs.js';
+import { wireTrace } from './wire-trace.js';
+import type { World } from './world.js';
+
+/** Memory for songs that are being sent: about thirty of 4 MB, whoever listens. */
+const SONG_MEMORY_BYTES = 128 * 1024 * 1024;
+
+export interface LinkParts {
+  readonly tracker: HostPort;
+  /** What the peer is known by besides what its configuration says. */
+  readonly hello: Pick<Hello, 'instance' | 'broadcasts'>;
+  /** Undefined: only listening. */
+  readonly songs: SongSource | undefined;
+}
+
+export function makeLink(
+  config: PeerConfig,
+  world: World,
+  { tracker, hello, songs }: LinkParts,
+): TrackerLink {
+  const { host, name, advertise } = config;
+  const { clock, logger, randomUnit, agent } = world;
+  return new TrackerLink({
+    tracker,
+    clock,
+    logger: logger.child({ room: 'link' }),
+    randomUnit,
+    trace: wireTrace(config, world),
+    hello: {
+      agent,
+      ...hello,
+      ...(name !== undefined && { name }),
+      ...(isLoopback(host) && { local: true }),
+      ...(advertise.length > 0 && { advertise }),
+    },
+    songs,
+  });
+}
+
+export interface ServerParts {
+  readonly link: TrackerLink;
+  readonly songs: SongSource;
+  /** Told when a file is not as it was hashed. */
+  readonly recheck: (hash: ContentHash) => void;
+}
+
+export function makeServer(
+  config: PeerConfig,
+  world: World,
+  { link, songs, recheck }: ServerParts,
+): SongServer {
+  const { slots, maxUploadBytesPerSecond, maxPerAddress, name } = config;
+  const { clock, logger, agent, maxConnections } = world;
+  return new SongServer({
+    catalogue: songs,
+    songIds: link,
+    proofs: link,
+    slots,
+    maxUploadBytesPerSecond,
+    maxPerAddress,
+    maxConnections,
+    cacheBytes: SONG_MEMORY_BYTES,
+    clock,
+    logger: logger.child({ room: 'hosting' }),
+    trace: wireTrace(config, world),
+    recheck,
+    agent,
+    name,
+  });
+}
+
+/** Listens where the configuration says. Rejects with CommandError. */
+export async function listen(
+  server: SongServer,
+  { host, port }: Pick<PeerConfig, 'host' | 'port'>,
+): Promise<{ readonly address: string; readonly port: number }> {
+  try {
+    return await server.start({ host, port });
+  } catch (error) {
+    throw listenError(error, host ?? '::', port ?? DEFAULT_PEER_PORT);
+  }
+}
+
+const isLoopback = (host: string | undefined): boolean =>
+  host === 'localhost' || (host !== undefined && addressScope(host) === 'loopback');
