@@ -10,7 +10,7 @@
  */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
 /** What a file in `bench/` exports. */
@@ -93,6 +93,8 @@ export interface Machine {
   readonly memoryGiB: number;
   readonly node: string;
   readonly commit: string;
+  /** How many processes wanted a core in the minute before: above 1, others were at work too. */
+  readonly load: number;
   /** ISO 8601, UTC. */
   readonly date: string;
 }
@@ -105,6 +107,7 @@ export async function describeMachine(): Promise<Machine> {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.version,
     commit: await currentCommit(),
+    load: round(loadavg()[0] ?? 0),
     date: new Date().toISOString(),
   };
 }
@@ -126,7 +129,7 @@ export function renderMarkdown(name: string, result: BenchResult, machine: Machi
     `# ${result.title}`,
     '',
     `\`npm run bench -- ${name}\` · ${machine.date.slice(0, 10)} · commit ${machine.commit} · Node ${machine.node} · ` +
-      `${machine.cores} × ${machine.cpu} · ${machine.memoryGiB} GiB`,
+      `${machine.cores} × ${machine.cpu} · ${machine.memoryGiB} GiB · load before ${machine.load}`,
     '',
     ...result.method,
   ];

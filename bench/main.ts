@@ -34,8 +34,8 @@ if (wanted.length === 0) {
 async function runBench(name: string): Promise<void> {
   const bench = (await import(`./${name}.js`)) as Bench;
   console.error(`running ${name} …`);
-  const result = await bench.run();
   const machine = await describeMachine();
+  const result = await bench.run();
   const page = renderMarkdown(name, result, machine);
   const stem = join(RESULTS, `${machine.date.slice(0, 10)}-${name}`);
   await writeFile(`${stem}.md`, page);
