@@ -89,4 +89,7 @@ async function warm(name: DecoderName): Promise<Decoder> {
   return decoder;
 }
 
+// The decoder's WebAssembly prints what it thinks of a song, and standard output may be where the samples go.
+console.log = console.error = () => {};
+
 new AudioMain().start();
