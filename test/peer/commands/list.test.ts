@@ -6,8 +6,17 @@ import t, { type Test } from 'tap';
 import { runHash } from '../../../peer/commands/hash.js';
 import { runFind, runInfo, runList } from '../../../peer/commands/list.js';
 import type { PeerConfig } from '../../../peer/config.js';
+import { EXIT, exitCodeOfSignal, failureOf, soundFailure } from '../../../peer/exit-codes.js';
 import { LightClient } from '../../../peer/light-client.js';
-import { RemoteProtocolError, TransportError } from '../../../protocol/errors.js';
+import { listenError } from '../../../peer/listen-error.js';
+import { OutputError } from '../../../peer/playback/outputs/output.js';
+import {
+  ConfigError,
+  LocalProtocolError,
+  RemoteProtocolError,
+  RequestError,
+  TransportError,
+} from '../../../protocol/errors.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { songRow } from '../prompt/fake-peer.js';
@@ -203,4 +212,37 @@ t.test('hash names what it cannot read, does the rest, and exits 1', async t => 
   t.match(world.stderr.text, /missing: there is no such file/);
   t.match(world.stderr.text, /folder/);
   t.equal(world.lines.length, 1);
+});
+
+t.test('each kind of failure has its exit code', async t => {
+  const rows: [unknown, number][] = [
+    [new RequestError('no-such-song', 'x'), 1],
+    [new RequestError('song-changed', 'x'), 1],
+    [new RequestError('busy', 'x'), 75],
+    [new RequestError('refused', 'x'), 77],
+    [new RequestError('unreachable', 'x'), 69],
+    [new RequestError('bad-range', 'x'), 1],
+    [new TransportError('x'), 69],
+    [new RemoteProtocolError('bad-message', 'x'), 69],
+    [new ConfigError('slots', 'x', 'a number'), 78],
+    [new LocalProtocolError('x'), 2],
+    [new OutputError('missing', 'x'), 69],
+    [new OutputError('full', 'x'), 1],
+    [Object.assign(new Error('x'), { code: 'ENOSPC', syscall: 'write' }), 1],
+    [new Error('a bug'), 70],
+    ['a bug', 70],
+  ];
+  for (const [error, exitCode] of rows)
+    t.match(failureOf(error), { exitCode, message: /[.]$/ }, String(error));
+  t.equal(failureOf(soundFailure(new Error('there is no MP3 in it'))).exitCode, EXIT.failure);
+  t.equal(failureOf(soundFailure(new RequestError('busy', 'x'))).exitCode, EXIT.tryAgain);
+  t.same([exitCodeOfSignal('SIGINT'), exitCodeOfSignal('SIGTERM')], [130, 143]);
+  const listening = (code: string) =>
+    failureOf(
+      listenError(new TransportError('x', { cause: Object.assign(new Error('x'), { code }) }), '::1', 80),
+    );
+  t.match(listening('EADDRINUSE'), { exitCode: 69, hint: /ss -ltnp/ });
+  t.match(listening('EACCES'), { exitCode: 77, hint: /1024/ });
+  t.match(listening('EADDRNOTAVAIL'), { exitCode: 78, message: '[::1]:80 is no address of this machine.' });
+  t.match(listening('EMFILE'), { exitCode: 69 });
 });
