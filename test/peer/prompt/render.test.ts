@@ -14,43 +14,14 @@ import {
 } from '../../../peer/prompt/render.js';
 import { lengthOf, nameOf, sizeOf } from '../../../peer/prompt/render-song.js';
 import { PLAIN, type Style, styleOf } from '../../../peer/prompt/style.js';
-import { cutToWidth, fitToWidth, safeText, widthOf } from '../../../peer/prompt/terminal-text.js';
+import { widthOf } from '../../../peer/prompt/terminal-text.js';
 import { TransportError } from '../../../protocol/errors.js';
 import type { SongRow } from '../../../protocol/tsp/rows.js';
 import { FakePeer, songRow } from './fake-peer.js';
+import { hostile } from './hostile-text.js';
 
 const EIGHTY: Style = { width: 80, color: false };
 
-const codePoint = fc.oneof(
-  fc.integer({ min: 0, max: 0x10ffff }).map(code => String.fromCodePoint(code)),
-  fc.constantFrom(
-    '\x1b',
-    '\r',
-    '\n',
-    '\b',
-    '\x7f',
-    '\x9b',
-    '\x9d',
-    '\u2028',
-    '\u2029',
-    '\u202e',
-    '\u2066',
-    '\u200b',
-  ),
-  fc.constantFrom(
-    'a',
-    ' ',
-    'é',
-    'e\u0301',
-    '日',
-    '한',
-    '👨\u200d👩\u200d👧',
-    '🇫🇷',
-    '❤\ufe0f',
-    '\u0300\u0300\u0300\u0300\u0300\u0300',
-  ),
-);
-const hostile = fc.array(codePoint, { maxLength: 40 }).map(parts => parts.join(''));
 const hostileSong: fc.Arbitrary<SongRow> = fc
   .record({ title: hostile, artist: hostile, album: hostile, genre: hostile, host: hostile })
   .map(({ host, ...texts }) =>
@@ -66,56 +37,6 @@ function checkLines(lines: readonly string[], width: number): void {
     if (widthOf(line) > width) throw new Error(`${widthOf(line)} columns instead of ${width}: ${line}`);
   }
 }
-
-t.test('control characters, escapes, bidi and zero-width become visible replacements', async t => {
-  const rows: [string, string][] = [
-    ['plain', 'plain'],
-    ['a\x1b[31mb', 'a\ufffd[31mb'],
-    ['a\nb\rc\td\0', 'a\ufffdb\ufffdc\ufffdd\ufffd'],
-    ['\x7f\x80\x9b\x9f', '\ufffd\ufffd\ufffd\ufffd'],
-    ['a\u202eb\u2066c\u200fd\u061c', 'a\ufffdb\ufffdc\ufffdd\ufffd'],
-    ['a\u200bb\u2060\ufeff\u00ad', 'a\ufffdb\ufffd\ufffd\ufffd'],
-    ['a\u2028b\u2029', 'a\ufffdb\ufffd'],
-    ['a\u00a0b\u3000c', 'a b c'],
-    ['\u3164\u115f', '\ufffd\ufffd'],
-    ['\ud800x', '\ufffdx'],
-    ['❤\ufe0f', '❤'],
-    ['\u0301abc', 'abc'],
-    [`a${'\u0301'.repeat(50)}b`, `a${'\u0301'.repeat(4)}b`],
-    ['日本 Ünï ñ — “x” €', '日本 Ünï ñ — “x” €'],
-  ];
-  t.same(
-    rows.map(([dirty]) => safeText(dirty)),
-    rows.map(([, clean]) => clean),
-  );
-});
-
-t.test('widths count wide characters twice and combining ones not at all', async t => {
-  t.equal(widthOf('abc'), 3);
-  t.equal(widthOf('日本語'), 6);
-  t.equal(widthOf('한글'), 4);
-  t.equal(widthOf('e\u0301'), 1);
-  t.equal(widthOf('ｆｕｌｌ'), 8);
-  t.equal(widthOf('🎵'), 2);
-  t.equal(widthOf('🇫🇷'), 2);
-  t.equal(widthOf('▶ ━ é'), 5);
-  t.equal(cutToWidth('日本語', 4), '日…');
-  t.equal(cutToWidth('日本語', 6), '日本語');
-  t.equal(cutToWidth('abc', 0), '');
-  t.equal(fitToWidth('日', 4), '日  ');
-  t.equal(fitToWidth('7', 3, 'right'), '  7');
-});
-
-t.test('any text is cut and filled to exactly the width, and cleaning twice changes nothing', async () => {
-  fc.assert(
-    fc.property(hostile, fc.integer({ min: 1, max: 60 }), (text, width) => {
-      const safe = safeText(text);
-      if (safeText(safe) !== safe) throw new Error('not idempotent');
-      if (widthOf(fitToWidth(safe, width)) !== width) throw new Error('not the width');
-    }),
-    { numRuns: 500 },
-  );
-});
 
 t.test('no answer about any song breaks a line or carries a control character', async () => {
   fc.assert(
