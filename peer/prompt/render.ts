@@ -15,6 +15,8 @@ import { COMMAND_NAMES, type CommandName, VOCABULARY } from './vocabulary.js';
 
 /** A terminal shows this many rows of a list; the rest is only counted. Somebody who wants 10,000 lines pipes them. */
 export const MOST_ROWS_SHOWN = 500;
+/** Of songs told in full, ten lines each. */
+export const MOST_INFOS_SHOWN = 50;
 
 /** At least one line. */
 export function renderAnswer(answer: Answer, style: Style): string[] {
@@ -107,7 +109,13 @@ export function renderSongTable(songs: readonly SongRow[], style: Style): string
 
 function renderInfos(songs: readonly SongRow[], style: Style): string[] {
   if (songs.length === 0) return [cutToWidth('No songs are listed yet.', style.width)];
-  return songs.flatMap((song, index) => [...(index > 0 ? [''] : []), ...renderInfo(song, style)]);
+  const most = style.width === Number.POSITIVE_INFINITY ? songs.length : MOST_INFOS_SHOWN;
+  const lines = songs
+    .slice(0, most)
+    .flatMap((song, index) => [...(index > 0 ? [''] : []), ...renderInfo(song, style)]);
+  if (songs.length > most)
+    lines.push('', dim(`… and ${songs.length - most} more; info ID tells of one.`, style));
+  return lines;
 }
 
 const LABEL_COLUMNS = 14;

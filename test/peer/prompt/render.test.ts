@@ -154,6 +154,11 @@ t.test('a long list is shown in part on a terminal and whole in a pipe', async t
   t.equal(shown.length, 503);
   t.match(shown.at(-2), '… and 500 more');
   t.equal(renderAnswer(answer, PLAIN).length, 1_002);
+  t.match(renderAnswer({ kind: 'info', songs }, EIGHTY).at(-1), '… and 950 more');
+  t.equal(
+    renderAnswer({ kind: 'info', songs }, PLAIN).filter(line => line.startsWith('Title')).length,
+    1_000,
+  );
 });
 
 t.test('an empty list, an unmatched search and a stale list say so', async t => {
