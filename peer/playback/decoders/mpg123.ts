@@ -44,6 +44,8 @@ export class Mpg123Decoder implements Decoder {
       }
     } finally {
       instance.free();
+      // A song that was stopped at once has made none.
+      this.#spare ??= this.#create();
     }
   }
 

@@ -44,7 +44,7 @@ function stuck(mp3: Buffer, bytes: number): PlayableSong {
 
 t.test('killed in mid-song, it is started again and the song goes on', async t => {
   const { audio, player, events, heard } = await jukebox(t, 'null');
-  player.play([songOf(mp3Bytes({ seconds: 3 }))]);
+  player.play([songOf(mp3Bytes({ seconds: 2 }))]);
   await until('it plays', () => player.state().positionSeconds > 0.5);
   const [pid, position] = [audio.pid!, player.state().positionSeconds];
   process.kill(pid, 'SIGSEGV');
