@@ -112,6 +112,17 @@ export class Broadcast {
     return batch;
   }
 
+  /** Takes what is listed now as said: at a start, when nobody is here to be told. */
+  settle(): void {
+    for (const id of this.#dirty.keys()) {
+      const song = this.#table.song(id);
+      const offer = song === undefined ? undefined : shownOffer(song);
+      if (song !== undefined && offer !== undefined)
+        this.#segments.set(id, listRow(song, offer, sampleHosts(song)));
+    }
+    this.#dirty.clear();
+  }
+
   /** The sequence number that the next batch will have. */
   get head(): number {
     return this.#firstKept + this.#kept.length;
@@ -156,15 +167,7 @@ export class Broadcast {
       return said.offer !== undefined && said.hostCount > 0 ? [left(id)] : [];
     }
     const hosts = sampleHosts(song);
-    const { hash, title, artist, duration } = offer;
-    const whole: SongRow = {
-      id,
-      hash,
-      ...defined({ title, artist, duration }),
-      hosts,
-      hostCount: song.hostCount,
-    };
-    const row = encodeBroadcastRow({ kind: 'song', id, change: whole });
+    const row = listRow(song, offer, hosts);
     this.#segments.set(id, row);
     if (said.offer === undefined || said.hostCount === 0) return [row];
     const before = said.offer;
@@ -200,7 +203,15 @@ export class Broadcast {
 
 const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, change: { hosts: [] } });
 
-const defined = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: NonNullable<T[K]>;
+function listRow({ id, hash, hostCount }: Song, offer: OfferRow, hosts: readonly string[]): Buffer {
+  const { title, artist, duration } = offer;
+  const change = {
+    hash,
+    ...(title === undefined ? {} : { title }),
+    ...(artist === undefined ? {} : { artist }),
+    ...(duration === undefined ? {} : { duration }),
+    hosts,
+    hostCount,
   };
+  return encodeBroadcastRow({ kind: 'song', id, change });
+}

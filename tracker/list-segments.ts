@@ -4,19 +4,14 @@
  *     [ row 1 · row 2 · … ][ row 218 · … ][ … ]        a Buffer a segment, shared by all sockets, never changed
  *
  * The rule: a change makes a new Buffer for its segment only, and only when somebody asks; an answer that is still on
- * its way keeps the old one.
+ * its way keeps the old one. A segment is joined (one Buffer) or open (a Buffer a row, to be joined again).
  */
 import type { SongId } from '../protocol/tsp/messages.js';
 
 /** One write to a socket. */
 export const SEGMENT_BYTES = 64 * 1024;
-
-interface Segment {
-  readonly ids: SongId[];
-  readonly rows: Buffer[];
-  bytes: number;
-  joined: Buffer | undefined;
-}
+/** Two segments that have shrunk below this together become one. */
+const MERGED_BYTES = SEGMENT_BYTES / 2;
 
 export interface ListBytes {
   readonly segments: readonly Buffer[];
@@ -24,7 +19,7 @@ export interface ListBytes {
 }
 
 export class ListSegments {
-  #segments: Segment[] = [];
+  readonly #segments: Segment[] = [];
   #whole: ListBytes | undefined;
 
   /** The row of a song, new or changed. */
@@ -32,41 +27,34 @@ export class ListSegments {
     this.#whole = undefined;
     const at = this.#segmentFor(id);
     const segment = this.#segments[at];
-    if (segment === undefined) {
-      this.#segments.push({ ids: [id], rows: [row], bytes: row.length, joined: undefined });
-      return;
+    if (segment === undefined) this.#segments.push(new Segment([id], [row]));
+    else {
+      segment.set(id, row);
+      if (segment.bytes > SEGMENT_BYTES && segment.count > 1) {
+        // IDs grow: behind the newest one a full segment needs no room.
+        const isNewest = at === this.#segments.length - 1 && segment.last === id;
+        this.#segments.splice(at + 1, 0, segment.split(isNewest ? segment.count - 1 : segment.count >> 1));
+      }
     }
-    const index = lowerBound(segment.ids, id);
-    segment.joined = undefined;
-    segment.bytes += row.length;
-    if (segment.ids[index] === id) {
-      segment.bytes -= segment.rows[index]!.length;
-      segment.rows[index] = row;
-    } else {
-      segment.ids.splice(index, 0, id);
-      segment.rows.splice(index, 0, row);
-    }
-    if (segment.bytes > SEGMENT_BYTES && segment.ids.length > 1) this.#split(at, index);
   }
 
   delete(id: SongId): void {
     const at = this.#segmentFor(id);
     const segment = this.#segments[at];
-    const index = segment === undefined ? -1 : segment.ids.indexOf(id);
-    if (segment === undefined || index === -1) return;
+    if (segment === undefined || !segment.delete(id)) return;
     this.#whole = undefined;
-    segment.joined = undefined;
-    segment.bytes -= segment.rows[index]!.length;
-    segment.ids.splice(index, 1);
-    segment.rows.splice(index, 1);
-    if (segment.ids.length === 0) this.#segments.splice(at, 1);
-    else if (segment.bytes < SEGMENT_BYTES / 4) this.#merge(at);
+    const next = this.#segments[at + 1];
+    if (segment.count === 0) this.#segments.splice(at, 1);
+    else if (next !== undefined && segment.bytes + next.bytes < MERGED_BYTES) {
+      segment.append(next);
+      this.#segments.splice(at + 1, 1);
+    }
   }
 
   /** Everything, as it is now. The Buffers are shared: nobody may write to them. */
   whole(): ListBytes {
     this.#whole ??= {
-      segments: this.#segments.map(joined),
+      segments: this.#segments.map(segment => segment.join()),
       length: this.#segments.reduce((sum, segment) => sum + segment.bytes, 0),
     };
     return this.#whole;
@@ -78,46 +66,97 @@ export class ListSegments {
     let high = this.#segments.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#segments[middle]!.ids[0]! <= id) low = middle + 1;
+      if (this.#segments[middle]!.first <= id) low = middle + 1;
       else high = middle;
     }
     return Math.max(0, low - 1);
   }
-
-  /** In the middle, but behind the newest ID: IDs grow, and full segments need no room. */
-  #split(at: number, inserted: number): void {
-    const segment = this.#segments[at]!;
-    const { length } = segment.ids;
-    const isLast = at === this.#segments.length - 1 && inserted === length - 1;
-    const from = isLast ? length - 1 : length >> 1;
-    const ids = segment.ids.splice(from);
-    const rows = segment.rows.splice(from);
-    const bytes = rows.reduce((sum, row) => sum + row.length, 0);
-    segment.bytes -= bytes;
-    this.#segments.splice(at + 1, 0, { ids, rows, bytes, joined: undefined });
-  }
-
-  #merge(at: number): void {
-    const [segment, next] = [this.#segments[at]!, this.#segments[at + 1]];
-    if (next === undefined || segment.bytes + next.bytes > SEGMENT_BYTES / 2) return;
-    segment.ids.push(...next.ids);
-    segment.rows.push(...next.rows);
-    segment.bytes += next.bytes;
-    this.#segments.splice(at + 1, 1);
-  }
 }
 
-function joined(segment: Segment): Buffer {
-  if (segment.joined !== undefined) return segment.joined;
-  const bytes = Buffer.concat(segment.rows, segment.bytes);
-  // The rows go on living in the joined bytes, so that they are not held twice.
-  let start = 0;
-  for (const [index, row] of segment.rows.entries()) {
-    segment.rows[index] = bytes.subarray(start, start + row.length);
-    start += row.length;
+class Segment {
+  bytes: number;
+  readonly #ids: SongId[];
+  readonly #lengths: number[];
+  /** Open: each row's bytes. */
+  #rows: Buffer[] | undefined;
+  #joined: Buffer | undefined;
+
+  constructor(ids: SongId[], rows: Buffer[]) {
+    this.#ids = ids;
+    this.#rows = rows;
+    this.#lengths = rows.map(row => row.length);
+    this.bytes = this.#lengths.reduce((sum, length) => sum + length, 0);
   }
-  segment.joined = bytes;
-  return bytes;
+
+  get count(): number {
+    return this.#ids.length;
+  }
+
+  get first(): SongId {
+    return this.#ids[0]!;
+  }
+
+  get last(): SongId {
+    return this.#ids.at(-1)!;
+  }
+
+  set(id: SongId, row: Buffer): void {
+    const rows = this.#open();
+    const index = lowerBound(this.#ids, id);
+    const replaced = this.#ids[index] === id ? 1 : 0;
+    this.bytes += row.length - (replaced === 1 ? this.#lengths[index]! : 0);
+    this.#ids.splice(index, replaced, id);
+    this.#lengths.splice(index, replaced, row.length);
+    rows.splice(index, replaced, row);
+  }
+
+  /** False when it is not here. */
+  delete(id: SongId): boolean {
+    const index = lowerBound(this.#ids, id);
+    if (this.#ids[index] !== id) return false;
+    this.#open().splice(index, 1);
+    this.#ids.splice(index, 1);
+    const [length = 0] = this.#lengths.splice(index, 1);
+    this.bytes -= length;
+    return true;
+  }
+
+  /** Gives away the rows from `from` on. */
+  split(from: number): Segment {
+    const rows = this.#open().splice(from);
+    const segment = new Segment(this.#ids.splice(from), rows);
+    this.#lengths.length = from;
+    this.bytes -= segment.bytes;
+    return segment;
+  }
+
+  append(next: Segment): void {
+    this.#open().push(...next.#open());
+    this.#ids.push(...next.#ids);
+    this.#lengths.push(...next.#lengths);
+    this.bytes += next.bytes;
+  }
+
+  join(): Buffer {
+    this.#joined ??= Buffer.concat(this.#rows ?? [], this.bytes);
+    this.#rows = undefined;
+    return this.#joined;
+  }
+
+  #open(): Buffer[] {
+    const joined = this.#joined;
+    if (joined !== undefined) {
+      let start = 0;
+      this.#rows = this.#lengths.map(length => {
+        const row = joined.subarray(start, start + length);
+        start += length;
+        return row;
+      });
+      this.#joined = undefined;
+    }
+    this.#rows ??= [];
+    return this.#rows;
+  }
 }
 
 /** The index of the first ID that is not smaller. */

@@ -5,11 +5,10 @@
  *
  * The rules: an ID is durable before anybody hears of it, and a song enters the list only after its host was told the
  * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices of
- * 1,000 songs, so that nobody else waits.
+ * 500 songs, so that nobody else waits.
  */
 import { type ErrorCode, RequestError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
-import { addressKey } from '../protocol/tsp/addresses.js';
 import { RELIST_GRACE_MS } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { type ContentHash, encodeRow, type OfferChange, type OfferRow } from '../protocol/tsp/rows.js';
@@ -21,7 +20,7 @@ import type { Registry, StoredHost } from './registry/registry.js';
 import { type Host, type SongTable, sameOffer } from './song-table.js';
 
 /** About 5 ms of this thread. */
-const SLICE_SONGS = 1_000;
+const SLICE_SONGS = 500;
 /** A library may come at once; what then goes on changing should be people at work. */
 const UPDATE_ROWS = { burst: 10_000, perSecond: 50 };
 /** IDs are for good, so somebody who burns them is slowed down. */
@@ -148,7 +147,7 @@ export class Registrar {
     return await this.#admit(member, host, host.addresses, taken, gone, true, rows);
   }
 
-  /** The owner was told its IDs: they enter the list, the first 1,000 at once. */
+  /** The owner was told its IDs: they enter the list, the first 500 at once. */
   publish(member: Member): void {
     const { pending } = member;
     if (pending === undefined || !member.live) return;
@@ -236,7 +235,7 @@ export class Registrar {
     if (known !== undefined) return known;
     if (this.#registry.idCount >= maxIds) return 'refused';
     const now = this.#clock.now();
-    if (!this.#newHashes.of(addressKey(member.observed), now).take(1, now)) return 'unavailable';
+    if (!this.#newHashes.of(member.addressKey, now).take(1, now)) return 'unavailable';
     try {
       return this.#registry.assignId(hash);
     } catch (error) {

@@ -16,16 +16,18 @@ import { SortedWords } from './sorted-words.js';
 /** More than anybody types; the rest is ignored. */
 const MAX_QUERY_WORDS = 8;
 /** Of a word that is in more songs than this, with other words beside it, only so many are looked at. */
-const MAX_CANDIDATES = 2_000;
+const MAX_CANDIDATES = 1_000;
 /** The beginning of more words than this (a single letter, in a large list) is not followed further. */
-const MAX_EXPANSIONS = 400;
+const MAX_EXPANSIONS = 256;
 /** A word's songs are cleared of those that left when these are more than the rest, and worth the while. */
 const MIN_DEAD = 16;
 
+const FEW_DOCS = 8;
+
 const FIELDS = ['title', 'artist', 'album'] as const;
 /** What a whole word in each field is worth, and the beginning of one. */
-const WHOLE_SCORES = [6, 5, 4] as const;
-const PREFIX_SCORES = [3, 2, 1] as const;
+const WHOLE_SCORES = { title: 6, artist: 5, album: 4 } as const;
+const PREFIX_SCORES = { title: 3, artist: 2, album: 1 } as const;
 
 interface Doc {
   readonly id: SongId;
@@ -40,8 +42,10 @@ interface Doc {
 
 interface Entry {
   readonly word: string;
-  /** Songs by field. */
-  readonly docs: [title?: Doc[], artist?: Doc[], album?: Doc[]];
+  /** Songs that have it there. */
+  title: Doc[] | undefined;
+  artist: Doc[] | undefined;
+  album: Doc[] | undefined;
   live: number;
   dead: number;
 }
@@ -65,26 +69,29 @@ export class SearchIndex {
     return this.#docs.size;
   }
 
+  has(id: SongId): boolean {
+    return this.#docs.has(id);
+  }
+
   /** A song, new or changed. */
   set(id: SongId, song: SongFields): void {
     this.delete(id);
     const [title = [], artist = [], album = []] = FIELDS.map(field => this.#entriesOf(song[field]));
     const doc: Doc = {
       id,
-      entries: [...title, ...artist, ...album],
+      entries: title.concat(artist, album),
       artistFrom: title.length,
       albumFrom: title.length + artist.length,
       dead: false,
       seenBy: 0,
     };
-    for (const [field, entries] of [title, artist, album].entries()) {
-      for (const entry of entries) {
-        const docs = entry.docs[field];
-        // Most words are in one song only: room for one.
-        if (docs === undefined) entry.docs[field] = [doc];
-        else docs.push(doc);
-        entry.live += 1;
-      }
+    for (const [index, entry] of doc.entries.entries()) {
+      const field = fieldOf(doc, index);
+      const docs = entry[field];
+      // Most words are in few songs, and an array that grows takes room for sixteen more.
+      if (docs === undefined || docs.length < FEW_DOCS) entry[field] = (docs ?? []).concat(doc);
+      else docs.push(doc);
+      entry.live += 1;
     }
     this.#docs.set(id, doc);
   }
@@ -125,14 +132,14 @@ export class SearchIndex {
     let looked = 0;
     for (const scores of [WHOLE_SCORES, PREFIX_SCORES]) {
       const entries = scores === PREFIX_SCORES ? longer : whole === undefined ? [] : [whole];
-      for (let field = 0; field < FIELDS.length; field += 1) {
+      for (const field of FIELDS) {
         for (const entry of entries) {
-          for (const doc of entry.docs[field] ?? []) {
+          for (const doc of entry[field] ?? []) {
             if (doc.dead || doc.seenBy === this.#questions) continue;
             doc.seenBy = this.#questions;
             looked += 1;
             const rest = scoreOf(doc, others);
-            if (rest !== undefined) found.push({ id: doc.id, score: scores[field]! + rest });
+            if (rest !== undefined) found.push({ id: doc.id, score: scores[field] + rest });
             if (found.length === enough || looked === MAX_CANDIDATES) return found;
           }
         }
@@ -149,7 +156,7 @@ export class SearchIndex {
   #entry(word: string): Entry {
     let entry = this.#entries.get(word);
     if (entry === undefined) {
-      entry = { word, docs: [], live: 0, dead: 0 };
+      entry = { word, title: undefined, artist: undefined, album: undefined, live: 0, dead: 0 };
       this.#entries.set(word, entry);
       this.#words.add(entry);
     }
@@ -186,6 +193,9 @@ const SPELLED: Readonly<Record<string, string>> = {
   ı: 'i',
 };
 
+const fieldOf = (doc: Doc, index: number): (typeof FIELDS)[number] =>
+  index < doc.artistFrom ? 'title' : index < doc.albumFrom ? 'artist' : 'album';
+
 /** What the song is worth for all of these words; undefined when one is not in it. */
 function scoreOf(doc: Doc, words: readonly Expansion[]): number | undefined {
   let sum = 0;
@@ -193,7 +203,7 @@ function scoreOf(doc: Doc, words: readonly Expansion[]): number | undefined {
     let best = 0;
     for (let n = 0; n < doc.entries.length; n += 1) {
       const entry = doc.entries[n]!;
-      const field = n < doc.artistFrom ? 0 : n < doc.albumFrom ? 1 : 2;
+      const field = fieldOf(doc, n);
       if (entry === whole) best = Math.max(best, WHOLE_SCORES[field]);
       else if (best < PREFIX_SCORES[field] && entry.word.startsWith(word)) best = PREFIX_SCORES[field];
     }
@@ -204,6 +214,6 @@ function scoreOf(doc: Doc, words: readonly Expansion[]): number | undefined {
 }
 
 function sweep(entry: Entry): void {
-  for (const [field, docs] of entry.docs.entries()) entry.docs[field] = docs?.filter(doc => !doc.dead);
+  for (const field of FIELDS) entry[field] = entry[field]?.filter(doc => !doc.dead);
   entry.dead = 0;
 }

@@ -111,7 +111,11 @@ export class SongTable {
 
   /** `host` has this song, and says this of it. */
   place(host: Host, id: SongId, offer: OfferRow): void {
-    const song = this.#byHash.get(offer.hash) ?? { id, hash: offer.hash, holdings: [], hostCount: 0 };
+    const song = this.#byHash.get(offer.hash);
+    if (song === undefined) {
+      this.#enter({ id, hash: offer.hash, holdings: [], hostCount: 0 }, host, offer);
+      return;
+    }
     const at = position(song, host);
     const holding = song.holdings[at];
     const own = holding?.host === host ? holding : undefined;
@@ -125,10 +129,19 @@ export class SongTable {
       song.holdings.splice(at, 0, { host, offer: kept });
       song.hostCount += host.addresses.length;
       host.songs.set(song.hash, song);
-      this.#byId.set(song.id, song);
-      this.#byHash.set(song.hash, song);
     }
     if (at === 0) this.#watcher.changed(song, kept);
+  }
+
+  /** A song that nobody had. */
+  #enter(nobodys: Song, host: Host, offer: OfferRow): void {
+    this.#watcher.touched(nobodys);
+    // Most songs have one host: a list with room for one.
+    const song = { ...nobodys, holdings: [{ host, offer }], hostCount: host.addresses.length };
+    this.#byId.set(song.id, song);
+    this.#byHash.set(song.hash, song);
+    host.songs.set(song.hash, song);
+    this.#watcher.changed(song, offer);
   }
 
   /** `host` has this song no more. */

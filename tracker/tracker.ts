@@ -22,9 +22,11 @@ import { MemoryRegistry } from './registry/memory.js';
 import type { Registry } from './registry/registry.js';
 import { SearchIndex } from './search.js';
 import { TrackerServer } from './server.js';
-import { SongTable } from './song-table.js';
+import { SongTable, shownOffer } from './song-table.js';
 import type { TrackerStatus } from './status.js';
 
+/** About 5 ms of this thread. */
+const INDEXED_A_TURN = 250;
 /** Ample for what a row says; a list that is longer than its songs can be is none. */
 const MAX_OFFER_BYTES = 2 * 1024;
 
@@ -51,6 +53,7 @@ export class Tracker {
       running.load();
       const at = await running.server.start();
       this.#running = running;
+      running.index().catch((err: unknown) => this.#options.logger.error({ err }, 'search is not complete'));
       return { address: at.address, port: at.port };
     } catch (error) {
       await registry.close();
@@ -101,18 +104,23 @@ interface Running {
   readonly fanOut: FanOut;
   readonly server: TrackerServer;
   load(): void;
+  index(): Promise<void>;
 }
 
 function assemble(options: TrackerOptions, registry: Registry): Running {
   const { clock, logger, randomBytes, agent, name, trace, maxSongsPerPeer } = options;
   const pause = (): Promise<void> => nextTurn();
+  let isLoading = false;
   const search = new SearchIndex();
   const table: SongTable = new SongTable({
     touched: song => {
       broadcast.touched(song);
       fanOut.changed();
     },
-    changed: (song, shown) => (shown === undefined ? search.delete(song.id) : search.set(song.id, shown)),
+    changed: (song, shown) => {
+      if (shown === undefined) search.delete(song.id);
+      else if (!isLoading) search.set(song.id, shown);
+    },
     addressGone: address => broadcast.addressGone(address),
   });
   const broadcast = new Broadcast(table, registry.revision, revision => registry.saveRevision(revision));
@@ -140,9 +148,31 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     },
   });
   const load = (): void => {
+    isLoading = true;
     registrar.load();
-    // Nobody is here yet to be told in portions.
-    while (broadcast.pending) broadcast.flush(clock.now());
+    isLoading = false;
+    broadcast.settle();
   };
-  return { registry, table, broadcast, registrar, fanOut, server, load };
+  return {
+    registry,
+    table,
+    broadcast,
+    registrar,
+    fanOut,
+    server,
+    load,
+    index: () => indexAll(table, search, pause),
+  };
+}
+
+/** What was listed at the start is found a moment later, so that nobody waits for 200,000 songs to be read. */
+async function indexAll(table: SongTable, search: SearchIndex, pause: () => Promise<void>): Promise<void> {
+  let count = 0;
+  for (const song of [...table.songs()]) {
+    const shown = shownOffer(song);
+    if (shown === undefined || search.has(song.id)) continue;
+    search.set(song.id, shown);
+    count += 1;
+    if (count % INDEXED_A_TURN === 0) await pause();
+  }
 }
