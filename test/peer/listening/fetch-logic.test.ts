@@ -1,6 +1,5 @@
-/** What a fetch decides, on virtual time: who is asked, when, and how it ends. Also the book of hosts. */
+/** What a fetch decides, on virtual time: who is asked, when, and how it ends. */
 import t from 'tap';
-import { Backoff, RESET_AFTER_MS } from '../../../peer/listening/backoff.js';
 import { HostBook } from '../../../peer/listening/choose-host.js';
 import {
   type FetchEffect,
@@ -11,13 +10,11 @@ import {
   STALL_MS,
 } from '../../../peer/listening/fetch-effects.js';
 import { FetchLogic } from '../../../peer/listening/fetch-logic.js';
-import { OwnSongIds } from '../../../peer/listening/own-song-ids.js';
 import { WINDOW_BYTES } from '../../../peer/listening/range-plan.js';
 import { RequestError, TransportError } from '../../../protocol/errors.js';
-import { PIECE_BYTES, RECONNECT_MAX_MS, RECONNECT_MIN_MS } from '../../../protocol/tsp/constants.js';
+import { PIECE_BYTES } from '../../../protocol/tsp/constants.js';
 import type { Question } from '../../../protocol/tsp/download.js';
-import type { ErrorBody, SongId } from '../../../protocol/tsp/messages.js';
-import type { ContentHash } from '../../../protocol/tsp/rows.js';
+import type { ErrorBody } from '../../../protocol/tsp/messages.js';
 import { type TestSong, testSong } from './scripted-host.js';
 
 const song = testSong(40 * PIECE_BYTES + 100);
@@ -367,69 +364,4 @@ t.test('a cancelled fetch lets everybody go', async t => {
   bench.do(bench.logic.cancel());
   t.equal(bench.owed.size, 0);
   t.same(bench.logic.lost(A, 'late', bench.now), []);
-});
-
-t.test('the book: alive and quick first, then strangers, then who failed, then who lied', async t => {
-  const book = new HostBook(() => 0);
-  book.alive('near', 1);
-  book.delivered('near', 10 * PIECE_BYTES, 10);
-  book.alive('far', 300);
-  book.failed('weak', 0);
-  book.busy('full', 60_000);
-  book.lied('liar', 0);
-  const all = ['liar', 'full', 'weak', 'far', 'stranger', 'near', 'near'];
-  t.same(book.rank(all, 0), ['near', 'stranger', 'far', 'weak', 'full', 'liar']);
-  t.same(book.rank(['weak', 'far'], 10 * 60_000), ['weak', 'far'], 'failures fade');
-  t.same(book.rank(['full', 'far'], 60_001), ['full', 'far'], 'the busy are free again');
-  t.notOk(book.hasLied('liar', 61 * 60_000), 'a lie is forgiven after an hour');
-  t.equal(book.bytesPerSecond('near'), 65_536_000);
-  book.delivered('near', 100, 1);
-  t.equal(book.bytesPerSecond('near'), 65_536_000, 'a few bytes say nothing of the line');
-  t.equal(book.bytesPerSecond('stranger'), undefined);
-});
-
-t.test('the book shuffles strangers and stays bounded', async t => {
-  let chance = 0;
-  const book = new HostBook(() => {
-    chance = (chance + 0.37) % 1;
-    return chance;
-  });
-  const firsts = new Set(Array.from({ length: 20 }, () => book.rank(['a', 'b', 'c'], 0)[0]));
-  t.equal(firsts.size, 3);
-  for (let n = 0; n < 2_500; n += 1) book.delivered(`host ${n}`, PIECE_BYTES, 1);
-  t.equal(book.bytesPerSecond('host 0'), undefined);
-  t.ok(book.bytesPerSecond('host 2499'));
-});
-
-t.test('reconnecting: full jitter between 0.25 and 30 s, quick again after a minute up', async t => {
-  const longest = new Backoff(() => 1);
-  const delays = Array.from({ length: 12 }, () => longest.next(0));
-  t.same(delays.slice(0, 3), [500, 1_000, 2_000]);
-  t.equal(delays.at(-1), RECONNECT_MAX_MS);
-  t.equal(longest.next(RESET_AFTER_MS - 1), RECONNECT_MAX_MS);
-  t.equal(longest.next(RESET_AFTER_MS), 500);
-  const shortest = new Backoff(() => 0);
-  for (let attempts = 0; attempts < 9; attempts += 1) t.equal(shortest.next(0), RECONNECT_MIN_MS);
-});
-
-t.test('own IDs belong to one tracker', async t => {
-  const ids = new OwnSongIds();
-  const [one, two] = ['1'.repeat(64), '2'.repeat(64)] as ContentHash[];
-  const id = 7 as SongId;
-  ids.connected();
-  ids.add(one!, id);
-  t.equal(ids.idOf(one!), id, 'before WELCOME it is this connection’s');
-  t.equal(ids.welcomed('aa'), false);
-  ids.add(two!, 8 as SongId);
-  ids.connected();
-  t.equal(ids.hashOf(8 as SongId), two);
-  t.equal(ids.welcomed('aa'), true);
-  t.equal(ids.hashOf(id), one, 'the same tracker: all stay');
-  ids.connected();
-  ids.add(one!, 9 as SongId);
-  t.equal(ids.welcomed('bb'), false);
-  t.equal(ids.hashOf(id), undefined);
-  t.equal(ids.idOf(two!), undefined);
-  t.equal(ids.idOf(one!), 9);
-  t.equal(ids.welcomed(undefined), false, 'a tracker without a name is always another');
 });

@@ -1,7 +1,6 @@
 /** The link to the tracker: against a real one, and against one that a test plays. */
 import t from 'tap';
-import type { CatalogueListener, HostedSong } from '../../../peer/library/catalogue.js';
-import type { LinkEvent, OfferedSongs, TrackerLinkOptions } from '../../../peer/listening/link-events.js';
+import type { LinkEvent, TrackerLinkOptions } from '../../../peer/listening/link-events.js';
 import { TrackerLink } from '../../../peer/listening/tracker-link.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
@@ -11,48 +10,9 @@ import { Tracker } from '../../../tracker/tracker.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { connectTsp, listenTsp, type TspClient } from '../../support/tsp-client.js';
 import { type Teardown, until, within } from '../../support/until.js';
+import { Songs } from './own-songs.js';
 
 const hash = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
-
-/** Own songs that a test changes by hand. */
-class Songs implements OfferedSongs {
-  readonly #songs = new Map<ContentHash, HostedSong>();
-  readonly #listeners = new Set<CatalogueListener>();
-
-  constructor(...offers: OfferRow[]) {
-    for (const offer of offers) this.#songs.set(offer.hash, asSong(offer));
-  }
-
-  get(of: ContentHash): HostedSong | undefined {
-    return this.#songs.get(of);
-  }
-
-  songs(): Iterable<HostedSong> {
-    return this.#songs.values();
-  }
-
-  onChange(listener: CatalogueListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  change(changed: OfferRow[], removed: ContentHash[] = []): void {
-    for (const offer of changed) this.#songs.set(offer.hash, asSong(offer));
-    for (const gone of removed) this.#songs.delete(gone);
-    for (const listener of this.#listeners) listener({ changed: changed.map(asSong), removed });
-  }
-}
-
-const asSong = (offer: OfferRow): HostedSong => ({
-  hash: offer.hash,
-  path: '/nowhere',
-  size: 1,
-  mtimeNs: 0n,
-  ctimeNs: 0n,
-  inode: 0n,
-  offer,
-  nodes: new Uint8Array(32),
-});
 
 const song = (n: number): OfferRow => ({ hash: hash(n), title: `song ${n}` });
 
