@@ -400,7 +400,11 @@ t.test('over sockets: a batch reaches everybody, and a reader that stalls is dro
     song(n, { title: `${n} `.padEnd(250, 'x'), artist: 'x'.repeat(250) }),
   );
   const host = await registerHost(t, tracker, { songs });
+  await until('all are listed', () => tracker.tracker.status().songs === songs.length);
   await settledList(t, tracker);
+  // The host reads: what it was sent of the list is off the tracker's hands.
+  host.client.send({ type: 'PING', value: 1 });
+  await host.client.await('PONG');
   const stalled = await connectTsp(t, tracker.port);
   stalled.socket.pause();
   stalled.send({ type: 'INIT', port: 0 });
