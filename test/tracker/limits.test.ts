@@ -174,6 +174,22 @@ t.test('with 17 questions at once everything is answered, in order', async t => 
   );
 });
 
+t.test('who asks and does not read is not read either, and then gets everything', async t => {
+  const tracker = await startTracker(t);
+  const host = await registerHost(t, tracker, { songs: [song(1, { title: 'x'.repeat(250) })] });
+  const client = await connectTsp(t, tracker.port);
+  client.socket.pause();
+  // The system takes some 10 MB; so much must wait in the tracker.
+  const questions = 60_000;
+  const info = Buffer.from(`02${host.idOf(1).toString(16).padStart(8, '0')}`, 'hex');
+  client.write(Buffer.concat(Array.from({ length: questions }, () => info)));
+  client.end();
+  await until('an answer waits', () => tracker.tracker.status().unsentBytes > 0);
+  t.ok(tracker.tracker.status().unsentBytes < 1_000, 'one, and no more');
+  client.socket.resume();
+  t.equal((await client.drain()).length, questions);
+});
+
 t.test('who drips is told so after 5 s, who is idle is let go after 60', async t => {
   const clock = new VirtualClock();
   const tracker = await startTracker(t, { clock });

@@ -65,7 +65,8 @@ export interface PeerOptions {
   readonly songs?: readonly OfferRow[];
   readonly hello?: Omit<Hello, 'tsp'>;
   readonly init?: boolean;
-  /** Port of a song server that is there already. */
+  /** A connection, and the port of a song server, that are there already. */
+  readonly client?: TspClient;
   readonly songPort?: number;
 }
 
@@ -75,7 +76,7 @@ export async function registerHost(
   tracker: { port: number },
   options: PeerOptions = {},
 ): Promise<Peer> {
-  const client = await connectTsp(t, tracker.port);
+  const client = options.client ?? (await connectTsp(t, tracker.port));
   const port = options.songPort ?? (await songServer(t, client)).port;
   client.send(
     options.init === true

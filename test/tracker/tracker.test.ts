@@ -185,15 +185,50 @@ t.test('a newly proven registration with the same instance or address ends the o
   ]);
   t.match(tracker.tracker.status(), { hosts: 1 });
 
-  const client = await connectTsp(t, tracker.port);
-  const { port } = await songServer(t, client);
-  const first = await registerHost(t, tracker, {
+  // A song server that proves itself for whoever registered last.
+  const both = [await connectTsp(t, tracker.port), await connectTsp(t, tracker.port)] as const;
+  let who: 0 | 1 = 0;
+  const { port } = await listenTsp(t, async peer => {
+    const { value } = await peer.receive('PING');
+    both[who].send({ type: 'PONG', value });
+  });
+  await registerHost(t, tracker, {
+    client: both[0],
+    songPort: port,
     songs: [song(4)],
     hello: { instance: 'a' },
+  });
+  who = 1;
+  await registerHost(t, tracker, {
+    client: both[1],
     songPort: port,
-  }).catch(() => undefined);
-  t.equal(first, undefined, 'the echo came on another connection: not proven');
+    songs: [song(5)],
+    hello: { instance: 'me' },
+  });
+  t.match((await both[0].await('ERROR')).error, { code: 'replaced' });
+  t.match((await fresh.client.await('ERROR')).error, { code: 'replaced' });
+  t.match(await settledList(t, tracker), [{ hash: hashOf(5), hosts: [`:${port}`] }]);
+  t.match(tracker.tracker.status(), { hosts: 1 });
 });
+
+t.test(
+  'an address that is proven no more leaves the list, and its songs return with the next proof',
+  async t => {
+    const clock = new VirtualClock();
+    const tracker = await startTracker(t, { clock });
+    const host = await registerHost(t, tracker, { songs: [song(1), song(2)] });
+    clock.advance(10_000);
+    host.client.send({ type: 'INIT', port: 1 });
+    t.match((await host.client.await('ERROR')).error, { code: 'unreachable' });
+    t.strictSame((await host.client.await('WELCOME')).welcome.listed, []);
+    t.strictSame(await settledList(t, tracker), []);
+    clock.advance(10_000);
+    const { port } = await songServer(t, host.client);
+    host.client.send({ type: 'INIT', port });
+    t.equal((await host.client.await('SONG_IDS')).rows.length, 2);
+    t.match(await settledList(t, tracker), [{ id: 1, hosts: [`:${port}`] }, { id: 2 }]);
+  },
+);
 
 t.test(
   'who can’t be reached is told so, stays as a listener, and UPDATE is kept until a later proof',
