@@ -44,10 +44,6 @@ export class Doorkeeper<T> {
       : undefined;
   }
 
-  get count(): number {
-    return this.#count;
-  }
-
   /** Undefined: come in (then `entered`). `key` is the address, as it counts for limits. */
   refusal(key: string, now: Milliseconds): ErrorBody | undefined {
     const { maxConnections, maxPerAddress } = this.#options;

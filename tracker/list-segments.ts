@@ -43,12 +43,8 @@ export class ListSegments {
     const segment = this.#segments[at];
     if (segment === undefined || !segment.delete(id)) return;
     this.#whole = undefined;
-    const next = this.#segments[at + 1];
     if (segment.count === 0) this.#segments.splice(at, 1);
-    else if (next !== undefined && segment.bytes + next.bytes < MERGED_BYTES) {
-      segment.append(next);
-      this.#segments.splice(at + 1, 1);
-    }
+    else if (!this.#merge(at)) this.#merge(at - 1);
   }
 
   /** Everything, as it is now. The Buffers are shared: nobody may write to them. */
@@ -58,6 +54,16 @@ export class ListSegments {
       length: this.#segments.reduce((sum, segment) => sum + segment.bytes, 0),
     };
     return this.#whole;
+  }
+
+  /** Takes the next segment into this one, if both are small; false if not. */
+  #merge(at: number): boolean {
+    const [segment, next] = [this.#segments[at], this.#segments[at + 1]];
+    if (segment === undefined || next === undefined || segment.bytes + next.bytes > MERGED_BYTES)
+      return false;
+    segment.append(next);
+    this.#segments.splice(at + 1, 1);
+    return true;
   }
 
   /** The segment that has or would take `id`: the last one that does not begin after it. */

@@ -294,6 +294,20 @@ t.test('property: segments hold every row once, in the order of IDs, none past 6
   t.pass('200 lists');
 });
 
+t.test('segments that shrank become one again', async t => {
+  const segments = new ListSegments();
+  const row = (id: number): Buffer => Buffer.from(`${id}`.padEnd(999, '.').concat('\n'));
+  for (let id = 1; id <= 500; id += 1) segments.set(id as SongId, row(id));
+  t.ok(segments.whole().segments.length >= 8);
+  for (let id = 1; id <= 500; id += 1) if (id % 50 !== 0) segments.delete(id as SongId);
+  const { segments: bytes, length } = segments.whole();
+  t.equal(bytes.length, 1);
+  t.equal(length, 10_000);
+  t.ok(
+    Buffer.concat(bytes).equals(Buffer.concat([50, 100, 150, 200, 250, 300, 350, 400, 450, 500].map(row))),
+  );
+});
+
 t.test('FIND: every word must begin a word; whole words first, then title, artist, album', async t => {
   const index = new SearchIndex();
   const songs: Record<number, { title?: string; artist?: string; album?: string }> = {
