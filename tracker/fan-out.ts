@@ -14,10 +14,13 @@ import type { Hello, StreamHeader } from '../protocol/tsp/messages.js';
 import { encodeBroadcastRow } from '../protocol/tsp/rows.js';
 import type { Batch, Broadcast } from './broadcast.js';
 
-/** At most ten batches a second; two where each costs many writes. */
+/** At most ten batches a second … */
 export const BATCH_INTERVAL_MS = 100;
+/** … two above 5,000 readers … */
 export const CROWDED_BATCH_INTERVAL_MS = 500;
 export const CROWD_READERS = 5_000;
+/** … and never so many that writing them takes more than a third of the time: a write costs some 15 µs. */
+const INTERVAL_PER_READER_MS = 0.05;
 /** What all readers together are sent of changes: about what one core writes. Batches wait for it. */
 export const BROADCAST_BYTES_PER_SECOND = 128 * 1024 * 1024;
 export const READERS_A_TICK = 250;
@@ -100,9 +103,7 @@ export class FanOut {
     this.#disarm = undefined;
     const now = this.#clock.now();
     const batch = this.#broadcast.flush(now);
-    const interval = this.#readers.size > CROWD_READERS ? CROWDED_BATCH_INTERVAL_MS : BATCH_INTERVAL_MS;
-    const bytes = (batch?.bytes.length ?? 0) * this.#readers.size;
-    this.#notBefore = now + Math.max(interval, (bytes * 1_000) / BROADCAST_BYTES_PER_SECOND);
+    this.#notBefore = now + this.#intervalAfter(batch?.bytes.length ?? 0);
     if (this.#broadcast.pending) this.changed();
     if (batch === undefined || this.#isPassing) return;
     this.#isPassing = true;
@@ -111,6 +112,15 @@ export class FanOut {
       .finally(() => {
         this.#isPassing = false;
       });
+  }
+
+  #intervalAfter(batchBytes: number): number {
+    const { size } = this.#readers;
+    return Math.max(
+      size > CROWD_READERS ? CROWDED_BATCH_INTERVAL_MS : BATCH_INTERVAL_MS,
+      size * INTERVAL_PER_READER_MS,
+      (size * batchBytes * 1_000) / BROADCAST_BYTES_PER_SECOND,
+    );
   }
 
   /** Brings everybody to the newest batch, also to one that is made meanwhile. */
