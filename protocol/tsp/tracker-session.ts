@@ -133,11 +133,12 @@ export class TrackerSession {
     if (this.#state === 'proving') {
       if (addresses.length === 0) return this.#unreachable(retry, now);
       this.#state = 'enlisting';
-      return [{ do: 'enlist', claim: this.#claim!, addresses: this.#list(addresses) }];
+      this.#listed = addresses;
+      return [{ do: 'enlist', claim: this.#claim!, addresses }];
     }
     if (addresses.length === 0) this.#retryAt = now + retry;
     else {
-      this.#list(addresses);
+      this.#listed = addresses;
       this.#line.add({ kind: 'again' });
     }
     return this.#next(now);
@@ -340,18 +341,13 @@ export class TrackerSession {
     // An address that was proven before and is no more must not stay in the list.
     const effects: TrackerEffect[] = this.#listed.length > 0 ? [{ do: 'unlist' }] : [];
     const error = unreachable(this.#line.type, retryInMs);
-    return [...effects, sendError(error), ...this.#welcome(this.#list([]), now)];
-  }
-
-  #list(addresses: readonly string[]): readonly string[] {
-    this.#listed = addresses;
-    return addresses;
+    return [...effects, sendError(error), ...this.#welcome([], now)];
   }
 
   #welcome(listed: readonly string[], now: Milliseconds): TrackerEffect[] {
     const claim = this.#claim!;
     const effects: TrackerEffect[] = [{ do: 'welcome', listed }];
-    this.#list(listed);
+    this.#listed = listed;
     this.#state = 'registered';
     if (!this.#subscribed && claim.broadcasts !== false) {
       this.#subscribed = true;
@@ -376,7 +372,7 @@ export class TrackerSession {
     this.#subscribed = false;
     this.#proving = false;
     this.#songsBy = undefined;
-    this.#list([]);
+    this.#listed = [];
     this.#songs.skip();
     return [{ do: 'leave' }];
   }

@@ -1,3 +1,4 @@
+/** The registry, in memory and on disk: the contract, many writers, a full disk (TSP §2.3). */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
