@@ -44,6 +44,7 @@ export class Answers {
   readonly #clock: Clock;
   readonly #pause: () => Promise<void>;
   #snapshot: Promise<readonly Buffer[]> | undefined;
+  #disarm: (() => void) | undefined;
 
   constructor({ table, broadcast, search, clock, pause }: AnswersOptions) {
     this.#table = table;
@@ -73,6 +74,10 @@ export class Answers {
       case 'RANGE':
         return this.#songInfo(request.song, [this.#song(request.song, request.hash)]);
     }
+  }
+
+  stop(): void {
+    this.#disarm?.();
   }
 
   #song(id: SongId | 0, hash?: string): Song {
@@ -122,7 +127,7 @@ export class Answers {
       if (count % SLICE_ROWS === 0) await this.#pause();
     }
     join();
-    this.#clock.after(SNAPSHOT_MS, () => {
+    this.#disarm = this.#clock.after(SNAPSHOT_MS, () => {
       this.#snapshot = undefined;
     });
     return segments;

@@ -9,7 +9,7 @@
 import type { Milliseconds } from '../protocol/ports.js';
 
 /** A reader that takes no segment for so long is gone, or wants to hurt. */
-export const READER_STALL_MS = 10_000;
+export const LIST_READER_STALL_MS = 10_000;
 /** What all connections together may hold of their own; the largest is dropped. */
 export const MAX_OWN_BYTES = 256 * 1024 * 1024;
 
@@ -55,7 +55,7 @@ export class Outbox {
 
   /** When the reader will have stalled; undefined while it takes what it is given. */
   get stalledAt(): Milliseconds | undefined {
-    return this.#blockedSince === undefined ? undefined : this.#blockedSince + READER_STALL_MS;
+    return this.#blockedSince === undefined ? undefined : this.#blockedSince + LIST_READER_STALL_MS;
   }
 
   /** A whole message. `written` is called when its last byte has been handed over. */

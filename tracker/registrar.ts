@@ -53,7 +53,7 @@ export class Registrar {
   readonly #newHashes: BucketTable;
   /** Hosts of the run before, until they are back or this is over. */
   readonly #awaited = new Set<Host>();
-  #disarm: (() => void) | undefined;
+  readonly #disarms = new Set<() => void>();
   #isStopped = false;
   /** Songs offered and not listed, over all members. */
   #offered = 0;
@@ -82,13 +82,13 @@ export class Registrar {
       }
       this.#awaited.add(host);
     }
-    if (this.#awaited.size > 0) this.#disarm = this.#clock.after(RELIST_GRACE_MS, () => this.#giveUp());
+    if (this.#awaited.size > 0) this.#inBackground(this.#wait(RELIST_GRACE_MS).then(() => this.#giveUp()));
   }
 
   /** Nobody leaves any more: what is listed now is what the next run awaits. */
   stop(): void {
     this.#isStopped = true;
-    this.#disarm?.();
+    for (const disarm of this.#disarms) disarm();
   }
 
   get hostCount(): number {
@@ -127,7 +127,7 @@ export class Registrar {
     const { host } = member;
     const key = host?.addresses[0] ?? member.observed;
     const wait = this.#updateRows.of(key, this.#clock.now()).takeAnyway(changes.length, this.#clock.now());
-    if (wait > 0) await new Promise<void>(resolve => this.#clock.after(wait, resolve));
+    if (wait > 0) await this.#wait(wait);
     const newest = new Map(changes.map(change => [change.hash, change]));
     const gone = [...newest.values()].filter(change => 'gone' in change).map(({ hash }) => hash);
     const offers = [...newest.values()].filter((change): change is OfferRow => !('gone' in change));
@@ -322,6 +322,17 @@ export class Registrar {
       this.#table.withdraw(host, hash);
       if (isSliceEnd(index)) await this.#pause();
     }
+  }
+
+  /** Never resolves once all has been stopped. */
+  #wait(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const disarm = this.#clock.after(ms, () => {
+        this.#disarms.delete(disarm);
+        resolve();
+      });
+      this.#disarms.add(disarm);
+    });
   }
 
   #inBackground(work: Promise<void>): void {

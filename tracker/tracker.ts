@@ -40,6 +40,7 @@ export interface TrackerOptions extends TrackerConfig, TrackerWorld {
 export class Tracker {
   readonly #options: TrackerOptions;
   #running: Running | undefined;
+  #indexed: Promise<void> | undefined;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
@@ -51,12 +52,14 @@ export class Tracker {
     const running = assemble(this.#options, registry);
     try {
       running.load();
-      const at = await running.server.start();
+      const { address, port } = await running.server.start();
       this.#running = running;
-      running.index().catch((err: unknown) => this.#options.logger.error({ err }, 'search is not complete'));
-      return { address: at.address, port: at.port };
+      this.#indexed = running
+        .index(() => this.#running === running)
+        .catch((err: unknown) => this.#options.logger.error({ err }, 'not every song can be found'));
+      return { address, port };
     } catch (error) {
-      await registry.close();
+      await close(running);
       throw error;
     }
   }
@@ -65,10 +68,8 @@ export class Tracker {
     const running = this.#running;
     this.#running = undefined;
     if (running === undefined) return;
-    running.fanOut.stop();
-    running.registrar.stop();
-    await running.server.stop();
-    await running.registry.close();
+    await close(running);
+    await this.#indexed;
   }
 
   status(): TrackerStatus {
@@ -102,9 +103,19 @@ interface Running {
   readonly broadcast: Broadcast;
   readonly registrar: Registrar;
   readonly fanOut: FanOut;
+  readonly answers: Answers;
   readonly server: TrackerServer;
   load(): void;
-  index(): Promise<void>;
+  /** Makes everything that is listed found, as long as `goOn`. */
+  index(goOn: () => boolean): Promise<void>;
+}
+
+async function close({ fanOut, registrar, answers, server, registry }: Running): Promise<void> {
+  fanOut.stop();
+  registrar.stop();
+  answers.stop();
+  await server.stop();
+  await registry.close();
 }
 
 function assemble(options: TrackerOptions, registry: Registry): Running {
@@ -126,6 +137,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
   const broadcast = new Broadcast(table, registry.revision, revision => registry.saveRevision(revision));
   const fanOut = new FanOut({ broadcast, clock, logger, pause });
   const registrar = new Registrar({ table, registry, config: options, clock, logger, pause });
+  const answers = new Answers({ table, broadcast, search, clock, pause });
   const welcome = {
     tsp: 1,
     agent,
@@ -136,7 +148,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
   const server = new TrackerServer({
     config: options,
     services: {
-      answers: new Answers({ table, broadcast, search, clock, pause }),
+      answers,
       registrar,
       prover: new Prover({ dialer: options.dialer ?? tcpDialer, clock, randomBytes }),
       fanOut,
@@ -153,20 +165,17 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     isLoading = false;
     broadcast.settle();
   };
-  return {
-    registry,
-    table,
-    broadcast,
-    registrar,
-    fanOut,
-    server,
-    load,
-    index: () => indexAll(table, search, pause),
-  };
+  const index = (goOn: () => boolean): Promise<void> => indexAll(table, search, pause, goOn);
+  return { registry, table, broadcast, registrar, fanOut, answers, server, load, index };
 }
 
 /** What was listed at the start is found a moment later, so that nobody waits for 200,000 songs to be read. */
-async function indexAll(table: SongTable, search: SearchIndex, pause: () => Promise<void>): Promise<void> {
+async function indexAll(
+  table: SongTable,
+  search: SearchIndex,
+  pause: () => Promise<void>,
+  goOn: () => boolean,
+): Promise<void> {
   let count = 0;
   for (const song of [...table.songs()]) {
     const shown = shownOffer(song);
@@ -174,5 +183,6 @@ async function indexAll(table: SongTable, search: SearchIndex, pause: () => Prom
     search.set(song.id, shown);
     count += 1;
     if (count % INDEXED_A_TURN === 0) await pause();
+    if (!goOn()) return;
   }
 }

@@ -1,7 +1,10 @@
-/** Quotas and floods: what is too much is refused politely, and everybody else goes on (TSP §5.1, §6, §7). */
+/** Quotas, floods and faults: refused politely, and everybody else goes on (TSP §5.1, §6, §7). */
+import { randomBytes } from 'node:crypto';
 import t from 'tap';
+import { RequestError } from '../../protocol/errors.js';
 import { Doorkeeper } from '../../tracker/doorkeeper.js';
 import { BucketTable, Counts, TokenBucket } from '../../tracker/limits.js';
+import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -238,3 +241,54 @@ t.test('offered songs that no proof has let in are bounded over all', async t =>
   waiting.destroy();
   await until('it is gone', () => tracker.tracker.status().peers === 1);
 });
+
+t.test('what is out of order ends the connection, and no other', async t => {
+  const tracker = await startTracker(t);
+  const host = await registerHost(t, tracker, { songs: [song(1)] });
+  const list = Buffer.from('8100000000ffffffff', 'hex');
+  for (const [bytes, code] of [
+    [list, 'bad-message'],
+    ['\x85\0\0\0\0\0\0\0\x02{}', 'bad-message'],
+    ['\x40\0\0\0\0\0\0\x10\x01', 'too-large'],
+    ['\x40\0\0\0\0\0\0\0\x01{', 'bad-message'],
+    ['\x1f\0\0\0\0'.repeat(8), 'bad-message'],
+  ] as const) {
+    const client = await connectTsp(t, tracker.port);
+    client.write(bytes);
+    t.match((await client.await('ERROR', ({ error }) => error.code !== 'unknown-type')).error.code, code);
+    await ended(client);
+  }
+  const asked = await connectTsp(t, tracker.port);
+  asked.send({ type: 'INIT', port: 7461 });
+  await asked.receive('LIST');
+  asked.sendRows({ type: 'LIST_INFO', revision: 0 }, [{ hash: 'nonsense' }]);
+  t.match((await asked.receive('ERROR')).error, { code: 'bad-message' });
+  host.client.send({ type: 'PING', value: 1 });
+  await host.client.await('PONG');
+});
+
+t.test('a bug of ours is `internal` on the wire, and the tracker lives', async t => {
+  const registry = new MemoryRegistry({ randomBytes });
+  const tracker = await startTracker(t, { registry });
+  registry.assignId = () => {
+    throw new TypeError('a bug');
+  };
+  await t.rejects(registerHost(t, tracker, { songs: [song(1)] }), { message: /"code":"internal"/ });
+  t.ok(tracker.logger.messages('error').includes('internal error'));
+  t.strictSame(await settledList(t, tracker), []);
+});
+
+t.test(
+  'a registry that can’t be written refuses registrations and changes, and the rest goes on',
+  async t => {
+    const registry = new MemoryRegistry({ randomBytes });
+    const tracker = await startTracker(t, { registry });
+    const host = await registerHost(t, tracker, { songs: [song(1)] });
+    registry.flushed = () => Promise.reject(new RequestError('unavailable', 'the disk is full'));
+    host.client.send({ type: 'UPDATE', changes: [song(2)] });
+    t.match((await host.client.await('ERROR')).error, { code: 'unavailable', type: 0x43 });
+    await t.rejects(registerHost(t, tracker, { songs: [song(3)] }), { message: /"unavailable"/ });
+    t.equal((await settledList(t, tracker)).length, 1);
+    t.match(tracker.tracker.status(), { hosts: 1 });
+  },
+);

@@ -15,7 +15,7 @@ import {
 import { Broadcast, KEPT_BATCHES_MS, MAX_BATCH_ROWS } from '../../tracker/broadcast.js';
 import { FanOut, MAX_CATCH_UP_BYTES, type Reader } from '../../tracker/fan-out.js';
 import { ListSegments, SEGMENT_BYTES } from '../../tracker/list-segments.js';
-import { Outbox, OwnBytes, READER_STALL_MS } from '../../tracker/outbox.js';
+import { LIST_READER_STALL_MS, Outbox, OwnBytes } from '../../tracker/outbox.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { RESERVED_REVISIONS } from '../../tracker/registry/registry.js';
 import { type Host, SongTable } from '../../tracker/song-table.js';
@@ -316,7 +316,7 @@ t.test('an outbox hands over as the reader takes, and knows a stalled one', asyn
   outbox.send([Buffer.from('a'), Buffer.from('b')], 100, { written: () => ++written });
   outbox.send([Buffer.from('shared')], 100, { shared: true });
   t.match({ own: outbox.ownBytes, total: all.total, written }, { own: 2, total: 2, written: 0 });
-  t.equal(outbox.stalledAt, 100 + READER_STALL_MS);
+  t.equal(outbox.stalledAt, 100 + LIST_READER_STALL_MS);
   room = 9;
   outbox.drained(200);
   t.match(
@@ -348,7 +348,7 @@ t.test('over sockets: a batch reaches everybody, and a reader that stalls is dro
   stalled.socket.pause();
   stalled.send({ type: 'INIT', port: 0 });
   await until('it is registered', () => tracker.tracker.status().readers === 2);
-  clock.advance(READER_STALL_MS);
+  clock.advance(LIST_READER_STALL_MS);
   await until('it is dropped', () => tracker.tracker.status().peers === 1);
 
   const quick = await connectTsp(t, tracker.port);
