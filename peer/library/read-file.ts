@@ -12,7 +12,7 @@ import { MerkleTree } from '../../protocol/merkle.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { type FileReading, type Fingerprint, isSameFile, MAX_FILE_BYTES } from './file-facts.js';
-import { MpegScan } from './mpeg.js';
+import { MpegScan } from './mpeg-scan.js';
 import { fingerprintOf, openFile } from './open-file.js';
 import { readTags, type SongTags, TAG_HEAD_BYTES, TAG_TAIL_BYTES } from './tags.js';
 

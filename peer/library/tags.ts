@@ -8,7 +8,7 @@
  */
 import { parseBuffer } from 'music-metadata';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
-import { id3Length } from './mpeg.js';
+import { id3v2Bytes } from '../mpeg/id3v2.js';
 
 export type SongTags = Pick<
   SongFields,
@@ -48,7 +48,7 @@ export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<Song
 }
 
 function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
-  const tagBytes = id3Length(head, 0);
+  const tagBytes = id3v2Bytes(head, 0);
   const tagEnd = Math.min(tagBytes, head.length);
   const kept = tagBytes === 0 ? 0 : withoutPadding(head, tagEnd);
   const sample = Buffer.concat([

@@ -9,9 +9,9 @@
 import type { Clock } from '../../protocol/ports.js';
 import type { AudioCommand, AudioReport, SongBegin } from './audio-messages.js';
 import type { Decoder } from './decoders/decoder.js';
+import { FrameScanner } from './frame-scanner.js';
 import { GaplessTrim } from './gapless.js';
 import { Inbox } from './inbox.js';
-import { FrameScanner } from './mpeg-frames.js';
 import { type Output, OutputError } from './outputs/output.js';
 import { Sink } from './sink.js';
 import { SongFrames } from './song-frames.js';

@@ -8,10 +8,11 @@
  * at a constant bitrate; by the tag's table of a hundred points at a variable one; else in proportion. Pure.
  */
 import type { SongFields } from '../../protocol/tsp/rows.js';
+import type { FrameHeader } from '../mpeg/frame-header.js';
+import { type InfoTag, parseInfoTag } from '../mpeg/info-tag.js';
 import type { SongBegin } from './audio-messages.js';
+import { type Frame, FrameScanner } from './frame-scanner.js';
 import { DECODER_DELAY } from './gapless.js';
-import { type InfoTag, parseInfoTag } from './info-tag.js';
-import { type Frame, type FrameHeader, FrameScanner } from './mpeg-frames.js';
 
 const PRE_ROLL_FRAMES = 10;
 /** Nearer to the beginning than this, the song is read from its beginning. */

@@ -6,9 +6,10 @@
  * The first run is short, so that the first sound is there as soon as two frames are; after the encoder's delay the first
  * frame alone gives no sound.
  */
+
+import { type InfoTag, parseInfoTag } from '../mpeg/info-tag.js';
 import type { FrameRun } from './decoders/decoder.js';
-import { type InfoTag, parseInfoTag } from './info-tag.js';
-import { type Frame, FrameScanner } from './mpeg-frames.js';
+import { type Frame, FrameScanner } from './frame-scanner.js';
 
 const FIRST_RUN_FRAMES = 2;
 /** 210 ms of sound, decoded in about 1 ms: small enough that a stop is never behind much work. */

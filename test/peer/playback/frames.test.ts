@@ -1,21 +1,14 @@
-/** MPEG frames, tags, and what is made of them: pure functions of bytes. */
+/** Frames in a stream of bytes, and what is made of them: pure functions of bytes. */
 import fc from 'fast-check';
 import t from 'tap';
+import { parseInfoTag } from '../../../peer/mpeg/info-tag.js';
+import { type Frame, FrameScanner } from '../../../peer/playback/frame-scanner.js';
 import { GaplessTrim } from '../../../peer/playback/gapless.js';
-import { parseInfoTag } from '../../../peer/playback/info-tag.js';
-import {
-  type Frame,
-  FrameScanner,
-  id3v2Bytes,
-  parseFrameHeader,
-} from '../../../peer/playback/mpeg-frames.js';
 import type { Pcm } from '../../../peer/playback/pcm.js';
 import { OutlineReader, seekPoint, songSeconds } from '../../../peer/playback/seek-map.js';
 import { SongFrames } from '../../../peer/playback/song-frames.js';
 import { mp3Bytes, mpegFrames } from '../../support/mp3.js';
 import { chirp, encode, missing } from './sound.js';
-
-const frame = (...header: number[]): Uint8Array => Uint8Array.from([...header, 0, 0, 0, 0]);
 
 function scan(bytes: Uint8Array, pieceBytes = bytes.length): { frames: Frame[]; lost: number } {
   const scanner = new FrameScanner();
@@ -25,36 +18,6 @@ function scan(bytes: Uint8Array, pieceBytes = bytes.length): { frames: Frame[]; 
   frames.push(...scanner.end());
   return { frames, lost: scanner.lostBytes };
 }
-
-t.test('a header tells version, layer, rate, channels and length', async t => {
-  const rows: [number[], object][] = [
-    [
-      [0xff, 0xfb, 0x90, 0x64],
-      { version: 1, layer: 3, sampleRate: 44_100, channels: 2, bitrate: 128_000, samples: 1_152, bytes: 417 },
-    ],
-    [[0xff, 0xfb, 0x92, 0xc4], { channels: 1, bytes: 418, padding: 1 }],
-    [[0xff, 0xfb, 0x94, 0x00], { sampleRate: 48_000, bytes: 384 }],
-    [[0xff, 0xf3, 0x80, 0xc0], { version: 2, sampleRate: 22_050, bitrate: 64_000, samples: 576, bytes: 208 }],
-    [[0xff, 0xe3, 0x80, 0xc0], { version: 2.5, sampleRate: 11_025, samples: 576, bytes: 417 }],
-    [[0xff, 0xfd, 0x80, 0x00], { layer: 2, samples: 1_152, bitrate: 128_000, bytes: 417 }],
-    [[0xff, 0xff, 0x92, 0x00], { layer: 1, samples: 384, bitrate: 288_000, padding: 4, bytes: 316 }],
-    [[0xff, 0xfb, 0x00, 0x00], { bitrate: 0, bytes: 0 }],
-  ];
-  for (const [bytes, expected] of rows) t.match(parseFrameHeader(frame(...bytes)), expected, `${bytes}`);
-});
-
-t.test('what is no header is none', async t => {
-  const none = [
-    [0xff, 0xeb, 0x90, 0],
-    [0xff, 0xf9, 0x90, 0],
-    [0xff, 0xfb, 0xf0, 0],
-    [0xff, 0xfb, 0x9c, 0],
-    [0xfe, 0xfb, 0x90, 0],
-    [0xff, 0x1b, 0x90, 0],
-  ];
-  for (const bytes of none) t.equal(parseFrameHeader(frame(...bytes)), undefined, `${bytes}`);
-  t.equal(parseFrameHeader(Uint8Array.of(0xff, 0xfb, 0x90)), undefined, 'cut off');
-});
 
 t.test('every frame of a file is found, past its tags', async t => {
   const music = mpegFrames({ seconds: 1 });
@@ -124,43 +87,6 @@ t.test(
     }
   },
 );
-
-t.test('an ID3v2 tag tells its length', async t => {
-  t.equal(id3v2Bytes(Buffer.from('ID3\x04\x00\x00\x00\x00\x02\x01', 'latin1')), 267);
-  t.equal(id3v2Bytes(Buffer.from('ID3\x04\x00\x10\x00\x00\x02\x01', 'latin1')), 277, 'with a footer');
-  t.equal(
-    id3v2Bytes(Buffer.from('ID3\x04\x00\x00\x80\x00\x02\x01', 'latin1')),
-    undefined,
-    'no synchsafe size',
-  );
-  t.equal(id3v2Bytes(Buffer.from('ID4', 'latin1')), undefined);
-});
-
-t.test('the tag of a first frame', { skip: missing('lame') }, async t => {
-  const format = { sampleRate: 44_100, channels: 2 } as const;
-  const constant = parseInfoTag(scan(await encode(chirp(1, format), format)).frames[0]!);
-  t.match(constant, { frames: 40, constantBitrate: true, delay: 576 });
-  t.equal(
-    (constant!.frames! * 1_152 - constant!.delay! - constant!.padding!) / 44_100,
-    1,
-    'tells the music to the sample',
-  );
-  const variable = parseInfoTag(scan(await encode(chirp(1, format), format, ['-V', '3'])).frames[0]!);
-  t.match(variable, { constantBitrate: false });
-  t.equal(variable?.toc?.length, 100);
-  t.match(parseInfoTag(scan(mp3Bytes({ seconds: 1, header: 'VBRI' })).frames[0]!), { frames: 39 });
-  t.match(parseInfoTag(scan(mp3Bytes({ seconds: 1, header: 'Xing' })).frames[0]!), {
-    frames: 39,
-    delay: undefined,
-  });
-  t.equal(parseInfoTag(scan(mp3Bytes({ seconds: 1 })).frames[0]!), undefined, 'music is no tag');
-  const cut = scan(mp3Bytes({ header: 'Xing' })).frames[0]!;
-  t.strictSame(
-    parseInfoTag({ ...cut, bytes: cut.bytes.subarray(0, 41) }),
-    { constantBitrate: false },
-    'cut off',
-  );
-});
 
 t.test('frames come in runs: two at first, then eight, of one sample rate', async t => {
   async function* bytes() {

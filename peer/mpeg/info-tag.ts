@@ -8,7 +8,7 @@
  * the song begins (so that a seek in VBR lands right), and how many samples the encoder put before and after the music
  * (so that songs join without a gap).
  */
-import type { Frame } from './mpeg-frames.js';
+import { FRAME_HEADER_BYTES, type FrameHeader } from './frame-header.js';
 
 export interface InfoTag {
   /** Frames of music that follow. */
@@ -33,14 +33,20 @@ const TOC_ENTRIES = 100;
 /** From the start of LAME's addition to its three bytes of delay and padding. */
 const LAME_DELAY_AT = 21;
 /** VBRI stands after 32 bytes, whatever the channels. */
-const VBRI_AT = 36;
+const VBRI_AT = FRAME_HEADER_BYTES + 32;
 
-/** The tag in this frame; undefined if the frame is music. */
-export function parseInfoTag({ header, bytes }: Frame): InfoTag | undefined {
+/** The tag in this frame, whose `bytes` may be cut off; undefined if the frame is music. */
+export function parseInfoTag({
+  header,
+  bytes,
+}: {
+  readonly header: FrameHeader;
+  readonly bytes: Uint8Array;
+}): InfoTag | undefined {
   if (header.layer !== 3) return undefined;
   const sideBytes = header.version === 1 ? (header.channels === 1 ? 17 : 32) : header.channels === 1 ? 9 : 17;
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const at = 4 + sideBytes;
+  const at = FRAME_HEADER_BYTES + sideBytes;
   const name = view.toString('latin1', at, at + 4);
   if (name === 'Xing' || name === 'Info') return parseXing(view.subarray(at + 4), name === 'Info');
   if (view.toString('latin1', VBRI_AT, VBRI_AT + 4) === 'VBRI') return parseVbri(view.subarray(VBRI_AT + 4));

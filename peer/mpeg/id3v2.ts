@@ -1,0 +1,24 @@
+/**
+ * How much of a file an ID3v2 tag takes, so that whoever looks for frames can step over it.
+ *
+ *     "ID3" version:2 flags:1 size:4 │ size bytes │ footer: 10, if flag 4 is set
+ *
+ * Each byte of the size has seven bits, so that no tag looks like the start of a frame (ID3v2.4.0 §3.1, §6.2).
+ */
+
+export const ID3V2_HEADER_BYTES = 10;
+const HAS_FOOTER = 0x10;
+
+/** Bytes of the tag that starts at `at`, header and footer included; 0 if none starts there. */
+export function id3v2Bytes(bytes: Uint8Array, at = 0): number {
+  const isTag =
+    bytes[at] === 0x49 &&
+    bytes[at + 1] === 0x44 &&
+    bytes[at + 2] === 0x33 &&
+    at + ID3V2_HEADER_BYTES <= bytes.length;
+  if (!isTag) return 0;
+  const size = bytes.subarray(at + 6, at + ID3V2_HEADER_BYTES);
+  if (size.some(byte => byte > 0x7f)) return 0;
+  const footerBytes = (bytes[at + 5]! & HAS_FOOTER) === 0 ? 0 : ID3V2_HEADER_BYTES;
+  return ID3V2_HEADER_BYTES + size.reduce((sum, byte) => (sum << 7) | byte, 0) + footerBytes;
+}
