@@ -7,14 +7,15 @@
  * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices of
  * 500 songs, so that nobody else waits.
  */
+
 import { type ErrorCode, RequestError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
+import { BucketTable } from '../protocol/token-bucket.js';
 import { RELIST_GRACE_MS } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { type ContentHash, encodeRow, type OfferChange, type OfferRow } from '../protocol/tsp/rows.js';
 import type { Claim, Enlisted } from '../protocol/tsp/tracker-effects.js';
 import type { TrackerConfig } from './config.js';
-import { BucketTable } from './limits.js';
 import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
 import { type Host, type SongTable, sameOffer } from './song-table.js';

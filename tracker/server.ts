@@ -10,10 +10,10 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { addressKey, canonicalIp } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { DRAIN_MS, NO_SONG } from '../protocol/tsp/constants.js';
+import { Doorkeeper } from '../protocol/tsp/doorkeeper.js';
 import type { ErrorBody } from '../protocol/tsp/messages.js';
 import type { TrackerConfig } from './config.js';
 import { Connection, type Services } from './connection.js';
-import { Doorkeeper } from './doorkeeper.js';
 import { MAX_OWN_BYTES, OwnBytes } from './outbox.js';
 
 /** A herd of 5,000 overflowed 511 (the system's own limit permitting). */

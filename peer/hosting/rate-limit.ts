@@ -6,7 +6,8 @@
  * The rule: over any span of time no more leaves than the rate times (span + 250 ms). Every waiting lane gets a share of
  * at most 50 ms' worth and goes to the end of the queue, so a listener with a fast line takes nothing from the others.
  */
-import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import type { Clock } from '../../protocol/ports.js';
+import { TokenBucket } from '../../protocol/token-bucket.js';
 
 export const BURST_MS = 250;
 /** A fifth of the bucket: five listeners can be served from one burst, and no wait is longer than it must be. */
@@ -20,11 +21,9 @@ interface Waiting {
 
 export class RateLimit {
   readonly #bytesPerSecond: number;
-  readonly #capacity: number;
   readonly #share: number;
   readonly #clock: Clock;
-  #tokens: number;
-  #refilledAt: Milliseconds;
+  readonly #bucket: TokenBucket;
   #queue: Waiting[] = [];
   #cancelTimer: (() => void) | undefined;
 
@@ -32,11 +31,10 @@ export class RateLimit {
   constructor(bytesPerSecond: number, clock: Clock) {
     this.#bytesPerSecond = bytesPerSecond;
     // A byte at least, or a rate below 20 B/s would never send one.
-    this.#capacity = Math.max(1, (bytesPerSecond * BURST_MS) / 1_000);
+    const burst = Math.max(1, (bytesPerSecond * BURST_MS) / 1_000);
     this.#share = Math.max(1, Math.floor((bytesPerSecond * SHARE_MS) / 1_000));
     this.#clock = clock;
-    this.#tokens = this.#capacity;
-    this.#refilledAt = clock.now();
+    this.#bucket = new TokenBucket({ burst, perSecond: bytesPerSecond }, clock.now());
   }
 
   /**
@@ -45,12 +43,8 @@ export class RateLimit {
    */
   take(lane: object, wanted: number): number | Promise<number> {
     if (this.#bytesPerSecond === Number.POSITIVE_INFINITY) return wanted;
-    this.#refill();
     const bytes = Math.min(wanted, this.#share);
-    if (this.#queue.length === 0 && this.#tokens >= bytes) {
-      this.#tokens -= bytes;
-      return bytes;
-    }
+    if (this.#queue.length === 0 && this.#bucket.take(bytes, this.#clock.now())) return bytes;
     return new Promise(grant => {
       this.#queue.push({ lane, wanted: bytes, grant });
       this.#wakeForFirst();
@@ -59,7 +53,7 @@ export class RateLimit {
 
   /** What was granted and could not be used. */
   giveBack(bytes: number): void {
-    this.#tokens = Math.min(this.#capacity, this.#tokens + bytes);
+    this.#bucket.giveBack(bytes);
   }
 
   /** The listener is gone: what it waits for is answered 0. */
@@ -71,26 +65,14 @@ export class RateLimit {
     if (index === 0) this.#wakeForFirst();
   }
 
-  #refill(): void {
-    const now = this.#clock.now();
-    this.#tokens = Math.min(
-      this.#capacity,
-      this.#tokens + ((now - this.#refilledAt) * this.#bytesPerSecond) / 1_000,
-    );
-    this.#refilledAt = now;
-  }
-
   #serve(): void {
     this.#cancelTimer = undefined;
-    this.#refill();
-    for (
-      let first = this.#queue[0];
-      first !== undefined && this.#tokens >= first.wanted;
-      first = this.#queue[0]
-    ) {
-      this.#tokens -= first.wanted;
+    const now = this.#clock.now();
+    let first = this.#queue[0];
+    while (first !== undefined && this.#bucket.take(first.wanted, now)) {
       this.#queue.shift();
       first.grant(first.wanted);
+      first = this.#queue[0];
     }
     this.#wakeForFirst();
   }
@@ -100,9 +82,7 @@ export class RateLimit {
     this.#cancelTimer = undefined;
     const first = this.#queue[0];
     if (first === undefined) return;
-    const missing = Math.max(0, first.wanted - this.#tokens);
-    this.#cancelTimer = this.#clock.after(Math.ceil((missing * 1_000) / this.#bytesPerSecond), () =>
-      this.#serve(),
-    );
+    const waitMs = this.#bucket.waitFor(first.wanted, this.#clock.now());
+    this.#cancelTimer = this.#clock.after(Math.ceil(waitMs), () => this.#serve());
   }
 }

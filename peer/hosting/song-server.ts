@@ -1,8 +1,7 @@
 /**
  * A peer's song server: accepts listeners and trackers that prove its address, within its limits (TSP §5.3).
  *
- *     accept ─▶ too many from that address? ─▶ pending ─▶ first request ─▶ heard ─▶ … ─▶ closed
- *                └ ERROR too-many               └ at most a quarter of all; the oldest makes room
+ *     accept ─▶ Doorkeeper ─▶ UploadConnection … ─▶ closed        turned away: ERROR too-many, half-close, a second to read it
  *
  * Constructing starts nothing. `stop` gives the songs that are being sent ten seconds, and resolves when every
  * connection and file is closed.
@@ -11,13 +10,12 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
-import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
-import type { Welcome } from '../../protocol/tsp/messages.js';
+import { Doorkeeper } from '../../protocol/tsp/doorkeeper.js';
+import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
-import { errorMessage } from '../../protocol/tsp/upload.js';
-import { AddressLimits } from './address-limits.js';
 import { Host } from './host.js';
 import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
 import { RateLimit } from './rate-limit.js';
@@ -34,11 +32,8 @@ const BACKLOG = 4_096;
 const SWEEP_MS = 250;
 /** How often the kernel is asked about slow listeners: twice within the shortest patience. */
 const LOOK_UP_MS = 4_500;
-/** Connections that have not asked anything yet, of all that there may be. */
-const PENDING_SHARE = 0.25;
 /** Connections over a limit that are told so at a time; the rest is just closed. */
 const MAX_POLITE_REFUSALS = 64;
-const TOO_MANY_RETRY_MS = 5_000;
 /** How long songs that are being sent may take when the peer stops. */
 const FINISH_MS = 10_000;
 
@@ -80,11 +75,9 @@ export class SongServer {
   readonly #options: SongServerOptions;
   readonly #slots: UploadSlots;
   readonly #cache: SongCache;
-  readonly #addresses: AddressLimits;
+  readonly #doorkeeper: Doorkeeper<UploadConnection>;
   readonly #world: UploadWorld;
   readonly #connections = new Set<UploadConnection>();
-  /** Oldest first. */
-  readonly #pending = new Set<UploadConnection>();
   readonly #refused = new Set<Socket>();
   #server: Server | undefined;
   #cancelSweep: (() => void) | undefined;
@@ -95,7 +88,7 @@ export class SongServer {
     const { catalogue, songIds, proofs, clock, logger, trace } = options;
     this.#options = options;
     this.#slots = new UploadSlots(options.slots);
-    this.#addresses = new AddressLimits(options.maxPerAddress);
+    this.#doorkeeper = new Doorkeeper(options);
     this.#cache = new SongCache({
       files: options.files ?? songFiles,
       budgetBytes: options.cacheBytes,
@@ -175,24 +168,24 @@ export class SongServer {
       socket.destroy();
       return;
     }
-    if (!this.#addresses.admit(address, this.#options.clock.now())) {
-      this.#refuse(socket);
+    const key = addressKey(address);
+    const refusal = this.#doorkeeper.refusal(key, this.#options.clock.now());
+    if (refusal !== undefined) {
+      this.#refuse(socket, refusal);
       return;
     }
-    const connection = new UploadConnection(socket, this.#world, () => this.#pending.delete(connection));
+    const connection = new UploadConnection(socket, this.#world, () => this.#doorkeeper.greeted(connection));
     this.#connections.add(connection);
-    this.#pending.add(connection);
     socket.once('close', () => {
       this.#connections.delete(connection);
-      this.#pending.delete(connection);
-      this.#addresses.left(address);
+      this.#doorkeeper.left(key, connection);
     });
     connection.start();
-    this.#evictPending();
+    this.#doorkeeper.entered(key, connection)?.destroy();
     this.#cancelSweep ??= this.#options.clock.after(SWEEP_MS, () => this.#sweep());
   }
 
-  #refuse(socket: Socket): void {
+  #refuse(socket: Socket, error: ErrorBody): void {
     if (this.#refused.size >= MAX_POLITE_REFUSALS) {
       socket.destroy();
       return;
@@ -203,16 +196,8 @@ export class SongServer {
       cancel();
       this.#refused.delete(socket);
     });
-    const message = 'too many connections from your address';
     socket.resume();
-    socket.end(encode(errorMessage(NO_SONG, { code: 'too-many', message, retryAfterMs: TOO_MANY_RETRY_MS })));
-  }
-
-  #evictPending(): void {
-    if (this.#pending.size <= this.#options.maxConnections * PENDING_SHARE) return;
-    const [oldest] = this.#pending;
-    this.#pending.delete(oldest!);
-    oldest!.destroy();
+    socket.end(encode({ type: 'ERROR', song: NO_SONG, error }));
   }
 
   #sweep(): void {

@@ -2,66 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
-import { Doorkeeper } from '../../tracker/doorkeeper.js';
-import { BucketTable, Counts, TokenBucket } from '../../tracker/limits.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 import { hashOf } from './registry-contract.js';
 import { ended, registerHost, registerListener, settledList, song, startTracker } from './tracker-fixture.js';
-
-t.test('a bucket gives its burst at once, then at its rate; credit says how long to wait', async t => {
-  const bucket = new TokenBucket({ burst: 10, perSecond: 2 }, 0);
-  t.ok(bucket.take(10, 0));
-  t.notOk(bucket.take(1, 499));
-  t.ok(bucket.take(1, 500));
-  t.equal(bucket.takeAnyway(4, 500), 2_000);
-  t.notOk(bucket.isFull(7_000));
-  t.ok(bucket.isFull(7_500));
-});
-
-t.test('buckets that are full again are forgotten when there are many', async t => {
-  const table = new BucketTable({ burst: 1, perSecond: 1 });
-  const first = table.of('first', 0);
-  first.take(1, 0);
-  for (let n = 0; n < 5_000; n += 1) table.of(`${n}`, 100).take(0, 100);
-  t.equal(table.of('first', 100), first, 'not yet full');
-  for (let n = 5_000; n < 20_000; n += 1) table.of(`${n}`, 9_000);
-  t.not(table.of('first', 9_000), first);
-});
-
-t.test('counts go up and down, and nothing stays of zero', async t => {
-  const counts = new Counts();
-  counts.add('a');
-  counts.add('a');
-  counts.remove('a');
-  t.equal(counts.of('a'), 1);
-  counts.remove('a');
-  t.equal(counts.of('a'), 0);
-});
-
-t.test('the door: places, places of one address, their rate, and those who say nothing', async t => {
-  const door = new Doorkeeper<string>({ maxConnections: 100, maxPerAddress: 64 });
-  for (let n = 0; n < 40; n += 1) {
-    t.equal(door.refusal('a', 0), undefined);
-    t.equal(door.entered('a', `a${n}`), n < 25 ? undefined : 'a0', 'a quarter may be silent');
-  }
-  t.match(door.refusal('a', 0), { code: 'too-many', message: /new connections/ });
-  t.equal(door.refusal('a', 50), undefined, '20 more each second');
-  t.equal(door.refusal('b', 0), undefined, 'others come in');
-  for (let n = 40; n < 64; n += 1) door.entered('a', `a${n}`);
-  t.match(door.refusal('a', 60_000), { code: 'too-many', message: /from your address/ });
-  for (let n = 0; n < 36; n += 1) door.entered(`${n}`, `${n}`);
-  t.match(door.refusal('z', 0), { message: /full/ });
-  for (let n = 0; n < 64; n += 1) door.greeted(`a${n}`);
-  door.left('a', 'a0');
-  t.equal(door.refusal('z', 0), undefined);
-  t.equal(door.entered('z', 'z'), '0', 'the oldest that is still silent');
-  const open = new Doorkeeper<number>({ maxConnections: Infinity, maxPerAddress: Infinity });
-  for (let n = 0; n < 1_000; n += 1)
-    if (open.refusal('a', 0) !== undefined || open.entered('a', n) !== undefined) t.fail();
-});
 
 t.test('songs past a quota are refused row by row, and the rest is listed', async t => {
   const tracker = await startTracker(t, { maxSongsPerPeer: 3, maxSongs: 4, maxIds: 5 });

@@ -1,7 +1,6 @@
-/** The limits of hosting as pure logic: slots, rate, addresses, memory; and what the kernel tells of a connection. */
+/** The limits of hosting as pure logic: slots, rate, memory; and what the kernel tells of a connection. */
 import fc from 'fast-check';
 import t from 'tap';
-import { AddressLimits } from '../../../peer/hosting/address-limits.js';
 import { BURST_MS, RateLimit } from '../../../peer/hosting/rate-limit.js';
 import { parseSendQueues, queueKey, readSendQueues } from '../../../peer/hosting/send-queues.js';
 import { SliceMemory } from '../../../peer/hosting/slice-memory.js';
@@ -103,47 +102,6 @@ t.test('what could not be used is given back', async t => {
   rate.giveBack(50);
   t.equal(rate.take({}, 50), 50);
   t.type(rate.take({}, 1), Promise);
-});
-
-t.test('one address gets 64 connections, forty at once and twenty more each second', async t => {
-  const limits = new AddressLimits(64);
-  const admitted = (now: number, address = '192.0.2.1') => {
-    let count = 0;
-    while (limits.admit(address, now)) count += 1;
-    return count;
-  };
-  t.equal(admitted(0), 40);
-  t.equal(admitted(500), 10);
-  t.equal(admitted(10_000), 14, '64 in all');
-  t.equal(admitted(10_000, '192.0.2.2'), 40, 'another address');
-  limits.left('192.0.2.1');
-  limits.left('203.0.113.1');
-  t.equal(admitted(20_000, '::ffff:192.0.2.1'), 1, 'the same address, mapped');
-  t.equal(admitted(0, '2001:db8::1') + admitted(0, '2001:db8::2'), 40, 'one /64');
-  t.equal(admitted(0, '2001:db8:0:1::1'), 40, 'another /64');
-});
-
-t.test('a larger limit allows a quicker start; without one everybody is admitted', async t => {
-  const limits = new AddressLimits(640);
-  let count = 0;
-  while (limits.admit('192.0.2.1', 0)) count += 1;
-  t.equal(count, 400);
-  const none = new AddressLimits(Number.POSITIVE_INFINITY);
-  for (let i = 0; i < 1_000; i++) t.ok(none.admit('192.0.2.1', 0));
-  none.left('192.0.2.1');
-  t.equal(none.size, 0);
-});
-
-t.test('addresses that went quiet are forgotten', async t => {
-  const limits = new AddressLimits(64);
-  for (let i = 0; i < 1_023; i++) {
-    const address = `10.0.${i >> 8}.${i & 0xff}`;
-    limits.admit(address, 0);
-    if (i > 0) limits.left(address);
-  }
-  t.equal(limits.size, 1_023);
-  limits.admit('192.0.2.1', 10_000);
-  t.strictSame(limits.size, 2, 'the one that has a connection, and the new one');
 });
 
 t.test('memory for slices is bounded, the longest unused goes first, what is in use stays', async t => {

@@ -1,15 +1,15 @@
 /**
- * Who may connect (facts of TCP, before a byte is read): so many at once, so many from one address, so many new ones a
- * second; and those who have said nothing yet are at most a quarter of all.
+ * Who may connect to a tracker or a host, judged before a byte is read (TSP §7): so many at once, so many from one address,
+ * so many new ones a second; and those who have said nothing yet are at most a quarter of all.
  *
  *     accept ─▶ full? ─▶ address has 64? ─▶ 20 a second? ─▶ in          no: ERROR too-many, and the door closes
  *
- * Pure: told the time and the address.
+ * Loopback is no exception, since a page in somebody's browser reaches it too. Pure: told the time and the address.
  */
 
-import type { Milliseconds } from '../protocol/ports.js';
-import type { ErrorBody } from '../protocol/tsp/messages.js';
-import { BucketTable, Counts } from './limits.js';
+import type { Milliseconds } from '../ports.js';
+import { BucketTable } from '../token-bucket.js';
+import type { ErrorBody } from './messages.js';
 
 /** With 64 connections an address: 20 new ones a second, 40 at once. Other limits scale these. */
 const NEW_PER_SECOND_SHARE = 20 / 64;
@@ -44,10 +44,10 @@ export class Doorkeeper<T> {
       : undefined;
   }
 
-  /** Undefined: come in (then `entered`). `key` is the address, as it counts for limits. */
+  /** Undefined: come in (then `entered`). `key`: the address by `addressKey`. */
   refusal(key: string, now: Milliseconds): ErrorBody | undefined {
     const { maxConnections, maxPerAddress } = this.#options;
-    if (this.#count >= maxConnections) return tooMany('this tracker is full');
+    if (this.#count >= maxConnections) return tooMany('every connection is taken');
     if (this.#perAddress.of(key) >= maxPerAddress) return tooMany('too many connections from your address');
     if (this.#newOnes?.of(key, now).take(1, now) === false)
       return tooMany('too many new connections from your address');
@@ -78,3 +78,22 @@ export class Doorkeeper<T> {
 }
 
 const tooMany = (message: string): ErrorBody => ({ code: 'too-many', message, retryAfterMs: RETRY_MS });
+
+/** How many of something each key has. */
+class Counts {
+  readonly #counts = new Map<string, number>();
+
+  of(key: string): number {
+    return this.#counts.get(key) ?? 0;
+  }
+
+  add(key: string): void {
+    this.#counts.set(key, this.of(key) + 1);
+  }
+
+  remove(key: string): void {
+    const count = this.of(key) - 1;
+    if (count > 0) this.#counts.set(key, count);
+    else this.#counts.delete(key);
+  }
+}

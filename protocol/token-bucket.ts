@@ -1,11 +1,11 @@
 /**
- * How much of something one address, or one peer, may have or do: counts and token buckets.
+ * How often something may be done: token buckets, one or one for each address.
  *
  *     bucket: `burst` at once, then `perSecond` more; what is not used fills it up again
  *
  * Pure: told the time. What is back to its first state is forgotten, so memory follows who is here, not who was.
  */
-import type { Milliseconds } from '../protocol/ports.js';
+import type { Milliseconds } from './ports.js';
 
 export interface Rate {
   readonly burst: number;
@@ -38,6 +38,17 @@ export class TokenBucket {
     return this.#tokens >= 0 ? 0 : (-this.#tokens * 1_000) / this.#rate.perSecond;
   }
 
+  /** What was taken and not used. */
+  giveBack(count: number): void {
+    this.#tokens = Math.min(this.#rate.burst, this.#tokens + count);
+  }
+
+  /** How long until `count` can be taken, if nobody else takes any. */
+  waitFor(count: number, now: Milliseconds): Milliseconds {
+    this.#fill(now);
+    return (Math.max(0, count - this.#tokens) * 1_000) / this.#rate.perSecond;
+  }
+
   isFull(now: Milliseconds): boolean {
     this.#fill(now);
     return this.#tokens === this.#rate.burst;
@@ -51,6 +62,9 @@ export class TokenBucket {
     this.#at = now;
   }
 }
+
+/** With more, those that are full again are looked for: about 1 MB. */
+const SWEEP_BUCKETS = 4_096;
 
 /** A bucket for each key; full ones are dropped when there are many. */
 export class BucketTable {
@@ -74,26 +88,5 @@ export class BucketTable {
   #sweep(now: Milliseconds): void {
     for (const [key, bucket] of this.#buckets) if (bucket.isFull(now)) this.#buckets.delete(key);
     this.#sweepAt = Math.max(SWEEP_BUCKETS, 2 * this.#buckets.size);
-  }
-}
-
-const SWEEP_BUCKETS = 4_096;
-
-/** How many of something each key has. */
-export class Counts {
-  readonly #counts = new Map<string, number>();
-
-  of(key: string): number {
-    return this.#counts.get(key) ?? 0;
-  }
-
-  add(key: string): void {
-    this.#counts.set(key, this.of(key) + 1);
-  }
-
-  remove(key: string): void {
-    const count = this.of(key) - 1;
-    if (count > 0) this.#counts.set(key, count);
-    else this.#counts.delete(key);
   }
 }
