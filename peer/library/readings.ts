@@ -3,6 +3,10 @@
  *
  * A look may pass by while a file is read, and find it changed or gone: its fingerprint is noted, and when the reading
  * is of another one, the path is looked at again. Counts what there is to do, for a progress bar.
+ *
+ *     begin   a  b  c  d        several are read at a time, and a short one overtakes a long one;
+ *     read       b  c     a     what was read is told in the order of beginning: songs are listed, and get
+ *     settled             a b c their IDs, in the order of the folder
  */
 import { type FileReading, type Fingerprint, isSameFile } from './file-facts.js';
 import type { Hashing } from './hashing.js';
@@ -21,6 +25,9 @@ export interface ReadingCounts {
   readonly bytesRead: number;
 }
 
+/** What was read and waits for one before it; with more, they don't wait: one slow file is no reason to list nothing. */
+const MAX_WAITING = 64;
+
 const NOTHING: ReadingCounts = { toRead: 0, read: 0, bytesToRead: 0, bytesRead: 0 };
 
 export class Readings {
@@ -29,6 +36,13 @@ export class Readings {
   /** Undefined: it was not seen any more. */
   readonly #lastSeen = new Map<string, Fingerprint | undefined>();
   readonly #running = new Set<Promise<void>>();
+  /** Readings are numbered as they begin; all before this one were told. */
+  #next = 0;
+  #begun = 0;
+  /** Read, and not told because one before it is not read. */
+  readonly #waiting = new Map<number, () => void>();
+  /** Told before their turn. */
+  readonly #early = new Set<number>();
   #counts = { ...NOTHING };
 
   constructor(options: { readonly hashing: Pick<Hashing, 'read'>; readonly events: ReadingsEvents }) {
@@ -82,16 +96,35 @@ export class Readings {
       counted = bytes;
       this.#events.progressed();
     };
+    const number = urgent ? undefined : this.#begun++;
     const reading = await this.#hashing.read(path, { urgent, onBytes: count });
+    this.#counts.read += 1;
+    if (number === undefined) this.#tell(path, reading);
+    else this.#tellInTurn(number, () => this.#tell(path, reading));
+    count(size);
+  }
+
+  #tellInTurn(number: number, tell: () => void): void {
+    this.#waiting.set(number, tell);
+    for (; this.#early.delete(this.#next) || this.#waiting.has(this.#next); this.#next += 1) {
+      this.#waiting.get(this.#next)?.();
+      this.#waiting.delete(this.#next);
+    }
+    if (this.#waiting.size <= MAX_WAITING) return;
+    for (const [early, tellEarly] of [...this.#waiting].sort(([a], [b]) => a - b)) {
+      tellEarly();
+      this.#early.add(early);
+    }
+    this.#waiting.clear();
+  }
+
+  #tell(path: string, reading: FileReading | { readonly kind: 'cancelled' }): void {
     const seen = this.#lastSeen.get(path);
     this.#lastSeen.delete(path);
-    this.#counts.read += 1;
-    if (reading.kind !== 'cancelled') {
-      this.#events.settled(path, reading);
-      const isOutdated =
-        reading.kind === 'read' && (seen === undefined || !isSameFile(seen, reading.fingerprint));
-      if (isOutdated) this.#events.outdated(path);
-    }
-    count(size);
+    if (reading.kind === 'cancelled') return;
+    this.#events.settled(path, reading);
+    const isOutdated =
+      reading.kind === 'read' && (seen === undefined || !isSameFile(seen, reading.fingerprint));
+    if (isOutdated) this.#events.outdated(path);
   }
 }

@@ -224,6 +224,39 @@ t.test('a path is due when nothing happened to it for a while', async t => {
   t.same(quiet.due(5_000), ['/']);
 });
 
+t.test('what is read is told in the order of the folder, but for what waits too long', async t => {
+  const settled: string[] = [];
+  const answers = new Map<string, () => void>();
+  const readings = new Readings({
+    hashing: {
+      read: path =>
+        new Promise(resolve =>
+          answers.set(path, () => resolve({ kind: 'read', ...skippedFile, fingerprint: print(1) })),
+        ),
+    },
+    events: { settled: path => settled.push(path), outdated: () => {}, progressed: () => {} },
+  });
+  const read = async (...names: string[]) => {
+    for (const name of names) answers.get(name)!();
+    await new Promise(resolve => setImmediate(resolve));
+  };
+  for (const name of ['a', 'b', 'c']) readings.begin(name, print(1), false);
+  readings.begin('urgent', print(1), true);
+  await read('c', 'b', 'urgent');
+  t.same(settled.splice(0), ['urgent'], 'somebody waits to see this one');
+  await read('a');
+  t.same(settled.splice(0), ['a', 'b', 'c']);
+  const names = Array.from({ length: 70 }, (_, index) => `${index}`);
+  for (const name of names) readings.begin(name, print(1), false);
+  await read(...names.slice(2, 67));
+  t.same(settled.splice(0), names.slice(2, 67), 'a slow file does not hold up all others');
+  await read('69', '1', '0');
+  t.same(settled.splice(0), ['0', '1']);
+  await read('68', '67');
+  t.same(settled.splice(0), ['67', '68', '69']);
+  t.equal(readings.size, 0);
+});
+
 t.test('a file that a look saw otherwise than it was read is looked at again', async t => {
   const outdated: string[] = [];
   const settled: string[] = [];
