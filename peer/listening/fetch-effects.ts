@@ -41,6 +41,8 @@ export const HEDGE_MS = 150;
 export const STALL_MS = 2_000;
 /** How often a host that owes bytes is measured. */
 export const MEASURE_MS = 1_000;
+/** So long nobody notices that nothing comes; after it, whoever waits is told for what. */
+export const UNNOTICED_MS = 500;
 /** With less than this in store, a host slower than the song is exchanged. */
 export const SAFE_BUFFER_MS = 5_000;
 /** Without a byte from anybody for so long, and with nothing in store, it is over. */

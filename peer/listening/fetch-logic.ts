@@ -29,6 +29,7 @@ import {
   SILENT,
   STALL_MS,
   sayError,
+  UNNOTICED_MS,
 } from './fetch-effects.js';
 import { type Ask, FetchSource } from './fetch-source.js';
 import { HostTrials } from './host-trials.js';
@@ -371,7 +372,7 @@ export class FetchLogic {
     const [lead] = this.#sources;
     if (lead === undefined)
       return this.#moreHostsAwaited ? 'asking who else has it' : 'no host left, trying again';
-    return lead.owes && now - lead.heardAt >= MEASURE_MS ? `waiting for ${lead.host}` : undefined;
+    return lead.owes && now - lead.heardAt >= UNNOTICED_MS ? `waiting for ${lead.host}` : undefined;
   }
 
   #finish(): FetchEffect[] {

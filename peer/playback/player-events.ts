@@ -19,6 +19,8 @@ export interface PlayerState {
   readonly durationSeconds?: number;
   /** Of sound that is here already and not yet decoded. */
   readonly bufferedSeconds: number;
+  /** While `buffering`: what is waited for, for a person. */
+  readonly waiting?: string;
   /** 0 … 100. */
   readonly volume: number;
   readonly muted: boolean;

@@ -124,12 +124,14 @@ export class Player {
 
   state(): PlayerState {
     const turn = this.#turns[0];
+    const state = this.#stateOf(turn);
     return {
-      state: this.#stateOf(turn),
+      state,
       ...(turn && { song: turn.song.row, current: this.#queue.cursor }),
       ...(turn?.durationSeconds !== undefined && { durationSeconds: turn.durationSeconds }),
       positionSeconds: turn?.positionSeconds ?? 0,
       bufferedSeconds: turn?.bufferedSeconds ?? 0,
+      ...(turn && state === 'buffering' && { waiting: turn.waiting }),
       volume: this.#volume,
       muted: this.#muted,
       queue: this.#queue.songs.map(song => song.row),

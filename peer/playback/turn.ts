@@ -127,6 +127,12 @@ export class Turn {
     return this.audioSong === undefined ? 0 : (this.#audio.waitingBytes(this.audioSong) * 8) / bitrate;
   }
 
+  /** What keeps it from sounding, for a person. */
+  get waiting(): string {
+    const host = this.#feed?.stream.report().waiting;
+    return host ?? (this.bufferedSeconds > 0 ? 'opening the sound' : 'loading');
+  }
+
   close(): void {
     this.#closeFeed();
   }

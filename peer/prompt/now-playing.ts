@@ -3,11 +3,12 @@
  *
  *     ▶ Title — Artist  1:02 ━━━━━━━━──────         3:07  buffer 12 s
  *                            played  buffered
+ *     … Title — Artist  1:02 ━━━━━━━━               3:07  waiting for 10.0.0.4:7461
  */
 import type { NowPlaying } from './peer-view.js';
 import { lengthOf, nameOf } from './render-song.js';
 import { painted, type Style } from './style.js';
-import { cutToWidth, fitToWidth, widthOf } from './terminal-text.js';
+import { cutToWidth, fitToWidth, safeText, widthOf } from './terminal-text.js';
 
 const SIGNS = { stopped: '■', buffering: '…', playing: '▶', paused: '‖' } as const;
 const NARROWEST_BAR = 8;
@@ -16,14 +17,15 @@ const NARROWEST_NAME = 12;
 
 /** Undefined while nothing plays: then there is no such line. */
 export function renderNowPlaying(now: NowPlaying, style: Style): string | undefined {
-  const { state, song, positionSeconds, bufferedSeconds, volume, muted } = now;
+  const { state, song, positionSeconds, bufferedSeconds, waiting, volume, muted } = now;
   if (song === undefined || state === 'stopped') return undefined;
   const sign = SIGNS[state];
   const duration = song.duration ?? 0;
   const at = lengthOf(positionSeconds);
   const whole = duration > 0 ? lengthOf(duration) : '';
   const sound = muted ? '  muted' : volume === 100 ? '' : `  volume ${volume} %`;
-  const tail = `  buffer ${Math.floor(bufferedSeconds)} s${sound}`;
+  const supply = waiting === undefined ? `buffer ${Math.floor(bufferedSeconds)} s` : safeText(waiting);
+  const tail = `  ${supply}${sound}`;
   const barWidth = Math.min(WIDEST_BAR, Math.floor(Math.min(style.width, 160) / 4));
   const room = style.width - 2 - widthOf(`  ${at}  ${whole}${tail}`) - barWidth;
   if (duration > 0 && barWidth >= NARROWEST_BAR && room >= NARROWEST_NAME) {

@@ -20,6 +20,8 @@ export interface NowPlaying {
   readonly positionSeconds: number;
   /** Of sound that is here already and not yet played. */
   readonly bufferedSeconds: number;
+  /** While `buffering`: what is waited for. */
+  readonly waiting?: string;
   /** Per cent. */
   readonly volume: number;
   readonly muted: boolean;

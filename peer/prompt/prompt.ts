@@ -27,6 +27,8 @@ import { painted, type Style } from './style.js';
 export const PROMPT = 'torero> ';
 /** How often the clock of the now-playing line moves. */
 const REDRAW_MS = 1_000;
+/** While nothing sounds, whoever looks at the line wants to know what comes of it. */
+const REDRAW_WAITING_MS = 250;
 
 export interface PromptOptions {
   readonly peer: PeerView;
@@ -199,7 +201,8 @@ export class Prompt {
     stdout.uncork();
     const { state } = this.#peer.player.nowPlaying();
     if (state === 'playing' || state === 'buffering') {
-      this.#cancelRedraw = this.#clock.after(REDRAW_MS, () => this.#redraw());
+      const soon = state === 'playing' ? REDRAW_MS : REDRAW_WAITING_MS;
+      this.#cancelRedraw = this.#clock.after(soon, () => this.#redraw());
     }
   }
 

@@ -214,11 +214,12 @@ function renderStatus(now: NowPlaying, queue: QueueView, status: PeerStatus, sty
   return lines.flatMap(line => wrap(line, style.width));
 }
 
-function playingSentence({ state, song, positionSeconds, bufferedSeconds }: NowPlaying): string {
+function playingSentence({ state, song, positionSeconds, bufferedSeconds, waiting }: NowPlaying): string {
   if (song === undefined || state === 'stopped') return 'Nothing is playing: stopped.';
   const length = song.duration === undefined ? '' : ` of ${lengthOf(song.duration)}`;
   const buffer = `${Math.floor(bufferedSeconds)} s buffered`;
-  return `${song.id}  ${nameOf(song)}: ${state}, ${lengthOf(positionSeconds)}${length}, ${buffer}.`;
+  const why = waiting === undefined ? '' : ` (${safeText(waiting)})`;
+  return `${song.id}  ${nameOf(song)}: ${state}${why}, ${lengthOf(positionSeconds)}${length}, ${buffer}.`;
 }
 
 function hostingSentence(hosting: PeerStatus['hosting'], address: string | undefined): string {

@@ -33,7 +33,7 @@ function stage() {
   const opened: Opened[] = [];
   const song = (
     title: string,
-    options: { bytes?: Uint8Array; duration?: number; breaks?: Error } = {},
+    options: { bytes?: Uint8Array; duration?: number; breaks?: Error; waiting?: string } = {},
   ): PlayableSong => ({
     row: {
       id: 1 as SongId,
@@ -47,7 +47,9 @@ function stage() {
       const one: Opened = { song: title, fromByte, urgency, cancelled: false };
       opened.push(one);
       const stream = streamOf(options.bytes ?? Buffer.alloc(LENGTH), fromByte, options.breaks);
-      return Object.assign(stream, { cancel: () => (one.cancelled = true) });
+      const { waiting } = options;
+      const report = () => ({ ...stream.report(), ...(waiting !== undefined && { waiting }) });
+      return { ...stream, report, cancel: () => (one.cancelled = true) };
     },
   });
   /** What was told, shortly. */
@@ -64,8 +66,9 @@ t.test('a song is handed over whole, and told of from its start to its end', asy
   const { clock, audio, player, song, story } = stage();
   t.equal(player.state().state, 'stopped');
   player.play([song('a')]);
-  t.match(player.state(), { state: 'buffering', song: { title: 'a' }, current: 0 });
+  t.match(player.state(), { state: 'buffering', waiting: 'loading', song: { title: 'a' }, current: 0 });
   await settled();
+  t.equal(player.state().waiting, 'opening the sound', 'the bytes are here');
   t.strictSame(audio.told, ['begin 1', 'end 1']);
   t.equal(Buffer.concat(audio.songs[0]!.bytes).length, LENGTH);
   clock.advance(10);
@@ -82,6 +85,16 @@ t.test('a song is handed over whole, and told of from its start to its end', asy
   audio.ended(1);
   t.strictSame(story(), ['a started in 8', 'a finished', 'idle']);
   t.match(player.state(), { state: 'stopped', positionSeconds: 0, current: undefined, song: undefined });
+});
+
+t.test('who waits for a host is told for which', async t => {
+  const { audio, player, song } = stage();
+  player.play([song('a', { waiting: 'waiting for 10.0.0.4:7461' })]);
+  t.match(player.state(), { state: 'buffering', waiting: 'waiting for 10.0.0.4:7461' });
+  await settled();
+  audio.started(1);
+  audio.position(1, 1);
+  t.equal(player.state().waiting, undefined, 'it plays');
 });
 
 t.test('the next song is handed over behind this one, as soon as this one is whole', async t => {

@@ -112,10 +112,11 @@ t.test('the now-playing line fits any width at any position', async () => {
     muted: fc.boolean(),
   });
   fc.assert(
-    fc.property(now, fc.integer({ min: 1, max: 250 }), (playing, width) => {
+    fc.property(now, fc.integer({ min: 1, max: 250 }), hostile, (playing, width, waiting) => {
       checkLines(
         [
           renderNowPlaying(playing, { width, color: false }) ?? '',
+          renderNowPlaying({ ...playing, waiting }, { width, color: false }) ?? '',
           renderScan(3, 17, { width, color: false }),
         ],
         width,
@@ -123,6 +124,20 @@ t.test('the now-playing line fits any width at any position', async () => {
     }),
     { numRuns: 500 },
   );
+});
+
+t.test('a song that waits says for what, in a narrow window too', async t => {
+  const now: NowPlaying = {
+    state: 'buffering',
+    song: songRow(9, 'Short', 'Somebody'),
+    positionSeconds: 62,
+    bufferedSeconds: 0,
+    waiting: 'waiting for 10.0.0.4:7461',
+    volume: 100,
+    muted: false,
+  };
+  t.match(renderNowPlaying(now, EIGHTY), /^… Short — Some.* {2}1:02 .* 3:07 {2}waiting for 10.0.0.4:7461$/);
+  t.equal(renderNowPlaying(now, { width: 40, color: false }), '… 1:02/3:07  waiting for 10.0.0.4:7461');
 });
 
 t.test('a table shows what fits: first the hosts leave, then lengths, then artists', async t => {
