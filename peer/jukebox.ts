@@ -6,11 +6,11 @@
  * The audio process is started by `warmUp`, or else by the first song, and ended by `close`.
  */
 import type { SongRow } from '../protocol/tsp/rows.js';
-import { openAudio } from './audio.js';
 import type { PeerConfig } from './config.js';
-import { soundFailure } from './exit-codes.js';
+import { soundFailure } from './failures/failure.js';
 import { playableSong, type SongSources } from './playable-song.js';
 import type { ForkedAudio } from './playback/audio-process.js';
+import { openAudio } from './playback/open-audio.js';
 import { Player, type PlayerEvent } from './playback/player.js';
 import type { NowPlaying, PeerEvent, PlayerControls, QueueView } from './prompt/peer-view.js';
 import type { World } from './world.js';

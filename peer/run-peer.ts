@@ -10,7 +10,7 @@
 import { join } from 'node:path';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import type { PeerConfig } from './config.js';
-import { EXIT, exitCodeOfSignal } from './exit-codes.js';
+import { EXIT, exitCodeOfSignal } from './failures/failure.js';
 import { Peer } from './peer.js';
 import { History } from './prompt/history.js';
 import type { PeerEvent, PeerView } from './prompt/peer-view.js';

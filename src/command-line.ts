@@ -8,7 +8,7 @@
  * printed and nothing exits here.
  */
 import yargs, { type Argv } from 'yargs';
-import type { CommandError } from '../peer/exit-codes.js';
+import type { CommandError } from '../peer/failures/failure.js';
 import { didYouMean } from './did-you-mean.js';
 import { usageError } from './failures.js';
 import type { Flags, Option, OptionTable } from './options.js';

@@ -1,13 +1,13 @@
 /**
  * How a failure ends a command: one line for a person, or one JSON object with `--json`, on standard error. The exit
- * code is the failure's own (peer/exit-codes.ts).
+ * code is the failure's own (peer/failures/failure.ts).
  *
  *     tsp-tracker: Port 7460 is in use on 127.0.0.1.
  *       ss -ltnp 'sport = :7460' says by whom; --port 0 takes a free one.
  *     {"error":{"code":"in-use","message":"…","hint":"…"}}
  */
-import { CommandError, EXIT, failureOf, fileProblem } from '../peer/exit-codes.js';
-import { listenError } from '../peer/listen-error.js';
+import { CommandError, EXIT, failureOf, fileProblem } from '../peer/failures/failure.js';
+import { listenError } from '../peer/failures/listen-error.js';
 import { safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
 

@@ -4,7 +4,7 @@
  *     codec, framing, rows, hash trees     protocol/tsp/README.md says what they mean
  *     openClient, openTracker, openPeer    rooms of the house, ready to start
  */
-export { EXIT, type Failure, failureOf } from '../peer/exit-codes.js';
+export { EXIT, type Failure, failureOf } from '../peer/failures/failure.js';
 export type { FetchReport, SongStream } from '../peer/listening/song-stream.js';
 export type { Peer } from '../peer/peer.js';
 export type {

@@ -10,8 +10,8 @@
 import { randomBytes } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import type { PeerConfig } from '../peer/config.js';
-import { LightClient } from '../peer/light-client.js';
 import { SongFetcher } from '../peer/listening/fetch.js';
+import { LightClient } from '../peer/listening/light-client.js';
 import type { SongStream } from '../peer/listening/song-stream.js';
 import { Peer } from '../peer/peer.js';
 import { playableSong } from '../peer/playable-song.js';

@@ -8,7 +8,7 @@
  */
 import type { CommandArguments } from '../peer/commands/arguments.js';
 import type { PeerConfig } from '../peer/config.js';
-import { EXIT } from '../peer/exit-codes.js';
+import { EXIT } from '../peer/failures/failure.js';
 import type { World } from '../peer/world.js';
 import type { CommandLineSpec } from './command-line.js';
 import { embeddedTrackerOpener } from './embedded-tracker.js';

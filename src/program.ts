@@ -4,7 +4,7 @@
  *
  *     argv ──▶ --version?  --completions?  ──▶ body(program) ──▶ stdout written out ──▶ exit
  */
-import { EXIT, failureOf } from '../peer/exit-codes.js';
+import { EXIT, failureOf } from '../peer/failures/failure.js';
 import type { CommandLineSpec } from './command-line.js';
 import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
 import { describeFailure } from './failures.js';

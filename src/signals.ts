@@ -4,7 +4,7 @@
  *     SIGTERM ──▶ abort('SIGTERM') ──▶ songs on their way are finished ──▶ exit code
  *     SIGTERM ──▶ 143, at once
  */
-import { exitCodeOfSignal } from '../peer/exit-codes.js';
+import { exitCodeOfSignal } from '../peer/failures/failure.js';
 import type { EndingSignal } from '../peer/world.js';
 
 const SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

@@ -3,7 +3,7 @@
  *
  *     options ──▶ lock ──▶ Tracker.start() ──▶ «tsp-tracker ready on [::]:7460» ──signal──▶ stop() ──▶ exit code
  */
-import { EXIT } from '../peer/exit-codes.js';
+import { EXIT } from '../peer/failures/failure.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { anyHost } from './any-host.js';
 import type { CommandLineSpec } from './command-line.js';

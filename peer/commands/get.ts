@@ -11,7 +11,7 @@ import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promi
 import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
-import { CommandError, EXIT } from '../exit-codes.js';
+import { CommandError, EXIT } from '../failures/failure.js';
 import { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';

@@ -10,7 +10,7 @@ import { createReadStream } from 'node:fs';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { PeerConfig } from '../config.js';
-import { EXIT, exitCodeOfSignal, fileProblem } from '../exit-codes.js';
+import { EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
 import { safeText } from '../prompt/terminal-text.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';

@@ -4,7 +4,7 @@
  */
 import { NO_SONG } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT } from '../failures/failure.js';
 import { noSuchSong } from '../prompt/commands.js';
 import { SongMatcher } from '../prompt/match.js';
 import { renderAnswer } from '../prompt/render.js';

@@ -6,7 +6,7 @@
  */
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
-import { EXIT, exitCodeOfSignal, failureOf } from '../exit-codes.js';
+import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';
 import { Jukebox } from '../jukebox.js';
 import { SongFetcher } from '../listening/fetch.js';
 import { eventAsJson } from '../prompt/answers.js';

@@ -4,8 +4,8 @@
  */
 import { DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
-import { listen, makeLink, makeServer } from '../network-parts.js';
-import { OfferedSongs } from '../offered-songs.js';
+import { OfferedSongs } from '../hosting/offered-songs.js';
+import { listen, makeLink, makeServer } from '../network.js';
 import type { World } from '../world.js';
 
 export interface Reachability {

@@ -5,8 +5,7 @@ import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { SongIdRow } from '../../protocol/tsp/rows.js';
-import type { HostedSongs } from '../hosting/neighbours.js';
-import type { CatalogueListener } from '../library/catalogue.js';
+import type { SongSource } from '../hosting/offered-songs.js';
 import type { WireTrace } from '../wire-trace.js';
 import type { ListChange } from './song-list.js';
 
@@ -46,11 +45,6 @@ export interface LinkStatus {
   readonly maxSongs?: number;
 }
 
-/** Own songs: the library's catalogue, or something like it. */
-export interface OfferedSongs extends HostedSongs {
-  onChange(listener: CatalogueListener): () => void;
-}
-
 export interface TrackerLinkOptions {
   readonly tracker: HostPort;
   readonly clock: Clock;
@@ -60,5 +54,5 @@ export interface TrackerLinkOptions {
   /** Who we are, but for what the link knows itself. */
   readonly hello: Omit<Hello, 'tsp' | 'since'>;
   /** Absent: this peer only listens. */
-  readonly songs?: OfferedSongs | undefined;
+  readonly songs?: SongSource | undefined;
 }

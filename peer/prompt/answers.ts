@@ -8,7 +8,7 @@
  * Songs appear as rows as on the wire (TSP §3.1, §3.2).
  */
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import { type Failure, failureOf } from '../exit-codes.js';
+import { type Failure, failureOf } from '../failures/failure.js';
 import type { NowPlaying, PeerEvent, PeerStatus, QueueView } from './peer-view.js';
 import { COMMAND_NAMES, type CommandName, VOCABULARY } from './vocabulary.js';
 

@@ -6,7 +6,7 @@
  */
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import { CommandError, EXIT, failureOf } from '../exit-codes.js';
+import { CommandError, EXIT, failureOf } from '../failures/failure.js';
 import { type Answer, failed } from './answers.js';
 import type { Command, SeekTarget, VolumeTarget, WantedSong } from './grammar.js';
 import { SongMatcher } from './match.js';

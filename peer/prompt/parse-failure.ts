@@ -1,7 +1,7 @@
 /**
  * What could not be parsed, as an answer like any other: exit code 2.
  */
-import { EXIT } from '../exit-codes.js';
+import { EXIT } from '../failures/failure.js';
 import { type Answer, failed } from './answers.js';
 import type { Parsed } from './grammar.js';
 

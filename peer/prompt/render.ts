@@ -4,7 +4,7 @@
  * The rule: no line is wider than the style's width, and no line carries a control character besides our own colours.
  */
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import { type Failure, failureOf } from '../exit-codes.js';
+import { type Failure, failureOf } from '../failures/failure.js';
 import type { Answer } from './answers.js';
 import type { EndedSong, NowPlaying, PeerEvent, PeerStatus, QueueView, TrackerView } from './peer-view.js';
 import { artistOf, counted, lengthOf, nameOf, sizeOf, titleOf } from './render-song.js';

@@ -8,7 +8,7 @@
  */
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { EXIT, failureOf } from '../exit-codes.js';
+import { EXIT, failureOf } from '../failures/failure.js';
 import { type Answer, answerAsJson, eventAsJson } from './answers.js';
 import { CommandRunner } from './commands.js';
 import { parseLine } from './grammar.js';

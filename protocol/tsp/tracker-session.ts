@@ -24,7 +24,7 @@ import {
 } from './constants.js';
 import type { FrameEvent } from './framing.js';
 import type { ErrorBody, PlainMessage, Request, StreamHeader, WholeMessage } from './messages.js';
-import { OfferedSongs } from './offered-songs.js';
+import { OfferList } from './offer-list.js';
 import { type Asked, type Question, QuestionLine } from './question-line.js';
 import {
   type Claim,
@@ -42,7 +42,7 @@ import { TRACKER_TABLE, type TrackerState } from './tracker-table.js';
 type Registering = Extract<Request, { type: 'INIT' | 'HELLO' }>;
 
 export class TrackerSession {
-  readonly #songs: OfferedSongs;
+  readonly #songs: OfferList;
   #state: TrackerState = 'light';
   readonly #line = new QuestionLine();
   #inputEnded = false;
@@ -61,7 +61,7 @@ export class TrackerSession {
 
   /** `maxListBytes`: the longest LIST_INFO that is taken. */
   constructor(options: { readonly maxListBytes: number }, acceptedAt: Milliseconds) {
-    this.#songs = new OfferedSongs(options.maxListBytes);
+    this.#songs = new OfferList(options.maxListBytes);
     this.#heardAt = acceptedAt;
     this.#spokeAt = acceptedAt;
   }

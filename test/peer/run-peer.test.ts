@@ -1,12 +1,12 @@
 /** How a peer is run: by a person, a script, or nobody; what it prints first, when it ends, and with which code. */
 import t from 'tap';
 import type { PeerConfig } from '../../peer/config.js';
-import { CommandError } from '../../peer/exit-codes.js';
-import { loadInstance } from '../../peer/instance.js';
+import { CommandError } from '../../peer/failures/failure.js';
+import { OfferedSongs, type SongSource } from '../../peer/hosting/offered-songs.js';
 import type { CatalogueChange, HostedSong } from '../../peer/library/catalogue.js';
-import { likelyHosts, MOST_HOSTS } from '../../peer/likely-hosts.js';
-import { LocalTracker } from '../../peer/local-tracker.js';
-import { OfferedSongs, type SongSource } from '../../peer/offered-songs.js';
+import { loadInstance } from '../../peer/listening/instance.js';
+import { likelyHosts, MOST_HOSTS } from '../../peer/listening/likely-hosts.js';
+import { LocalTracker } from '../../peer/listening/local-tracker.js';
 import { operate, type RunnablePeer } from '../../peer/run-peer.js';
 import type { EmbeddedTracker } from '../../peer/world.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';

@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { CommandError, failureOf } from '../../peer/exit-codes.js';
+import { CommandError, failureOf } from '../../peer/failures/failure.js';
 import { ConfigError } from '../../protocol/errors.js';
 import { anyHost } from '../../src/any-host.js';
 import { completionScript, completionsFor } from '../../src/completion.js';

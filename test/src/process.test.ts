@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { CommandError } from '../../peer/exit-codes.js';
+import { CommandError } from '../../peer/failures/failure.js';
 import { ConfigError, RequestError, TransportError } from '../../protocol/errors.js';
 import { systemClock } from '../../src/clock.js';
 import {

@@ -6,9 +6,9 @@ import t, { type Test } from 'tap';
 import { runHash } from '../../../peer/commands/hash.js';
 import { runFind, runInfo, runList } from '../../../peer/commands/list.js';
 import type { PeerConfig } from '../../../peer/config.js';
-import { EXIT, exitCodeOfSignal, failureOf, soundFailure } from '../../../peer/exit-codes.js';
-import { LightClient } from '../../../peer/light-client.js';
-import { listenError } from '../../../peer/listen-error.js';
+import { EXIT, exitCodeOfSignal, failureOf, soundFailure } from '../../../peer/failures/failure.js';
+import { listenError } from '../../../peer/failures/listen-error.js';
+import { LightClient } from '../../../peer/listening/light-client.js';
 import { OutputError } from '../../../peer/playback/outputs/output.js';
 import {
   ConfigError,

@@ -1,7 +1,7 @@
 /** A world of pipes for commands that run inside the test: what they print is kept, signals come when a test says so. */
 import { PassThrough, Writable } from 'node:stream';
 import type { PeerConfig } from '../../../peer/config.js';
-import { type Failure, failureOf } from '../../../peer/exit-codes.js';
+import { type Failure, failureOf } from '../../../peer/failures/failure.js';
 import type { EndingSignal, World } from '../../../peer/world.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 

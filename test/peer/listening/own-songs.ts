@@ -1,11 +1,11 @@
 /** A catalogue without files. */
 
+import type { SongSource } from '../../../peer/hosting/offered-songs.js';
 import type { CatalogueListener, HostedSong } from '../../../peer/library/catalogue.js';
-import type { OfferedSongs } from '../../../peer/listening/link-events.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
 
 /** Own songs that a test changes by hand. */
-export class Songs implements OfferedSongs {
+export class Songs implements SongSource {
   readonly #songs = new Map<ContentHash, HostedSong>();
   readonly #listeners = new Set<CatalogueListener>();
 

@@ -1,8 +1,8 @@
 /**
  * Why the song server cannot listen, with what mends it.
  */
-import { formatHostPort } from '../protocol/tsp/addresses.js';
-import { CommandError, EXIT } from './exit-codes.js';
+import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import { CommandError, EXIT } from './failure.js';
 
 /** `error`: TransportError whose cause is Node's. Anything that is not about listening comes back as it was. */
 export function listenError(error: unknown, host: string, port: number): unknown {

@@ -7,10 +7,10 @@ import { DEFAULT_PEER_PORT } from '../protocol/tsp/constants.js';
 import type { Hello } from '../protocol/tsp/messages.js';
 import type { ContentHash } from '../protocol/tsp/rows.js';
 import type { PeerConfig } from './config.js';
+import { listenError } from './failures/listen-error.js';
+import type { SongSource } from './hosting/offered-songs.js';
 import { SongServer } from './hosting/song-server.js';
-import { listenError } from './listen-error.js';
 import { TrackerLink } from './listening/tracker-link.js';
-import type { SongSource } from './offered-songs.js';
 import { wireTrace } from './wire-trace.js';
 import type { World } from './world.js';
 

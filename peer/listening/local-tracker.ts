@@ -6,9 +6,9 @@
  *              └── asked again whenever the link is down: when that peer goes, the next one opens a tracker on the same data
  */
 import { connect } from 'node:net';
-import type { Clock, Logger, RandomUnit } from '../protocol/ports.js';
-import type { HostPort } from '../protocol/tsp/addresses.js';
-import type { EmbeddedTracker, OpenEmbeddedTracker } from './world.js';
+import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
+import type { HostPort } from '../../protocol/tsp/addresses.js';
+import type { EmbeddedTracker, OpenEmbeddedTracker } from '../world.js';
 
 /** Loopback answers at once or not at all. */
 const PROBE_MS = 1_000;

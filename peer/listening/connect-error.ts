@@ -1,7 +1,7 @@
 /**
  * Why a connection failed, in words: Node's error code is kept as the cause.
  */
-import { TransportError } from '../protocol/errors.js';
+import { TransportError } from '../../protocol/errors.js';
 
 /** `name`: `host:port` of the other side. */
 export function connectError(name: string, error: NodeJS.ErrnoException): TransportError {

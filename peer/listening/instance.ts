@@ -4,8 +4,8 @@
  */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { toHex } from '../protocol/bytes.js';
-import type { Logger, RandomBytes } from '../protocol/ports.js';
+import { toHex } from '../../protocol/bytes.js';
+import type { Logger, RandomBytes } from '../../protocol/ports.js';
 
 const SECRET_BYTES = 16;
 const FORMAT = /^[0-9a-f]{32}$/;

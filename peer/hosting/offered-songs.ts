@@ -6,12 +6,12 @@
  *
  * A song that is in both counts once, as the library's. Its leaving one of them is no leaving while the other has it.
  */
-import type { ContentHash } from '../protocol/tsp/rows.js';
-import type { CatalogueChange, CatalogueListener, HostedSong } from './library/catalogue.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { CatalogueChange, CatalogueListener, HostedSong } from '../library/catalogue.js';
+import type { HostedSongs } from './neighbours.js';
 
-export interface SongSource {
-  get(hash: ContentHash): HostedSong | undefined;
-  songs(): Iterable<HostedSong>;
+/** The library's catalogue, the disk cache, or several of those. */
+export interface SongSource extends HostedSongs {
   onChange(listener: CatalogueListener): () => void;
 }
 

@@ -7,7 +7,7 @@ import { RemoteProtocolError } from '../errors.js';
 import type { StreamHeader } from './messages.js';
 import { type OfferRow, parseOffer, RowReader } from './rows.js';
 
-export class OfferedSongs {
+export class OfferList {
   readonly #maxBytes: number;
   #rows: RowReader | undefined;
   #isSkipping = false;

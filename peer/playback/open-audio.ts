@@ -1,12 +1,12 @@
 /**
  * The audio process as the configuration wants it. Made, not started.
  */
-import { ConfigError } from '../protocol/errors.js';
-import type { PeerConfig } from './config.js';
-import { ForkedAudio } from './playback/audio-process.js';
-import { DECODER_NAMES, type DecoderName } from './playback/decoders/auto.js';
-import { parseOutput } from './playback/output-choice.js';
-import type { World } from './world.js';
+import { ConfigError } from '../../protocol/errors.js';
+import type { PeerConfig } from '../config.js';
+import type { World } from '../world.js';
+import { ForkedAudio } from './audio-process.js';
+import { DECODER_NAMES, type DecoderName } from './decoders/auto.js';
+import { parseOutput } from './output-choice.js';
 
 /** Throws ConfigError for an output or a decoder that there is not. */
 export function openAudio(

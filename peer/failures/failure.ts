@@ -9,8 +9,8 @@ import {
   RemoteProtocolError,
   RequestError,
   TransportError,
-} from '../protocol/errors.js';
-import { OutputError } from './playback/outputs/output.js';
+} from '../../protocol/errors.js';
+import { OutputError } from '../playback/outputs/output.js';
 
 export const EXIT = {
   ok: 0,
