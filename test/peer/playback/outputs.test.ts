@@ -1,10 +1,15 @@
-/** Every output with real sound: what was encoded is what comes out, through the real audio process. */
+/**
+ * Which output is taken, and every output with real sound: what was encoded is what comes out, through the real audio
+ * process.
+ */
 import { spawn } from 'node:child_process';
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { createDecoder } from '../../../peer/playback/decoders/auto.js';
+import { OutputChoice, parseOutput } from '../../../peer/playback/output-choice.js';
+import { outputError } from '../../../peer/playback/outputs/output.js';
 import type { PcmFormat } from '../../../peer/playback/pcm.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -26,6 +31,52 @@ function withEnvironment(test: Teardown, variables: Record<string, string>): voi
     process.env = before;
   });
 }
+
+t.test('an output is chosen: the first that works, with the reasons of those before it', async t => {
+  t.strictSame(
+    parseOutput('auto')?.map(each => each.kind),
+    ['speaker', 'pw-play', 'aplay', 'paplay', 'ffplay'],
+  );
+  t.strictSame(parseOutput('stdout', true), [{ kind: 'stdout', raw: true }]);
+  t.strictSame(parseOutput('file:a b.wav'), [{ kind: 'file', path: 'a b.wav' }]);
+  for (const none of ['', 'file:', 'file', 'alsa', 'Speaker']) t.equal(parseOutput(none), undefined, none);
+
+  const choice = new OutputChoice(parseOutput('auto')!);
+  t.equal(choice.why, 'the first that works');
+  choice.failed('no sound device', 'broken');
+  choice.failed('pw-play is not installed', 'missing');
+  t.match(choice.current, { kind: 'aplay' });
+  t.equal(choice.why, 'speaker: no sound device; pw-play is not installed');
+  choice.broke('hiccup', 'broken', 0);
+  choice.broke('hiccup', 'broken', 70_000);
+  choice.broke('hiccup', 'broken', 71_000);
+  t.match(choice.current, { kind: 'aplay' }, 'hiccups a minute apart are forgiven');
+  choice.broke('hiccup', 'broken', 72_000);
+  t.match(choice.current, { kind: 'paplay' });
+  choice.reset();
+  t.match(choice.current, { kind: 'speaker' });
+
+  const file = new OutputChoice(parseOutput('file:x.wav')!);
+  t.equal(file.why, 'as asked');
+  t.strictSame(file.current, { kind: 'file', path: 'x.wav' });
+  file.holds(88_200);
+  t.strictSame(file.current, { kind: 'file', path: 'x.wav', keepBytes: 88_200 }, 'begun once');
+  file.broke('full', 'full', 0);
+  t.equal(file.current, undefined, 'trying again is no use');
+  t.equal(file.fault, 'full');
+});
+
+t.test('a failed system call says what to do about it', async t => {
+  const of = (code: string) => outputError('x.wav', Object.assign(new Error(`${code}: oops`), { code }));
+  t.match(of('ENOSPC'), { fault: 'full', message: 'x.wav: the disk is full' });
+  t.match(of('EPIPE'), { fault: 'closed' });
+  t.match(of('EACCES'), { fault: 'refused' });
+  t.match(of('EISDIR'), { fault: 'refused' });
+  t.match(of('ENOENT'), { fault: 'missing' });
+  t.match(of('EIO'), { fault: 'broken', message: 'x.wav: EIO: oops' });
+  const same = of('EIO');
+  t.equal(outputError('y', same), same);
+});
 
 t.test(
   'file: a WAV of the song’s own rate and channels, gapless, true to its last sample',
