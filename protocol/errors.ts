@@ -32,7 +32,7 @@ export const ERROR_CODES = [
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** After these the sender of ERROR half-closes, drains for at most 1 s or 64 KiB, and closes (TSP §6). */
-export const FATAL_CODES = ['bad-message', 'too-large', 'too-slow', 'too-many', 'replaced'] as const;
+const FATAL_CODES = ['bad-message', 'too-large', 'too-slow', 'too-many', 'replaced'] as const;
 export type FatalCode = (typeof FATAL_CODES)[number];
 
 export const isFatal = (code: string): code is FatalCode => (FATAL_CODES as readonly string[]).includes(code);

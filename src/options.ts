@@ -68,7 +68,7 @@ export interface Resolved<Table extends OptionTable> {
   readonly origins: Origins;
 }
 
-export const variableOf = (option: string): string => `TSP_${option.replaceAll('-', '_').toUpperCase()}`;
+const variableOf = (option: string): string => `TSP_${option.replaceAll('-', '_').toUpperCase()}`;
 const camelCaseOf = (option: string): string =>
   option.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 

@@ -27,8 +27,8 @@ const SOUND = 'Sound:';
 const NETWORK = 'Network:';
 const LIMITS = 'Limits:';
 
-export const OUTPUTS = ['auto', 'speaker', 'pw-play', 'aplay', 'paplay', 'ffplay', 'null', 'stdout'] as const;
-export const DECODERS = ['auto', 'mpg123', 'lame'] as const;
+const OUTPUTS = ['auto', 'speaker', 'pw-play', 'aplay', 'paplay', 'ffplay', 'null', 'stdout'] as const;
+const DECODERS = ['auto', 'mpg123', 'lame'] as const;
 
 const DEFAULT_SLOTS = 8;
 const DEFAULT_CACHE_BYTES = 2e9;

@@ -20,10 +20,10 @@ import { type Song, type SongTable, sampleHosts, shownOffer } from './song-table
 /** TSP §5.1: what changed `since` a revision is answered for at least this long … */
 export const KEPT_BATCHES_MS = 10 * 60_000;
 /** … unless the list changes so much that memory is dearer; then the whole list is the shorter answer anyway. */
-export const KEPT_BATCHES_BYTES = 32 * 1024 * 1024;
+const KEPT_BATCHES_BYTES = 32 * 1024 * 1024;
 /** A batch costs some 5 ms of this thread, and a reader that is one behind owes less than 1 MiB. */
 export const MAX_BATCH_ROWS = 2_000;
-export const MAX_BATCH_BYTES = 512 * 1024;
+const MAX_BATCH_BYTES = 512 * 1024;
 
 /** Revisions are reserved twice as far ahead as that, so none is repeated after a crash. */
 const SAVE_EVERY = RESERVED_REVISIONS / 2;

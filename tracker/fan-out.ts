@@ -15,15 +15,15 @@ import { encodeBroadcastRow } from '../protocol/tsp/rows.js';
 import type { Batch, Broadcast } from './broadcast.js';
 
 /** At most ten batches a second … */
-export const BATCH_INTERVAL_MS = 100;
+const BATCH_INTERVAL_MS = 100;
 /** … two above 5,000 readers … */
-export const CROWDED_BATCH_INTERVAL_MS = 500;
-export const CROWD_READERS = 5_000;
+const CROWDED_BATCH_INTERVAL_MS = 500;
+const CROWD_READERS = 5_000;
 /** … and never so many that writing them takes more than a third of the time: a write costs some 15 µs. */
 const INTERVAL_PER_READER_MS = 0.05;
 /** What all readers together are sent of changes: about what one core writes. Batches wait for it. */
-export const BROADCAST_BYTES_PER_SECOND = 128 * 1024 * 1024;
-export const READERS_A_TICK = 250;
+const BROADCAST_BYTES_PER_SECOND = 128 * 1024 * 1024;
+const READERS_A_TICK = 250;
 /** A reader that missed more than this is better served with the list. */
 export const MAX_CATCH_UP_BYTES = 1024 * 1024;
 

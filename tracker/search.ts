@@ -173,7 +173,7 @@ export class SearchIndex {
 }
 
 /** Lower case without accents, cut at everything that is neither letter nor digit. */
-export function wordsOf(text: string): string[] {
+function wordsOf(text: string): string[] {
   if (/^[ -~]*$/.test(text)) return text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   const plain = text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
   return plain.replace(/[ßłøđðþæœħı]/g, letter => SPELLED[letter]!).match(/[\p{L}\p{N}]+/gu) ?? [];

@@ -18,7 +18,7 @@ import { infoRow } from './song-lists.js';
 type RequestOf<Type extends Message['type']> = Extract<Message, { type: Type }>;
 
 /** SONG_IDS follows a registration within a round trip or two. */
-export const UNKNOWN_ID_RETRY_MS = 500;
+const UNKNOWN_ID_RETRY_MS = 500;
 /** TSP §5.3: a count is cut to this. */
 const LONGEST_RANGE = MAX_SONG_DATA_BYTES - 1;
 

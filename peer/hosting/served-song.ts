@@ -23,7 +23,7 @@ export const SLICE_BYTES = 1024 * 1024;
 /** Without room for a slice a listener holds this much. */
 export const UNSHARED_BYTES = PIECE_BYTES;
 /** Bytes from memory are sent on an fstat that is at most this old, so a thousand listeners cost forty fstats a second. */
-export const CHECK_FRESH_MS = 25;
+const CHECK_FRESH_MS = 25;
 
 /** Part of a song, valid until `release`; never written to. */
 export interface Piece {
@@ -239,7 +239,7 @@ export class ServedSong {
   }
 }
 
-export const UNAVAILABLE_RETRY_MS = 1_000;
+const UNAVAILABLE_RETRY_MS = 1_000;
 
 interface SongSlice extends Slice {
   readonly start: number;

@@ -17,12 +17,12 @@ import type { HostBook } from './choose-host.js';
 import type { Ask } from './fetch-source.js';
 import { WireConnection, type WireOwner } from './wire-connection.js';
 
-export const MAX_WARM_CONNECTIONS = 16;
+const MAX_WARM_CONNECTIONS = 16;
 /** Three times within the minute after which a host closes an idle connection (TSP §5.3). */
 export const WARM_PING_MS = CONNECTION_IDLE_MS / 3;
 export const WARM_FOR_MS = 5 * 60_000;
 /** What a connection may still be sending when it is given back: a new dial would cost more than to let it drain. */
-export const DRAIN_AT_MOST_BYTES = 4 * PIECE_BYTES;
+const DRAIN_AT_MOST_BYTES = 4 * PIECE_BYTES;
 /** A host that owes an answer and is silent for this long is gone; fetches lose patience long before. */
 const PATIENCE_MS = 10_000;
 

@@ -116,7 +116,7 @@ export class LocalTracker {
 }
 
 /** Whether a connection is taken there. */
-export async function isListening({ host, port }: HostPort, clock: Clock): Promise<boolean> {
+async function isListening({ host, port }: HostPort, clock: Clock): Promise<boolean> {
   return await new Promise(resolve => {
     const socket = connect({ host, port });
     const end = (is: boolean): void => {

@@ -15,13 +15,13 @@ import type { SongToFetch } from './song-stream.js';
 /** What is fetched ahead of the reader. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
 /** In a full window so much room is awaited before more is asked, so that requests don't become crumbs. */
-export const REFILL_BYTES = 4 * PIECE_BYTES;
+const REFILL_BYTES = 4 * PIECE_BYTES;
 /** A range is what a host delivers in this time: short enough to turn elsewhere, long enough to hide the round trip. */
-export const RANGE_MS = 250;
-export const LARGEST_RANGE_BYTES = 16 * PIECE_BYTES;
-export const STRANGER_RANGE_BYTES = 4 * PIECE_BYTES;
+const RANGE_MS = 250;
+const LARGEST_RANGE_BYTES = 16 * PIECE_BYTES;
+const STRANGER_RANGE_BYTES = 4 * PIECE_BYTES;
 /** The next range is asked for while this one is coming. */
-export const RANGES_OPEN = 2;
+const RANGES_OPEN = 2;
 
 /** The ranges to ask `source` for now, in pieces of 64 KiB. */
 export function planRanges(

@@ -23,9 +23,6 @@ export const sameFormat = (a: PcmFormat, b: PcmFormat): boolean =>
 
 export const pcmSeconds = (pcm: Pcm): number => pcm.samples.length / pcm.channels / pcm.sampleRate;
 
-export const describeFormat = ({ sampleRate, channels }: PcmFormat): string =>
-  `${sampleRate} Hz ${channels === 1 ? 'mono' : 'stereo'}`;
-
 /** The nearest 16-bit value. */
 export const clip = (value: number): number => Math.max(-32_768, Math.min(32_767, value));
 

@@ -9,6 +9,7 @@
  */
 import { FIRST_SONG_ID, LAST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
+import { isSongId } from '../../protocol/tsp/song-id.js';
 import { type CommandName, commandNamed, nearestCommand, VOCABULARY } from './vocabulary.js';
 
 /** A song as a person names it. */
@@ -112,10 +113,10 @@ export function parseId(
     return { problem: `“${shown}” is no song ID: an ID is a number such as 10.`, hint };
   }
   const value = Number(text);
-  if (value < FIRST_SONG_ID || value > LAST_SONG_ID) {
+  if (!isSongId(value)) {
     return { problem: `${shown} is no song ID: IDs go from ${FIRST_SONG_ID} to ${LAST_SONG_ID}.`, hint };
   }
-  return { id: value as SongId };
+  return { id: value };
 }
 
 /** Signs and fractions too, so that `play -1` is told what an ID is instead of being searched for. */

@@ -7,7 +7,7 @@ import type { Clock } from '../../protocol/ports.js';
 
 /** Long enough that a library being read is one line and not fifty. */
 export const QUIET_MS = 2_000;
-export const LONGEST_MS = 10_000;
+const LONGEST_MS = 10_000;
 
 export interface ListChanges {
   readonly added: number;

@@ -14,9 +14,9 @@ import { cutToWidth, fitToWidth, safeText } from './terminal-text.js';
 import { COMMAND_NAMES, type CommandName, VOCABULARY } from './vocabulary.js';
 
 /** A terminal shows this many rows of a list; the rest is only counted. Somebody who wants 10,000 lines pipes them. */
-export const MOST_ROWS_SHOWN = 500;
+const MOST_ROWS_SHOWN = 500;
 /** Of songs told in full, ten lines each. */
-export const MOST_INFOS_SHOWN = 50;
+const MOST_INFOS_SHOWN = 50;
 
 /** At least one line. */
 export function renderAnswer(answer: Answer, style: Style): string[] {
@@ -102,7 +102,7 @@ function renderSongs(answer: Extract<Answer, { kind: 'songs' }>, style: Style): 
 }
 
 /** Heading and rows. */
-export function renderSongTable(songs: readonly SongRow[], style: Style): string[] {
+function renderSongTable(songs: readonly SongRow[], style: Style): string[] {
   const { heading, rows } = layOut(songs, SONG_COLUMNS, style.width);
   return [painted(heading, 'bold', style), ...rows];
 }
@@ -121,7 +121,7 @@ function renderInfos(songs: readonly SongRow[], style: Style): string[] {
 const LABEL_COLUMNS = 14;
 
 /** Everything known of a song, a fact a line. */
-export function renderInfo(song: SongRow, style: Style): string[] {
+function renderInfo(song: SongRow, style: Style): string[] {
   const facts: [string, string | undefined][] = [
     ['ID', String(song.id)],
     ['Title', titleOf(song)],

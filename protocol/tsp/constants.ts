@@ -32,7 +32,6 @@ export const MESSAGE_TYPE = {
   ERROR: 0xff,
 } as const;
 export type MessageName = keyof typeof MESSAGE_TYPE;
-export type MessageType = (typeof MESSAGE_TYPE)[MessageName];
 
 export const FIRST_TYPE_WITH_PAYLOAD = 0x40;
 /** Unknown types from here on are answers to somebody else's question: skipped silently (TSP §3). */

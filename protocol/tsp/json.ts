@@ -54,7 +54,7 @@ export const text: FieldReader<string> = value => {
   const cleaned = typeof value === 'string' ? cleanText(value) : '';
   return cleaned === '' ? undefined : cleaned;
 };
-export const textList: FieldReader<readonly string[]> = value =>
+const textList: FieldReader<readonly string[]> = value =>
   Array.isArray(value) ? value.slice(0, MAX_LISTED).flatMap(item => text(item) ?? []) : undefined;
 
 /** NUL and lone surrogates to U+FFFD, NFC, at most 255 bytes of UTF-8 cut on a code point. */

@@ -13,11 +13,5 @@ export function asSongId(value: number): SongId {
   return value;
 }
 
-/** A song ID as a person types it; undefined when it is anything else. */
-export function parseSongId(text: string): SongId | undefined {
-  const value = /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : 0;
-  return isSongId(value) ? value : undefined;
-}
-
 export const isSongId = (value: unknown): value is SongId =>
   Number.isInteger(value) && (value as number) >= FIRST_SONG_ID && (value as number) <= LAST_SONG_ID;
