@@ -98,7 +98,11 @@ export class ThreadPool<Job, Note, Result> {
   }
 
   #begin(): Thread<Job, Note, Result> {
-    const worker = new Worker(this.#options.script, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } });
+    const worker = new Worker(this.#options.script, {
+      // What the process was started with (loaders, profilers) would only slow a thread down.
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    });
     const thread: Thread<Job, Note, Result> = { worker, task: undefined, cancelTimer: () => {} };
     worker.on('message', (message: ThreadMessage<Note, Result>) => this.#hear(thread, message));
     worker.on('error', () => this.#lose(thread, 'crashed'));
