@@ -7,7 +7,6 @@
  */
 import type { SongRow } from '../protocol/tsp/rows.js';
 import type { PeerConfig } from './config.js';
-import { soundFailure } from './failures/failure.js';
 import { playableSong, type SongSources } from './playable-song.js';
 import type { ForkedAudio } from './playback/audio-process.js';
 import { openAudio } from './playback/open-audio.js';
@@ -122,6 +121,6 @@ function asPeerEvent(event: PlayerEvent): PeerEvent {
     stutters,
     report,
     ...(startedInMs !== undefined && { startedInMs }),
-    ...(outcome === 'failed' && { error: soundFailure(error) }),
+    ...(outcome === 'failed' && { error }),
   };
 }

@@ -230,8 +230,10 @@ export class Peer implements PeerView {
         this.#notice(
           `No tracker was on this machine; one runs inside this peer now, on ${formatHostPort(address, port)}.`,
         ),
-      failed: error =>
-        this.#notice(`A tracker inside this peer could not be opened: ${failureOf(error).message}`),
+      failed: error => {
+        const { message, hint } = failureOf(error);
+        this.#notice(`A tracker inside this peer could not be opened: ${message}`, hint);
+      },
     });
   }
 
@@ -339,8 +341,8 @@ export class Peer implements PeerView {
     return this.#link?.list.hostsOf(row) ?? [];
   }
 
-  #notice(message: string): void {
-    this.#emit({ kind: 'notice', message });
+  #notice(message: string, hint?: string): void {
+    this.#emit({ kind: 'notice', message, ...(hint !== undefined && { hint }) });
   }
 
   #emit(event: PeerEvent): void {

@@ -38,6 +38,14 @@ export function folderFailure(error: unknown): unknown {
   return problem === undefined ? error : configError(`${problem}.`, '--data names another folder.');
 }
 
+/** A store that lmdb must not open; what is in it (song IDs) can't be made again, so that a person decides. */
+export function damagedStore(file: string): CommandError {
+  return configError(
+    `${file} is damaged.`,
+    'Move it away to begin anew, with new song IDs, or put a copy in its place.',
+  );
+}
+
 /** A data folder that another process works in. */
 export function folderInUse(folder: string, holder: number): CommandError {
   return new CommandError({

@@ -6,8 +6,9 @@
  *
  * A process is told from a later one with the same number by its start time, where the system says it (/proc).
  */
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../peer/make-folder.js';
 
 export interface FolderLock {
   readonly folder: string;
@@ -25,7 +26,7 @@ const ATTEMPTS = 5;
 
 /** Creates the folder if need be. Resolves with the holder's process ID when another process has it. */
 export async function lockFolder(folder: string): Promise<FolderLock | { readonly heldBy: number }> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const path = join(folder, 'lock');
   const own = `${path}.${process.pid}`;
   await writeFile(

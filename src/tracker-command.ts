@@ -8,11 +8,11 @@ import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { anyHost } from './any-host.js';
 import type { CommandLineSpec } from './command-line.js';
 import { folderFailure, folderInUse, listenFailure } from './failures.js';
-import { lockFolder } from './folder-lock.js';
 import { maxConnections } from './open-files.js';
 import { columnsOf, type Program } from './program.js';
 import { readOptions } from './read-options.js';
 import { asked, exitCodeOfServer } from './signals.js';
+import { lockTrackerFolder } from './tracker-folder.js';
 import { type TrackerOptions, trackerConfig } from './tracker-options.js';
 
 export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program: Program): Promise<number> {
@@ -23,7 +23,7 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
   }
   const { values } = invocation;
   const config = trackerConfig(values, { host: anyHost(), maxConnections: await maxConnections() });
-  const lock = await lockFolder(values.data).catch(error => {
+  const lock = await lockTrackerFolder(values.data).catch(error => {
     throw folderFailure(error);
   });
   if ('heldBy' in lock) throw folderInUse(values.data, lock.heldBy);

@@ -10,6 +10,7 @@ import {
   RequestError,
   TransportError,
 } from '../../protocol/errors.js';
+import { DecoderError } from '../playback/decoders/decoder.js';
 import { OutputError } from '../playback/outputs/output.js';
 
 export const EXIT = {
@@ -62,6 +63,9 @@ export function failureOf(error: unknown): Failure {
     return { code: 'configuration', exitCode: EXIT.configuration, message: sentence(error.message) };
   }
   if (error instanceof OutputError) return outputFailure(error);
+  if (error instanceof DecoderError) {
+    return { code: 'not-playable', exitCode: EXIT.failure, message: sentence(error.message) };
+  }
   if (error instanceof LocalProtocolError) {
     return { code: 'usage', exitCode: EXIT.usage, message: sentence(error.message) };
   }
@@ -89,16 +93,6 @@ function requestFailure(error: RequestError): Failure {
   }
 }
 
-/**
- * Why a song could not be played. A decoder's complaint is an ordinary Error, and no bug of ours: the song is no MP3, or
- * a broken one.
- */
-export function soundFailure(error: unknown): unknown {
-  const failure = failureOf(error);
-  if (failure.exitCode !== EXIT.internal || !(error instanceof Error)) return error;
-  return new CommandError({ code: 'not-playable', exitCode: EXIT.failure, message: failure.message });
-}
-
 function outputFailure({ fault, message }: OutputError): Failure {
   const hint =
     'tsp-peer doctor says what is missing; --output null, file:PATH or stdout need no sound device.';
@@ -118,6 +112,7 @@ export function fileProblem(error: unknown): string | undefined {
     EISDIR: 'that is a folder',
     ENOTDIR: 'a part of this path is no folder',
     ENOSPC: 'the disk is full',
+    EEXIST: 'something else of that name is there',
     EROFS: 'the disk is read-only',
     EMFILE: 'too many files are open',
   };

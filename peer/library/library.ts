@@ -9,14 +9,16 @@
  * Looking is cheap and is done again whenever in doubt; reading is dear and is done once a content. A look at a path puts
  * right whatever was believed of it and of everything below it, so an event needs no interpretation: it only says where.
  */
+
 import type { watch } from 'node:fs';
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ConfigError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { makeFolder } from '../make-folder.js';
 import { Catalogue } from './catalogue.js';
 import { type Encoder, LameEncoder } from './encode.js';
 import { EncodedSongs } from './encoded-songs.js';
@@ -198,7 +200,7 @@ export class Library {
   }
 
   async #openEncoded(folder: string): Promise<EncodedSongs> {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     return new EncodedSongs({
       folder: await realpath(folder),
       encoder: this.#options.encoder ?? new LameEncoder(),

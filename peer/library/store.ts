@@ -8,6 +8,7 @@
  */
 import type { Logger } from '../../protocol/ports.js';
 import type { FileContent, Fingerprint } from './file-facts.js';
+import { damagedStoreFile, moveAside } from './store-file.js';
 
 export interface KnownFile {
   readonly fingerprint: Fingerprint;
@@ -51,6 +52,11 @@ export class MemoryLibraryStore implements LibraryStore {
 /** The store in `folder`; where lmdb cannot open it (no room, no right, no binary), one in memory, and it is said. */
 export async function openLibraryStore(folder: string, logger: Logger): Promise<LibraryStore> {
   try {
+    const damaged = await damagedStoreFile(folder);
+    if (damaged !== undefined) {
+      const aside = await moveAside(damaged);
+      logger.warn({ aside }, 'what was known of the library is damaged: every file is read again');
+    }
     const { LmdbLibraryStore } = await import('./store-lmdb.js');
     return new LmdbLibraryStore({ folder, logger });
   } catch (error) {

@@ -7,11 +7,13 @@
  * The rule: only proven pieces are written, and a song appears whole, by rename, or not at all. When the disk will
  * not take it, caching ends, which is said once, and playing goes on. Who reads a song checks it again.
  */
-import { mkdir, readdir, readFile, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+
+import { readdir, readFile, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../protocol/ports.js';
 import { asContentHash, type ContentHash, type OfferRow, parseOffer } from '../../protocol/tsp/rows.js';
 import type { CatalogueChange, CatalogueListener, HostedSong } from '../library/catalogue.js';
+import { makeFolder } from '../make-folder.js';
 import { PartialSong } from './partial-song.js';
 import type { PieceHashes } from './pieces.js';
 import type { SongToFetch } from './song-stream.js';
@@ -63,7 +65,7 @@ export class DiskCache {
       return;
     }
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       this.#folder = await realpath(folder);
       await this.#takeStock();
     } catch (error) {

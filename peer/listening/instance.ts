@@ -2,10 +2,11 @@
  * The peer's secret of TSP §5.1: random, made once, kept in its data folder. A registration with it replaces the one
  * that this peer left behind when it lost its connection or its machine.
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../protocol/bytes.js';
 import type { Logger, RandomBytes } from '../../protocol/ports.js';
+import { makeFolder } from '../make-folder.js';
 
 const SECRET_BYTES = 16;
 const FORMAT = /^[0-9a-f]{32}$/;
@@ -21,7 +22,7 @@ export async function loadInstance(
   if (FORMAT.test(known)) return known;
   const fresh = toHex(randomBytes(SECRET_BYTES));
   try {
-    await mkdir(dataDir, { recursive: true });
+    await makeFolder(dataDir);
     await writeFile(`${path}.new`, `${fresh}\n`, { mode: 0o600 });
     await rename(`${path}.new`, path);
   } catch (error) {

@@ -37,6 +37,7 @@ export interface LocalTrackerOptions {
 export class LocalTracker {
   readonly #options: LocalTrackerOptions;
   #embedded: EmbeddedTracker | undefined;
+  #toldFailure = '';
   #opening: Promise<void> | undefined;
   #cancel: () => void = () => {};
   #stopped = false;
@@ -109,7 +110,11 @@ export class LocalTracker {
     try {
       this.#embedded = await open({ host, port, logger });
       if (this.#embedded !== undefined) opened(this.#embedded);
+      this.#toldFailure = '';
     } catch (error) {
+      // It is tried again and again, and told once.
+      if (this.#toldFailure === String(error)) return;
+      this.#toldFailure = String(error);
       failed(error);
     }
   }

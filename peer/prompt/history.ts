@@ -4,9 +4,11 @@
  * Lines are appended as they are entered, so several prompts at a time lose nothing; the file is cut back when it is
  * read. That history cannot be read or written is no reason not to play music: it is logged and left at that.
  */
-import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+
+import { appendFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from '../../protocol/ports.js';
+import { makeFolder } from '../make-folder.js';
 
 export const MOST_LINES = 1_000;
 
@@ -39,7 +41,7 @@ export class History {
     if (line.trim() === '') return;
     this.#writing = this.#writing.then(async () => {
       try {
-        await mkdir(dirname(this.#path), { recursive: true });
+        await makeFolder(dirname(this.#path));
         await appendFile(this.#path, `${line.trim()}\n`, { mode: 0o600 });
       } catch (error) {
         this.#complain(error, 'cannot write the history');

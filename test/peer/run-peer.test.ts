@@ -311,5 +311,20 @@ t.test(
       failed: () => {},
     });
     t.same(onLan.address, { host: '192.0.2.1', port: 7460 });
+
+    const failures: unknown[] = [];
+    const broken = new LocalTracker({
+      port: 1,
+      host: undefined,
+      open: () => Promise.reject(new Error('damaged')),
+      clock,
+      logger: new RecordingLogger(),
+      randomUnit: () => 0,
+      opened: () => {},
+      failed: error => failures.push(error),
+    });
+    await broken.start();
+    await broken.start();
+    t.equal(failures.length, 1, 'what fails again for the same reason is told once');
   },
 );

@@ -3,7 +3,7 @@
  * that nobody reads, and how failures are told.
  */
 import { EventEmitter } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import t from 'tap';
@@ -25,6 +25,7 @@ import { maxConnections } from '../../src/open-files.js';
 import { lockPeerFolders, peerFolders } from '../../src/peer-folders.js';
 import { asked, endingSignal, exitCodeOfServer } from '../../src/signals.js';
 import { surviveClosedOutput } from '../../src/streams.js';
+import { lockTrackerFolder } from '../../src/tracker-folder.js';
 import { agent, version } from '../../src/version.js';
 import { spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
@@ -208,6 +209,30 @@ t.test('a second peer takes the folder beside the first; a chosen one in use is 
   t.match(await lockPeerFolders(join(home, 'file', 'x'), env).catch(error => error), {
     failure: { exitCode: 78 },
   });
+});
+
+t.test(
+  'a folder that cannot be made is said, also where mkdir -p would try for ever',
+  {
+    skip: !existsSync('/proc/self') && 'no /proc here',
+  },
+  async t => {
+    t.match(await lockPeerFolders('/proc/nope/here', {}).catch(error => error), {
+      failure: { exitCode: 78, message: /^\/proc\/nope: / },
+    });
+  },
+);
+
+t.test('a registry that is damaged is not opened, and its lock is given back', async t => {
+  const folder = await tempFolder(t);
+  const file = join(folder, 'registry', 'data.mdb');
+  mkdirSync(join(folder, 'registry'));
+  writeFileSync(file, Buffer.alloc(20_000, 0xa5));
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    t.match(await lockTrackerFolder(folder).catch(error => error), {
+      failure: { exitCode: 78, message: `${file} is damaged.`, hint: /away/ },
+    });
+  }
 });
 
 t.test('the first signal asks, the second ends', async t => {

@@ -6,9 +6,10 @@ import t, { type Test } from 'tap';
 import { runHash } from '../../../peer/commands/hash.js';
 import { runFind, runInfo, runList } from '../../../peer/commands/list.js';
 import type { PeerConfig } from '../../../peer/config.js';
-import { EXIT, exitCodeOfSignal, failureOf, soundFailure } from '../../../peer/failures/failure.js';
+import { exitCodeOfSignal, failureOf } from '../../../peer/failures/failure.js';
 import { listenError } from '../../../peer/failures/listen-error.js';
 import { LightClient } from '../../../peer/listening/light-client.js';
+import { DecoderError } from '../../../peer/playback/decoders/decoder.js';
 import { OutputError } from '../../../peer/playback/outputs/output.js';
 import {
   ConfigError,
@@ -228,14 +229,13 @@ t.test('each kind of failure has its exit code', async t => {
     [new LocalProtocolError('x'), 2],
     [new OutputError('missing', 'x'), 69],
     [new OutputError('full', 'x'), 1],
+    [new DecoderError('there is no MP3 in it'), 1],
     [Object.assign(new Error('x'), { code: 'ENOSPC', syscall: 'write' }), 1],
     [new Error('a bug'), 70],
     ['a bug', 70],
   ];
   for (const [error, exitCode] of rows)
     t.match(failureOf(error), { exitCode, message: /[.]$/ }, String(error));
-  t.equal(failureOf(soundFailure(new Error('there is no MP3 in it'))).exitCode, EXIT.failure);
-  t.equal(failureOf(soundFailure(new RequestError('busy', 'x'))).exitCode, EXIT.tryAgain);
   t.same([exitCodeOfSignal('SIGINT'), exitCodeOfSignal('SIGTERM')], [130, 143]);
   const listening = (code: string) =>
     failureOf(
