@@ -15,7 +15,7 @@ import { Peer } from './peer.js';
 import { History } from './prompt/history.js';
 import type { PeerEvent, PeerView } from './prompt/peer-view.js';
 import { Prompt } from './prompt/prompt.js';
-import { renderEvent } from './prompt/render.js';
+import { renderEvent, wrap } from './prompt/render.js';
 import { Script } from './prompt/script.js';
 import { PLAIN, painted, type Style, styleOf } from './prompt/style.js';
 import type { World } from './world.js';
@@ -42,7 +42,8 @@ async function converse(peer: RunnablePeer, config: PeerConfig, world: World): P
   const quit = (): void => prompt.close();
   let restore: (() => void) | undefined;
   try {
-    world.stdout.write(`${painted('Torero.', 'bold', style())} help shows what can be done here.\n`);
+    const greeting = wrap('Torero. help shows what can be done here.', style().width).join('\n');
+    world.stdout.write(`${greeting.replace('Torero.', painted('Torero.', 'bold', style()))}\n`);
     await prompt.open();
     restore = world.divertStderr?.(text => prompt.say(text.trimEnd().split('\n')));
     world.signal.addEventListener('abort', quit, { once: true });
