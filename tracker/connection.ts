@@ -97,7 +97,7 @@ export class Connection implements Reader, WireUser {
   }
 
   deliver(headers: readonly StreamHeader[], bytes: readonly Uint8Array[]): void {
-    for (const header of headers) this.#wire.trace('→', header);
+    for (const header of headers) this.#wire.trace(header);
     this.#wire.send(bytes, { shared: true });
   }
 
@@ -171,7 +171,7 @@ export class Connection implements Reader, WireUser {
         this.#say(effect.message);
         break;
       case 'send-rows':
-        this.#wire.trace('→', effect.header);
+        this.#wire.trace(effect.header);
         this.#send([encode(effect.header), Buffer.concat(effect.rows)]);
         break;
       case 'answer':
@@ -265,7 +265,7 @@ export class Connection implements Reader, WireUser {
   }
 
   #answer({ header, bytes, shared }: Answer): void {
-    this.#wire.trace('→', header);
+    this.#wire.trace(header);
     this.#send(bytes, {
       shared,
       written: () => this.#perform(this.#session.answered(this.#now)),

@@ -10,16 +10,12 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { addressKey, canonicalIp } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { DRAIN_MS, NO_SONG } from '../protocol/tsp/constants.js';
-import { Doorkeeper } from '../protocol/tsp/doorkeeper.js';
+import { Doorkeeper, LISTEN_BACKLOG, MAX_TURNED_AWAY } from '../protocol/tsp/doorkeeper.js';
 import type { ErrorBody } from '../protocol/tsp/messages.js';
 import type { TrackerConfig } from './config.js';
 import { Connection, type Services } from './connection.js';
 import { MAX_OWN_BYTES, OwnBytes } from './outbox.js';
 
-/** A herd of 5,000 overflowed 511 (the system's own limit permitting). */
-const BACKLOG = 4_096;
-/** Being polite to those who are turned away costs a socket each, for a second. */
-const MAX_TURNED_AWAY = 64;
 const TURNED_AWAY_SHARE = 0.1;
 const FULL_RETRY_MS = 30_000;
 
@@ -59,7 +55,7 @@ export class TrackerServer {
   /** Rejects with Node's error when it can't listen there. */
   async start(): Promise<{ address: string; port: number }> {
     const { host, port } = this.#config;
-    this.#server.listen({ host, port, backlog: BACKLOG });
+    this.#server.listen({ host, port, backlog: LISTEN_BACKLOG });
     await once(this.#server, 'listening');
     this.#server.on('error', error =>
       this.#services.logger.error({ err: error }, 'the server socket failed'),

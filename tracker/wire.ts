@@ -12,7 +12,7 @@ import { RemoteProtocolError, TransportError } from '../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../protocol/ports.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { DRAIN_BYTES, DRAIN_MS } from '../protocol/tsp/constants.js';
-import { describe, nameOf } from '../protocol/tsp/describe.js';
+import { describe, describeEvent } from '../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../protocol/tsp/framing.js';
 import type { Message, PlainMessage, WholeMessage } from '../protocol/tsp/messages.js';
 import { ReadingPace } from '../protocol/tsp/reading-pace.js';
@@ -101,7 +101,7 @@ export class Wire {
   }
 
   say(message: PlainMessage | WholeMessage): void {
-    this.trace('→', message);
+    this.trace(message);
     this.send([encode(message)]);
   }
 
@@ -147,8 +147,9 @@ export class Wire {
     }
   }
 
-  trace(arrow: '←' | '→', message: Message): void {
-    this.#options.trace?.(`${this.#options.remote} ${arrow} ${describe(message)}`);
+  /** Shows what is sent. */
+  trace(message: Message): void {
+    this.#options.trace?.(`${this.#options.remote} < ${describe(message)}`);
   }
 
   #received(chunk: Buffer): void {
@@ -281,9 +282,9 @@ export class Wire {
   }
 
   #traceEvent(event: FrameEvent): void {
-    if (event.kind === 'message') this.trace('←', event.message);
-    else if (event.kind === 'stream') this.trace('←', event.header);
-    else if (event.kind === 'unknown')
-      this.#options.trace?.(`${this.#options.remote} ← ${nameOf(event.type)}`);
+    const { trace, remote } = this.#options;
+    if (trace === undefined) return;
+    const line = describeEvent(event);
+    if (line !== undefined) trace(`${remote} > ${line}`);
   }
 }

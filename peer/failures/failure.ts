@@ -1,5 +1,5 @@
 /**
- * Exit codes of every command (sysexits where one fits), and which failure gives which.
+ * What a failure is to whoever reports it: a code, a sentence, a hint, and the exit code (sysexits where one fits).
  *
  * The same description of a failure serves a line on stderr, an answer at the prompt, and `{"error":…}` in JSON.
  */

@@ -1,5 +1,5 @@
 /**
- * Why the song server cannot listen, with what mends it.
+ * Why a server, tracker or host, cannot listen, with what mends it.
  */
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { CommandError, EXIT } from './failure.js';

@@ -1,7 +1,8 @@
 /**
  * A peer's song server: accepts listeners and trackers that prove its address, within its limits (TSP §5.3).
  *
- *     accept ─▶ Doorkeeper ─▶ UploadConnection … ─▶ closed        turned away: ERROR too-many, half-close, a second to read it
+ *     accept ─▶ Doorkeeper ─▶ UploadConnection … ─▶ closed
+ *                     └ turned away: ERROR too-many, half-close, a second to read it
  *
  * Constructing starts nothing. `stop` gives the songs that are being sent ten seconds, and resolves when every
  * connection and file is closed.
@@ -13,7 +14,7 @@ import type { Clock, Logger } from '../../protocol/ports.js';
 import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
-import { Doorkeeper } from '../../protocol/tsp/doorkeeper.js';
+import { Doorkeeper, LISTEN_BACKLOG, MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Host } from './host.js';
@@ -26,14 +27,10 @@ import { type SongFiles, songFiles } from './song-files.js';
 import { SongLists } from './song-lists.js';
 import { UploadConnection, type UploadWorld } from './upload-connection.js';
 
-/** The system's usual 511 overflowed four thousand times when five thousand peers came back at once. */
-const BACKLOG = 4_096;
 /** How often deadlines are looked at: they are of seconds, and a timer a connection would cost more. */
 const SWEEP_MS = 250;
 /** How often the kernel is asked about slow listeners: twice within the shortest patience. */
 const LOOK_UP_MS = 4_500;
-/** Connections over a limit that are told so at a time; the rest is just closed. */
-const MAX_POLITE_REFUSALS = 64;
 /** How long songs that are being sent may take when the peer stops. */
 const FINISH_MS = 10_000;
 
@@ -186,7 +183,7 @@ export class SongServer {
   }
 
   #refuse(socket: Socket, error: ErrorBody): void {
-    if (this.#refused.size >= MAX_POLITE_REFUSALS) {
+    if (this.#refused.size >= MAX_TURNED_AWAY) {
       socket.destroy();
       return;
     }
@@ -233,7 +230,7 @@ async function listenSomewhere(
   let port = wantedPort ?? DEFAULT_PEER_PORT;
   for (;;) {
     try {
-      server.listen({ host, port, backlog: BACKLOG });
+      server.listen({ host, port, backlog: LISTEN_BACKLOG });
       await once(server, 'listening');
       return;
     } catch (error) {

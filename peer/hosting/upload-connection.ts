@@ -12,7 +12,7 @@ import { RemoteProtocolError, RequestError } from '../../protocol/errors.js';
 import type { Milliseconds } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { DRAIN_BYTES, DRAIN_MS, MAX_REQUEST_BYTES } from '../../protocol/tsp/constants.js';
-import { describe, nameOf } from '../../protocol/tsp/describe.js';
+import { describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
 import { type UploadEffect, UploadSession } from '../../protocol/tsp/upload.js';
@@ -147,9 +147,8 @@ export class UploadConnection {
     this.#heard();
     const { trace } = this.#world;
     if (trace === undefined) return;
-    if (event.kind === 'unknown') trace(`${this.remote} > ${nameOf(event.type)}`);
-    if (event.kind === 'message') trace(`${this.remote} > ${describe(event.message)}`);
-    if (event.kind === 'stream') trace(`${this.remote} > ${describe(event.header)}`);
+    const line = describeEvent(event);
+    if (line !== undefined) trace(`${this.remote} > ${line}`);
   }
 
   #pauseOrResume(): void {

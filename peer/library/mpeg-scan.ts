@@ -4,8 +4,8 @@
  *     [ID3v2 …]* [≤ 64 KiB of anything] [frame][frame][frame] … [ID3v1, APE, anything]
  *                                       └ audioStart: taken when frames of one kind follow one another from there
  *
- * Frames are counted, not estimated, since all bytes pass by anyway; a Xing, Info or VBRI frame is only recognised, so
- * that it does not count as sound.
+ * Frames are counted, not estimated, since all bytes pass by anyway; a Xing, Info or VBRI frame
+ * does not count as sound, nor do the samples that its tag says the encoder put before and after the music.
  */
 
 import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from '../mpeg/frame-header.js';

@@ -12,7 +12,7 @@ import type { Clock } from '../../protocol/ports.js';
 import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DRAIN_BYTES, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
-import { describe } from '../../protocol/tsp/describe.js';
+import { describe, describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
@@ -223,7 +223,7 @@ export class WireConnection {
   #traceIn(event: FrameEvent): void {
     const { trace } = this.#options;
     if (trace === undefined) return;
-    if (event.kind === 'message') trace(`${this.name} > ${describe(event.message)}`);
-    else if (event.kind === 'stream') trace(`${this.name} > ${describe(event.header)}`);
+    const line = describeEvent(event);
+    if (line !== undefined) trace(`${this.name} > ${line}`);
   }
 }

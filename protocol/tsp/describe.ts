@@ -6,10 +6,12 @@
  *     SONG_DATA 10 · 4194304 bytes
  *     ERROR busy to PLAY · retry in 2000 ms · "all 8 slots are taken"
  *
+ * A trace puts the other side before it: `ADDRESS > PLAY 10` when it said that, `ADDRESS < PLAY 10` when it was told.
  * What came from the network is shown as JSON with everything but printable ASCII escaped, cut to a bound, so a title
  * cannot steer a terminal. The instance of a HELLO is a secret and is not shown.
  */
 import { MESSAGE_TYPE, type MessageName } from './constants.js';
+import type { FrameEvent } from './framing.js';
 import type { ErrorBody, Hello, Message } from './messages.js';
 
 const MAX_QUOTED_CHARS = 200;
@@ -17,6 +19,13 @@ const SHOWN_HASH_CHARS = 8;
 
 export function describe(message: Message): string {
   return [message.type, ...details(message)].filter(part => part !== '').join(' ');
+}
+
+/** What came in: a message, or the head of a long one. Undefined for the pieces that follow a head. */
+export function describeEvent(event: FrameEvent): string | undefined {
+  if (event.kind === 'message') return describe(event.message);
+  if (event.kind === 'stream') return describe(event.header);
+  return event.kind === 'unknown' ? nameOf(event.type) : undefined;
 }
 
 function details(message: Message): readonly (string | number)[] {

@@ -17,6 +17,10 @@ const NEW_BURST_SHARE = 40 / 64;
 /** A slowloris holds its place no longer than it takes others to want it. */
 const PENDING_SHARE = 0.25;
 const RETRY_MS = 2_000;
+/** For `listen`: the system's usual 511 overflowed four thousand times when five thousand peers came back at once. */
+export const LISTEN_BACKLOG = 4_096;
+/** Being polite to those who are turned away costs a socket each, for a second; past this they are just closed. */
+export const MAX_TURNED_AWAY = 64;
 
 export interface DoorkeeperOptions {
   /** Connections at once; may be Infinity. */

@@ -13,6 +13,7 @@ import {
 } from '../../../protocol/tsp/download.js';
 import { type FrameEvent, Framer } from '../../../protocol/tsp/framing.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
+import { SAMPLES, type Samples } from './samples.js';
 
 const song = 10 as SongId;
 const PATIENCE_MS = 5_000;
@@ -27,28 +28,8 @@ const QUESTIONS: { readonly [T in Question['type']]: Extract<Question, { type: T
   PING: { type: 'PING', value: 77 },
 };
 
-/** One message of each type, as the other side could send it. */
-const MESSAGES: { readonly [N in MessageName]: Message } = {
-  INIT: { type: 'INIT', port: 0 },
-  LIST: { type: 'LIST' },
-  INFO: { type: 'INFO', song },
-  PLAY: { type: 'PLAY', song },
-  STOP: { type: 'STOP', song: 0 },
-  QUIT: { type: 'QUIT' },
-  PING: { type: 'PING', value: 5 },
-  PONG: { type: 'PONG', value: 77 },
-  HELLO: { type: 'HELLO', port: 0, hello: { tsp: 1 } },
-  RANGE: { type: 'RANGE', song, offset: 0, count: 0 },
-  FIND: { type: 'FIND', words: '' },
-  UPDATE: { type: 'UPDATE', changes: [] },
-  HASHES: { type: 'HASHES', song, level: 6 },
-  LIST_INFO: { type: 'LIST_INFO', revision: 1, length: 0 },
-  SONG_INFO: { type: 'SONG_INFO', song, length: 0 },
-  SONG_DATA: { type: 'SONG_DATA', song, length: 0 },
-  BROADCAST_LIST: { type: 'BROADCAST_LIST', revision: 1, length: 0 },
-  WELCOME: { type: 'WELCOME', revision: 1, welcome: { tsp: 1 } },
-  SONG_IDS: { type: 'SONG_IDS', length: 0 },
-  HASH_LIST: { type: 'HASH_LIST', song, length: 0 },
+const MESSAGES: Samples = {
+  ...SAMPLES,
   ERROR: { type: 'ERROR', song, error: { code: 'internal', type: 0 } },
 };
 

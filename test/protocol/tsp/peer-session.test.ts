@@ -22,39 +22,23 @@ import {
   type TrackerQuestion,
 } from '../../../protocol/tsp/peer-table.js';
 import { type ContentHash, encodeRow, type OfferChange } from '../../../protocol/tsp/rows.js';
+import { SAMPLES, type Samples } from './samples.js';
 
 const song = 10 as SongId;
 const hash = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
 const offer = (n: number): OfferChange => ({ hash: hash(n), title: `song ${n}` });
 const LIST: Message = { type: 'LIST' };
-const welcome = (listed: string[] = ['127.0.0.1:7461'], revision = 5): Message => ({
+const welcome = (listed: string[] = ['127.0.0.1:7461'], revision = 5): Samples['WELCOME'] => ({
   type: 'WELCOME',
   revision,
   welcome: { tsp: 1, tracker: '0123456789abcdef', listed },
 });
-const error = (body: ErrorBody): Message => ({ type: 'ERROR', song: 0, error: body });
+const error = (body: ErrorBody): Samples['ERROR'] => ({ type: 'ERROR', song: 0, error: body });
 
-const MESSAGES: { readonly [N in MessageName]: Message } = {
-  INIT: { type: 'INIT', port: 0 },
-  LIST,
-  INFO: { type: 'INFO', song },
-  PLAY: { type: 'PLAY', song },
-  STOP: { type: 'STOP', song: 0 },
-  QUIT: { type: 'QUIT' },
-  PING: { type: 'PING', value: 5 },
+const MESSAGES: Samples = {
+  ...SAMPLES,
   PONG: { type: 'PONG', value: 0 },
-  HELLO: { type: 'HELLO', port: 0, hello: { tsp: 1 } },
-  RANGE: { type: 'RANGE', song, offset: 0, count: 0 },
-  FIND: { type: 'FIND', words: '' },
-  UPDATE: { type: 'UPDATE', changes: [] },
-  HASHES: { type: 'HASHES', song, level: 6 },
-  LIST_INFO: { type: 'LIST_INFO', revision: 1, length: 0 },
-  SONG_INFO: { type: 'SONG_INFO', song, length: 0 },
-  SONG_DATA: { type: 'SONG_DATA', song, length: 0 },
-  BROADCAST_LIST: { type: 'BROADCAST_LIST', revision: 1, length: 0 },
   WELCOME: welcome(),
-  SONG_IDS: { type: 'SONG_IDS', length: 0 },
-  HASH_LIST: { type: 'HASH_LIST', song, length: 0 },
   ERROR: error({ code: 'too-many' }),
 };
 

@@ -1,7 +1,7 @@
 /** Deadlines of a sender, and the lines that `--trace-wire` prints. */
 import t from 'tap';
 import { encode } from '../../../protocol/tsp/codec.js';
-import { describe, nameOf } from '../../../protocol/tsp/describe.js';
+import { describe, describeEvent, nameOf } from '../../../protocol/tsp/describe.js';
 import { Framer } from '../../../protocol/tsp/framing.js';
 import type { Message } from '../../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../../protocol/tsp/reading-pace.js';
@@ -91,6 +91,11 @@ t.test('the lines say what matters', async t => {
   t.equal(describe({ type: 'FIND', words: '\u009b31m\u202eevil' }), 'FIND "\\u009b31m\\u202eevil"');
   t.match(describe({ type: 'FIND', words: 'x'.repeat(1_000) }), /…$/);
   t.equal(nameOf(0x03), 'PLAY');
+  t.equal(describeEvent({ kind: 'message', message: { type: 'LIST' } }), 'LIST');
+  const header = { type: 'SONG_DATA', song, length: 4 } as const;
+  t.equal(describeEvent({ kind: 'stream', header }), 'SONG_DATA 10 · 4 bytes');
+  t.equal(describeEvent({ kind: 'data', bytes: Buffer.alloc(4) }), undefined);
+  t.equal(describeEvent({ kind: 'unknown', type: 0x2a }), '0x2a');
 });
 
 t.test('an instance is a secret', async t => {

@@ -1,17 +1,12 @@
 /** A tracker's session for tests: one of each message, and a session that has come as far as a state. */
 import type { MessageName } from '../../../protocol/tsp/constants.js';
 import type { FrameEvent } from '../../../protocol/tsp/framing.js';
-import type {
-  Message,
-  PlainMessage,
-  SongId,
-  StreamHeader,
-  WholeMessage,
-} from '../../../protocol/tsp/messages.js';
+import type { PlainMessage, SongId, StreamHeader, WholeMessage } from '../../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import type { TrackerEffect } from '../../../protocol/tsp/tracker-effects.js';
 import { TrackerSession } from '../../../protocol/tsp/tracker-session.js';
 import type { TrackerState } from '../../../protocol/tsp/tracker-table.js';
+import { arrival, type Samples } from './samples.js';
 
 export const HASH = 'ab'.repeat(32) as ContentHash;
 export const MAX_LIST_BYTES = 100_000;
@@ -25,7 +20,7 @@ export const header = (type: StreamHeader['type'], length = 2): StreamHeader =>
   ({ type, revision: 0, song: 0, length }) as never;
 
 /** One of each message. */
-export const SAMPLES: { readonly [N in MessageName]: Extract<Message, { type: N }> } = {
+const SAMPLES: Samples = {
   INIT: { type: 'INIT', port: 7461 },
   LIST: { type: 'LIST' },
   INFO: { type: 'INFO', song: 1 as SongId },
@@ -49,19 +44,7 @@ export const SAMPLES: { readonly [N in MessageName]: Extract<Message, { type: N 
   HASH_LIST: header('HASH_LIST') as never,
 };
 
-export const STREAMS: readonly string[] = [
-  'LIST_INFO',
-  'SONG_INFO',
-  'SONG_DATA',
-  'BROADCAST_LIST',
-  'SONG_IDS',
-  'HASH_LIST',
-];
-
-export const sample = (name: MessageName): FrameEvent =>
-  STREAMS.includes(name)
-    ? { kind: 'stream', header: SAMPLES[name] as StreamHeader }
-    : message(SAMPLES[name] as PlainMessage | WholeMessage);
+export const sample = (name: MessageName): FrameEvent => arrival(SAMPLES[name]);
 
 /** LIST_INFO with these rows. */
 export function* songs(rows: string): Iterable<FrameEvent> {

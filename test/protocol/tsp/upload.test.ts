@@ -12,45 +12,10 @@ import {
   SLOT_IDLE_MS,
 } from '../../../protocol/tsp/constants.js';
 import type { FrameEvent } from '../../../protocol/tsp/framing.js';
-import type {
-  Message,
-  PlainMessage,
-  SongId,
-  StreamHeader,
-  WholeMessage,
-} from '../../../protocol/tsp/messages.js';
 import { UPLOAD_TABLE, type UploadEffect, UploadSession } from '../../../protocol/tsp/upload.js';
+import { arrival, SAMPLES } from './samples.js';
 
-const song = 10 as SongId;
-const error = { code: 'internal' } as const;
-const SAMPLES: { readonly [N in MessageName]: Message & { readonly type: N } } = {
-  INIT: { type: 'INIT', port: 7461 },
-  LIST: { type: 'LIST' },
-  INFO: { type: 'INFO', song },
-  PLAY: { type: 'PLAY', song },
-  STOP: { type: 'STOP', song: 0 },
-  QUIT: { type: 'QUIT' },
-  PING: { type: 'PING', value: 77 },
-  PONG: { type: 'PONG', value: 77 },
-  HELLO: { type: 'HELLO', port: 0, hello: { tsp: 1 } },
-  RANGE: { type: 'RANGE', song, offset: 0, count: 0 },
-  FIND: { type: 'FIND', words: 'so what' },
-  UPDATE: { type: 'UPDATE', changes: [] },
-  HASHES: { type: 'HASHES', song, level: 6 },
-  LIST_INFO: { type: 'LIST_INFO', revision: 1, length: 0 },
-  SONG_INFO: { type: 'SONG_INFO', song, length: 0 },
-  SONG_DATA: { type: 'SONG_DATA', song, length: 0 },
-  BROADCAST_LIST: { type: 'BROADCAST_LIST', revision: 1, length: 0 },
-  WELCOME: { type: 'WELCOME', revision: 0, welcome: { tsp: 1 } },
-  SONG_IDS: { type: 'SONG_IDS', length: 0 },
-  HASH_LIST: { type: 'HASH_LIST', song, length: 0 },
-  ERROR: { type: 'ERROR', song: 0, error },
-};
-
-const arrives = (name: MessageName): FrameEvent =>
-  'length' in SAMPLES[name]
-    ? { kind: 'stream', header: SAMPLES[name] as StreamHeader }
-    : { kind: 'message', message: SAMPLES[name] as PlainMessage | WholeMessage };
+const arrives = (name: MessageName): FrameEvent => arrival(SAMPLES[name]);
 
 const errorTo = (type: number, code: string) => ({
   do: 'send',
