@@ -225,7 +225,7 @@ export class FetchLogic {
 
   #rangesFor(source: FetchSource, now: Milliseconds): Ask[] {
     return planRanges(source, {
-      song: this.#task.song,
+      task: this.#task,
       hashes: this.#hashes,
       takenTo: this.#supply.takenTo,
       bytesPerSecond: this.#book.bytesPerSecond(source.host),

@@ -8,9 +8,9 @@
  */
 import type { Milliseconds } from '../../protocol/ports.js';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { FetchTask } from './fetch-effects.js';
 import type { Ask, FetchSource } from './fetch-source.js';
 import type { PieceHashes } from './pieces.js';
-import type { SongToFetch } from './song-stream.js';
 
 /** What is fetched ahead of the reader. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -27,7 +27,7 @@ const RANGES_OPEN = 2;
 export function planRanges(
   source: FetchSource,
   plan: {
-    readonly song: SongToFetch;
+    readonly task: Pick<FetchTask, 'song' | 'urgency'>;
     readonly hashes: PieceHashes | undefined;
     readonly takenTo: number;
     /** As last seen of this host. */
@@ -35,15 +35,17 @@ export function planRanges(
     readonly now: Milliseconds;
   },
 ): Ask[] {
-  const { song, hashes, now } = plan;
-  const end = hashes?.longestSize ?? wholePieces(song.size ?? Number.POSITIVE_INFINITY);
-  const windowEnd = Math.floor((plan.takenTo + WINDOW_BYTES) / PIECE_BYTES) * PIECE_BYTES;
+  const { task, hashes, now } = plan;
+  const end = hashes?.longestSize ?? wholePieces(task.song.size ?? Number.POSITIVE_INFINITY);
+  // Until the first sound is on its way, nothing takes the machine's time but the piece that it is in.
+  const windowBytes = task.urgency === 'now' && plan.takenTo === 0 ? PIECE_BYTES : WINDOW_BYTES;
+  const windowEnd = Math.floor((plan.takenTo + windowBytes) / PIECE_BYTES) * PIECE_BYTES;
   const asks: Ask[] = [];
   while (source.rangesOpen < RANGES_OPEN) {
     const room = windowEnd - source.askedTo;
     const wanted = Math.min(end - source.askedTo, rangeBytes(plan.bytesPerSecond));
     if (wanted <= 0 || room < Math.min(wanted, REFILL_BYTES)) break;
-    asks.push(source.askRange(song, Math.min(wanted, room), now, hashes));
+    asks.push(source.askRange(task.song, Math.min(wanted, room), now, hashes));
   }
   return asks;
 }

@@ -86,11 +86,11 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   }
 
   next(): Promise<IteratorResult<Uint8Array>> {
+    this.#cameBack();
     const bytes = this.#queue.shift();
     if (bytes !== undefined) {
       this.#queuedBytes -= bytes.length;
       this.#takenTo += bytes.length;
-      this.#took();
       return Promise.resolve({ done: false, value: bytes });
     }
     if (this.#ending?.kind === 'failed') return Promise.reject(this.#ending.error);
@@ -252,11 +252,10 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#waiting = undefined;
     this.#takenTo += bytes.length;
     waiting.resolve({ done: false, value: bytes });
-    this.#took();
   }
 
-  /** The reader took something: there is room for more. */
-  #took(): void {
+  /** The reader wants more: what it was given before is used, and there is room again. */
+  #cameBack(): void {
     this.#roomAwaited?.();
     if (this.#logic !== undefined) this.#perform(this.#logic.consumed(this.#takenTo, this.#deps.clock.now()));
   }

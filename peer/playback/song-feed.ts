@@ -20,6 +20,7 @@ export class SongFeed {
   #song: number | undefined;
   #size: number | undefined;
   #whole = false;
+  #cancelled = false;
   #error: unknown;
 
   constructor(options: {
@@ -72,23 +73,30 @@ export class SongFeed {
 
   /** Resolves when all is handed over; with false if nobody wants it any more. Never rejects. */
   async run(): Promise<boolean> {
-    const song = this.#audio.begin(this.#point.begin);
-    this.#song = song;
     try {
       for (let next = await this.#first; next.done !== true; next = await this.#chunks.next()) {
-        const wanted = this.#audio.data(song, next.value);
+        if (this.#cancelled) return false;
+        const wanted = this.#audio.data(this.#begin(), next.value);
         this.#outline.push(next.value);
         if (!(await wanted)) return false;
       }
     } catch (error) {
       this.#error = error;
     }
+    if (this.#cancelled) return false;
     this.#whole = true;
-    this.#audio.end(song);
+    this.#audio.end(this.#begin());
     return true;
   }
 
   cancel(): void {
+    this.#cancelled = true;
     this.#stream.cancel();
+  }
+
+  /** Only when there is something to decode, or an end to tell: the audio process is not woken while the network works. */
+  #begin(): number {
+    this.#song ??= this.#audio.begin(this.#point.begin);
+    return this.#song;
   }
 }

@@ -209,6 +209,7 @@ t.test('pause, resume, volume and mute reach the audio process', async t => {
   player.resume();
   t.strictSame(audio.told, [], 'nothing to pause');
   player.play([song('a')]);
+  await settled();
   player.pause();
   player.pause();
   t.equal(player.state().state, 'paused');
@@ -219,6 +220,7 @@ t.test('pause, resume, volume and mute reach the audio process', async t => {
   t.match(player.state(), { volume: 100, muted: true });
   t.strictSame(audio.told, [
     'begin 1',
+    'end 1',
     'pause',
     'resume',
     'volume 30',
