@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { CommandError, EXIT } from '../failures/failure.js';
+import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';
@@ -38,7 +39,9 @@ export function runGet(config: PeerConfig, { words, out }: CommandArguments, wor
     const row = (await session.ask(client => client.info(id))).find(candidate => candidate.id === id);
     if (row === undefined) throw noSuchSong(id);
     if (row.hash === undefined) throw notAFile(row);
-    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world) });
+    const cache = new CacheReader(config.cacheDir);
+    await cache.look(row.hash);
+    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache });
     try {
       await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetcher, row), session);
     } finally {

@@ -8,6 +8,7 @@ import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';
 import { Jukebox } from '../jukebox.js';
+import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import { eventAsJson } from '../prompt/answers.js';
 import { liveCannotBePlayed, noSuchSong, nothingMatches } from '../prompt/commands.js';
@@ -26,7 +27,8 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
   return oneShot(config, world, async session => {
     const { client } = session;
     const wanted = words.every(looksLikeNumber) ? words.map(requireId) : words.join(' ');
-    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world) });
+    const cache = new CacheReader(config.cacheDir);
+    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache });
     const jukebox = new Jukebox(config, world, {
       fetcher,
       hostsOf: row => client.hostsOf(row),
@@ -34,7 +36,9 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
     });
     jukebox.warmUp();
     try {
-      return await playOut(jukebox, await session.ask(() => choose(session, wanted)), session);
+      const songs = await session.ask(() => choose(session, wanted));
+      await Promise.all(songs.map(({ hash }) => hash && cache.look(hash)));
+      return await playOut(jukebox, songs, session);
     } finally {
       await jukebox.close();
       await fetcher.stop();

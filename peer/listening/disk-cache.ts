@@ -14,6 +14,7 @@ import type { Logger } from '../../protocol/ports.js';
 import { asContentHash, type ContentHash, type OfferRow, parseOffer } from '../../protocol/tsp/rows.js';
 import type { CatalogueChange, CatalogueListener, HostedSong } from '../library/catalogue.js';
 import { makeFolder } from '../make-folder.js';
+import type { LocalSong } from './local-song.js';
 import { PartialSong } from './partial-song.js';
 import type { PieceHashes } from './pieces.js';
 import type { SongToFetch } from './song-stream.js';
@@ -31,14 +32,25 @@ export interface DiskCacheOptions {
 /** Songs that are partly here: the current one, the next one, and some that were broken off. */
 const MAX_PARTIAL_SONGS = 8;
 
+/** What a fetcher asks of a cache. */
+export interface SongCache {
+  get(hash: ContentHash): LocalSong | undefined;
+  /** It is being played: others go before it. */
+  played(hash: ContentHash): void;
+  /** Takes a proven piece. The bytes must not change afterwards. */
+  keep(song: SongToFetch, index: number, piece: Uint8Array, hashes: PieceHashes): void;
+  /** It turned out not to be what it should be. */
+  drop(hash: ContentHash): void;
+}
+
 /** What HASH.json says. */
-interface Note {
+export interface Note {
   readonly offer: OfferRow;
   /** Base64 of the level-6 nodes. */
   readonly nodes: string;
 }
 
-export class DiskCache {
+export class DiskCache implements SongCache {
   readonly #options: DiskCacheOptions;
   /** Without links in it, as hosting wants its paths. */
   #folder: string;

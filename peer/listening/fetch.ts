@@ -11,7 +11,7 @@ import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { WireTrace } from '../wire-trace.js';
 import { HostBook } from './choose-host.js';
 import { HostConnections } from './connections.js';
-import type { DiskCache } from './disk-cache.js';
+import type { SongCache } from './disk-cache.js';
 import type { LocalSongs } from './local-song.js';
 import type { PieceHashes } from './pieces.js';
 import { SongFetch, type SongFetchDeps } from './song-fetch.js';
@@ -23,7 +23,7 @@ export interface SongFetcherOptions {
   readonly randomUnit: RandomUnit;
   readonly trace?: WireTrace | undefined;
   /** Already started. */
-  readonly cache?: DiskCache | undefined;
+  readonly cache?: SongCache | undefined;
   /** Own songs: nobody else is asked for them. `recheck` hears of a file that is not what it was. */
   readonly library?: (LocalSongs & { recheck?(hash: ContentHash): void }) | undefined;
 }

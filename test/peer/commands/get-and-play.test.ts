@@ -62,6 +62,24 @@ t.test('get --json tells what it wrote', async t => {
   });
 });
 
+t.test('get takes what a peer kept on disk, and leaves its cache as it is', async t => {
+  const bytes = songBytes(200_000);
+  const { config, world, folder, host } = await setUp(t, { 10: bytes });
+  const { hash, nodes } = host.songs.get(10)!;
+  await mkdir(config.cacheDir, { recursive: true });
+  const note = { offer: { hash }, nodes: Buffer.from(nodes).toString('base64') };
+  await writeFile(join(config.cacheDir, `${hash}.json`), JSON.stringify(note));
+  await writeFile(join(config.cacheDir, `${hash}.mp3`), bytes);
+  await runGet(config, { words: ['10'], out: join(folder, 'a.mp3') }, world);
+  t.match(world.stderr.text, /cache · verified/);
+  t.ok((await readFile(join(folder, 'a.mp3'))).equals(bytes));
+
+  await writeFile(join(config.cacheDir, `${hash}.mp3`), Buffer.alloc(200_000));
+  await runGet(config, { words: ['10'], out: join(folder, 'b.mp3') }, world);
+  t.ok((await readFile(join(folder, 'b.mp3'))).equals(bytes), 'a disk is believed no more than a host');
+  t.same((await readdir(config.cacheDir)).sort(), [`${hash}.json`, `${hash}.mp3`]);
+});
+
 t.test('get replaces what a link points to, writes into what is no file, and refuses a folder', async t => {
   const bytes = songBytes(5_000);
   const { config, world, folder } = await setUp(t, { 10: bytes });
