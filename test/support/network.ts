@@ -6,7 +6,7 @@
  *     const id = await network.idOf(bytes);
  *     const listener = await network.run(['get', String(id), '-o', '-']);
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
@@ -37,18 +37,19 @@ export class Network {
   constructor(
     readonly t: Teardown,
     readonly folder: string,
-    public tracker: RunningCommand,
+    readonly tracker: RunningCommand,
     readonly trackerPort: number,
   ) {}
 
-  #homes = 0;
   #asker: TspClient | undefined;
 
+  /** The same network for one test of several: what is started in it ends with that test. */
+  during(t: Teardown): Network {
+    return new Network(t, this.folder, this.tracker, this.trackerPort);
+  }
+
   async newHome(): Promise<string> {
-    this.#homes += 1;
-    const home = join(this.folder, `home-${this.#homes}`);
-    await mkdir(home);
-    return home;
+    return await mkdtemp(join(this.folder, 'home-'));
   }
 
   /** A real `tsp-peer` that hosts these songs; resolves when they are listed at the tracker. */
