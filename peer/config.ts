@@ -5,6 +5,10 @@
  * «no limit», this says Infinity, so that no room needs to know the convention; `cacheBytes` 0 is really none.
  */
 import type { HostPort } from '../protocol/tsp/addresses.js';
+import { DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
+
+/** Where this machine's tracker is, if it has one. */
+export const LOCAL_TRACKER: HostPort = { host: '127.0.0.1', port: DEFAULT_TRACKER_PORT };
 
 export interface PeerConfig {
   /** Absent: 127.0.0.1:7460, and when nobody is there, a tracker inside this process. */

@@ -7,10 +7,9 @@
  */
 import { once } from 'node:events';
 import { TransportError } from '../../protocol/errors.js';
-import { DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import type { PeerConfig } from '../config.js';
+import { LOCAL_TRACKER, type PeerConfig } from '../config.js';
 import { CommandError, EXIT, exitCodeOfSignal, type Failure, failureOf } from '../failures/failure.js';
 import { LightClient } from '../listening/light-client.js';
 import { errorAsJson } from '../prompt/answers.js';
@@ -30,7 +29,7 @@ export class OneShot {
     readonly config: PeerConfig,
     readonly world: World,
   ) {
-    const tracker = config.tracker ?? { host: '127.0.0.1', port: DEFAULT_TRACKER_PORT };
+    const tracker = config.tracker ?? LOCAL_TRACKER;
     const trace = wireTrace(config, world);
     this.client = new LightClient({ tracker, clock: world.clock, ...(trace && { trace }) });
   }

@@ -2,8 +2,7 @@
  * Whether the tracker, and so anybody, can reach this peer's song server: registers for a moment with nothing to offer,
  * and looks what the tracker's proof of address (TSP §5.2) said.
  */
-import { DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
-import type { PeerConfig } from '../config.js';
+import { LOCAL_TRACKER, type PeerConfig } from '../config.js';
 import { OfferedSongs } from '../hosting/offered-songs.js';
 import { listen, makeLink, makeServer } from '../network.js';
 import type { World } from '../world.js';
@@ -17,7 +16,7 @@ export interface Reachability {
 
 /** Throws CommandError when the port can't be had. */
 export async function reachability(config: PeerConfig, world: World): Promise<Reachability> {
-  const { tracker = { host: '127.0.0.1', port: DEFAULT_TRACKER_PORT } } = config;
+  const { tracker = LOCAL_TRACKER } = config;
   const songs = new OfferedSongs([]);
   const link = makeLink(config, world, { tracker, hello: { broadcasts: false }, songs });
   const server = makeServer(config, world, { link, songs, recheck: () => {} });

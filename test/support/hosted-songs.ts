@@ -7,6 +7,7 @@
  */
 import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type SongFiles, songFiles } from '../../peer/hosting/song-files.js';
 import {
   type SongServer as Server,
   SongServer,
@@ -31,6 +32,31 @@ export const realClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** The real files, each step told of before it is done (`opened`: after it); a hook that throws makes it fail. */
+export const watchedFiles = (
+  told: (step: 'open' | 'opened' | 'fingerprint' | 'read' | 'close') => void,
+): SongFiles => ({
+  async open(path) {
+    told('open');
+    const file = await songFiles.open(path);
+    told('opened');
+    return {
+      fingerprint: () => {
+        told('fingerprint');
+        return file.fingerprint();
+      },
+      read: (bytes, position) => {
+        told('read');
+        return file.read(bytes, position);
+      },
+      close: () => {
+        told('close');
+        return file.close();
+      },
+    };
+  },
+});
 
 /** What the library would say of a file that is there now. */
 export async function hostedSong(

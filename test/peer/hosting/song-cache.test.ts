@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { SLICE_BYTES, UNSHARED_BYTES } from '../../../peer/hosting/served-song.js';
 import { SongCache, type SongReader } from '../../../peer/hosting/song-cache.js';
-import { songFiles } from '../../../peer/hosting/song-files.js';
 import type { HostedSong } from '../../../peer/library/catalogue.js';
-import { hostedSong, songBytes } from '../../support/hosted-songs.js';
+import { hostedSong, songBytes, watchedFiles } from '../../support/hosted-songs.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { until } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
@@ -20,27 +19,13 @@ async function openCache(t: Parameters<typeof tempFolder>[0], budgetBytes = 64 *
   const counts = { open: 0, opened: 0, reads: 0, fingerprints: 0 };
   const rechecked: string[] = [];
   const cache = new SongCache({
-    files: {
-      async open(path) {
-        const file = await songFiles.open(path);
-        counts.opened += 1;
-        counts.open += 1;
-        return {
-          fingerprint: () => {
-            counts.fingerprints += 1;
-            return file.fingerprint();
-          },
-          read: (bytes, position) => {
-            counts.reads += 1;
-            return file.read(bytes, position);
-          },
-          close: () => {
-            counts.open -= 1;
-            return file.close();
-          },
-        };
-      },
-    },
+    files: watchedFiles(step => {
+      if (step === 'opened') counts.opened += 1;
+      if (step === 'opened') counts.open += 1;
+      if (step === 'close') counts.open -= 1;
+      if (step === 'read') counts.reads += 1;
+      if (step === 'fingerprint') counts.fingerprints += 1;
+    }),
     budgetBytes,
     clock,
     recheck: hash => rechecked.push(hash),

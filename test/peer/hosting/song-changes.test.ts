@@ -6,9 +6,8 @@ import { appendFile, open, rename, truncate, unlink, writeFile } from 'node:fs/p
 import { connect } from 'node:net';
 import t from 'tap';
 import { queueKey, readSendQueues } from '../../../peer/hosting/send-queues.js';
-import { songFiles } from '../../../peer/hosting/song-files.js';
 import { encode } from '../../../protocol/tsp/codec.js';
-import { hostSongs, MIB, play, range, songBytes } from '../../support/hosted-songs.js';
+import { hostSongs, MIB, play, range, songBytes, watchedFiles } from '../../support/hosted-songs.js';
 import { connectTsp } from '../../support/tsp-client.js';
 import { until } from '../../support/until.js';
 
@@ -92,21 +91,11 @@ t.test('out of descriptors: unavailable, and the song plays when there are some 
   let open = 0;
   let allowed = 0;
   const emfile = () => Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
-  const files = {
-    async open(path: string) {
-      if (open >= allowed) throw emfile();
-      const file = await songFiles.open(path);
-      open += 1;
-      return {
-        fingerprint: () => file.fingerprint(),
-        read: (bytes: Uint8Array, position: number) => file.read(bytes, position),
-        close: () => {
-          open -= 1;
-          return file.close();
-        },
-      };
-    },
-  };
+  const files = watchedFiles(step => {
+    if (step === 'open' && open >= allowed) throw emfile();
+    if (step === 'opened') open += 1;
+    if (step === 'close') open -= 1;
+  });
   const host = await hostSongs(t, { 1: songBytes(5_000, 1), 2: songBytes(6_000, 2) }, { files });
   const client = await connectTsp(t, host.port);
   client.send(play(1));
@@ -123,20 +112,11 @@ t.test('out of descriptors: unavailable, and the song plays when there are some 
 t.test('a disk that fails before the first byte is internal, after it a reset', async t => {
   let reads = 0;
   let failFrom = 1;
-  const files = {
-    async open(path: string) {
-      const file = await songFiles.open(path);
-      return {
-        fingerprint: () => file.fingerprint(),
-        read: (bytes: Uint8Array, position: number) => {
-          reads += 1;
-          if (reads >= failFrom) throw Object.assign(new Error('EIO'), { code: 'EIO' });
-          return file.read(bytes, position);
-        },
-        close: () => file.close(),
-      };
-    },
-  };
+  const files = watchedFiles(step => {
+    if (step !== 'read') return;
+    reads += 1;
+    if (reads >= failFrom) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+  });
   const host = await hostSongs(t, { 1: songBytes(3 * MIB) }, { files });
   const client = await connectTsp(t, host.port);
   client.send(play(1));
