@@ -29,6 +29,8 @@ export interface PeerConfig {
   readonly decoder: string;
   /** With output `stdout`: the MP3 as it is, not PCM. */
   readonly raw: boolean;
+  /** With output `auto`: where there is no sound device songs play in silence, for a person to see, and do not fail. */
+  readonly orSilence?: boolean;
   /** Uploads at a time. */
   readonly slots: number;
   readonly maxUploadBytesPerSecond: number;

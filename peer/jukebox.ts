@@ -22,7 +22,7 @@ export class Jukebox implements PlayerControls {
 
   /** Throws ConfigError for an output or decoder that there is not. */
   constructor(
-    config: Pick<PeerConfig, 'output' | 'decoder' | 'raw'>,
+    config: Pick<PeerConfig, 'output' | 'decoder' | 'raw' | 'orSilence'>,
     world: Pick<World, 'clock' | 'logger'>,
     sources: SongSources,
   ) {

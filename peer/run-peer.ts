@@ -25,14 +25,18 @@ export type RunnablePeer = PeerView & Pick<Peer, 'start' | 'attempted' | 'settle
 
 /** Resolves with the exit code; rejects when the peer cannot start. */
 export const runPeer = (config: PeerConfig, world: World): Promise<number> =>
-  operate(new Peer(config, world), config, world);
+  operate(new Peer({ ...config, orSilence: isConversation(config, world) }, world), config, world);
 
 /** As `runPeer`, for any peer. */
 export async function operate(peer: RunnablePeer, config: PeerConfig, world: World): Promise<number> {
-  const { stdin, stdout } = world.isTerminal;
-  const interactive = stdin && stdout && !config.headless && !config.json && world.env.TERM !== 'dumb';
-  if (interactive && config.output !== 'stdout') return await converse(peer, config, world);
-  return await serve(peer, config, world);
+  return isConversation(config, world)
+    ? await converse(peer, config, world)
+    : await serve(peer, config, world);
+}
+
+function isConversation({ headless, json, output }: PeerConfig, { isTerminal, env }: World): boolean {
+  const terminal = isTerminal.stdin && isTerminal.stdout && env.TERM !== 'dumb';
+  return terminal && !headless && !json && output !== 'stdout';
 }
 
 async function converse(peer: RunnablePeer, config: PeerConfig, world: World): Promise<number> {

@@ -120,9 +120,8 @@ async function sound(config: PeerConfig, world: World): Promise<Finding> {
   audio.onEvent(event => {
     if (event.is === 'output') finding = { state: 'fine', says: `${event.name}: ${event.why}` };
     if (event.is !== 'silent') return;
-    const { message, exitCode } = failureOf(event.error);
-    const todo = 'plug in or enable a sound device, or install one of pw-play, aplay, paplay, ffplay';
-    finding = { state: 'problem', says: message, todo, exitCode };
+    const { message, exitCode, hint } = failureOf(event.error);
+    finding = { state: 'problem', says: message, exitCode, ...(hint !== undefined && { todo: hint }) };
   });
   await audio.start();
   await audio.stop();

@@ -11,7 +11,7 @@ import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promi
 import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
-import { CommandError, EXIT } from '../failures/failure.js';
+import { CommandError, EXIT, fileProblem } from '../failures/failure.js';
 import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
@@ -67,14 +67,14 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
   const progress = new Progress(row, stream, session);
   const startedAt = world.clock.now();
   try {
-    const sink = out === STDOUT ? new StdoutSink(world) : await openFile(out);
+    const sink = out === STDOUT ? new StdoutSink(world) : await openFile(out).catch(about(out));
     try {
       for await (const bytes of stream) {
-        await sink.write(bytes);
+        await sink.write(bytes).catch(about(out));
         progress.add(bytes.length);
       }
       if (world.signal.aborted) throw new Error('interrupted');
-      await sink.finish();
+      await sink.finish().catch(about(out));
     } catch (error) {
       await sink.discard();
       throw error;
@@ -143,6 +143,15 @@ class Progress {
   }
 }
 
+/** The file that was asked for is named, not the part of it that is written, and also where the system names none. */
+const about =
+  (out: string) =>
+  (error: unknown): never => {
+    const problem = fileProblem(error, out === STDOUT ? 'standard output' : out);
+    if (problem === undefined) throw error;
+    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
+  };
+
 interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   /** Everything is there. */
@@ -158,7 +167,12 @@ class StdoutSink implements Sink {
   }
   async write(bytes: Uint8Array): Promise<void> {
     const { stdout } = this.#world;
-    if (!stdout.write(bytes)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+    if (stdout.write(bytes)) return;
+    // Ends both waits: a song has many pieces, and each would leave a listener behind.
+    const settled = new AbortController();
+    const { signal } = settled;
+    await Promise.race([once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })]);
+    settled.abort();
   }
   async finish(): Promise<void> {}
   async discard(): Promise<void> {}

@@ -30,7 +30,7 @@ export function runHash(config: PeerConfig, { words }: CommandArguments, world: 
         await session.write([line]);
       } catch (error) {
         if (world.signal.aborted) return exitCodeOfSignal(world.signal.reason);
-        const problem = fileProblem(error);
+        const problem = fileProblem(error, file);
         if (problem === undefined) throw error;
         session.report({ code: 'unavailable', exitCode: EXIT.failure, message: problem });
         code = EXIT.failure;

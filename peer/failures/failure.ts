@@ -93,18 +93,20 @@ function requestFailure(error: RequestError): Failure {
   }
 }
 
+/** What to do where nothing sounds. */
+export const MEND_SOUND =
+  'Plug in or enable a sound device, or install a player (on Debian: apt install alsa-utils); --output file:song.wav and --output null need neither.';
+
 function outputFailure({ fault, message }: OutputError): Failure {
-  const hint =
-    'tsp-peer doctor says what is missing; --output null, file:PATH or stdout need no sound device.';
   if (fault === 'full' || fault === 'closed')
     return { code: fault, exitCode: EXIT.failure, message: sentence(message) };
-  return { code: 'no-output', exitCode: EXIT.unavailable, message: sentence(message), hint };
+  return { code: 'no-output', exitCode: EXIT.unavailable, message: sentence(message), hint: MEND_SOUND };
 }
 
-/** What the file system says, in words; undefined when `error` is not of the file system. */
-export function fileProblem(error: unknown): string | undefined {
+/** What the file system says, in words, of `named` or else of the path it names; undefined when it said nothing. */
+export function fileProblem(error: unknown, named?: string): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
-  const path = 'path' in error && typeof error.path === 'string' ? `${error.path}: ` : '';
+  const file = named ?? ('path' in error && typeof error.path === 'string' ? error.path : undefined);
   const words: Readonly<Record<string, string>> = {
     ENOENT: 'there is no such file or folder',
     EACCES: 'permission denied',
@@ -116,7 +118,8 @@ export function fileProblem(error: unknown): string | undefined {
     EROFS: 'the disk is read-only',
     EMFILE: 'too many files are open',
   };
-  return path + (words[String(error.code)] ?? error.message);
+  const what = words[String(error.code)] ?? error.message;
+  return file === undefined ? what : `${file}: ${what}`;
 }
 
 /** The exit code of a command that a signal ended. */

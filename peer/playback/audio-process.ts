@@ -265,7 +265,10 @@ export class ForkedAudio implements AudioProcess {
   #died(child: ChildProcess, why: string): void {
     if (child !== this.#child) return;
     this.#child = undefined;
-    this.#logger.warn({ why, output: this.#choice.current?.kind }, 'the audio process died');
+    const facts = { why, output: this.#choice.current?.kind };
+    // An output that is only tried may abort it; then it is the next one's turn, and nothing for a person to see.
+    if (this.#state === 'setting-up') this.#logger.debug(facts, 'an output ended the audio process');
+    else this.#logger.warn(facts, 'the audio process died');
     if (this.#state === 'setting-up') {
       this.#choice.failed(why, 'broken');
       this.#setUp();

@@ -10,10 +10,10 @@ import { parseOutput } from './output-choice.js';
 
 /** Throws ConfigError for an output or a decoder that there is not. */
 export function openAudio(
-  { output, decoder, raw }: Pick<PeerConfig, 'output' | 'decoder' | 'raw'>,
+  { output, decoder, raw, orSilence }: Pick<PeerConfig, 'output' | 'decoder' | 'raw' | 'orSilence'>,
   { clock, logger }: Pick<World, 'clock' | 'logger'>,
 ): ForkedAudio {
-  const outputs = parseOutput(output, raw);
+  const outputs = parseOutput(output, { raw, orSilence });
   if (outputs === undefined) throw new ConfigError('output', output, 'an output');
   if (!isDecoder(decoder)) throw new ConfigError('decoder', decoder, `one of ${DECODER_NAMES.join(', ')}`);
   return new ForkedAudio({ outputs, decoder, clock, logger: logger.child({ room: 'playback' }) });

@@ -12,12 +12,24 @@ import type { OutputFault } from './outputs/output.js';
 
 const AUTO: readonly OutputSpec['kind'][] = ['speaker', 'pw-play', 'aplay', 'paplay', 'ffplay'];
 const NAMED: readonly string[] = [...AUTO, 'null', 'stdout'];
+/** Why an output plays that was named. */
+export const AS_ASKED = 'as asked';
 const MAX_STRIKES = 3;
 const STRIKES_WITHIN_MS = 60_000;
 
+export interface OutputWishes {
+  /** With `stdout`: the song as it is. */
+  readonly raw?: boolean | undefined;
+  /** With `auto`: where nothing sounds, `null`, so that a song is seen to play. */
+  readonly orSilence?: boolean | undefined;
+}
+
 /** What is asked for by `--output`; undefined if that is no output. The first of several that works is used. */
-export function parseOutput(text: string, raw = false): readonly OutputSpec[] | undefined {
-  if (text === 'auto') return AUTO.map(kind => ({ kind }));
+export function parseOutput(
+  text: string,
+  { raw = false, orSilence = false }: OutputWishes = {},
+): readonly OutputSpec[] | undefined {
+  if (text === 'auto') return [...AUTO, ...(orSilence ? (['null'] as const) : [])].map(kind => ({ kind }));
   if (text.startsWith('file:')) return text.length > 5 ? [{ kind: 'file', path: text.slice(5) }] : undefined;
   if (!NAMED.includes(text)) return undefined;
   const kind = text as OutputSpec['kind'];
@@ -47,7 +59,7 @@ export class OutputChoice {
   /** Why it is this one, in words. */
   get why(): string {
     if (this.#failures.length > 0) return this.#failures.map(({ why }) => why).join('; ');
-    return this.#candidates.length > 1 ? 'the first that works' : 'as asked';
+    return this.#candidates.length > 1 ? 'the first that works' : AS_ASKED;
   }
 
   /** Why there is none, as the last one's fault. */

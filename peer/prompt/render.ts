@@ -4,7 +4,8 @@
  * The rule: no line is wider than the style's width, and no line carries a control character besides our own colours.
  */
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import { type Failure, failureOf } from '../failures/failure.js';
+import { type Failure, failureOf, MEND_SOUND } from '../failures/failure.js';
+import { AS_ASKED } from '../playback/output-choice.js';
 import type { Answer } from './answers.js';
 import type { EndedSong, NowPlaying, PeerEvent, PeerStatus, QueueView, TrackerView } from './peer-view.js';
 import { artistOf, counted, lengthOf, nameOf, sizeOf, titleOf } from './render-song.js';
@@ -48,7 +49,7 @@ export function renderEvent(event: PeerEvent, style: Style): string[] {
     case 'ended':
       return renderEnded(event, style);
     case 'output':
-      return [dim(`Sound goes to ${safeText(event.name)}: ${safeText(event.why)}`, style)];
+      return wrap(outputSentence(event), style.width).map(line => dim(line, style));
     case 'list':
       return [dim(listChange(event.added, event.left, event.changed), style)];
     case 'tracker':
@@ -64,6 +65,12 @@ export function renderEvent(event: PeerEvent, style: Style): string[] {
     case 'scanning':
       return [];
   }
+}
+
+/** An output that makes no sound and that nobody asked for is what was left. */
+function outputSentence({ name, why }: Extract<PeerEvent, { kind: 'output' }>): string {
+  if (name !== 'null' || why === AS_ASKED) return `Sound goes to ${name}: ${why}`;
+  return `There is no sound here, so songs play in silence: ${why}. ${MEND_SOUND}`;
 }
 
 /** The message, and below it what to do. */
@@ -272,8 +279,10 @@ function renderEnded(event: EndedSong, style: Style): string[] {
   const failedHere = event.outcome === 'failed';
   const lines = [mark(failedHere ? '✗' : '■', failedHere ? 'red' : 'cyan', nameOf(event.song), style)];
   const indent = style.width > 2 ? '  ' : '';
+  const hint = failedHere ? failureOf(event.error).hint : undefined;
+  const below = [summaryOf(event), ...(hint === undefined ? [] : [hint])];
   return lines.concat(
-    wrap(summaryOf(event), style.width - indent.length).map(line => dim(indent + line, style)),
+    below.flatMap(text => wrap(text, style.width - indent.length)).map(line => dim(indent + line, style)),
   );
 }
 

@@ -1,4 +1,5 @@
 /** Songs from a real song server, into files and into an output; and everything that can go wrong on the way. */
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -44,9 +45,31 @@ t.test('get writes the exact bytes, by rename, and says where they came from', a
 t.test('get -o - writes the song to stdout and nothing else', async t => {
   const bytes = songBytes(300_000);
   const { config, world } = await setUp(t, { 10: bytes });
+  const waiting = [world.stdout.listenerCount('drain'), world.stdout.listenerCount('close')];
   t.equal(await runGet(config, { words: ['10'], out: '-' }, world), 0);
   t.ok(Buffer.concat(world.stdout.chunks).equals(bytes));
   t.equal(world.stderr.text, '');
+  t.same(
+    [world.stdout.listenerCount('drain'), world.stdout.listenerCount('close')],
+    waiting,
+    'nobody waits on',
+  );
+});
+
+t.test('get names the file that cannot be written, not the part of it', async t => {
+  const { config, world, folder } = await setUp(t, { 10: songBytes(1_000) });
+  const out = join(folder, 'nowhere', 'x.mp3');
+  t.match(await failureFrom(runGet(config, { words: ['10'], out }, world)), {
+    exitCode: 1,
+    message: `${out}: there is no such file or folder.`,
+  });
+  const skip = !existsSync('/dev/full') && 'no /dev/full here';
+  t.test('a disk that is full', { skip }, async t => {
+    t.match(await failureFrom(runGet(config, { words: ['10'], out: '/dev/full' }, world)), {
+      exitCode: 1,
+      message: '/dev/full: the disk is full.',
+    });
+  });
 });
 
 t.test('get --json tells what it wrote', async t => {

@@ -66,10 +66,10 @@ export interface Jukebox {
 export async function jukebox(
   t: Teardown,
   output: string,
-  options: { readonly decoder?: DecoderName; readonly raw?: boolean } = {},
+  options: { readonly decoder?: DecoderName; readonly raw?: boolean; readonly orSilence?: boolean } = {},
 ): Promise<Jukebox> {
   const logger = new RecordingLogger();
-  const outputs = parseOutput(output, options.raw)!;
+  const outputs = parseOutput(output, options)!;
   const audio = new ForkedAudio({ outputs, decoder: options.decoder ?? 'auto', clock: realClock, logger });
   const player = new Player({ audio, clock: realClock, logger });
   const events: PlayerEvent[] = [];

@@ -37,7 +37,9 @@ t.test('an output is chosen: the first that works, with the reasons of those bef
     parseOutput('auto')?.map(each => each.kind),
     ['speaker', 'pw-play', 'aplay', 'paplay', 'ffplay'],
   );
-  t.strictSame(parseOutput('stdout', true), [{ kind: 'stdout', raw: true }]);
+  t.match(parseOutput('auto', { orSilence: true })?.at(-1), { kind: 'null' }, 'after all that sounds');
+  t.strictSame(parseOutput('null', { orSilence: true }), [{ kind: 'null' }]);
+  t.strictSame(parseOutput('stdout', { raw: true }), [{ kind: 'stdout', raw: true }]);
   t.strictSame(parseOutput('file:a b.wav'), [{ kind: 'file', path: 'a b.wav' }]);
   for (const none of ['', 'file:', 'file', 'alsa', 'Speaker']) t.equal(parseOutput(none), undefined, none);
 
@@ -280,6 +282,19 @@ t.test('auto: where nothing works, each reason is said and the song fails', { sk
   await program(folder, 'paplay', 'exec /bin/cat > /dev/null');
   const [again] = await playOut(songOf(await readFile(await silentSong(t))));
   t.equal(again?.outcome, 'finished', 'a device that came meanwhile is found by the next song');
+});
+
+t.test('auto, for a person at a prompt: where nothing works the song is seen to play', async t => {
+  withEnvironment(t, { PATH: await tempFolder(t), ALSA_CONFIG_PATH: '/dev/null' });
+  const { playOut, events, logger } = await jukebox(t, 'auto', { orSilence: true });
+  const [summary] = await playOut(songOf(mp3Bytes({ seconds: 0.3 })));
+  t.equal(summary?.outcome, 'finished');
+  t.match(
+    events.filter(event => event.kind === 'output'),
+    [{ name: 'null', why: /speaker.*ffplay/ }],
+    'said once, and why',
+  );
+  t.same(logger.messages('warn'), [], 'an output that is only tried is no news');
 });
 
 t.test('a player program that dies is started again, and the song goes on', async t => {

@@ -1,6 +1,7 @@
 /** What people see: nothing a remote title says can disturb a terminal, and no line is wider than the window. */
 import fc from 'fast-check';
 import t from 'tap';
+import { OutputError } from '../../../peer/playback/outputs/output.js';
 import { type Answer, answerAsJson, eventAsJson } from '../../../peer/prompt/answers.js';
 import { renderNowPlaying, renderScan } from '../../../peer/prompt/now-playing.js';
 import type { NowPlaying, PeerEvent } from '../../../peer/prompt/peer-view.js';
@@ -216,6 +217,28 @@ t.test('info tells all that is known', async t => {
   ]) {
     t.ok(text.includes(fact), fact);
   }
+});
+
+t.test('where nothing sounds it is said why, and what to do', async t => {
+  const style = { width: Number.POSITIVE_INFINITY, color: false };
+  const output = (name: string, why: string) => renderEvent({ kind: 'output', name, why }, style).join('\n');
+  t.match(
+    output('null', 'aplay is not installed'),
+    /^There is no sound here.*aplay is not installed.*alsa-utils/,
+  );
+  t.equal(
+    output('null', 'as asked'),
+    'Sound goes to null: as asked',
+    'silence that was asked for is no trouble',
+  );
+  const report = { sources: [], failed: [], verified: false };
+  const failed = (error: Error) =>
+    renderEvent(
+      { kind: 'ended', song: songRow(10, 'T'), outcome: 'failed', stutters: 0, report, error },
+      style,
+    );
+  t.match(failed(new OutputError('missing', 'none'))[2], /--output file:song.wav/);
+  t.equal(failed(new TransportError('no host')).length, 2);
 });
 
 t.test('each song ends with what happened', async t => {
