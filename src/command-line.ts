@@ -1,5 +1,6 @@
 /**
- * From the words of a command line to a subcommand, its words, and flags still as text; yargs parses and writes help.
+ * From the words of a command line to a subcommand, its words, and flags still as text. What is not plain (plain-line.ts)
+ * yargs parses, which also writes help.
  *
  *     tsp-peer get 10 -o a.mp3 --tracker music.example
  *              └command┘└words  └──────── flags ──────┘
@@ -7,11 +8,12 @@
  * Reading the values is left to options.ts, so that a flag, a variable and a file are judged alike. Nothing is
  * printed and nothing exits here.
  */
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
 import type { CommandError } from '../peer/failures/failure.js';
 import { didYouMean } from './did-you-mean.js';
 import { usageError } from './failures.js';
 import type { Flags, Option, OptionTable } from './options.js';
+import { readPlainLine } from './plain-line.js';
 
 export interface Subcommand {
   readonly name: string;
@@ -57,8 +59,14 @@ export async function parseCommandLine(
   argv: readonly string[],
   columns: number,
 ): Promise<ParsedLine> {
+  const plainLine = readPlainLine(spec, argv);
+  if (plainLine !== undefined) {
+    const { subcommand, words, flags } = plainLine;
+    return { kind: 'run', command: subcommand?.name, words, flags };
+  }
   let text = '';
-  const parsed = await build(spec, argv, columns).parseAsync([...argv], {}, (_error, _argv, output) => {
+  const parser = await build(spec, argv, columns);
+  const parsed = await parser.parseAsync([...argv], {}, (_error, _argv, output) => {
     text = output;
   });
   if (text !== '') return { kind: 'text', text: `${text}\n` };
@@ -71,7 +79,8 @@ export async function parseCommandLine(
   return { kind: 'run', command: first, words, flags: flagsOf(spec, parsed, first) };
 }
 
-function build(spec: CommandLineSpec, argv: readonly string[], columns: number): Argv<object> {
+async function build(spec: CommandLineSpec, argv: readonly string[], columns: number): Promise<Argv<object>> {
+  const { default: yargs } = await import('yargs');
   const subcommand = spec.subcommands.find(({ name }) => argv.includes(name));
   let parser: Argv<object> = yargs([...argv])
     .scriptName(spec.name)
