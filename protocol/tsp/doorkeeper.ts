@@ -58,15 +58,16 @@ export class Doorkeeper<T> {
     return undefined;
   }
 
-  /** Whom to show out for the newcomer's sake, if anybody. */
+  /** Whom to show out for the newcomer's sake, if anybody; `left` follows for them too. */
   entered(key: string, who: T): T | undefined {
     this.#count += 1;
     this.#perAddress.add(key);
     this.#pending.add(who);
+    if (this.#pending.size <= Math.max(1, this.#options.maxConnections * PENDING_SHARE)) return undefined;
     const [oldest] = this.#pending;
-    return this.#pending.size > Math.max(1, this.#options.maxConnections * PENDING_SHARE)
-      ? oldest
-      : undefined;
+    // Its connection ends later than the next newcomer may come.
+    this.#pending.delete(oldest!);
+    return oldest;
   }
 
   /** It has said its first header. */
