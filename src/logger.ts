@@ -119,17 +119,15 @@ export function bounded(value: unknown, depth = 0): unknown {
   return Object.fromEntries(entries.map(([key, item]) => [key, bounded(item, depth + 1)]));
 }
 
-/** The stack is ours, line by line, and worth its length. */
+/** The stack is ours, line by line, and worth its length; where the system refused a call, its message says it all. */
 function boundedError(error: Error, depth: number): object {
-  const { code } = error as { code?: unknown };
+  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
+  const stack = syscall === undefined ? error.stack?.split('\n').slice(1, MAX_ITEMS) : undefined;
   return {
     type: error.name,
     message: cut(safeText(error.message)),
     ...(code === undefined ? {} : { code: bounded(code, depth + 1) }),
-    stack: error.stack
-      ?.split('\n')
-      .slice(1, MAX_ITEMS)
-      .map(line => cut(line.trim())),
+    ...(stack === undefined ? {} : { stack: stack.map(line => cut(line.trim())) }),
     ...(error.cause === undefined ? {} : { cause: bounded(error.cause, depth + 1) }),
   };
 }

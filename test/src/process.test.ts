@@ -89,14 +89,17 @@ t.test('the log is JSON with short, safe fields', async t => {
   );
   child.debug({}, 'not at this level');
   child.warn({ err: new TransportError('gone', { cause: new Error('ECONNRESET') }) }, 'lost');
+  const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC', syscall: 'write' });
+  child.warn({ err: full }, 'not kept');
   child.error({ deep: { deeper: { deepest: { here: 1 } } } }, 'wrong');
-  const [first, second, third] = rows();
+  const [first, second, refused, third] = rows();
   t.match(first, { remote: '192.0.2.7:50123', msg: 'a \ufffd message', size: '5' });
   t.ok(Buffer.byteLength(first.title) <= 200);
   t.match(first.title, /^\ufffd\[31mü+…$/);
   t.equal(first.list.length, 20);
   t.match(second, { err: { type: 'TransportError', message: 'gone', cause: { message: 'ECONNRESET' } } });
   t.type(second.err.stack[0], 'string');
+  t.strictSame(refused.err, { type: 'Error', message: 'ENOSPC: no space left', code: 'ENOSPC' });
   t.match(third, { deep: { deeper: { deepest: '{…}' } } });
 });
 
