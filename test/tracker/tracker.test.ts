@@ -139,6 +139,14 @@ t.test('IDs, rows and the tracker’s name are those of before a restart, also a
   t.equal(second.tracker.status().tracker, name);
   t.match(second.tracker.status(), { songs: 20, hosts: 0, awaitedHosts: 1 });
   t.equal((await settledList(t, second)).length, 20, 'still listed, awaiting its host');
+  const asker = await connectTsp(t, second.port);
+  asker.send({ type: 'INFO', song: 0 });
+  const all = (await asker.receive('SONG_INFO')).rows.map(({ id }) => id);
+  t.same(
+    all,
+    songs.map((_, index) => index + 1),
+    'in the order of IDs, though the store has another',
+  );
 
   const after = await registerHost(t, second, {
     songs: [...songs.slice(1), song(99)],
