@@ -14,7 +14,7 @@ export function listenError(error: unknown, host: string, port: number): unknown
         code: 'in-use',
         exitCode: EXIT.unavailable,
         message: `Port ${port} is in use.`,
-        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; without --port, or with --port 0, a free one is taken.`,
+        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; --port 0 takes a free one.`,
       });
     case 'EACCES':
       return new CommandError({
