@@ -10,6 +10,7 @@
  * Ctrl-C clears the line, or else stops the song; Ctrl-D on an empty line leaves.
  */
 import { createInterface, type Interface } from 'node:readline';
+import { stripVTControlCharacters } from 'node:util';
 import type { Clock } from '../../protocol/ports.js';
 import type { World } from '../world.js';
 import type { Answer } from './answers.js';
@@ -23,6 +24,7 @@ import { parseFailure } from './parse-failure.js';
 import type { PeerEvent, PeerView } from './peer-view.js';
 import { renderAnswer, renderEvent } from './render.js';
 import { painted, type Style } from './style.js';
+import { widthOf } from './terminal-text.js';
 
 export const PROMPT = 'torero> ';
 /** How often the clock of the now-playing line moves. */
@@ -125,14 +127,26 @@ export class Prompt {
       this.close();
     });
     const resized = (): void => this.#redraw();
+    // Before readline's own listener, which erases from where it believes the upper line to begin.
+    stdout.prependListener('resize', this.#beforeResize);
     stdout.on('resize', resized);
     const stopEvents = this.#peer.onEvent(event => this.#happened(event));
     this.#stopListening = () => {
+      stdout.off('resize', this.#beforeResize);
       stdout.off('resize', resized);
       stopEvents();
     };
     this.#redraw();
   }
+
+  /** Terminals break lines anew: the upper line takes more rows in a window that became narrower. */
+  readonly #beforeResize = (): void => {
+    const { stdout } = this.#world;
+    const rows = Math.ceil(
+      widthOf(stripVTControlCharacters(this.#shownAbove ?? '')) / Math.max(1, stdout.columns ?? 1),
+    );
+    if (rows > 1) stdout.write(`\x1b[${rows - 1}A`);
+  };
 
   readonly #beforeKey = (_text: string, key: { readonly name?: string } | undefined): void => {
     if (key?.name === 'return' || key?.name === 'enter') this.#redraw('plain');

@@ -57,6 +57,21 @@ export class TerminalScreen {
     }
   }
 
+  /** Another width, and lines that are too long for it broken anew, as most terminals do; the cursor stays at its text. */
+  reflow(columns: number): void {
+    this.columns = columns;
+    const rows = this.#rows.map(row => {
+      const text = row.slice(0, textOf(row).length);
+      const parts = [text.splice(0, columns)];
+      while (text.length > 0) parts.push(text.splice(0, columns));
+      return parts;
+    });
+    const above = rows.slice(0, this.#row).flat().length;
+    this.#row = above + Math.floor(this.#column / columns);
+    this.#column %= columns;
+    this.#rows = rows.flat();
+  }
+
   #put(character: string): void {
     if (character === '\r') this.#column = 0;
     else if (character === '\n') this.#down();

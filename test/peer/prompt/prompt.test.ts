@@ -148,9 +148,10 @@ t.test('a narrower window redraws both lines', async t => {
   stdin.write('sta');
   await shows(/sta$/);
   stdout.columns = 40;
-  screen.columns = 40;
+  screen.reflow(40);
   stdout.emit('resize');
   await shows(/▶ 0:00\/3:07 {2}buffer 0 s .*\ntorero> sta$/);
+  t.equal(screen.lines.filter(line => line.includes('0:00')).length, 1, 'nothing is left of the wide one');
 });
 
 t.test('a scan shows how far it is while nothing plays', async t => {
