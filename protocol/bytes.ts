@@ -27,14 +27,6 @@ export class ByteReader {
     return this.#view.getUint8(this.#take(1, field));
   }
 
-  u16(field: string): number {
-    return this.#view.getUint16(this.#take(2, field));
-  }
-
-  u32(field: string): number {
-    return this.#view.getUint32(this.#take(4, field));
-  }
-
   /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
   u64(field: string): number {
     const value = this.#view.getBigUint64(this.#take(8, field));
@@ -46,11 +38,6 @@ export class ByteReader {
   bytes(length: number, field: string): Uint8Array {
     const start = this.#take(length, field);
     return this.#bytes.subarray(start, start + length);
-  }
-
-  /** All that is left. */
-  rest(): Uint8Array {
-    return this.bytes(this.remaining, 'rest');
   }
 
   /** Refuses trailing bytes. */
