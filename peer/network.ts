@@ -10,8 +10,8 @@ import type { PeerConfig } from './config.js';
 import { listenError } from './failures/listen-error.js';
 import type { SongSource } from './hosting/offered-songs.js';
 import { SongServer } from './hosting/song-server.js';
-import { TrackerLink } from './listening/tracker-link.js';
-import { wireTrace } from './wire-trace.js';
+import { TrackerLink } from './tracker-client/tracker-link.js';
+import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
 
 /** Memory for songs that are being sent: about thirty of 4 MB, whoever listens. */

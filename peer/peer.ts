@@ -21,15 +21,15 @@ import { Library, type ScanProgress } from './library/library.js';
 import { openRoots } from './library/roots.js';
 import { DiskCache } from './listening/disk-cache.js';
 import { SongFetcher } from './listening/fetch.js';
-import { loadInstance } from './listening/instance.js';
 import { likelyHosts } from './listening/likely-hosts.js';
-import type { LinkEvent } from './listening/link-events.js';
-import { LocalTracker } from './listening/local-tracker.js';
-import type { TrackerLink } from './listening/tracker-link.js';
 import { milestone } from './milestone.js';
 import { listen, makeLink, makeServer } from './network.js';
 import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
-import { wireTrace } from './wire-trace.js';
+import { loadInstance } from './tracker-client/instance.js';
+import type { LinkEvent } from './tracker-client/link-events.js';
+import { LocalTracker } from './tracker-client/local-tracker.js';
+import type { TrackerLink } from './tracker-client/tracker-link.js';
+import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
 
 /** Progress is drawn; nobody sees more than this. */

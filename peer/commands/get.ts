@@ -22,7 +22,7 @@ import { nameOf, sizeOf } from '../prompt/render-song.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeText } from '../prompt/terminal-text.js';
-import { wireTrace } from '../wire-trace.js';
+import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';

@@ -11,12 +11,12 @@ import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { LOCAL_TRACKER, type PeerConfig } from '../config.js';
 import { CommandError, EXIT, exitCodeOfSignal, type Failure, failureOf } from '../failures/failure.js';
-import { LightClient } from '../listening/light-client.js';
 import { errorAsJson } from '../prompt/answers.js';
 import { parseId } from '../prompt/grammar.js';
 import { renderFailure } from '../prompt/render.js';
 import { type Style, styleOf } from '../prompt/style.js';
-import { wireTrace } from '../wire-trace.js';
+import { LightClient } from '../tracker-client/light-client.js';
+import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 
 /** Rows are joined into writes of about this many characters: a list of 200,000 songs is no 200,000 system calls. */

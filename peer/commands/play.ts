@@ -18,7 +18,7 @@ import type { PeerEvent } from '../prompt/peer-view.js';
 import { renderEvent } from '../prompt/render.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { type Style, styleOf } from '../prompt/style.js';
-import { wireTrace } from '../wire-trace.js';
+import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';

@@ -12,10 +12,10 @@ import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { CONNECTION_IDLE_MS, NO_SONG, PIECE_BYTES } from '../../protocol/tsp/constants.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
-import type { WireTrace } from '../wire-trace.js';
+import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
+import type { WireTrace } from '../wire/wire-trace.js';
 import type { HostBook } from './choose-host.js';
 import type { Ask } from './fetch-source.js';
-import { WireConnection, type WireOwner } from './wire-connection.js';
 
 const MAX_WARM_CONNECTIONS = 16;
 /** Three times within the minute after which a host closes an idle connection (TSP §5.3). */

@@ -8,7 +8,7 @@
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
-import type { WireTrace } from '../wire-trace.js';
+import type { WireTrace } from '../wire/wire-trace.js';
 import { HostBook } from './choose-host.js';
 import { HostConnections } from './connections.js';
 import type { SongCache } from './disk-cache.js';

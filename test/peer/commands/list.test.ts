@@ -8,9 +8,9 @@ import { runFind, runInfo, runList } from '../../../peer/commands/list.js';
 import type { PeerConfig } from '../../../peer/config.js';
 import { exitCodeOfSignal, failureOf } from '../../../peer/failures/failure.js';
 import { listenError } from '../../../peer/failures/listen-error.js';
-import { LightClient } from '../../../peer/listening/light-client.js';
 import { DecoderError } from '../../../peer/playback/decoders/decoder.js';
 import { OutputError } from '../../../peer/playback/outputs/output.js';
+import { LightClient } from '../../../peer/tracker-client/light-client.js';
 import {
   ConfigError,
   LocalProtocolError,

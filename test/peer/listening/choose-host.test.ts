@@ -1,8 +1,8 @@
 /** What a listener remembers: of hosts, of its attempts, of the IDs of its own songs. */
 import t from 'tap';
-import { Backoff, RESET_AFTER_MS } from '../../../peer/listening/backoff.js';
 import { HostBook } from '../../../peer/listening/choose-host.js';
-import { OwnSongIds } from '../../../peer/listening/own-song-ids.js';
+import { Backoff, RESET_AFTER_MS } from '../../../peer/tracker-client/backoff.js';
+import { OwnSongIds } from '../../../peer/tracker-client/own-song-ids.js';
 import { PIECE_BYTES, RECONNECT_MAX_MS, RECONNECT_MIN_MS } from '../../../protocol/tsp/constants.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';

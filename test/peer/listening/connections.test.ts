@@ -7,7 +7,7 @@ import {
   WARM_FOR_MS,
   WARM_PING_MS,
 } from '../../../peer/listening/connections.js';
-import { DIAL_MS, WireConnection } from '../../../peer/listening/wire-connection.js';
+import { DIAL_MS, WireConnection } from '../../../peer/wire/wire-connection.js';
 import { encode } from '../../../protocol/tsp/codec.js';
 import { DRAIN_MS, HEADER_DEADLINE_MS, PIECE_BYTES } from '../../../protocol/tsp/constants.js';
 import type { DownloadEvent } from '../../../protocol/tsp/download.js';

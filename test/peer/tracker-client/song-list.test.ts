@@ -1,7 +1,7 @@
 /** The list against a model, and what it tells a listener to dial. */
 import fc from 'fast-check';
 import t from 'tap';
-import { type BatchOutcome, resolveHost, SongList } from '../../../peer/listening/song-list.js';
+import { type BatchOutcome, resolveHost, SongList } from '../../../peer/tracker-client/song-list.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import type { BroadcastRow, ContentHash, SongRow } from '../../../protocol/tsp/rows.js';
 

@@ -1,7 +1,7 @@
 /** The link to the tracker: against a real one, and against one that a test plays. */
 import t from 'tap';
-import type { LinkEvent, TrackerLinkOptions } from '../../../peer/listening/link-events.js';
-import { TrackerLink } from '../../../peer/listening/tracker-link.js';
+import type { LinkEvent, TrackerLinkOptions } from '../../../peer/tracker-client/link-events.js';
+import { TrackerLink } from '../../../peer/tracker-client/tracker-link.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
 import { systemClock } from '../../../src/clock.js';

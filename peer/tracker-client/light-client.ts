@@ -19,9 +19,9 @@ import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
 import type { ErrorBody, SongId } from '../../protocol/tsp/messages.js';
 import { parseSongRow, type SongRow } from '../../protocol/tsp/rows.js';
-import type { WireTrace } from '../wire-trace.js';
+import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
+import type { WireTrace } from '../wire/wire-trace.js';
 import { resolveHost } from './song-list.js';
-import { WireConnection, type WireOwner } from './wire-connection.js';
 
 /** A tracker that is asked and says nothing for this long is none. FIND takes it 2 ms, a list is cached. */
 export const PATIENCE_MS = 10_000;

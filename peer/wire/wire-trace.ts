@@ -1,8 +1,8 @@
 /**
  * `--trace-wire`: every message as one readable line on stderr (protocol/tsp/describe.ts makes the line safe).
  */
-import type { PeerConfig } from './config.js';
-import type { World } from './world.js';
+import type { PeerConfig } from '../config.js';
+import type { World } from '../world.js';
 
 export type WireTrace = (line: string) => void;
 

@@ -16,8 +16,8 @@ import { describe, describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
-import type { WireTrace } from '../wire-trace.js';
 import { connectError } from './connect-error.js';
+import type { WireTrace } from './wire-trace.js';
 
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
 export const DIAL_MS = 3_000;

@@ -6,7 +6,7 @@ import type { HostPort } from '../../protocol/tsp/addresses.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { SongIdRow } from '../../protocol/tsp/rows.js';
 import type { SongSource } from '../hosting/offered-songs.js';
-import type { WireTrace } from '../wire-trace.js';
+import type { WireTrace } from '../wire/wire-trace.js';
 import type { ListChange } from './song-list.js';
 
 export type RefusedSong = Extract<SongIdRow, { readonly error: unknown }>;

@@ -23,11 +23,11 @@ import {
 } from '../../protocol/tsp/rows.js';
 import type { ProofEcho, SongIdTable } from '../hosting/neighbours.js';
 import type { CatalogueChange } from '../library/catalogue.js';
+import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import { Backoff } from './backoff.js';
 import type { LinkEvent, LinkStatus, RefusedSong, TrackerLinkOptions } from './link-events.js';
 import { OwnSongIds } from './own-song-ids.js';
 import { SongList } from './song-list.js';
-import { WireConnection, type WireOwner } from './wire-connection.js';
 
 /** Rows encoded before others get their turn: about a millisecond. */
 const SONGS_A_TURN = 500;
