@@ -17,6 +17,8 @@ const MAX_FIELD_BYTES = 200;
 /** Fields in fields: as deep as our own code ever nests them. */
 const MAX_DEPTH = 3;
 const MAX_ITEMS = 20;
+/** Kept for a while in which standard error takes nothing; lines past it are lost. */
+const MAX_UNWRITTEN_CHARS = 64 * 1024;
 
 export interface LoggerOptions {
   readonly level: LogLevel;
@@ -31,16 +33,24 @@ export async function openLogger({
   clock,
   destination = process.stderr,
 }: LoggerOptions): Promise<Logger> {
-  const sink =
-    destination === process.stderr && destination.isTTY !== true
-      ? pino.destination({ dest: 2, sync: true })
-      : destination;
+  const sink = destination === process.stderr && destination.isTTY !== true ? toStandardError() : destination;
   const stream = destination.isTTY === true ? await readable(destination) : sink;
   const root = pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: AS_THEY_ARE },
     stream,
   );
   return new BoundedLogger(root, {}, new LogBudget(), clock);
+}
+
+/** A disk that is full, or a reader that takes nothing, ends nobody and holds up nobody. */
+function toStandardError() {
+  const stream = pino.destination({
+    dest: 2,
+    sync: true,
+    maxLength: MAX_UNWRITTEN_CHARS,
+    retryEAGAIN: () => false,
+  });
+  return stream.on('error', () => {});
 }
 
 /** Instead of pino's own: what comes here is bounded already, errors too. */

@@ -16,7 +16,7 @@ export interface Program {
   readonly env: NodeJS.ProcessEnv;
   /** Aborted by the first signal; the reason is its name. */
   readonly signal: AbortSignal;
-  /** What happens when nobody reads standard output any more: a server goes on, all else ends quietly. */
+  /** What happens when standard output can't be written: a server goes on; all else ends, quietly if nobody reads it. */
   onClosedOutput: 'go-on' | 'end';
 }
 
@@ -31,8 +31,10 @@ export async function runProgram(
 ): Promise<never> {
   const argv = process.argv.slice(2);
   const program: Program = { argv, env: process.env, signal: endingSignal(process), onClosedOutput: 'end' };
-  surviveClosedOutput(process.stdout, process.stderr, () => {
-    if (program.onClosedOutput === 'end') process.exit(EXIT.ok);
+  surviveClosedOutput(process.stdout, process.stderr, (error, readerIsGone) => {
+    if (program.onClosedOutput === 'go-on') return;
+    if (readerIsGone) process.exit(EXIT.ok);
+    throw error;
   });
   const fail = (error: unknown): number => {
     process.stderr.write(describeFailure(error, spec.name, wantsJson(argv, process.env)));

@@ -1,16 +1,18 @@
 /**
- * Standard output and error when their reader is gone: `tsp-peer list | head -1` ends quietly, and a hosting peer goes
- * on hosting. Without this, Node ends any process that writes to a closed pipe.
+ * Standard output and error when nothing can be written there any more: `tsp-peer list | head -1` ends quietly, and a
+ * hosting peer goes on hosting, also when the disk is full to which its output goes. Without this, Node ends any process
+ * that writes to a closed pipe.
  */
 
 type Closing = Pick<NodeJS.WriteStream, 'on'>;
 
-/** `whenGone` is called at the first write that finds nobody. */
-export function surviveClosedOutput(stdout: Closing, stderr: Closing, whenGone: () => void): void {
-  stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (isGone(error)) whenGone();
-    else throw error;
-  });
+/** `whenLost` is told of each write to standard output that failed, and whether that is for want of a reader. */
+export function surviveClosedOutput(
+  stdout: Closing,
+  stderr: Closing,
+  whenLost: (error: NodeJS.ErrnoException, readerIsGone: boolean) => void,
+): void {
+  stdout.on('error', (error: NodeJS.ErrnoException) => whenLost(error, isGone(error)));
   // Whatever ails standard error, there is no place left to say so.
   stderr.on('error', () => {});
 }
