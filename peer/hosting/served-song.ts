@@ -80,7 +80,7 @@ export class ServedSong {
    */
   read(offset: number, most: number): Piece | Promise<Piece> {
     const slice = this.#slices.get(Math.floor(offset / SLICE_BYTES));
-    if (slice?.bytes !== undefined && this.#isFresh()) return this.#pieceOf(slice, slice.bytes, offset, most);
+    if (slice?.isLoaded && this.#isFresh()) return this.#pieceOf(slice, offset, most);
     return this.#readSlowly(offset, most);
   }
 
@@ -94,7 +94,7 @@ export class ServedSong {
   }
 
   forgetSlices(): void {
-    for (const slice of this.#slices.values()) this.#world.memory.remove(slice);
+    for (const { slice } of this.#slices.values()) this.#world.memory.forget(slice);
   }
 
   async #open(): Promise<SongFile> {
@@ -115,42 +115,35 @@ export class ServedSong {
     const index = Math.floor(offset / SLICE_BYTES);
     const slice = this.#slices.get(index) ?? this.#startSlice(index);
     if (slice === undefined) return await this.#readUnshared(offset, most);
+    const { memory } = this.#world;
     // Pinned while it is read, so that room for another is not made from this one.
-    slice.pins += 1;
+    memory.pin(slice.slice);
     try {
       slice.loading ??= this.#load(slice);
-      const bytes = slice.bytes ?? (await slice.loading);
-      return this.#pieceOf(slice, bytes, offset, most);
+      await slice.loading;
+      return this.#pieceOf(slice, offset, most);
     } finally {
-      slice.pins -= 1;
+      memory.release(slice.slice);
     }
   }
 
-  #pieceOf(slice: SongSlice, bytes: Uint8Array, offset: number, most: number): Piece {
-    const start = offset - slice.start;
-    slice.pins += 1;
-    this.#world.memory.touch(slice);
+  #pieceOf({ start, slice }: SongSlice, offset: number, most: number): Piece {
+    const { memory } = this.#world;
+    memory.pin(slice);
     return {
-      bytes: bytes.subarray(start, start + most),
-      release: () => {
-        slice.pins -= 1;
-      },
+      bytes: slice.bytes.subarray(offset - start, offset - start + most),
+      release: () => memory.release(slice),
     };
   }
 
   #startSlice(index: number): SongSlice | undefined {
     const start = index * SLICE_BYTES;
-    const slice: SongSlice = {
-      start,
-      length: Math.min(SLICE_BYTES, this.song.size - start),
-      pins: 0,
-      bytes: undefined,
-      loading: undefined,
-      forget: () => this.#forget(index),
-    };
-    if (!this.#world.memory.add(slice)) return undefined;
-    this.#slices.set(index, slice);
-    return slice;
+    const length = Math.min(SLICE_BYTES, this.song.size - start);
+    const slice = this.#world.memory.reserve(length, () => this.#forget(index));
+    if (slice === undefined) return undefined;
+    const songSlice: SongSlice = { start, slice, isLoaded: false, loading: undefined };
+    this.#slices.set(index, songSlice);
+    return songSlice;
   }
 
   #forget(index: number): void {
@@ -158,12 +151,12 @@ export class ServedSong {
     if (this.isEmpty) this.#world.emptied(this);
   }
 
-  async #load(slice: SongSlice): Promise<Uint8Array> {
+  async #load(songSlice: SongSlice): Promise<void> {
     try {
-      slice.bytes = await this.#readProven(slice.start, slice.length);
-      return slice.bytes;
+      await this.#readProven(songSlice.slice.bytes, songSlice.start);
+      songSlice.isLoaded = true;
     } catch (error) {
-      this.#world.memory.remove(slice);
+      this.#world.memory.forget(songSlice.slice);
       throw error;
     }
   }
@@ -171,21 +164,19 @@ export class ServedSong {
   /** Whole pieces of the hash tree, so that also these can be verified. */
   async #readUnshared(offset: number, most: number): Promise<Piece> {
     const start = offset - (offset % PIECE_BYTES);
-    const bytes = await this.#readProven(start, Math.min(UNSHARED_BYTES, this.song.size - start));
+    const bytes = Buffer.allocUnsafeSlow(Math.min(UNSHARED_BYTES, this.song.size - start));
+    await this.#readProven(bytes, start);
     return { bytes: bytes.subarray(offset - start, offset - start + most), release: () => {} };
   }
 
-  async #readProven(start: number, length: number): Promise<Uint8Array> {
+  async #readProven(bytes: Uint8Array, start: number): Promise<void> {
     const file = await this.#file;
     if (file === undefined) throw new RequestError('unavailable', 'the file was closed');
-    // Its own memory, not the shared pool's: it lives long and leaves as a whole.
-    const bytes = Buffer.allocUnsafeSlow(length);
     const filled = await file.read(bytes, start);
     this.#judge(await file.fingerprint());
-    if (filled < length) throw this.#becomeChanged('the file is shorter than it was');
+    if (filled < bytes.length) throw this.#becomeChanged('the file is shorter than it was');
     if (this.#verdict === 'touched' && !this.#isProven(bytes, start))
       throw this.#becomeChanged('its content changed');
-    return bytes;
   }
 
   #isFresh(): boolean {
@@ -241,10 +232,11 @@ export class ServedSong {
 
 const UNAVAILABLE_RETRY_MS = 1_000;
 
-interface SongSlice extends Slice {
+interface SongSlice {
   readonly start: number;
-  bytes: Uint8Array | undefined;
-  loading: Promise<Uint8Array> | undefined;
+  readonly slice: Slice;
+  isLoaded: boolean;
+  loading: Promise<void> | undefined;
 }
 
 const changedError = (why: string): RequestError =>

@@ -1,21 +1,43 @@
 /**
  * The memory in which songs are served: slices of files, shared by all who listen, within one budget.
  *
- *     reserve(bytes) ─▶ room was made by forgetting the slices that nobody has used for longest; or false: all are in use
+ *     reserve(bytes) ─▶ room was made by forgetting the slices that nobody has used for longest; or none: all are in use
  *
- * A slice that is being sent is pinned and counts until it is released, so the budget bounds what is held and not just
- * what is kept. What finds no room is served in small unshared pieces (served-song.ts).
+ * A slice that is being sent is pinned, and counts until the last has released it, so the budget bounds what is held and
+ * not just what is kept. What finds no room is served in small unshared pieces (served-song.ts).
  */
 
-export interface Slice {
-  readonly length: number;
+/** Where the bytes of slices lie. */
+export interface SliceRoom {
+  /** What a slice of `length` bytes takes of the budget. */
+  costOf(length: number): number;
+  /** Undefined when there is none left. */
+  allocate(length: number): Uint8Array | undefined;
+  /** Nobody reads or writes these bytes any more. */
+  free(bytes: Uint8Array): void;
+}
+
+/** Each slice in memory of its own, not of the shared pool: it lives long and leaves as a whole. */
+export const HEAP: SliceRoom = {
+  costOf: length => length,
+  allocate: length => Buffer.allocUnsafeSlow(length),
+  free() {},
+};
+
+export class Slice {
   /** Readers that use it at this moment. */
-  pins: number;
-  /** Takes it out of its owner's table. */
-  forget(): void;
+  pins = 0;
+  isForgotten = false;
+
+  /** `forgotten` takes it out of its owner's table. */
+  constructor(
+    readonly bytes: Uint8Array,
+    readonly forgotten: () => void,
+  ) {}
 }
 
 export class SliceMemory {
+  #room: SliceRoom = HEAP;
   #held = 0;
   /** Oldest use first; a pinned slice stays in its place and is passed over. */
   readonly #slices = new Set<Slice>();
@@ -30,32 +52,52 @@ export class SliceMemory {
     return this.#slices.size;
   }
 
-  /** Makes room for a slice and counts it; false when everything is pinned. */
-  add(slice: Slice): boolean {
-    if (!this.#makeRoom(slice.length)) return false;
+  /** Where slices lie from now on. To be called before there are any. */
+  useRoom(room: SliceRoom): void {
+    this.#room = room;
+  }
+
+  /** A slice to be filled; undefined when everything is pinned. */
+  reserve(length: number, forgotten: () => void): Slice | undefined {
+    const bytes = this.#makeRoom(length) ? this.#room.allocate(length) : undefined;
+    if (bytes === undefined) return undefined;
+    const slice = new Slice(bytes, forgotten);
     this.#slices.add(slice);
-    this.#held += slice.length;
-    return true;
+    this.#held += this.#room.costOf(length);
+    return slice;
   }
 
-  /** Somebody uses it: it is now the last to be forgotten. */
-  touch(slice: Slice): void {
+  /** Somebody uses it: it stays until `release`, and is now the last to be forgotten. */
+  pin(slice: Slice): void {
+    slice.pins += 1;
+    if (this.#slices.delete(slice)) this.#slices.add(slice);
+  }
+
+  release(slice: Slice): void {
+    slice.pins -= 1;
+    if (slice.isForgotten && slice.pins === 0) this.#free(slice);
+  }
+
+  /** Nobody finds it any more; who uses it may go on. */
+  forget(slice: Slice): void {
     if (!this.#slices.delete(slice)) return;
-    this.#slices.add(slice);
+    slice.isForgotten = true;
+    if (slice.pins === 0) this.#free(slice);
+    slice.forgotten();
   }
 
-  remove(slice: Slice): void {
-    if (!this.#slices.delete(slice)) return;
-    this.#held -= slice.length;
-    slice.forget();
+  #free({ bytes }: Slice): void {
+    this.#held -= this.#room.costOf(bytes.length);
+    this.#room.free(bytes);
   }
 
-  #makeRoom(bytes: number): boolean {
-    if (bytes > this.budgetBytes) return false;
+  #makeRoom(length: number): boolean {
+    const cost = this.#room.costOf(length);
+    if (cost > this.budgetBytes) return false;
     for (const slice of this.#slices) {
-      if (this.#held + bytes <= this.budgetBytes) return true;
-      if (slice.pins === 0) this.remove(slice);
+      if (this.#held + cost <= this.budgetBytes) return true;
+      if (slice.pins === 0) this.forget(slice);
     }
-    return this.#held + bytes <= this.budgetBytes;
+    return this.#held + cost <= this.budgetBytes;
   }
 }

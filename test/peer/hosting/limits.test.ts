@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { BURST_MS, RateLimit } from '../../../peer/hosting/rate-limit.js';
 import { parseSendQueues, queueKey, readSendQueues } from '../../../peer/hosting/send-queues.js';
-import { SliceMemory } from '../../../peer/hosting/slice-memory.js';
+import { type Slice, SliceMemory } from '../../../peer/hosting/slice-memory.js';
 import { BUSY_RETRY_MS, UploadSlots } from '../../../peer/hosting/slots.js';
 import { connectTsp, listenTsp } from '../../support/tsp-client.js';
 import { until } from '../../support/until.js';
@@ -107,28 +107,37 @@ t.test('what could not be used is given back', async t => {
 t.test('memory for slices is bounded, the longest unused goes first, what is in use stays', async t => {
   const memory = new SliceMemory(300);
   const forgotten: string[] = [];
-  const slice = (name: string, length = 100) => ({
-    name,
-    length,
-    pins: 0,
-    forget: () => void forgotten.push(name),
-  });
-  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(name => slice(name));
-  for (const one of [a!, b!, c!]) t.ok(memory.add(one));
+  const reserve = (name: string, length = 100) =>
+    memory.reserve(length, () => void forgotten.push(name)) ?? t.fail(`no room for ${name}`);
+  const [a, , c] = [reserve('a'), reserve('b'), reserve('c')] as Slice[];
   t.equal(memory.heldBytes, 300);
-  memory.touch(a!);
-  t.ok(memory.add(d!));
+  memory.pin(a!);
+  reserve('d');
   t.strictSame(forgotten, ['b']);
-  c!.pins = a!.pins = 1;
-  t.ok(memory.add(slice('e')));
+  memory.pin(c!);
+  reserve('e');
   t.strictSame(forgotten, ['b', 'd']);
-  t.notOk(memory.add(slice('too large', 301)));
-  t.notOk(memory.add(slice('f', 200)), 'only e could go');
-  memory.remove(a!);
-  memory.remove(a!);
-  memory.touch(a!);
+  t.notOk(
+    memory.reserve(301, () => {}),
+    'too large',
+  );
+  t.notOk(
+    memory.reserve(200, () => {}),
+    'only e could go',
+  );
+  memory.forget(a!);
+  memory.forget(a!);
+  t.strictSame(forgotten, ['b', 'd', 'e', 'a']);
+  t.equal(memory.heldBytes, 200, 'what is forgotten counts as long as somebody uses it');
+  memory.pin(a!);
+  memory.release(a!);
+  t.equal(memory.heldBytes, 200);
+  memory.release(a!);
   t.equal(memory.heldBytes, 100);
   t.equal(memory.slices, 1);
+  memory.release(c!);
+  t.ok(reserve('f', 300));
+  t.strictSame(forgotten.at(-1), 'c');
 });
 
 t.test('send queues are read from the tables of proc(5)', async t => {
