@@ -40,3 +40,15 @@ declare module 'node-lame' {
   /** An absolute path where the package brought its own, else a name to be found on PATH. */
   export function resolveLameBinary(): string;
 }
+
+declare module 'koffi' {
+  export interface Library {
+    /** A function of the library, from its prototype in C. */
+    // biome-ignore lint/suspicious/noExplicitAny: its type is what the prototype says
+    func(prototype: string): any;
+  }
+  /** null: what the process itself is linked with. */
+  export function load(path: null): Library;
+  /** Memory at an address, as it is: nothing is copied, nothing frees it. */
+  export function view(address: bigint, length: number): ArrayBuffer;
+}

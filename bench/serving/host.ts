@@ -1,6 +1,6 @@
 /**
  * A song server in a process of its own, hosting one file and nothing else: what `bench/serving.ts` measures.
- * `node host.js FILE`; prints `PORT HASH` when it listens.
+ * `node host.js FILE [--copying]`; prints `PORT HASH` when it listens.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { SongServer } from '../../peer/hosting/song-server.js';
@@ -38,6 +38,7 @@ const server = new SongServer({
   maxPerAddress: Number.POSITIVE_INFINITY,
   maxConnections: Number.POSITIVE_INFINITY,
   cacheBytes: CACHE_BYTES,
+  copying: process.argv.includes('--copying'),
   clock: {
     now: () => performance.now(),
     after: (delayMs, callback) => {

@@ -15,6 +15,8 @@ import { ConfigError } from '../../protocol/errors.js';
 import { DEFAULT_PEER_PORT } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, type ExitCode, failureOf } from '../failures/failure.js';
+import { openPageArena } from '../hosting/page-arena.js';
+import { SLICE_BYTES } from '../hosting/served-song.js';
 import { LameEncoder } from '../library/encode.js';
 import { openRoots } from '../library/roots.js';
 import { Mpg123Decoder } from '../playback/decoders/mpg123.js';
@@ -52,6 +54,7 @@ export function runDoctor(config: PeerConfig, _arguments: CommandArguments, worl
       ['decoder', decoder],
       ['lame', () => lame(config)],
       ['sound', () => sound(config, world)],
+      ['sending', sending],
       ...config.library.map((folder): Check => ['library', () => library(folder)]),
       ['data', () => writable(config.dataDir)],
       ...(config.cacheBytes > 0 ? [['cache', () => writable(config.cacheDir)] as const] : []),
@@ -108,6 +111,19 @@ async function lame({ encode, decoder }: PeerConfig): Promise<Finding> {
   const missing = await new LameEncoder().missing();
   if (missing === undefined) return { state: 'fine', says: 'there; --encode can offer WAV and AIFF files' };
   return { state: encode || decoder === 'lame' ? 'problem' : 'remark', says: missing };
+}
+
+/** Nothing is lost without it but processor time, and it is of Linux only. */
+async function sending(): Promise<Finding> {
+  try {
+    (await openPageArena(SLICE_BYTES)).close();
+    return { state: 'fine', says: 'songs go to the network without being copied' };
+  } catch (error) {
+    return {
+      state: 'fine',
+      says: `songs are copied on their way to the network: ${(error as Error).message}`,
+    };
+  }
 }
 
 async function sound(config: PeerConfig, world: World): Promise<Finding> {

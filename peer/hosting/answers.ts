@@ -6,6 +6,7 @@
  * What cannot be answered becomes an ERROR in the answer's place, as long as no byte of the answer is out. After that
  * the promised length cannot be kept, and `answer` rejects: the connection is to be reset, for a clean end would lie.
  */
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { RequestError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
@@ -15,16 +16,22 @@ import type { Message, StreamHeader, Welcome } from '../../protocol/tsp/messages
 import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
 import type { Host, SongRange } from './host.js';
 import type { ListenerSocket } from './listener-socket.js';
+import type { PageArena } from './page-arena.js';
 import type { RateLimit } from './rate-limit.js';
 import { SLICE_BYTES } from './served-song.js';
 import type { SongCache, SongReader } from './song-cache.js';
 import type { SongLists } from './song-lists.js';
+
+/** A listener that is as quick as we are never makes us wait: after this much, the others come first. About a millisecond. */
+const TURN_BYTES = 4 * SLICE_BYTES;
 
 /** What all connections of a server answer from. */
 export interface AnswersWorld {
   readonly host: Host;
   readonly lists: SongLists;
   readonly cache: SongCache;
+  /** Where songs may lie that are sent without being copied. */
+  readonly arena: () => PageArena | undefined;
   readonly rate: RateLimit;
   readonly welcome: Welcome;
   readonly clock: Clock;
@@ -112,9 +119,10 @@ export class Answers {
   }
 
   async #range({ offset, count }: SongRange, header: Uint8Array, reader: SongReader): Promise<void> {
-    const { rate, sent } = this.#world;
+    const { rate, sent, arena } = this.#world;
     const end = offset + count;
-    let before: readonly Uint8Array[] = [header];
+    let before: Uint8Array | undefined = header;
+    let turnEnds = offset + TURN_BYTES;
     for (let at = offset; at < end; ) {
       const granted = await rate.take(this, Math.min(end - at, SLICE_BYTES - (at % SLICE_BYTES)));
       this.#listener.stillThere();
@@ -123,13 +131,17 @@ export class Answers {
         this.#listener.stillThere();
         rate.giveBack(granted - bytes.length);
         this.#owesBytes = true;
-        await this.#listener.write([...before, bytes]);
+        await this.#listener.send(before, bytes, arena());
       } finally {
         release();
       }
       sent(bytes.length);
       at += bytes.length;
-      before = [];
+      before = undefined;
+      if (at >= turnEnds) {
+        await othersTurn();
+        turnEnds = at + TURN_BYTES;
+      }
     }
     this.#owesBytes = false;
   }

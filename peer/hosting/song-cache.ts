@@ -11,7 +11,7 @@ import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { HostedSong } from '../library/catalogue.js';
 import { type Piece, ServedSong } from './served-song.js';
-import { SliceMemory } from './slice-memory.js';
+import { SliceMemory, type SliceRoom } from './slice-memory.js';
 import type { SongFile, SongFiles } from './song-files.js';
 
 /** A listener asks for the next part of a song well within this. */
@@ -42,6 +42,11 @@ export class SongCache {
   constructor(world: SongCacheWorld) {
     this.#world = world;
     this.#memory = new SliceMemory(world.budgetBytes);
+  }
+
+  /** Where songs lie; to be called before any is opened. */
+  useRoom(room: SliceRoom): void {
+    this.#memory.useRoom(room);
   }
 
   /** Rejects with RequestError: `song-changed`, or `unavailable` when the file can't be opened now. */

@@ -19,6 +19,7 @@ import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Host } from './host.js';
 import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
+import { openPageArena, type PageArena } from './page-arena.js';
 import { RateLimit } from './rate-limit.js';
 import { readSendQueues } from './send-queues.js';
 import { UploadSlots } from './slots.js';
@@ -55,6 +56,8 @@ export interface SongServerOptions {
   readonly agent?: string | undefined;
   readonly name?: string | undefined;
   readonly files?: SongFiles;
+  /** Songs are copied on their way even where they need not be. */
+  readonly copying?: boolean;
 }
 
 export interface SongServerStatus {
@@ -77,6 +80,7 @@ export class SongServer {
   readonly #connections = new Set<UploadConnection>();
   readonly #refused = new Set<Socket>();
   #server: Server | undefined;
+  #arena: PageArena | undefined;
   #cancelSweep: (() => void) | undefined;
   #lookedUpAt = Number.NEGATIVE_INFINITY;
   #sentBytes = 0;
@@ -96,6 +100,7 @@ export class SongServer {
       host: new Host(catalogue, songIds),
       lists: new SongLists(catalogue, songIds, clock),
       cache: this.#cache,
+      arena: () => this.#arena,
       slots: this.#slots,
       rate: new RateLimit(options.maxUploadBytesPerSecond, clock),
       proofs,
@@ -119,6 +124,7 @@ export class SongServer {
   }> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
     if (Number.isFinite(this.#options.maxConnections)) server.maxConnections = this.#options.maxConnections;
+    await this.#prepareMemory();
     await listenSomewhere(server, at.host, at.port);
     server.on('error', error => this.#options.logger.error({ err: error }, 'the song server cannot accept'));
     this.#server = server;
@@ -145,6 +151,7 @@ export class SongServer {
     this.#cancelSweep?.();
     this.#cancelSweep = undefined;
     await this.#cache.stop();
+    this.#arena?.close();
   }
 
   status(): SongServerStatus {
@@ -155,6 +162,16 @@ export class SongServer {
       sentBytes: this.#sentBytes,
       cachedBytes: this.#cache.status().heldBytes,
     };
+  }
+
+  async #prepareMemory(): Promise<void> {
+    if (this.#options.copying) return;
+    try {
+      this.#arena = await openPageArena(this.#options.cacheBytes);
+      this.#cache.useRoom(this.#arena);
+    } catch (error) {
+      this.#options.logger.debug({ err: error }, 'songs are copied on their way to the kernel');
+    }
   }
 
   #accept(socket: Socket): void {

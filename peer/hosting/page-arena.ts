@@ -1,0 +1,172 @@
+/**
+ * Memory whose pages the kernel sends as they lie there: on its way from here to a socket no byte is copied.
+ *
+ *     slot of 1 MiB ──vmsplice──▶ pipe ──splice──▶ socket        what the socket does not take is dropped from the pipe
+ *
+ * Node has no such call, so koffi, an optional package, makes it; Linux only. Where either is missing, or the kernel
+ * refuses (`openPageArena` tries it), songs lie on the heap and are copied.
+ *
+ * The rule: pages that may be under way are never written. Packets share them until the last is acknowledged, so a slot
+ * that is given back loses its pages (the kernel keeps those that it still sends) and gets new ones when it is filled.
+ * The addresses stay mapped as long as the process lives, so no view of them ever dangles.
+ */
+import { closeSync, openSync } from 'node:fs';
+import type { SliceRoom } from './slice-memory.js';
+
+/** Half of a huge page: two slots side by side share one, and a packet then needs few pieces. */
+const SLOT_BYTES = 1024 * 1024;
+/** What a slot needs when it goes through the pipe in one go; the most that Linux allows without privileges. */
+const PIPE_BYTES = SLOT_BYTES;
+
+// Linux, on all architectures that Node runs on.
+const PROT_READ_WRITE = 0x1 | 0x2;
+const MAP_PRIVATE_ANONYMOUS_NORESERVE = 0x02 | 0x20 | 0x4000;
+const MAP_FAILED = -1n;
+const MADV_DONTNEED = 4;
+const MADV_HUGEPAGE = 14;
+const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
+const O_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
+const F_SETPIPE_SZ = 1031;
+const SPLICE_F_MOVE_NONBLOCK = 0x1 | 0x2;
+
+export class PageArena implements SliceRoom {
+  readonly #kernel: Kernel;
+  readonly #base: bigint;
+  readonly #memory: ArrayBuffer;
+  readonly #free: number[];
+  readonly #pipe: { readonly read: number; readonly write: number };
+  readonly #nowhere: number;
+  /** struct iovec: an address and a length. */
+  readonly #piece = new BigUint64Array(2);
+  #isUsable = true;
+
+  /** Throws when the kernel refuses any of it. */
+  constructor(kernel: Kernel, bytes: number) {
+    const slots = Math.floor(bytes / SLOT_BYTES);
+    const size = slots * SLOT_BYTES;
+    this.#kernel = kernel;
+    const mapped = kernel.mmap(
+      null,
+      size + HUGE_PAGE_BYTES,
+      PROT_READ_WRITE,
+      MAP_PRIVATE_ANONYMOUS_NORESERVE,
+      -1,
+      0,
+    );
+    if (BigInt(mapped) === MAP_FAILED) throw new Error('no memory can be mapped');
+    const huge = BigInt(HUGE_PAGE_BYTES);
+    this.#base = ((BigInt(mapped) + huge - 1n) / huge) * huge;
+    // Only a wish: without huge pages all works the same, at somewhat more cost.
+    kernel.madvise(this.#base, size, MADV_HUGEPAGE);
+    this.#memory = kernel.view(this.#base, size);
+    this.#free = Array.from({ length: slots }, (_, index) => slots - 1 - index);
+    const ends = [0, 0];
+    if (kernel.pipe2(ends, O_NONBLOCK_CLOEXEC) !== 0) throw new Error('no pipe can be had');
+    const [read, write] = ends as [number, number];
+    this.#pipe = { read, write };
+    this.#nowhere = openSync('/dev/null', 'w');
+    try {
+      if (kernel.fcntl(write, F_SETPIPE_SZ, PIPE_BYTES) < PIPE_BYTES)
+        throw new Error('no pipe of 1 MiB can be had');
+      this.#tryOut();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  costOf(): number {
+    return SLOT_BYTES;
+  }
+
+  /** At most 1 MiB. */
+  allocate(length: number): Uint8Array | undefined {
+    const slot = this.#free.pop();
+    return slot === undefined ? undefined : new Uint8Array(this.#memory, slot * SLOT_BYTES, length);
+  }
+
+  free({ byteOffset }: Uint8Array): void {
+    this.#kernel.madvise(this.#base + BigInt(byteOffset), SLOT_BYTES, MADV_DONTNEED);
+    this.#free.push(byteOffset / SLOT_BYTES);
+  }
+
+  /** Whether `send` can send these bytes. */
+  holds(bytes: Uint8Array): boolean {
+    return this.#isUsable && bytes.buffer === this.#memory;
+  }
+
+  /**
+   * Gives a socket, by its descriptor, as much as it takes now; answers how many bytes that was. 0 also when the socket
+   * is broken: what is then written to it says why.
+   */
+  send(socket: number, bytes: Uint8Array): number {
+    this.#piece[0] = this.#base + BigInt(bytes.byteOffset);
+    this.#piece[1] = BigInt(bytes.length);
+    const piped = this.#kernel.vmsplice(this.#pipe.write, this.#piece, 1, SPLICE_F_MOVE_NONBLOCK);
+    if (piped <= 0) return 0;
+    const sent = Math.max(0, this.#pass(socket, piped));
+    // What stayed in the pipe would go to the next listener.
+    if (sent < piped) this.#isUsable = this.#pass(this.#nowhere, piped - sent) === piped - sent;
+    return sent;
+  }
+
+  /** Nothing is sent any more. */
+  close(): void {
+    this.#isUsable = false;
+    closeSync(this.#pipe.read);
+    closeSync(this.#pipe.write);
+    closeSync(this.#nowhere);
+  }
+
+  #pass(to: number, count: number): number {
+    return this.#kernel.splice(this.#pipe.read, null, to, null, count, SPLICE_F_MOVE_NONBLOCK);
+  }
+
+  #tryOut(): void {
+    const bytes = this.allocate(1);
+    if (bytes === undefined) throw new Error('too small');
+    const sent = this.send(this.#nowhere, bytes);
+    this.free(bytes);
+    if (sent !== bytes.length) throw new Error('the kernel does not splice');
+  }
+}
+
+/** The calls as Linux has them; addresses are numbers. Negative answers are refusals. */
+export interface Kernel {
+  mmap(
+    at: null,
+    length: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: number,
+  ): number | bigint;
+  madvise(at: bigint, length: number, advice: number): number;
+  pipe2(ends: number[], flags: number): number;
+  fcntl(fd: number, command: number, value: number): number;
+  vmsplice(pipe: number, pieces: BigUint64Array, count: number, flags: number): number;
+  splice(from: number, fromOffset: null, to: number, toOffset: null, count: number, flags: number): number;
+  view(at: bigint, length: number): ArrayBuffer;
+}
+
+/** Rejects with the reason where songs have to be copied. */
+export async function openPageArena(bytes: number): Promise<PageArena> {
+  if (process.platform !== 'linux') throw new Error('only Linux can send them otherwise');
+  return new PageArena(await loadKernel(), bytes);
+}
+
+async function loadKernel(): Promise<Kernel> {
+  const { load, view } = await import('koffi').catch(cause => {
+    throw new Error('koffi is not installed', { cause });
+  });
+  const libc = load(null);
+  return {
+    mmap: libc.func('intptr_t mmap(void *at, size_t length, int protection, int flags, int fd, long offset)'),
+    madvise: libc.func('int madvise(uintptr_t at, size_t length, int advice)'),
+    pipe2: libc.func('int pipe2(_Out_ int *ends, int flags)'),
+    fcntl: libc.func('int fcntl(int fd, int command, int value)'),
+    vmsplice: libc.func('long vmsplice(int pipe, const void *pieces, size_t count, unsigned int flags)'),
+    splice: libc.func('long splice(int from, void *a, int to, void *b, size_t count, unsigned int flags)'),
+    view,
+  };
+}

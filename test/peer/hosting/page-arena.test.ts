@@ -1,0 +1,156 @@
+/** Songs that the kernel sends from where they lie: byte-exact whatever becomes of their memory meanwhile. */
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import t from 'tap';
+import { type Kernel, openPageArena, PageArena } from '../../../peer/hosting/page-arena.js';
+import { hostSongs, MIB, play, songBytes } from '../../support/hosted-songs.js';
+import { connectTsp } from '../../support/tsp-client.js';
+import { type Teardown, until } from '../../support/until.js';
+
+const missing = await openPageArena(MIB).then(
+  arena => {
+    arena.close();
+    return false;
+  },
+  (error: Error) => error.message,
+);
+
+/** Both ends of a connection. Nothing is read at the far end until somebody does. */
+async function connection(t: Teardown): Promise<{ near: Socket; far: Socket; descriptor: number }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const far = connect((server.address() as { port: number }).port, '127.0.0.1').pause();
+  const [near] = (await once(server, 'connection')) as [Socket];
+  t.teardown(() => {
+    for (const end of [near, far, server]) 'destroy' in end ? end.destroy() : end.close();
+  });
+  return { near, far, descriptor: (near as unknown as { _handle: { fd: number } })._handle.fd };
+}
+
+async function take(socket: Socket, count: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let taken = 0;
+  socket.on('data', chunk => {
+    chunks.push(chunk);
+    taken += chunk.length;
+  });
+  socket.resume();
+  await until('all has come', () => taken >= count);
+  return Buffer.concat(chunks);
+}
+
+t.test(
+  'what is under way stays as it was sent, though its slot is filled anew',
+  { skip: missing },
+  async t => {
+    const arena = await openPageArena(MIB);
+    const { far, descriptor } = await connection(t);
+    const expected: Buffer[] = [];
+    let sent = 0;
+    for (;;) {
+      const slot = arena.allocate(MIB)!;
+      const bytes = randomBytes(MIB);
+      slot.set(bytes);
+      const count = arena.send(descriptor, slot);
+      expected.push(bytes.subarray(0, count));
+      arena.free(slot);
+      sent += count;
+      if (count < MIB) break;
+    }
+    t.ok(sent > 0);
+    const last = arena.allocate(MIB)!;
+    t.notOk(
+      last.some(byte => byte !== 0),
+      'the slot has new pages, whatever the kernel still sends',
+    );
+    last.fill(0xff);
+    t.ok((await take(far, sent)).equals(Buffer.concat(expected)));
+    arena.close();
+  },
+);
+
+t.test('an arena has as many slots as fit, and takes them back', { skip: missing }, async t => {
+  const arena = await openPageArena(2.5 * MIB);
+  const [first, second] = [arena.allocate(10)!, arena.allocate(MIB)!];
+  t.equal(arena.costOf(), MIB);
+  t.strictSame([first.length, second.length, arena.allocate(1)], [10, MIB, undefined]);
+  t.ok(arena.holds(first.subarray(2, 5)));
+  t.notOk(arena.holds(Buffer.alloc(10)));
+  arena.free(first);
+  t.equal(arena.allocate(5)?.byteOffset, first.byteOffset);
+  arena.close();
+  t.notOk(arena.holds(second), 'closed: it is to be written');
+});
+
+t.test(
+  'to a socket that is gone nothing is sent, and nothing of it comes to the next',
+  { skip: missing },
+  async t => {
+    const arena = await openPageArena(MIB);
+    const gone = await connection(t);
+    gone.far.resetAndDestroy();
+    gone.near.on('error', () => {});
+    const slot = arena.allocate(MIB)!.fill(1);
+    await until('it is seen', () => arena.send(gone.descriptor, slot) === 0 || gone.near.destroyed);
+    const { far, descriptor } = await connection(t);
+    slot.fill(2, 0, 1_000);
+    t.equal(arena.send(descriptor, slot.subarray(0, 1_000)), 1_000);
+    t.ok((await take(far, 1_000)).equals(Buffer.alloc(1_000, 2)));
+    arena.close();
+  },
+);
+
+t.test('a kernel that refuses is not used, and leaves nothing open', { skip: missing }, async t => {
+  const kernel = (changes: Partial<Kernel>): Kernel => ({
+    mmap: () => 0x1000_0000,
+    madvise: () => 0,
+    pipe2: () => -1,
+    fcntl: () => MIB,
+    vmsplice: () => 1,
+    splice: () => 1,
+    view: (_, length) => new ArrayBuffer(length),
+    ...changes,
+  });
+  await t.rejects(openPageArena(MIB - 1), { message: /small/ });
+  t.throws(() => new PageArena(kernel({ mmap: () => -1 }), MIB), { message: /mapped/ });
+  t.throws(() => new PageArena(kernel({}), MIB), { message: /pipe/ });
+  const descriptors = await readdir('/proc/self/fd');
+  const { load } = await import('koffi');
+  const pipe2 = load(null).func('int pipe2(_Out_ int *ends, int flags)') as Kernel['pipe2'];
+  t.throws(() => new PageArena(kernel({ pipe2, fcntl: () => 4096 }), MIB), { message: /1 MiB/ });
+  t.throws(() => new PageArena(kernel({ pipe2, vmsplice: () => -1 }), MIB), { message: /splice/ });
+  t.strictSame(await readdir('/proc/self/fd'), descriptors);
+  const stuck = new PageArena(kernel({ pipe2, vmsplice: () => 3 }), MIB);
+  const slot = stuck.allocate(3)!;
+  stuck.send(0, slot);
+  t.notOk(stuck.holds(slot), 'a pipe that was not emptied is not used again');
+  stuck.close();
+});
+
+for (const copying of [false, true]) {
+  const how = copying ? 'copied' : 'not copied';
+  t.test(`songs come exactly to slow and quick listeners, ${how}`, { skip: !copying && missing }, async t => {
+    const files = { 1: songBytes(9 * MIB + 77), 2: songBytes(5 * MIB), 3: songBytes(100) };
+    // Less than one song: slots are filled anew all the time.
+    const host = await hostSongs(t, files, { cacheBytes: 4 * MIB, copying });
+    const listen = async (song: 1 | 2 | 3, slow: boolean) => {
+      const client = await connectTsp(t, host.port);
+      if (slow) client.socket.pause();
+      client.send(play(song), play(song));
+      if (slow) {
+        await until('the socket is full', () => host.server.status().uploads > 0);
+        client.socket.resume();
+      }
+      for (let again = 0; again < 2; again++) {
+        const { payload } = await client.receive('SONG_DATA');
+        t.ok(payload.equals(files[song]), `song ${song}`);
+      }
+    };
+    await Promise.all(
+      [1, 2, 3].flatMap(song => [false, true, false].map(slow => listen(song as 1 | 2 | 3, slow))),
+    );
+    t.ok(host.server.status().cachedBytes <= 4 * MIB);
+  });
+}
