@@ -7,6 +7,7 @@
 import type { Writable } from 'node:stream';
 import { type Logger as Pino, pino } from 'pino';
 import { safeText } from '../peer/prompt/terminal-text.js';
+import { ConfigError, RemoteProtocolError, RequestError, TransportError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
 import { LogBudget } from './log-budget.js';
 import type { LogLevel } from './log-levels.js';
@@ -66,6 +67,17 @@ async function readable(destination: Writable): Promise<NodeJS.WritableStream> {
   });
 }
 
+/**
+ * What packages say on the console goes to the log, for those who look closely: lmdb prints each write that failed, stack
+ * and all, into whatever is on the screen.
+ */
+export function consoleToLog(console: Pick<Console, 'error' | 'warn'>, logger: Logger): void {
+  const tell = (...said: readonly unknown[]): void =>
+    logger.debug({ said: said.map(String) }, 'a package spoke');
+  console.error = tell;
+  console.warn = tell;
+}
+
 class BoundedLogger implements Logger {
   readonly #pino: Pino;
   readonly #fields: object;
@@ -116,6 +128,8 @@ function sourceOf(fields: object, message: string): string {
   return typeof remote === 'string' ? remote.replace(/:\d+$/, '') : message;
 }
 
+const BLAMELESS = [RemoteProtocolError, RequestError, TransportError, ConfigError] as const;
+
 /** A copy in which every string is short and safe to print. */
 export function bounded(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return cut(safeText(value));
@@ -129,10 +143,15 @@ export function bounded(value: unknown, depth = 0): unknown {
   return Object.fromEntries(entries.map(([key, item]) => [key, bounded(item, depth + 1)]));
 }
 
-/** The stack is ours, line by line, and worth its length; where the system refused a call, its message says it all. */
+/**
+ * A stack tells where a bug is, line by line, and is worth its length then. Where the system refused a call (lmdb gives
+ * its number as the code), or somebody else is to blame (protocol/errors.ts), the message says it all.
+ */
 function boundedError(error: Error, depth: number): object {
   const { code, syscall } = error as { code?: unknown; syscall?: unknown };
-  const stack = syscall === undefined ? error.stack?.split('\n').slice(1, MAX_ITEMS) : undefined;
+  const isRefusal = syscall !== undefined || typeof code === 'number';
+  const isBug = !isRefusal && !BLAMELESS.some(kind => error instanceof kind);
+  const stack = isBug ? error.stack?.split('\n').slice(1, MAX_ITEMS) : undefined;
   return {
     type: error.name,
     message: cut(safeText(error.message)),

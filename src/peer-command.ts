@@ -12,6 +12,7 @@ import { EXIT } from '../peer/failures/failure.js';
 import type { World } from '../peer/world.js';
 import type { CommandLineSpec } from './command-line.js';
 import { embeddedTrackerOpener } from './embedded-tracker.js';
+import { consoleToLog } from './logger.js';
 import { maxConnections } from './open-files.js';
 import { type LockedFolders, lockPeerFolders, peerFolders } from './peer-folders.js';
 import { type PeerOptions, peerConfig } from './peer-options.js';
@@ -49,6 +50,8 @@ export async function runPeerCommand(
 
 async function openWorld({ values }: Run, program: Program, connections: number): Promise<World> {
   const options = { logLevel: values['log-level'], traceWire: values['trace-wire'] };
+  const world = await trackerWorld(options);
+  consoleToLog(console, world.logger);
   return await peerWorld({
     ...options,
     env: program.env,
@@ -57,7 +60,7 @@ async function openWorld({ values }: Run, program: Program, connections: number)
     openEmbeddedTracker: embeddedTrackerOpener({
       folder: defaultTrackerFolder(program.env),
       maxConnections: connections,
-      world: await trackerWorld(options),
+      world,
     }),
   });
 }

@@ -28,11 +28,13 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
   });
   if ('heldBy' in lock) throw folderInUse(values.data, lock.heldBy);
   try {
-    const [{ Tracker }, { trackerWorld }] = await Promise.all([
+    const [{ Tracker }, { trackerWorld }, { consoleToLog }] = await Promise.all([
       import('../tracker/tracker.js'),
       import('./world.js'),
+      import('./logger.js'),
     ]);
     const world = await trackerWorld({ logLevel: values['log-level'], traceWire: values['trace-wire'] });
+    consoleToLog(console, world.logger);
     const tracker = new Tracker({ ...config, ...world });
     const at = await tracker.start().catch(error => {
       throw listenFailure(error, config.host, config.port);

@@ -20,7 +20,7 @@ import {
 import { lockFolder } from '../../src/folder-lock.js';
 import { LINES_A_WINDOW, LogBudget, WINDOW_MS } from '../../src/log-budget.js';
 import type { LogLevel } from '../../src/log-levels.js';
-import { bounded, openLogger } from '../../src/logger.js';
+import { bounded, consoleToLog, openLogger } from '../../src/logger.js';
 import { maxConnections } from '../../src/open-files.js';
 import { lockPeerFolders, peerFolders } from '../../src/peer-folders.js';
 import { asked, endingSignal, exitCodeOfServer } from '../../src/signals.js';
@@ -91,16 +91,34 @@ t.test('the log is JSON with short, safe fields', async t => {
   child.warn({ err: new TransportError('gone', { cause: new Error('ECONNRESET') }) }, 'lost');
   const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC', syscall: 'write' });
   child.warn({ err: full }, 'not kept');
+  child.warn({ err: Object.assign(new Error('No space left on device'), { code: 28 }) }, 'lmdb says so');
+  child.error({ err: new TypeError('undefined is no song') }, 'a bug');
   child.error({ deep: { deeper: { deepest: { here: 1 } } } }, 'wrong');
-  const [first, second, refused, third] = rows();
+  const [first, second, refused, byNumber, bug, third] = rows();
   t.match(first, { remote: '192.0.2.7:50123', msg: 'a \ufffd message', size: '5' });
   t.ok(Buffer.byteLength(first.title) <= 200);
   t.match(first.title, /^\ufffd\[31mü+…$/);
   t.equal(first.list.length, 20);
   t.match(second, { err: { type: 'TransportError', message: 'gone', cause: { message: 'ECONNRESET' } } });
-  t.type(second.err.stack[0], 'string');
+  t.notOk(second.err.stack, 'where it happened is of no use: nobody here is to blame');
   t.strictSame(refused.err, { type: 'Error', message: 'ENOSPC: no space left', code: 'ENOSPC' });
+  t.strictSame(byNumber.err, { type: 'Error', message: 'No space left on device', code: 28 });
+  t.type(bug.err.stack[0], 'string');
   t.match(third, { deep: { deeper: { deepest: '{…}' } } });
+});
+
+t.test('what packages say on the console is logged, without a stack', async t => {
+  const { logger, rows } = await logTo('debug');
+  const told: string[] = [];
+  const fake = { error: (text: string) => told.push(text), warn: (text: string) => told.push(text) };
+  consoleToLog(fake as unknown as Console, logger);
+  fake.error(new Error('No space left') as unknown as string);
+  fake.warn('deprecated');
+  t.match(rows(), [
+    { level: 20, said: ['Error: No space left'] },
+    { level: 20, said: ['deprecated'] },
+  ]);
+  t.same(told, []);
 });
 
 t.test('one noisy address is silenced whatever its ports, others are not', async t => {

@@ -109,16 +109,18 @@ export class Network {
   }
 
   async idOf(bytes: Uint8Array): Promise<SongId> {
+    const wanted = hashOf(bytes);
     const row = await until('the song is listed', async () =>
-      (await this.list()).find(({ hash }) => hash === hashOf(bytes)),
+      (await this.list()).find(({ hash }) => hash === wanted),
     );
     return row.id as SongId;
   }
 
   /** Resolves when the tracker's list names a host on `port` for this content. */
   async listed(bytes: Uint8Array, port: number): Promise<void> {
+    const wanted = hashOf(bytes);
     await until(`port ${port} is listed`, async () => {
-      const row = (await this.list()).find(({ hash }) => hash === hashOf(bytes));
+      const row = (await this.list()).find(({ hash }) => hash === wanted);
       return (row?.hosts as string[] | undefined)?.some(host => host.endsWith(`:${port}`));
     });
   }

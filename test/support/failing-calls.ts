@@ -1,0 +1,52 @@
+/**
+ * Makes a running process's system calls fail, as a dying disk or an empty table of descriptors would: strace attaches to
+ * all of its threads and answers in the kernel's place.
+ *
+ *     const fault = await failCalls(t, pid, { calls: 'pread64', error: 'EIO', path: song });   …   await fault.lift();
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { type Teardown, until } from './until.js';
+
+/** Why faults can't be injected here, as tap's `skip` wants it; false when they can. */
+export const noFaults: string | false =
+  spawnSync('strace', ['-f', '-o', '/dev/null', '-e', 'inject=getpid:error=EIO', 'true']).status === 0
+    ? false
+    : 'there is no strace, or it may not trace';
+
+export interface Fault {
+  /** Names of system calls, with commas. */
+  readonly calls: string;
+  /** As the kernel calls it: `EIO`. */
+  readonly error: string;
+  /** Only calls that are about this file. */
+  readonly path: string;
+  /** Which of those calls, each thread's counted by itself: `3+` is every one from the third on. Default all. */
+  readonly when?: string;
+}
+
+/** Resolves when the fault is in force; `lift` when it is no more. */
+export async function failCalls(
+  t: Teardown,
+  pid: number,
+  { calls, error, path, when = '1+' }: Fault,
+): Promise<{ lift(): Promise<void> }> {
+  const fault = `inject=${calls}:error=${error}:when=${when}`;
+  const words = ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${calls}`, '-e', fault, '-P', path];
+  const strace = spawn('strace', words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = once(strace, 'close');
+  const lift = async (): Promise<void> => {
+    strace.kill('SIGINT');
+    await ended;
+  };
+  t.teardown(lift);
+  let said = '';
+  strace.stderr.on('data', (text: Buffer) => {
+    said += text.toString();
+  });
+  await until(
+    () => `strace attaches: ${said}`,
+    () => /attached/.test(said),
+  );
+  return { lift };
+}
