@@ -47,35 +47,49 @@ export class ListenerSocket {
     if (this.isGone) throw new TransportError('the listener left');
   }
 
-  /** Resolves when the kernel has everything; when the connection is gone, rejects or resolves. */
-  write(chunks: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Undefined when the kernel took everything at once; else resolves when it has. When the connection is gone it is one
+   * of these, or rejects.
+   */
+  write(chunks: readonly Uint8Array[]): Promise<void> | undefined {
+    let settle: ((error?: Error | null) => void) | undefined;
+    this.#socket.cork();
+    for (const [index, chunk] of chunks.entries())
+      this.#socket.write(chunk, index === chunks.length - 1 ? error => settle?.(error) : undefined);
+    this.#socket.uncork();
+    if (this.#socket.writableLength === 0) return undefined;
     this.#writingSince = this.#clock.now();
     this.#kernelBytes = undefined;
     return new Promise((resolve, reject) => {
-      const written = (error?: Error | null): void => {
+      settle = error => {
         this.#writingSince = undefined;
         this.#progressed(this.#clock.now());
         if (error) reject(error);
         else resolve();
       };
-      this.#socket.cork();
-      for (const [index, chunk] of chunks.entries())
-        this.#socket.write(chunk, index === chunks.length - 1 ? written : undefined);
-      this.#socket.uncork();
     });
   }
 
   /** As `write`, for bytes that may lie in the arena. They must not change until then. */
   async send(header: Uint8Array | undefined, bytes: Uint8Array, arena: PageArena | undefined): Promise<void> {
-    const before = header === undefined ? [] : [header];
-    if (arena === undefined || !arena.holds(bytes)) return await this.write([...before, bytes]);
-    let at = header === undefined ? this.#splice(bytes, arena) : 0;
-    while (at < bytes.length || before.length > 0) {
-      const written = bytes.subarray(at, at + WRITTEN_BYTES);
-      await this.write([...before.splice(0), written]);
+    if (arena === undefined || !arena.holds(bytes)) {
+      await this.write(header === undefined ? [bytes] : [header, bytes]);
+      return;
+    }
+    let at = 0;
+    if (header !== undefined) {
+      // One chunk: two would be gathered, at more than the cost of copying them.
+      const first = Buffer.concat([header, bytes.subarray(0, WRITTEN_BYTES)]);
+      at = first.length - header.length;
+      await this.write([first]);
+    }
+    for (;;) {
       this.stillThere();
-      at += written.length;
       at += this.#splice(bytes.subarray(at), arena);
+      if (at === bytes.length) return;
+      const written = bytes.subarray(at, at + WRITTEN_BYTES);
+      await this.write([written]);
+      at += written.length;
     }
   }
 
