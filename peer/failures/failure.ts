@@ -25,6 +25,7 @@ export const EXIT = {
   tryAgain: 75,
   refused: 77,
   configuration: 78,
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;
@@ -122,9 +123,11 @@ export function fileProblem(error: unknown, named?: string): string | undefined 
   return file === undefined ? what : `${file}: ${what}`;
 }
 
-/** The exit code of a command that a signal ended. */
-export const exitCodeOfSignal = (reason: unknown): ExitCode =>
-  reason === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+/** The exit code of a command that a signal ended, as a shell counts: 128 and the signal's number. */
+export function exitCodeOfSignal(reason: unknown): ExitCode {
+  if (reason === 'SIGINT') return EXIT.interrupted;
+  return reason === 'SIGHUP' ? EXIT.hungUp : EXIT.terminated;
+}
 
 function sentence(text: string): string {
   const trimmed = text.trim();

@@ -144,7 +144,7 @@ t.test('on a terminal there is a prompt, until quit, Ctrl-D or a signal', async 
   const ended = run({}, terminal);
   await until('a prompt', () => ended.world.stdout.text.includes('torero> '));
   ended.world.end('SIGHUP');
-  t.equal(await ended.code, 143);
+  t.equal(await ended.code, 129);
 });
 
 t.test('a peer that cannot start is an error, after it was stopped', async t => {
