@@ -2,7 +2,7 @@
  * The sending side of one listener's socket: one write at a time, each known to be in the kernel before the next.
  *
  *     write([header, slice]) ─▶ one system call ─▶ kernel ─▶ … resolves, and `progressed` is called
- *     send(header, slice)    ─▶ the same; or, of a slice in the page arena, no more than 16 KiB are written and the rest
+ *     send(header, slice)    ─▶ the same; or, of a slice in the page arena, no more than a page is written and the rest
  *                               goes without being copied, as often as the socket can take more
  *
  * So a listener that takes nothing holds one slice, shared with others, and no queue. While a write waits, the kernel is
@@ -17,7 +17,7 @@ import { queueKey, type SendQueues } from './send-queues.js';
 /** A write that has not been taken for this long is looked up in the kernel. */
 const SLOW_WRITE_MS = 4_000;
 /** Copied with the header, in one packet with it; and when the socket is full, to be told when it no longer is. */
-const WRITTEN_BYTES = 16 * 1024;
+const WRITTEN_BYTES = 4 * 1024;
 
 export class ListenerSocket {
   readonly #socket: Socket;
