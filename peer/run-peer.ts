@@ -7,6 +7,7 @@
  *
  * Answers go to stdout, or to stderr while stdout carries sound. SIGTERM is how a host is asked to end: exit code 0.
  */
+
 import { join } from 'node:path';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import type { PeerConfig } from './config.js';
@@ -18,6 +19,7 @@ import { Prompt } from './prompt/prompt.js';
 import { renderEvent, wrap } from './prompt/render.js';
 import { Script } from './prompt/script.js';
 import { PLAIN, painted, type Style, styleOf } from './prompt/style.js';
+import { safeJson } from './prompt/terminal-text.js';
 import type { World } from './world.js';
 
 /** What running needs of a peer. */
@@ -128,7 +130,7 @@ function readyLine(peer: PeerView, at: { address: string; port: number }, json: 
   const { tracker } = peer.status();
   const registered = tracker.state === 'registered' ? tracker.address : null;
   return json
-    ? JSON.stringify({ event: 'ready', ...at, tracker: registered, listed: tracker.listed })
+    ? safeJson({ event: 'ready', ...at, tracker: registered, listed: tracker.listed })
     : `tsp-peer ready on ${formatHostPort(at.address, at.port)}`;
 }
 

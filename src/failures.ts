@@ -8,7 +8,7 @@
  */
 import { CommandError, EXIT, failureOf, fileProblem } from '../peer/failures/failure.js';
 import { listenError } from '../peer/failures/listen-error.js';
-import { safeText } from '../peer/prompt/terminal-text.js';
+import { safeJson, safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
 
 /** The command line can't be understood. */
@@ -61,7 +61,7 @@ export function describeFailure(error: unknown, command: string, json: boolean):
   const { code, message, hint, exitCode } = failureOf(error);
   const stack = exitCode === EXIT.internal && error instanceof Error ? error.stack : undefined;
   if (json)
-    return `${JSON.stringify({ error: { code, message, hint: hint ?? null, ...(stack ? { stack } : {}) } })}\n`;
+    return `${safeJson({ error: { code, message, hint: hint ?? null, ...(stack ? { stack } : {}) } })}\n`;
   const lines = [`${command}: ${safeText(message)}`];
   if (hint !== undefined) lines.push(`  ${safeText(hint)}`);
   if (stack !== undefined) lines.push(stack);

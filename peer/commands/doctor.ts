@@ -23,7 +23,7 @@ import { Mpg123Decoder } from '../playback/decoders/mpg123.js';
 import { openAudio } from '../playback/open-audio.js';
 import { sizeOf } from '../prompt/render-song.js';
 import { painted, styleOf } from '../prompt/style.js';
-import { fitToWidth, safeText } from '../prompt/terminal-text.js';
+import { fitToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot } from './one-shot.js';
@@ -78,7 +78,7 @@ export function runDoctor(config: PeerConfig, _arguments: CommandArguments, worl
 }
 
 function asLine(name: string, { state, says, todo }: Finding, { config, world }: OneShot): string {
-  if (config.json) return JSON.stringify({ check: name, state, says, ...(todo !== undefined && { todo }) });
+  if (config.json) return safeJson({ check: name, state, says, ...(todo !== undefined && { todo }) });
   const style = styleOf('stdout', world, config);
   const sign = { fine: '✓', remark: '!', problem: '✗' }[state];
   const paint = ({ fine: 'green', remark: 'yellow', problem: 'red' } as const)[state];

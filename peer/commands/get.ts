@@ -21,7 +21,7 @@ import { renderBar } from '../prompt/now-playing.js';
 import { nameOf, sizeOf } from '../prompt/render-song.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
-import { cutToWidth, safeText } from '../prompt/terminal-text.js';
+import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
@@ -86,7 +86,7 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
   }
   const { sources, failed, verified } = stream.report();
   const facts = { file: out, bytes: progress.bytes, hash: row.hash, sources, failed, verified };
-  if (config.json && out !== STDOUT) await session.write([JSON.stringify(facts)]);
+  if (config.json && out !== STDOUT) await session.write([safeJson(facts)]);
   const seconds = ((world.clock.now() - startedAt) / 1_000).toFixed(1);
   const from = sources.map(({ host }) => host).join(', ');
   if (!config.json && out !== STDOUT) {

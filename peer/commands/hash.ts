@@ -11,7 +11,7 @@ import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
-import { safeText } from '../prompt/terminal-text.js';
+import { safeJson, safeText } from '../prompt/terminal-text.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { oneShot } from './one-shot.js';
@@ -26,7 +26,7 @@ export function runHash(config: PeerConfig, { words }: CommandArguments, world: 
       try {
         const { hash, size } = await hashOf(file, world);
         // As sha256sum: a name with a line break would otherwise be two lines.
-        const line = config.json ? JSON.stringify({ hash, size, file }) : `${hash}  ${safeText(file)}`;
+        const line = config.json ? safeJson({ hash, size, file }) : `${hash}  ${safeText(file)}`;
         await session.write([line]);
       } catch (error) {
         if (world.signal.aborted) return exitCodeOfSignal(world.signal.reason);

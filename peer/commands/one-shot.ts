@@ -5,6 +5,7 @@
  *
  * Data goes to stdout, everything else to stderr. A reader that closes stdout (`| head -1`) ends the command quietly.
  */
+
 import { once } from 'node:events';
 import { TransportError } from '../../protocol/errors.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
@@ -15,6 +16,7 @@ import { errorAsJson } from '../prompt/answers.js';
 import { parseId } from '../prompt/grammar.js';
 import { renderFailure } from '../prompt/render.js';
 import { type Style, styleOf } from '../prompt/style.js';
+import { safeJson } from '../prompt/terminal-text.js';
 import { LightClient } from '../tracker-client/light-client.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
@@ -49,7 +51,7 @@ export class OneShot {
 
   /** Lines for a person, or rows as on the wire, one a line. */
   async print(rows: readonly SongRow[], lines: () => readonly string[]): Promise<void> {
-    await this.write(this.config.json ? rows.map(row => JSON.stringify(row)) : lines());
+    await this.write(this.config.json ? rows.map(safeJson) : lines());
   }
 
   /** Resolves when stdout has taken the lines. */
@@ -69,7 +71,7 @@ export class OneShot {
   report(failure: Failure): void {
     const { config, world } = this;
     const lines = config.json
-      ? [JSON.stringify({ error: errorAsJson(failure) })]
+      ? [safeJson({ error: errorAsJson(failure) })]
       : renderFailure(failure, styleOf('stderr', world, config));
     world.stderr.write(`${lines.join('\n')}\n`);
   }

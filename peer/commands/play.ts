@@ -4,6 +4,7 @@
  * A light client: it asks the tracker, fetches from hosts, and registers nowhere. What happens is told as at the prompt,
  * on stdout, or on stderr while stdout carries the sound.
  */
+
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';
@@ -18,6 +19,7 @@ import type { PeerEvent } from '../prompt/peer-view.js';
 import { renderEvent } from '../prompt/render.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { type Style, styleOf } from '../prompt/style.js';
+import { safeJson } from '../prompt/terminal-text.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
@@ -78,11 +80,7 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
   const tell = (event: PeerEvent): void => {
     if (event.kind === 'ended' && event.outcome === 'failed') code = failureOf(event.error).exitCode;
     const object = eventAsJson(event);
-    const lines = !config.json
-      ? renderEvent(event, style())
-      : object === undefined
-        ? []
-        : [JSON.stringify(object)];
+    const lines = !config.json ? renderEvent(event, style()) : object === undefined ? [] : [safeJson(object)];
     if (lines.length > 0) line.clear();
     for (const text of lines) world[out].write(`${text}\n`);
     if (event.kind === 'progress') line.show(renderNowPlaying(jukebox.nowPlaying(), style()) ?? '');

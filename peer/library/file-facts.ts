@@ -29,6 +29,7 @@ export const SKIP_REASONS = {
   'not-regular': 'no regular file',
   link: 'a link that leads out of the folder or nowhere',
   hidden: 'hidden',
+  'not-utf8': 'with a name that is no UTF-8',
   unreadable: 'unreadable',
   'too-slow': 'too slow to read',
   'too-deep': 'more than 16 folders deep',

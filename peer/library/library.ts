@@ -300,8 +300,11 @@ export class Library {
   }
 
   #meet(found: Found, urgent: boolean): void {
-    if (found.kind === 'folder') this.#notice.watch(found.path, found.identity);
-    else if (found.kind === 'skipped') this.#holdings.skip(found.path, found.reason);
+    if (found.kind === 'folder') {
+      // It may have taken the place of a song.
+      this.#holdings.forget(found.path);
+      this.#notice.watch(found.path, found.identity);
+    } else if (found.kind === 'skipped') this.#holdings.skip(found.path, found.reason);
     else if (found.kind === 'file') {
       const { path, fingerprint } = found;
       if (this.#readings.saw(path, fingerprint)) return;

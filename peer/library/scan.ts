@@ -8,7 +8,7 @@
  * own name; one that leads out of them, or nowhere, is skipped with that reason. So no folder is met twice.
  */
 import { type BigIntStats, lstatSync, readdirSync, realpathSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type Found, MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, type SkipReason } from './file-facts.js';
 import { fingerprintOf } from './open-file.js';
 import { isInside, namesBelow } from './paths.js';
@@ -55,7 +55,7 @@ function* lookAround(job: ScanJob, maxDepth: number): Generator<Found, void, und
 
   function* visit(path: string): Generator<Found, void, undefined> {
     const stat = statOf(path);
-    if (stat === undefined) yield { kind: 'gone', path };
+    if (stat === undefined) yield isSpelt(path) ? { kind: 'gone', path } : skipped(path, 'not-utf8');
     else if (stat === 'unreadable') yield skipped(path, 'unreadable');
     else if (stat.isDirectory()) yield* visitFolder(path, stat);
     else if (stat.isSymbolicLink()) yield* visitLink(path);
@@ -99,6 +99,9 @@ function statOf(path: string): BigIntStats | 'unreadable' | undefined {
     return (error as NodeJS.ErrnoException).code === 'ENOTDIR' ? undefined : 'unreadable';
   }
 }
+
+/** Names are read as UTF-8; one that is none comes with U+FFFD in it, and nothing is found under that. */
+const isSpelt = (path: string): boolean => !basename(path).includes('\ufffd');
 
 const skipped = (path: string, reason: SkipReason): Found => ({ kind: 'skipped', path, reason });
 

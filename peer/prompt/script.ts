@@ -6,6 +6,7 @@
  * The end of the input is no `quit`: the queue plays out. The exit code is that of the last command, or song, that
  * failed.
  */
+
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EXIT, failureOf } from '../failures/failure.js';
@@ -16,6 +17,7 @@ import { parseFailure } from './parse-failure.js';
 import type { PeerEvent, PeerView } from './peer-view.js';
 import { renderAnswer, renderEvent } from './render.js';
 import type { Style } from './style.js';
+import { safeJson } from './terminal-text.js';
 
 export interface ScriptOptions {
   readonly peer: PeerView;
@@ -85,7 +87,7 @@ export class Script {
       this.#exitCode = failureOf(event.error).exitCode;
     if (json) {
       const object = eventAsJson(event);
-      if (object !== undefined) write(JSON.stringify(object));
+      if (object !== undefined) write(safeJson(object));
       return;
     }
     if (event.kind === 'list') return;
@@ -108,7 +110,7 @@ export class Script {
   #answer(name: string, answer: Answer): void {
     const { json, write, style } = this.#options;
     if (answer.kind === 'failure') this.#exitCode = answer.failure.exitCode;
-    if (json) write(JSON.stringify(answerAsJson(name, answer)));
+    if (json) write(safeJson(answerAsJson(name, answer)));
     else for (const line of renderAnswer(answer, style)) write(line);
   }
 }

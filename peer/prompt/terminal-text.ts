@@ -11,6 +11,7 @@
 const MAX_MARKS = 4;
 
 const PLAIN_ASCII = /^[\x20-\x7e]*$/;
+const NOT_PLAIN = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|\p{Default_Ignorable_Code_Point}/gu;
 const ELLIPSIS = '…';
 
 /** `text` on one line, safe to print. */
@@ -21,11 +22,26 @@ export function safeText(text: string): string {
       // They only choose between two pictures of the character before.
       .replace(/[\ufe00-\ufe0f]/g, '')
       .replace(/\p{Zs}/gu, ' ')
-      .replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|\p{Default_Ignorable_Code_Point}/gu, '\ufffd')
+      .replace(NOT_PLAIN, '\ufffd')
       .replace(/^\p{M}+/u, '')
       .replace(new RegExp(`(\\p{M}{${MAX_MARKS}})\\p{M}+`, 'gu'), '$1')
   );
 }
+
+/**
+ * `value` as JSON on one line: what `safeText` would replace is escaped, so that a terminal shows it harmlessly, and a
+ * program reads what was said.
+ */
+export function safeJson(value: unknown): string {
+  const json = JSON.stringify(value);
+  return PLAIN_ASCII.test(json) ? json : json.replace(NOT_PLAIN, escaped);
+}
+
+const escaped = (character: string): string =>
+  Array.from(
+    { length: character.length },
+    (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`,
+  ).join('');
 
 /** Columns that `text` takes: 2 for wide characters, 0 for marks that combine. `text` is safe, and carries no colour. */
 export function widthOf(text: string): number {

@@ -10,8 +10,10 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import type { RunningCommand } from './spawn-command.js';
 import { until } from './until.js';
 
-/** Kept for a while for the next who asks: sixteen songs that were just sent. Threads come and go with four each. */
-const SPARE_DESCRIPTORS = 24;
+/** Threads that look for songs come and go, with a socket and some others each; attacks come by the hundred. */
+const SPARE_SOCKETS = 5;
+/** And sixteen songs that were just sent are kept open for the next who asks. */
+const SPARE_OTHERS = 24;
 
 export interface Survivor {
   /** Rejects, saying why, when the command did not survive. */
@@ -31,7 +33,7 @@ export async function watchSurvivor(command: RunningCommand, serves: () => Promi
         () => `descriptors are back: ${JSON.stringify(before)} became ${JSON.stringify(now)}`,
         () => {
           now = descriptorsOf(command.pid);
-          return now.sockets <= before.sockets && now.others <= before.others + SPARE_DESCRIPTORS;
+          return now.sockets <= before.sockets + SPARE_SOCKETS && now.others <= before.others + SPARE_OTHERS;
         },
       );
       if (!command.running) throw new Error(`${command.name} ended`);

@@ -1,7 +1,7 @@
 /** Remote text on a terminal: what is replaced, how wide the rest is, and how it is cut. */
 import fc from 'fast-check';
 import t from 'tap';
-import { cutToWidth, fitToWidth, safeText, widthOf } from '../../../peer/prompt/terminal-text.js';
+import { cutToWidth, fitToWidth, safeJson, safeText, widthOf } from '../../../peer/prompt/terminal-text.js';
 import { hostile } from './hostile-text.js';
 
 t.test('control characters, escapes, bidi and zero-width become visible replacements', async t => {
@@ -25,6 +25,15 @@ t.test('control characters, escapes, bidi and zero-width become visible replacem
     rows.map(([dirty]) => safeText(dirty)),
     rows.map(([, clean]) => clean),
   );
+});
+
+t.test('in JSON the same is escaped: harmless to see, and what was said to a program', async t => {
+  const text = 'a\x1b[31m\x9b\u202e\u200b\u2028\ud800\u{e0001}\u00a0ñ 😀';
+  const json = safeJson({ text });
+  t.equal(json, '{"text":"a\\u001b[31m\\u009b\\u202e\\u200b\\u2028\\ud800\\udb40\\udc01\\u00a0ñ 😀"}');
+  t.same(JSON.parse(json), { text });
+  t.equal(safeText(json), json);
+  fc.assert(fc.property(hostile, said => JSON.parse(safeJson(said)) === said));
 });
 
 t.test('widths count wide characters twice and combining ones not at all', async t => {
