@@ -22,6 +22,8 @@ const FULL_RETRY_MS = 30_000;
 export interface ServerOptions {
   readonly config: Pick<TrackerConfig, 'host' | 'port' | 'maxPeers' | 'maxConnections' | 'maxPerAddress'>;
   readonly services: Omit<Services, 'refusal' | 'ownBytes' | 'ownBytesGrew'>;
+  /** Default: TCP. */
+  readonly createServer?: typeof createServer | undefined;
 }
 
 export class TrackerServer {
@@ -35,7 +37,7 @@ export class TrackerServer {
   readonly #ownBytes = new OwnBytes();
   #refused = 0;
 
-  constructor({ config, services }: ServerOptions) {
+  constructor({ config, services, createServer: make = createServer }: ServerOptions) {
     this.#config = config;
     const turnedAway = Math.min(MAX_TURNED_AWAY, Math.floor(config.maxConnections * TURNED_AWAY_SHARE));
     this.#services = {
@@ -48,7 +50,7 @@ export class TrackerServer {
       maxConnections: config.maxConnections - turnedAway,
       maxPerAddress: config.maxPerAddress,
     });
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
+    this.#server = make({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
     if (Number.isFinite(config.maxConnections)) this.#server.maxConnections = config.maxConnections;
   }
 

@@ -8,6 +8,7 @@
  * Constructing starts nothing. `start` opens the store, lists the hosts of the last run, then listens; `stop` resolves
  * when every socket is closed and all is on disk. What is listed then stays in the store, to be awaited by the next run.
  */
+import type { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Answers } from './answers.js';
@@ -33,6 +34,8 @@ const MAX_OFFER_BYTES = 2 * 1024;
 export interface TrackerOptions extends TrackerConfig, TrackerWorld {
   /** Instead of TCP, for proofs of address. */
   readonly dialer?: Dialer;
+  /** Instead of TCP, for who connects. */
+  readonly createServer?: typeof createServer;
   /** Instead of the one under `dataDir`. It is closed with the tracker. */
   readonly registry?: Registry;
 }
@@ -147,6 +150,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
   } as const;
   const server = new TrackerServer({
     config: options,
+    createServer: options.createServer,
     services: {
       answers,
       registrar,

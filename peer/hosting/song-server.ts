@@ -21,7 +21,7 @@ import { Host } from './host.js';
 import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
 import { openPageArena, type PageArena } from './page-arena.js';
 import { RateLimit } from './rate-limit.js';
-import { readSendQueues } from './send-queues.js';
+import { readSendQueues, type SendQueues } from './send-queues.js';
 import { UploadSlots } from './slots.js';
 import { SongCache } from './song-cache.js';
 import { type SongFiles, songFiles } from './song-files.js';
@@ -56,6 +56,10 @@ export interface SongServerOptions {
   readonly agent?: string | undefined;
   readonly name?: string | undefined;
   readonly files?: SongFiles;
+  /** Default: TCP. */
+  readonly createServer?: typeof createServer;
+  /** Default: asks the kernel. */
+  readonly sendQueues?: () => Promise<SendQueues>;
   /** Songs are copied on their way even where they need not be. */
   readonly copying?: boolean;
 }
@@ -122,7 +126,8 @@ export class SongServer {
     readonly address: string;
     readonly port: number;
   }> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
+    const make = this.#options.createServer ?? createServer;
+    const server = make({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
     if (Number.isFinite(this.#options.maxConnections)) server.maxConnections = this.#options.maxConnections;
     await this.#prepareMemory();
     await listenSomewhere(server, at.host, at.port);
@@ -229,7 +234,7 @@ export class SongServer {
   }
 
   async #lookUp(slow: readonly UploadConnection[]): Promise<void> {
-    const queues = await readSendQueues();
+    const queues = await (this.#options.sendQueues ?? readSendQueues)();
     for (const connection of slow) connection.lookedUp(queues);
   }
 }

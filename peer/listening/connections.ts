@@ -12,7 +12,7 @@ import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { CONNECTION_IDLE_MS, NO_SONG, PIECE_BYTES } from '../../protocol/tsp/constants.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
-import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
+import { type OpenSocket, WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 import type { HostBook } from './choose-host.js';
 import type { Ask } from './fetch-source.js';
@@ -36,6 +36,7 @@ export interface ConnectionsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly trace?: WireTrace | undefined;
+  readonly openSocket?: OpenSocket | undefined;
 }
 
 export class HostConnections {
@@ -148,7 +149,7 @@ export class HostConnection implements WireOwner {
   }
 
   open(): void {
-    const { clock, trace } = this.#options;
+    const { clock, trace, openSocket } = this.#options;
     const to = parseHostPort(this.host);
     this.#dialledAt = clock.now();
     this.#quietSince = this.#dialledAt;
@@ -157,7 +158,7 @@ export class HostConnection implements WireOwner {
       clock.after(0, () => this.closed(new TransportError(`${this.host} is no address`)));
       return;
     }
-    this.#wire = new WireConnection({ to, clock, trace }, this);
+    this.#wire = new WireConnection({ to, clock, trace, openSocket }, this);
     this.#wire.open();
     this.#watch();
   }

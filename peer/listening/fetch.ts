@@ -8,6 +8,7 @@
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { OpenSocket } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 import { HostBook } from './choose-host.js';
 import { HostConnections } from './connections.js';
@@ -22,6 +23,7 @@ export interface SongFetcherOptions {
   readonly logger: Logger;
   readonly randomUnit: RandomUnit;
   readonly trace?: WireTrace | undefined;
+  readonly openSocket?: OpenSocket | undefined;
   /** Already started. */
   readonly cache?: SongCache | undefined;
   /** Own songs: nobody else is asked for them. `recheck` hears of a file that is not what it was. */
@@ -47,10 +49,10 @@ export class SongFetcher {
   #stopped = false;
 
   constructor(options: SongFetcherOptions) {
-    const { clock, logger, trace } = options;
+    const { clock, logger, trace, openSocket } = options;
     this.#options = options;
     this.#book = new HostBook(options.randomUnit);
-    this.#connections = new HostConnections({ book: this.#book, clock, logger, trace });
+    this.#connections = new HostConnections({ book: this.#book, clock, logger, trace, openSocket });
   }
 
   /** LocalProtocolError when the fetcher is stopped, or `fromByte` is no offset. */

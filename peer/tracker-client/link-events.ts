@@ -6,6 +6,7 @@ import type { HostPort } from '../../protocol/tsp/addresses.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { SongIdRow } from '../../protocol/tsp/rows.js';
 import type { SongSource } from '../hosting/offered-songs.js';
+import type { OpenSocket } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 import type { ListChange } from './song-list.js';
 
@@ -51,6 +52,7 @@ export interface TrackerLinkOptions {
   readonly logger: Logger;
   readonly randomUnit: RandomUnit;
   readonly trace?: WireTrace | undefined;
+  readonly openSocket?: OpenSocket | undefined;
   /** Who we are, but for what the link knows itself. */
   readonly hello: Omit<Hello, 'tsp' | 'since'>;
   /** Absent: this peer only listens. */

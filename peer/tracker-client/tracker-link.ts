@@ -179,9 +179,9 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
   }
 
   #connect(): void {
-    const { tracker, clock, trace } = this.#options;
+    const { tracker, clock, trace, openSocket } = this.#options;
     this.#goodbye = undefined;
-    this.#wire = new WireConnection({ to: tracker, clock, trace }, this);
+    this.#wire = new WireConnection({ to: tracker, clock, trace, openSocket }, this);
     this.#wire.open();
   }
 

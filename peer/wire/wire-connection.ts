@@ -32,8 +32,13 @@ export interface WireOwner {
   closed(error: Error | undefined): void;
 }
 
+/** A socket that is not connected yet. */
+export type OpenSocket = () => Socket;
+
 export interface WireOptions {
   readonly to: HostPort;
+  /** Default: TCP. */
+  readonly openSocket?: OpenSocket | undefined;
   readonly clock: Clock;
   readonly trace?: WireTrace | undefined;
   readonly maxPayloadBytes?: number;
@@ -45,7 +50,7 @@ export class WireConnection {
   readonly over: Promise<void>;
   readonly #options: WireOptions;
   readonly #owner: WireOwner;
-  readonly #socket = new Socket();
+  readonly #socket: Socket;
   readonly #framer: Framer;
   #pace: ReadingPace | undefined;
   #closed = false;
@@ -56,10 +61,11 @@ export class WireConnection {
   #endedEarly = false;
 
   constructor(options: WireOptions, owner: WireOwner) {
-    const { to, maxPayloadBytes } = options;
+    const { to, maxPayloadBytes, openSocket = () => new Socket() } = options;
     this.name = formatHostPort(to.host, to.port);
     this.#options = options;
     this.#owner = owner;
+    this.#socket = openSocket();
     this.over = new Promise(resolve => {
       this.#socket.once('close', () => resolve());
     });
