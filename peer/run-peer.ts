@@ -84,6 +84,7 @@ async function serve(peer: RunnablePeer, config: PeerConfig, world: World): Prom
     json,
     style: PLAIN,
     write: line => void answers.write(`${line}\n`),
+    unreadBytes: () => answers.writableLength,
     remark: line => void world.stderr.write(`${line}\n`),
     ready: headless ? peer.attempted() : peer.settled(),
   });

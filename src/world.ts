@@ -1,5 +1,6 @@
 /** The real world, as trackers and peers see it: this machine's clock, chance, log and streams. */
 import { randomBytes } from 'node:crypto';
+import { MAX_UNREAD_BYTES } from '../peer/wire/wire-trace.js';
 import type { OpenEmbeddedTracker, World } from '../peer/world.js';
 import type { TrackerWorld } from '../tracker/config.js';
 import { systemClock } from './clock.js';
@@ -19,8 +20,13 @@ export async function trackerWorld({ logLevel, traceWire }: WorldOptions): Promi
     logger: await openLogger({ level: logLevel, clock: systemClock }),
     randomBytes,
     agent: agent(),
-    ...(traceWire ? { trace: (line: string) => process.stderr.write(`${line}\n`) } : {}),
+    ...(traceWire ? { trace: traceLine } : {}),
   };
+}
+
+function traceLine(line: string): void {
+  const { stderr } = process;
+  if (stderr.writableLength <= MAX_UNREAD_BYTES) stderr.write(`${line}\n`);
 }
 
 export interface PeerSurroundings {

@@ -10,6 +10,7 @@
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EXIT, failureOf } from '../failures/failure.js';
+import { MAX_UNREAD_BYTES } from '../wire/wire-trace.js';
 import { type Answer, answerAsJson, eventAsJson } from './answers.js';
 import { CommandRunner } from './commands.js';
 import { parseLine } from './grammar.js';
@@ -26,6 +27,8 @@ export interface ScriptOptions {
   readonly style: Style;
   /** One line without its newline, to where answers go. */
   readonly write: (line: string) => void;
+  /** What was written and not read yet: events are lost past 1 MiB, answers never. */
+  readonly unreadBytes?: () => number;
   /** What is no answer, for a person who watches. */
   readonly remark: (line: string) => void;
   /** Commands wait for this: a list that is asked for at once should not be empty. */
@@ -85,6 +88,7 @@ export class Script {
     const { json, write, remark, style } = this.#options;
     if (event.kind === 'ended' && event.outcome === 'failed')
       this.#exitCode = failureOf(event.error).exitCode;
+    if ((this.#options.unreadBytes?.() ?? 0) > MAX_UNREAD_BYTES) return;
     if (json) {
       const object = eventAsJson(event);
       if (object !== undefined) write(safeJson(object));

@@ -4,6 +4,9 @@
 import type { PeerConfig } from '../config.js';
 import type { World } from '../world.js';
 
+/** Lines that nobody reads may not pile up: past this they are lost. */
+export const MAX_UNREAD_BYTES = 1024 * 1024;
+
 export type WireTrace = (line: string) => void;
 
 /** Undefined when nobody asked for it, so that nothing is described in vain. */
@@ -12,5 +15,8 @@ export function wireTrace(
   world: Pick<World, 'clock' | 'stderr'>,
 ): WireTrace | undefined {
   if (!config.traceWire) return undefined;
-  return line => void world.stderr.write(`${world.clock.now().toFixed(1)} ms  ${line}\n`);
+  const { clock, stderr } = world;
+  return line => {
+    if (stderr.writableLength <= MAX_UNREAD_BYTES) stderr.write(`${clock.now().toFixed(1)} ms  ${line}\n`);
+  };
 }

@@ -8,6 +8,7 @@ import { likelyHosts, MOST_HOSTS } from '../../peer/listening/likely-hosts.js';
 import { operate, type RunnablePeer } from '../../peer/run-peer.js';
 import { loadInstance } from '../../peer/tracker-client/instance.js';
 import { LocalTracker } from '../../peer/tracker-client/local-tracker.js';
+import { MAX_UNREAD_BYTES, wireTrace } from '../../peer/wire/wire-trace.js';
 import type { EmbeddedTracker } from '../../peer/world.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { RecordingLogger } from '../support/recording-logger.js';
@@ -111,6 +112,26 @@ t.test('headless: commands from a pipe are answered, and the end of the pipe cha
   const { fake, world, code } = run({ headless: true }, world => world.stdin.end('status\nnonsense\n'));
   fake.registered();
   await until('answers', () => world.stdout.text.includes('nonsense'));
+  world.end('SIGTERM');
+  t.equal(await code, 0);
+});
+
+t.test('events and traces that nobody reads do not pile up; answers come whole', async t => {
+  const { fake, world, code } = run({ headless: true, json: true }, world => {
+    // As a pipe to a program that was stopped.
+    world.stdout._write = () => {};
+    world.stderr._write = () => {};
+  });
+  fake.registered();
+  await until('it is ready', () => world.stdout.writableLength > 0);
+  for (let event = 0; event < 20_000; event += 1) fake.emit({ kind: 'notice', message: 'x'.repeat(1_000) });
+  t.ok(world.stdout.writableLength < MAX_UNREAD_BYTES + 2_000);
+  world.stdin.write('list\n');
+  const before = world.stdout.writableLength;
+  await until('the answer is written', () => world.stdout.writableLength > before);
+  const trace = wireTrace({ traceWire: true }, world)!;
+  for (let line = 0; line < 20_000; line += 1) trace('x'.repeat(1_000));
+  t.ok(world.stderr.writableLength < MAX_UNREAD_BYTES + 2_000);
   world.end('SIGTERM');
   t.equal(await code, 0);
 });

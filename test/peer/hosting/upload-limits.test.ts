@@ -91,6 +91,27 @@ t.test('a listener that takes nothing is dropped after 60 s; one that takes a li
   stuck.destroy();
 });
 
+t.test('while others wait for its slot, a listener that takes nothing is dropped after 10 s', async t => {
+  const clock = new VirtualClock();
+  const host = await hostSongs(t, { 1: songBytes(24 * MIB) }, { clock, slots: 1, cacheBytes: 32 * MIB });
+  const [stuck, waiting] = [await connectTsp(t, host.port), await connectTsp(t, host.port)];
+  stuck.socket.pause();
+  stuck.send(play(1));
+  await until('the slot is taken', () => host.server.status().uploads === 1);
+  const began = clock.now();
+  await until('the slot is free', async () => {
+    waiting.send({ type: 'RANGE', song: asId(1), offset: 0, count: 9 });
+    const answer = await waiting.next();
+    if (answer.type === 'SONG_DATA') return true;
+    t.match(answer, { error: { code: 'busy' } });
+    await clock.advanceSlowly(1_000);
+    return false;
+  });
+  t.ok(clock.now() - began >= 10_000);
+  t.ok(clock.now() - began < 30_000, 'well before the minute');
+  stuck.destroy();
+});
+
 async function takeSome(socket: Socket, bytes: number): Promise<void> {
   const enough = socket.bytesRead + bytes;
   while (socket.bytesRead < enough) {
