@@ -69,4 +69,9 @@ export type FileReading =
   | { readonly kind: 'gone' }
   /** It changed under every attempt to read it. */
   | { readonly kind: 'changing' }
-  | { readonly kind: 'refused'; readonly reason: SkipReason };
+  | {
+      readonly kind: 'refused';
+      readonly reason: SkipReason;
+      /** It may be read when the machine is better: it was out of descriptors or memory, or a disk failed. */
+      readonly passing?: true;
+    };

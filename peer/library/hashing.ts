@@ -64,7 +64,7 @@ export class Hashing {
         else if (error.why === 'silent') return { kind: 'refused', reason: 'too-slow' };
       }
     }
-    return { kind: 'refused', reason: 'unreadable' };
+    return { kind: 'refused', reason: 'unreadable', passing: true };
   }
 
   cancel(): void {

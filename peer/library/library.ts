@@ -9,52 +9,31 @@
  * Looking is cheap and is done again whenever in doubt; reading is dear and is done once a content. A look at a path puts
  * right whatever was believed of it and of everything below it, so an event needs no interpretation: it only says where.
  */
-
-import type { watch } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ConfigError } from '../../protocol/errors.js';
-import type { Clock, Logger } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { makeFolder } from '../make-folder.js';
 import { Catalogue } from './catalogue.js';
-import { type Encoder, LameEncoder } from './encode.js';
+import { LameEncoder } from './encode.js';
 import { EncodedSongs } from './encoded-songs.js';
 import type { FileReading, Found } from './file-facts.js';
 import { Hashing } from './hashing.js';
 import { Holdings } from './holdings.js';
 import { KnownFiles } from './known-files.js';
+import type { LibraryOptions } from './library-options.js';
 import { Notice } from './notice.js';
 import { isInside, isInsideAny } from './paths.js';
 import { Readings } from './readings.js';
-
 import { type LibraryReport, type ScanProgress, sayRoots, saySkipped } from './report.js';
 import { identityOf, isEmptyFolder, openRoots, type Root } from './roots.js';
 import { Scanner } from './scanner.js';
+import { SecondTries } from './second-tries.js';
 import { type LibraryStore, MemoryLibraryStore, openLibraryStore } from './store.js';
 
-export type { LibraryReport, ScanProgress };
-
-export interface LibraryOptions {
-  readonly roots: readonly string[];
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Where what is known is kept in lmdb, and encoded songs; absent: `store`, or memory. */
-  readonly dataDir?: string;
-  readonly store?: LibraryStore;
-  /** Threads that hash; default: the cores, at most 4. */
-  readonly workers?: number;
-  /** Between two scans of everything; default 5 minutes. */
-  readonly rescanMs?: number;
-  /** Offer WAV and AIFF as MP3; needs `dataDir`. */
-  readonly encode?: boolean;
-  /** What encodes; default: node-lame. */
-  readonly encoder?: Encoder;
-  /** What watches folders; default: fs.watch. */
-  readonly watch?: typeof watch;
-}
+export type { LibraryOptions, LibraryReport, ScanProgress };
 
 const MAX_THREADS = 4;
 const RESCAN_MS = 5 * 60_000;
@@ -79,6 +58,7 @@ export class Library {
   readonly #hashing: Hashing;
   readonly #readings: Readings;
   readonly #notice: Notice;
+  readonly #secondTries: SecondTries;
   readonly #progressListeners = new Set<(progress: ScanProgress) => void>();
   /** Until `start` opens the real one, there is nothing in it. */
   #store: LibraryStore = new MemoryLibraryStore();
@@ -117,6 +97,7 @@ export class Library {
         failed: (folder, error) => this.#cannotWatch(folder, error),
       },
     });
+    this.#secondTries = new SecondTries({ clock, due: paths => this.#lookAt(paths) });
     this.#holdings = this.#hold();
   }
 
@@ -142,6 +123,7 @@ export class Library {
     this.#stopped = true;
     for (const cancel of this.#timers.values()) cancel();
     this.#notice.stop();
+    this.#secondTries.stop();
     await Promise.all([this.#scanner.stop(), this.#hashing.stop(), this.#encoded?.stop()]);
     await this.#looks;
     await this.#readings.idle();
@@ -284,6 +266,7 @@ export class Library {
     if (outcome === 'cancelled') return [];
     if (outcome !== 'complete') {
       this.#options.logger.warn({ folder: root.path }, `a scan gave up: its thread was ${outcome}`);
+      for (const start of starts) this.#secondTries.add(start);
       return [];
     }
     // What is not there may only be out of reach.
@@ -317,8 +300,10 @@ export class Library {
     if (this.#stopped) return;
     if (reading.kind === 'changing') this.#notice.touch(path);
     else if (reading.kind === 'gone') this.#holdings.forget(path);
-    else if (reading.kind === 'refused') this.#holdings.skip(path, reading.reason);
-    else this.#holdings.settle(path, reading, reading.nodes);
+    else if (reading.kind === 'refused') {
+      this.#holdings.skip(path, reading.reason);
+      if (reading.passing) this.#secondTries.add(path);
+    } else this.#holdings.settle(path, reading, reading.nodes);
     this.#encoded?.wake();
   }
 

@@ -13,7 +13,7 @@ export type OpenedFile =
   /** The caller closes `handle`. */
   | { readonly kind: 'opened'; readonly handle: FileHandle; readonly fingerprint: Fingerprint }
   | { readonly kind: 'gone' }
-  | { readonly kind: 'refused'; readonly reason: SkipReason };
+  | { readonly kind: 'refused'; readonly reason: SkipReason; readonly passing?: true };
 
 // Windows knows neither flag, and has no FIFOs in folders.
 const SAFELY = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -66,5 +66,9 @@ function whyNot(error: unknown): OpenedFile {
   if (code === 'ELOOP') return { kind: 'refused', reason: 'link' };
   // What a socket or a device without a driver says.
   if (code === 'ENXIO' || code === 'ENODEV') return { kind: 'refused', reason: 'not-regular' };
-  return { kind: 'refused', reason: 'unreadable' };
+  const isPassing = code !== undefined && PASSING.has(code);
+  return { kind: 'refused', reason: 'unreadable', ...(isPassing && { passing: true }) };
 }
+
+/** Not about this file. */
+const PASSING: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'ESTALE', 'ETIMEDOUT']);

@@ -5,7 +5,8 @@
  *                               └ silent too long, or dead: ended, replaced, and the job fails with ThreadLost
  *
  * A parser that hangs blocks only its thread, and only until the deadline; it cannot be asked to stop, so it is
- * terminated. Threads are started when there is work and ended after a while without.
+ * terminated. Threads are started when there is work and ended after a while without. When the system has no room for
+ * another one (descriptors, memory), those that there are do the work.
  */
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../protocol/ports.js';
@@ -38,6 +39,8 @@ interface Task<Job, Note, Result> {
 
 interface Thread<Job, Note, Result> {
   readonly worker: Worker;
+  /** It has said something: it has its code and its memory. */
+  hasSpoken: boolean;
   task: Task<Job, Note, Result> | undefined;
   /** Of its task's deadline, or of its idleness. */
   cancelTimer: () => void;
@@ -53,10 +56,12 @@ export class ThreadPool<Job, Note, Result> {
   readonly #threads = new Set<Thread<Job, Note, Result>>();
   readonly #ending = new Set<Promise<unknown>>();
   #queue: Task<Job, Note, Result>[] = [];
+  #limit: number;
   #stopped = false;
 
   constructor(options: ThreadPoolOptions<Note>) {
     this.#options = options;
+    this.#limit = options.threads;
   }
 
   /** `urgent` jobs come before those that wait. Rejects with ThreadLost only. */
@@ -92,7 +97,7 @@ export class ThreadPool<Job, Note, Result> {
   #assign(): void {
     while (this.#queue.length > 0) {
       const idle = [...this.#threads].find(thread => thread.task === undefined);
-      if (idle === undefined && this.#threads.size >= this.#options.threads) return;
+      if (idle === undefined && this.#threads.size >= this.#limit) return;
       this.#give(idle ?? this.#begin(), this.#queue.shift()!);
     }
   }
@@ -103,7 +108,12 @@ export class ThreadPool<Job, Note, Result> {
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
-    const thread: Thread<Job, Note, Result> = { worker, task: undefined, cancelTimer: () => {} };
+    const thread: Thread<Job, Note, Result> = {
+      worker,
+      hasSpoken: false,
+      task: undefined,
+      cancelTimer: () => {},
+    };
     worker.on('message', (message: ThreadMessage<Note, Result>) => this.#hear(thread, message));
     worker.on('error', () => this.#lose(thread, 'crashed'));
     worker.on('exit', () => this.#lose(thread, 'crashed'));
@@ -121,6 +131,7 @@ export class ThreadPool<Job, Note, Result> {
     const { task } = thread;
     // What a thread said just before it was given up.
     if (task === undefined || !this.#threads.has(thread)) return;
+    thread.hasSpoken = true;
     if ('note' in message) {
       this.#expect(thread, message.note);
       task.onNote?.(message.note);
@@ -143,7 +154,12 @@ export class ThreadPool<Job, Note, Result> {
   #lose(thread: Thread<Job, Note, Result>, why: ThreadLost['why']): void {
     if (!this.#threads.has(thread)) return;
     this.#end(thread);
-    thread.task?.reject(new ThreadLost(why));
+    if (why === 'crashed' && !thread.hasSpoken && thread.task !== undefined && this.#threads.size > 0) {
+      this.#limit = this.#threads.size;
+      this.#queue.unshift(thread.task);
+    } else {
+      thread.task?.reject(new ThreadLost(why));
+    }
     thread.task = undefined;
     this.#assign();
   }
@@ -151,6 +167,7 @@ export class ThreadPool<Job, Note, Result> {
   #end(thread: Thread<Job, Note, Result>): void {
     thread.cancelTimer();
     this.#threads.delete(thread);
+    if (this.#threads.size === 0) this.#limit = this.#options.threads;
     const ended = thread.worker.terminate().finally(() => this.#ending.delete(ended));
     this.#ending.add(ended);
   }

@@ -81,7 +81,7 @@ export class ForkedAudio implements AudioProcess {
     this.#cancelWatch();
     this.#window.clear();
     this.#child = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>(resolve => child.once('exit', () => resolve()));
     this.#write(child, { do: 'quit' });
     const cancel = this.#clock.after(QUIT_LIMIT_MS, () => child.kill('SIGKILL'));
@@ -158,7 +158,7 @@ export class ForkedAudio implements AudioProcess {
   }
 
   #write(child: ChildProcess, command: AudioCommand): void {
-    (child.stdio[PIPE] as Duplex).write(encodeFrame(command));
+    pipeOf(child)?.write(encodeFrame(command));
   }
 
   /** Sets the current output up, in a new process if there is none. */
@@ -178,7 +178,9 @@ export class ForkedAudio implements AudioProcess {
     this.#complaint = '';
     const stdio = ['ignore', withStdout ? 'inherit' : 'ignore', 'pipe', 'pipe'] as const;
     const child = spawn(process.execPath, [ENTRY], { stdio: [...stdio], windowsHide: true });
-    const pipe = child.stdio[PIPE] as Duplex;
+    child.on('error', error => this.#died(child, error.message));
+    const pipe = pipeOf(child);
+    if (pipe === undefined) return child;
     const reader = new FrameReader<AudioReport>();
     pipe.on('data', (chunk: Buffer) => {
       for (const report of reader.push(chunk)) {
@@ -193,7 +195,6 @@ export class ForkedAudio implements AudioProcess {
     child.stderr?.on('data', data => {
       this.#complaint = (this.#complaint + String(data)).slice(-MAX_COMPLAINT_CHARS);
     });
-    child.on('error', error => this.#died(child, error.message));
     // 'close', not 'exit': by then stderr has been read.
     child.on('close', (code, signal) => this.#died(child, this.#lastWords(code, signal)));
     return child;
@@ -319,3 +320,7 @@ export class ForkedAudio implements AudioProcess {
     for (const resolve of this.#settled.splice(0)) resolve();
   }
 }
+
+/** A child that could not be started for want of descriptors has none, and says so in its 'error'. */
+const pipeOf = ({ stdio }: { readonly stdio?: ChildProcess['stdio'] }): Duplex | undefined =>
+  stdio?.[PIPE] as Duplex | undefined;

@@ -8,6 +8,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { failCalls, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
@@ -227,6 +228,29 @@ t.test(
     );
     host.command.write('stop\n');
     await survivor.survived();
+  },
+);
+
+t.test(
+  'no descriptor for an audio process: the song fails, hosting goes on, and later it plays',
+  { skip: noFaults },
+  async t => {
+    const network = world.during(t);
+    const [own, others] = [newSong(), newSong()];
+    await network.host({ songs: { 'a.mp3': others } });
+    const host = await network.host({ songs: { 'b.mp3': own }, args: ['--output', 'null'] });
+    const id = await network.idOf(others);
+    const fault = await failCalls(t, host.command.pid, { calls: 'socketpair,pipe2', error: 'EMFILE' });
+    host.command.write(`play ${id}\n`);
+    await host.command.says(/"event":"ended".*"failed"/);
+    await fault.lift();
+    const listener = await connectTsp(t, host.port);
+    listener.send({ type: 'PLAY', song: await network.idOf(own) });
+    t.ok((await listener.receive('SONG_DATA')).payload.equals(own));
+    host.command.write(`play ${id}\n`);
+    await host.command.says(/"event":"started"/);
+    host.command.write('stop\n');
+    t.equal(stackTraceIn(host.command.stderr), undefined);
   },
 );
 

@@ -19,8 +19,8 @@ export interface Fault {
   readonly calls: string;
   /** As the kernel calls it: `EIO`. */
   readonly error: string;
-  /** Only calls that are about this file. */
-  readonly path: string;
+  /** Only calls that are about this file; default all. */
+  readonly path?: string;
   /** Which of those calls, each thread's counted by itself: `3+` is every one from the third on. Default all. */
   readonly when?: string;
 }
@@ -32,7 +32,8 @@ export async function failCalls(
   { calls, error, path, when = '1+' }: Fault,
 ): Promise<{ lift(): Promise<void> }> {
   const fault = `inject=${calls}:error=${error}:when=${when}`;
-  const words = ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${calls}`, '-e', fault, '-P', path];
+  const words = ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${calls}`, '-e', fault];
+  if (path !== undefined) words.push('-P', path);
   const strace = spawn('strace', words, { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(strace, 'close');
   const lift = async (): Promise<void> => {

@@ -2,10 +2,12 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setEnvironmentData } from 'node:worker_threads';
 import t from 'tap';
 import type { FileReading } from '../../../peer/library/file-facts.js';
 import { Hashing } from '../../../peer/library/hashing.js';
 import { FileReader, type ReadingNote } from '../../../peer/library/read-file.js';
+import { SecondTries, TRY_AGAIN_MS } from '../../../peer/library/second-tries.js';
 import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
 import { systemClock } from '../../../src/clock.js';
@@ -178,7 +180,7 @@ t.test(
 /** A worker thread of this source. */
 const script = (source: string) =>
   new URL(
-    `data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads'; ${source}`)}`,
+    `data:text/javascript,${encodeURIComponent(`import { getEnvironmentData, parentPort } from 'node:worker_threads'; ${source}`)}`,
   );
 
 t.test('threads read many files at a time and tell how far they are', async t => {
@@ -238,12 +240,51 @@ t.test('a thread that hangs over bytes, or dies, gives the file up and the next 
   clock.advance(30_000);
   t.same(await within('all are answered', Promise.all(readings)), [
     { kind: 'refused', reason: 'too-slow' },
-    { kind: 'refused', reason: 'unreadable' },
-    { kind: 'refused', reason: 'unreadable' },
+    { kind: 'refused', reason: 'unreadable', passing: true },
+    { kind: 'refused', reason: 'unreadable', passing: true },
     { kind: 'gone' },
   ]);
   await hashing.stop();
   t.same(await hashing.read('fine'), { kind: 'cancelled' }, 'after the end nothing is read');
+});
+
+t.test('where there is no room for more threads, those that there are read everything', async t => {
+  const places = new SharedArrayBuffer(4);
+  const hashing = new Hashing({
+    threads: 4,
+    clock: new VirtualClock(),
+    // Every thread but one dies as it begins, as without descriptors for its code.
+    script: script(`
+      if (Atomics.add(new Int32Array(getEnvironmentData('places')), 0, 1) > 0) throw new Error('no room');
+      parentPort.on('message', ({ path }) => parentPort.postMessage({ result: { kind: 'gone', path } }));
+    `),
+  });
+  setEnvironmentData('places', places);
+  const paths = Array.from({ length: 20 }, (_, index) => `${index}`);
+  const readings = await within('all are read', Promise.all(paths.map(path => hashing.read(path))));
+  t.same(
+    readings,
+    paths.map(path => ({ kind: 'gone', path })),
+  );
+  await hashing.stop();
+});
+
+t.test('what could not be read for a moment is tried again, all of it at once, until the end', async t => {
+  const clock = new VirtualClock();
+  const due: (readonly string[])[] = [];
+  const tries = new SecondTries({ clock, due: paths => due.push(paths) });
+  tries.add('a');
+  clock.advance(TRY_AGAIN_MS - 1);
+  for (const path of ['b', 'a']) tries.add(path);
+  t.same(due, []);
+  clock.advance(1);
+  t.same(due, [['a', 'b']]);
+  tries.add('c');
+  tries.stop();
+  tries.add('d');
+  clock.advance(TRY_AGAIN_MS);
+  t.equal(due.length, 1);
+  t.equal(clock.pending, 0);
 });
 
 t.test('urgent files come first; cancelling answers all, and reading goes on after it', async t => {
