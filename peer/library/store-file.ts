@@ -1,5 +1,6 @@
 /**
- * Looks at an lmdb file before lmdb does, which maps it and believes it: a damaged one ends the process with SIGSEGV.
+ * Looks at an lmdb file before lmdb does, which maps it and believes it: a damaged one ends the process with SIGSEGV, and
+ * one without room on its disk with SIGBUS.
  *
  *     page 0, page 1    pgno 8 · txn 8 · flags 8 │ magic 4 · version 4 · … │ page size at 48 │ roots at 88, 136 │ txn at 152
  *     a root's page     begins with its own number
@@ -7,8 +8,9 @@
  * Both first pages carry the magic number, the newer one (by its transaction) is in force, and the pages that it calls the
  * roots are where it says. Damage deeper down is not found. Layout of the lmdb package, 64 bit.
  */
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../make-folder.js';
 
 const MAGIC = 0xbeefc0de;
 const MAGIC_AT = 24;
@@ -20,6 +22,31 @@ const MIN_PAGE_BYTES = 512;
 const MAX_PAGE_BYTES = 65_536;
 /** A tree without a page. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
+
+/** More than a new store takes: its lock file, two pages, and the first tables. */
+const ROOM_BYTES = 256 * 1024;
+const STAT_BLOCK_BYTES = 512;
+
+/**
+ * Makes `folder`, and rejects with Node's error (ENOSPC) when its disk has no room for a store to begin in. One that has
+ * begun is left alone: it is read on a full disk too.
+ */
+export async function makeRoom(folder: string): Promise<void> {
+  await makeFolder(folder);
+  if ((await hasRoom(join(folder, 'lock.mdb'))) && (await hasRoom(join(folder, 'data.mdb')))) return;
+  const trial = join(folder, 'trial');
+  try {
+    await writeFile(trial, Buffer.alloc(ROOM_BYTES));
+  } finally {
+    await rm(trial, { force: true });
+  }
+}
+
+/** Whether there is something, with blocks behind all of it. */
+async function hasRoom(path: string): Promise<boolean> {
+  const { size = 0, blocks = 0 } = (await stat(path).catch(() => undefined)) ?? {};
+  return size > 0 && blocks * STAT_BLOCK_BYTES >= size;
+}
 
 /** The file of the store in `folder` if it is damaged; undefined if it is whole, new, or cannot be read at all. */
 export async function damagedStoreFile(folder: string): Promise<string | undefined> {

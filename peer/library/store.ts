@@ -8,7 +8,7 @@
  */
 import type { Logger } from '../../protocol/ports.js';
 import type { FileContent, Fingerprint } from './file-facts.js';
-import { damagedStoreFile, moveAside } from './store-file.js';
+import { damagedStoreFile, makeRoom, moveAside } from './store-file.js';
 
 export interface KnownFile {
   readonly fingerprint: Fingerprint;
@@ -57,6 +57,7 @@ export async function openLibraryStore(folder: string, logger: Logger): Promise<
       const aside = await moveAside(damaged);
       logger.warn({ aside }, 'what was known of the library is damaged: every file is read again');
     }
+    await makeRoom(folder);
     const { LmdbLibraryStore } = await import('./store-lmdb.js');
     return new LmdbLibraryStore({ folder, logger });
   } catch (error) {

@@ -244,6 +244,20 @@ t.test(
 );
 
 t.test(
+  'a data folder on a disk that was full before the start is done without',
+  { skip: noMounts },
+  async t => {
+    const { command, port, music } = await hostWithMount(t, 'data', '16k');
+    const song = mp3Bytes({ seconds: 5, seed: 91, title: 'Livianas' });
+    await writeFile(join(music, 'a.mp3'), song);
+    await network.listed(song, port);
+    t.match(command.stderr, /cannot be remembered/);
+    t.equal(stackTraceIn(command.stderr), undefined);
+    t.equal(await command.end(), 0);
+  },
+);
+
+t.test(
   'a data folder on a full disk costs the memory of the library, not the songs',
   { skip: noMounts },
   async t => {

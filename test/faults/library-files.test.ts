@@ -171,6 +171,25 @@ t.test('a song whose place is taken by a link, a pipe or a folder is no longer s
   }
   await survivor.survived();
   t.same([...(await offered(host, 1)).keys()], ['Good']);
+
+  // The same with the folder above it: what is outside has the size and the times of the song.
+  const album = join(host.folder, 'album');
+  const inside = mp3Bytes({ seconds: 1, seed: 4_900, title: 'Inside' });
+  await mkdir(album);
+  await writeFile(join(album, 'song.mp3'), inside);
+  await network.listed(inside, host.port);
+  await writeFile(join(outside, 'song.mp3'), Buffer.from(inside).fill(0x41, 1_000));
+  execFileSync('touch', ['-r', join(album, 'song.mp3'), join(outside, 'song.mp3')]);
+  await rename(album, join(host.home, 'album'));
+  await symlink(outside, album);
+  const listener = await connectTsp(t, host.port);
+  await until('nobody gets it', async () => {
+    listener.send({ type: 'RANGE', song: 0, offset: 0, count: 0, hash: hashOf(inside) });
+    const answer = await listener.next();
+    if (answer.type === 'SONG_DATA' && !answer.payload.equals(inside)) t.fail('foreign bytes');
+    return answer.type === 'ERROR' && answer.error.code === 'no-such-song';
+  });
+  listener.destroy();
 });
 
 t.test('names that cannot be printed are offered under names that can, or skipped with a reason', async t => {

@@ -27,7 +27,8 @@ import { asked, endingSignal, exitCodeOfServer } from '../../src/signals.js';
 import { surviveClosedOutput } from '../../src/streams.js';
 import { lockTrackerFolder } from '../../src/tracker-folder.js';
 import { agent, version } from '../../src/version.js';
-import { spawnProgram } from '../support/spawn-command.js';
+import { noMounts, spawnWithMount } from '../support/private-mounts.js';
+import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
@@ -254,6 +255,16 @@ t.test('a registry that is damaged is not opened, and its lock is given back', a
       failure: { exitCode: 78, message: `${file} is damaged.`, hint: /away/ },
     });
   }
+});
+
+t.test('a disk without room for a registry is said, instead of a crash', { skip: noMounts }, async t => {
+  const home = await tempFolder(t);
+  const data = join(home, 'data');
+  mkdirSync(data);
+  const program = [process.execPath, commandPath('tsp-tracker'), '--data', data, '--port', '0'];
+  const tracker = await spawnWithMount(t, { folder: data, size: '16k' }, program, { home });
+  t.equal(await tracker.exitCode(), 78);
+  t.match(tracker.stderr, /^tsp-tracker: the disk is full\.\n/);
 });
 
 t.test('the first signal asks, the second ends', async t => {
