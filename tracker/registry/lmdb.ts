@@ -26,6 +26,8 @@ import {
 
 /** Handing over one write costs this thread about 2 µs: no stall worth speaking of. */
 const WRITES_A_TRANSACTION = 2_000;
+/** A disk that is full is seldom emptied sooner; a change that was refused is said again after this. */
+const WRITE_RETRY_MS = 10_000;
 
 type Store = Database<Buffer, Buffer>;
 
@@ -193,7 +195,10 @@ export class LmdbRegistry implements Registry {
     } catch (cause) {
       this.#forget(writes);
       this.#idCount = this.#savedIds + this.#unsaved.size;
-      return new RequestError('unavailable', 'the registry cannot be written', { cause });
+      return new RequestError('unavailable', 'the registry cannot be written', {
+        cause,
+        retryAfterMs: WRITE_RETRY_MS,
+      });
     }
   }
 

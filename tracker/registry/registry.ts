@@ -48,7 +48,7 @@ export interface Registry {
   /** The next run begins past `revision`. */
   saveRevision(revision: number): void;
 
-  /** Resolves when all that was written before is durable; rejects with RequestError `unavailable` if it can't be. */
+  /** Resolves when all that was written before is durable; rejects with RequestError `unavailable`, to be tried again, if it can't be. */
   flushed(): Promise<void>;
   /** Writes what is left, and lets go of the store. */
   close(): Promise<void>;

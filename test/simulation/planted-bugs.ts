@@ -1,0 +1,151 @@
+/**
+ * Bugs that the simulator must find: each changes one method of the house as a tired hand might, and takes it back.
+ *
+ *     const mend = bug.plant();   … a seed breaks a rule …   mend();
+ */
+import { ListenerSocket } from '../../peer/hosting/listener-socket.js';
+import type { FetchEffect } from '../../peer/listening/fetch-effects.js';
+import { FetchLogic } from '../../peer/listening/fetch-logic.js';
+import { PieceHashes } from '../../peer/listening/pieces.js';
+import { SongList } from '../../peer/tracker-client/song-list.js';
+import { Registrar } from '../../tracker/registrar.js';
+import { MemoryRegistry } from '../../tracker/registry/memory.js';
+import { CrashingRegistry } from './crashing-registry.js';
+
+export interface PlantedBug {
+  readonly name: string;
+  /** What the broken rule says. */
+  readonly shows: RegExp;
+  plant(): () => void;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: methods of any shape
+type Method = (this: any, ...args: any[]) => any;
+
+/** Puts `make(original)` in the place of a method; the answer puts it back. */
+function replace(prototype: object, name: string, make: (original: Method) => Method): () => void {
+  const methods = prototype as Record<string, Method>;
+  const original = methods[name]!;
+  methods[name] = make(original);
+  return () => {
+    methods[name] = original;
+  };
+}
+
+/** Changes what a fetch wants done with every `nth` piece. */
+function spoilDeliveries(nth: number, spoil: (effect: FetchEffect) => readonly FetchEffect[]): () => void {
+  let delivered = 0;
+  return replace(
+    FetchLogic.prototype,
+    'receive',
+    receive =>
+      function (...args) {
+        const effects: readonly FetchEffect[] = receive.apply(this, args);
+        return effects.flatMap(effect => {
+          if (effect.do !== 'deliver') return [effect];
+          delivered += 1;
+          return delivered % nth === 0 ? spoil(effect) : [effect];
+        });
+      },
+  );
+}
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  {
+    name: 'an ID is said before it is durable',
+    shows: /ID \d+ means|has the IDs/,
+    plant: () =>
+      replace(
+        CrashingRegistry.prototype,
+        'flushed',
+        flushed =>
+          function () {
+            void flushed.call(this).catch(() => undefined);
+            return Promise.resolve();
+          },
+      ),
+  },
+  {
+    name: 'a song that left and comes back gets another ID',
+    shows: /has the IDs/,
+    plant: () =>
+      replace(
+        MemoryRegistry.prototype,
+        'removeRow',
+        removeRow =>
+          function (key, hash) {
+            removeRow.call(this, key, hash);
+            const idOf = this.idOf;
+            this.idOf = (asked: string) => (asked === hash ? undefined : idOf.call(this, asked));
+          },
+      ),
+  },
+  {
+    name: 'revisions begin again after a restart',
+    shows: /another list of revision/,
+    plant: () => replace(MemoryRegistry.prototype, 'saveRevision', () => () => undefined),
+  },
+  {
+    name: 'a row of a batch is lost',
+    shows: /another list of revision|a list is wrong/,
+    plant: () => {
+      let calls = 0;
+      return replace(
+        SongList.prototype,
+        'rows',
+        rows =>
+          function (batch) {
+            calls += 1;
+            rows.call(this, calls % 10 === 0 ? batch.slice(0, -1) : batch);
+          },
+      );
+    },
+  },
+  {
+    name: 'a host that is gone stays listed',
+    shows: /which ended \d+ ms ago/,
+    plant: () => replace(Registrar.prototype, 'leave', () => () => undefined),
+  },
+  {
+    name: 'pieces are believed unproven',
+    shows: /are not its own/,
+    plant: () => replace(PieceHashes.prototype, 'proves', () => () => true),
+  },
+  {
+    name: 'a connection that ends is a song that ended',
+    shows: /counts as played and ends at/,
+    plant: () => replace(FetchLogic.prototype, 'lost', () => () => [{ do: 'finish' }]),
+  },
+  {
+    name: 'a piece is delivered twice',
+    shows: /are not its own|counts as played and ends at/,
+    plant: () => spoilDeliveries(20, effect => [effect, effect]),
+  },
+  {
+    name: 'a piece is skipped',
+    shows: /are not its own|counts as played and ends at/,
+    plant: () => spoilDeliveries(20, () => []),
+  },
+  {
+    name: 'going on begins one byte too far',
+    shows: /are not its own|counts as played and ends at/,
+    plant: () =>
+      spoilDeliveries(20, effect => [
+        effect.do === 'deliver' ? { ...effect, skip: effect.skip + 1 } : effect,
+      ]),
+  },
+  {
+    name: 'a host does not wait for who takes nothing',
+    shows: /holds \d+ bytes for/,
+    plant: () =>
+      replace(
+        ListenerSocket.prototype,
+        'write',
+        write =>
+          function (chunks) {
+            void write.call(this, chunks)?.catch(() => undefined);
+            return undefined;
+          },
+      ),
+  },
+];
