@@ -175,9 +175,8 @@ export class UploadConnection {
           this.#linger();
           break;
         case 'abort':
-          if (effect.why === 'stalled')
-            this.#world.logger.info({ remote: this.remote }, 'a listener that takes nothing was dropped');
-          this.#socket.destroy();
+          if (effect.why === 'stopped') this.#socket.destroy();
+          else this.#dropStalled();
           break;
       }
     }
@@ -199,6 +198,12 @@ export class UploadConnection {
     const fields = { remote: this.remote, err: error };
     if (error instanceof RequestError) this.#world.logger.warn(fields, 'a song changed while it was sent');
     else this.#world.logger.error(fields, 'an answer failed');
+    this.#socket.resetAndDestroy();
+  }
+
+  /** The kernel would keep megabytes for it, and for minutes, if this were an end in good order. */
+  #dropStalled(): void {
+    this.#world.logger.info({ remote: this.remote }, 'a listener that takes nothing was dropped');
     this.#socket.resetAndDestroy();
   }
 

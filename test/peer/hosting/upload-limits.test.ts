@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t from 'tap';
+import { queueKey, readSendQueues } from '../../../peer/hosting/send-queues.js';
 import type { SongServer } from '../../../peer/hosting/song-server.js';
 import { TransportError } from '../../../protocol/errors.js';
 import { asId, hostSongs, isOver, MIB, over, play, songBytes } from '../../support/hosted-songs.js';
@@ -85,6 +86,7 @@ t.test('a listener that takes nothing is dropped after 60 s; one that takes a li
     return host.server.status().uploads === 1;
   });
   t.ok(clock.now() >= 60_000);
+  await forgotten(host.port, stuck);
   await takeSome(slow.socket, 2 * MIB);
   t.equal(host.server.status().uploads, 1);
   slow.destroy();
@@ -239,6 +241,13 @@ t.test('stop waits ten seconds for a listener that takes nothing, no longer', as
   await stopped;
   t.equal(host.server.status().connections, 0);
 });
+
+/** A connection that was reset is nothing to the kernel; one that was ended, which keeps what the other side did not take. */
+async function forgotten(port: number, { socket }: TspClient): Promise<void> {
+  if (process.platform !== 'linux') return;
+  const key = queueKey({ localPort: port, remotePort: socket.localPort! });
+  await until('the kernel has nothing left for it', async () => !(await readSendQueues()).has(key));
+}
 
 t.test(
   'without a port it listens on 7461 or else a free one; a given port that is taken is an error',
