@@ -5,7 +5,7 @@
  *
  * The rules: an ID is durable before anybody hears of it, and a song enters the list only after its host was told the
  * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices of
- * 500 songs, so that nobody else waits.
+ * 100 songs, so that nobody else waits.
  */
 
 import { type ErrorCode, RequestError } from '../protocol/errors.js';
@@ -20,13 +20,15 @@ import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
 import { type Host, type SongTable, sameOffer } from './song-table.js';
 
-/** About 5 ms of this thread. */
-const SLICE_SONGS = 500;
+/** About 1 ms of this thread: several members may have a slice each in one turn of the event loop. */
+const SLICE_SONGS = 100;
 /** A library may come at once; what then goes on changing should be people at work. */
 const UPDATE_ROWS = { burst: 10_000, perSecond: 50 };
 /** IDs are for good, so somebody who burns them is slowed down. */
 const NEW_HASHES = { burst: 10_000, perSecond: 1_000 / 3_600 };
 const NO_RATE = { burst: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY };
+/** A library goes to disk in such parts, so that no more than one of each member is queued there. */
+const PART_SONGS = 2_000;
 /** When songs that had to wait for an ID are tried again. */
 const DELAYED_RETRY_MS = 60_000;
 /** After a refusal for want of room; those who left make some. */
@@ -148,7 +150,7 @@ export class Registrar {
     return await this.#admit(member, host, host.addresses, taken, gone, true, rows);
   }
 
-  /** The owner was told its IDs: they enter the list, the first 500 at once. */
+  /** The owner was told its IDs: they enter the list, the first slice at once. */
   publish(member: Member): void {
     const { pending } = member;
     if (pending === undefined || !member.live) return;
@@ -196,7 +198,8 @@ export class Registrar {
     let newSongs = 0;
     let delayed = false;
     for (const [index, offer] of offers.entries()) {
-      if (isSliceEnd(index)) await this.#pause();
+      if (index % PART_SONGS === PART_SONGS - 1) await this.#flushed();
+      else if (isSliceEnd(index)) await this.#pause();
       if (!member.live) return { rows };
       const { hash } = offer;
       const isListed = this.#table.songOf(hash) !== undefined;
@@ -216,15 +219,23 @@ export class Registrar {
     this.#reserved += newSongs;
     for (const hash of gone) this.#registry.removeRow(host.key, hash);
     try {
-      await this.#registry.flushed();
+      await this.#flushed();
     } catch (error) {
       this.#reserved -= newSongs;
-      this.#logger.error({ err: (error as Error).cause ?? error }, 'the registry cannot be written');
       throw error;
     }
     if (member.live) member.pending = { host, addresses, placed, gone, keepsOthers, newSongs };
     else this.#reserved -= newSongs;
     return { rows, ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
+  }
+
+  async #flushed(): Promise<void> {
+    try {
+      await this.#registry.flushed();
+    } catch (error) {
+      this.#logger.error({ err: (error as Error).cause ?? error }, 'the registry cannot be written');
+      throw error;
+    }
   }
 
   /** `newSongs`: how many before this one will be new in the list; undefined if this one is not. */

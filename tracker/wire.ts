@@ -4,7 +4,7 @@
  *     socket ─▶ Framer, ReadingPace ─▶ user.receive        user ─▶ send ─▶ Outbox ─▶ socket        end ─▶ FIN, 1 s, closed
  *
  * It reads no faster than its user can answer: while the user is not `reading`, or 64 KiB of its own are unsent, the
- * socket is paused. One timer wakes it at the next deadline of pace, reader or user. What goes wrong in a callback is
+ * socket is paused; and after each full read everybody else has a turn. One timer wakes it at the next deadline of pace, reader or user. What goes wrong in a callback is
  * told to the user and ends this connection and no other.
  */
 import type { Socket } from 'node:net';
@@ -20,6 +20,9 @@ import { Outbox, type OwnBytes } from './outbox.js';
 
 /** Of its own unsent bytes; with more, a connection is not read. */
 const MAX_UNSENT_BYTES = 64 * 1024;
+
+/** What Node reads at once. It would do so 32 times before anybody else's turn, and rows are 3 ms of parsing each time. */
+const FULL_READ_BYTES = 64 * 1024;
 
 /** Whoever speaks through a wire. */
 export interface WireUser {
@@ -64,6 +67,8 @@ export class Wire {
   #pace: ReadingPace;
   #isPumping = false;
   #isPaused = false;
+  /** Has had its turn. */
+  #isResting = false;
   #hasGreeted = false;
   #inputHasEnded = false;
   #ending: { until: Milliseconds; discarded: number } | undefined;
@@ -161,6 +166,17 @@ export class Wire {
     this.#user.heard(this.#now);
     this.#framer.push(chunk);
     this.#pump();
+    if (chunk.length >= FULL_READ_BYTES) this.#rest();
+  }
+
+  #rest(): void {
+    this.#isResting = true;
+    this.#pauseOrResume();
+    this.#options.clock.after(0, () =>
+      this.later(() => {
+        this.#isResting = false;
+      }),
+    );
   }
 
   #inputEnded(): void {
@@ -201,7 +217,12 @@ export class Wire {
   }
 
   get #mayRead(): boolean {
-    return this.#ending === undefined && this.#user.reading && this.#outbox.ownBytes <= MAX_UNSENT_BYTES;
+    return (
+      this.#ending === undefined &&
+      !this.#isResting &&
+      this.#user.reading &&
+      this.#outbox.ownBytes <= MAX_UNSENT_BYTES
+    );
   }
 
   #pauseOrResume(): void {
