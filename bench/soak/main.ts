@@ -1,0 +1,146 @@
+/**
+ * `npm run soak -- --minutes 30`: real commands through rounds of churn and faults; leaks, lies and losses show at the end.
+ *
+ *     round: mischief for a while ─▶ all of it ended ─▶ forced collection: what does each long-lived process hold?
+ *
+ * Kept when each of them gained at most 50 B a connection and holds the descriptors that it had, and every song that was
+ * played was the song. Writes `bench/results/DATE-soak.md` and `.json`; ends with 1 when something was not kept.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type BenchResult, describeMachine, renderMarkdown, round } from '../harness.js';
+import { withTeardown } from '../probed/with-teardown.js';
+import { Churn } from './churn.js';
+import { openSoakNetwork, type SoakNetwork } from './network.js';
+
+const RESULTS = join(import.meta.dirname, '..', '..', '..', 'bench', 'results');
+const MAX_SLOPE_BYTES = 50;
+const DESCRIPTOR_SLACK = 2;
+const ROUND_MS = 20_000;
+/** Idle connections of song servers close after 60 s. */
+const REST_MS = 75_000;
+const FEWEST_ROUNDS = 4;
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string', default: '1' } },
+});
+const minutes = Number(values.minutes);
+const seed = Number(values.seed);
+if (!(minutes > 0) || !Number.isInteger(seed)) {
+  console.error('npm run soak -- --minutes N [--seed N]');
+  process.exit(2);
+}
+
+const machine = await describeMachine();
+const folder = await mkdtemp(join(tmpdir(), 'torero-soak-'));
+try {
+  const result = await withTeardown(async t => soak(await openSoakNetwork(t, folder)));
+  const page = renderMarkdown('soak', result, machine).replace(
+    'npm run bench -- soak',
+    `npm run soak -- --minutes ${minutes}`,
+  );
+  await mkdir(RESULTS, { recursive: true });
+  const stem = join(RESULTS, `${machine.date.slice(0, 10)}-soak`);
+  await writeFile(`${stem}.md`, page);
+  await writeFile(`${stem}.json`, `${JSON.stringify({ name: 'soak', machine, ...result }, undefined, 2)}\n`);
+  console.log(page);
+  if (result.promises?.some(({ kept }) => !kept)) process.exitCode = 1;
+} finally {
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+}
+
+async function soak(network: SoakNetwork): Promise<BenchResult> {
+  const churn = new Churn(network, seed);
+  const roundMs = Math.min(ROUND_MS, (minutes * 60_000) / (FEWEST_ROUNDS + 1));
+  // The first round fills caches and pools; what was held after it is what should be held at the end.
+  await churn.round(performance.now() + roundMs);
+  await rest();
+  const before = network.all.map(({ descriptors }) => descriptors);
+  const endsAt = performance.now() + minutes * 60_000;
+  while (performance.now() < endsAt) {
+    await churn.round(Math.min(endsAt, performance.now() + roundMs));
+    for (const soaked of network.all) await soaked.sample();
+    tell(network, endsAt);
+  }
+  const isBack = (): boolean =>
+    network.all.every(({ descriptors }, index) => Math.abs(descriptors - before[index]!) <= DESCRIPTOR_SLACK);
+  await rest(isBack);
+  return resultOf(network, before);
+}
+
+/** Until `isBack`, or as long as idle connections may live. */
+async function rest(isBack = (): boolean => false): Promise<void> {
+  const restedAt = performance.now() + REST_MS;
+  while (performance.now() < restedAt && !isBack()) await new Promise(resolve => setTimeout(resolve, 250));
+}
+
+function tell({ all, counts }: SoakNetwork, endsAt: number): void {
+  const left = Math.max(0, (endsAt - performance.now()) / 60_000);
+  const held = all
+    .map(({ name, samples }) => `${name} ${round(samples.at(-1)!.liveBytes / 1e6)} MB`)
+    .join(', ');
+  const connections = all.reduce((sum, soaked) => sum + soaked.connections, 0);
+  console.error(
+    `${left.toFixed(1)} min left · ${connections} connections · ${counts.played} songs, ${counts.wrong} wrong, ` +
+      `${counts.failed} failed · ${held}`,
+  );
+}
+
+function resultOf({ all, counts }: SoakNetwork, before: readonly number[]): BenchResult {
+  return {
+    title: 'Soak',
+    method: [
+      `${minutes} minutes, seed ${seed}: a tracker, two hosts and a listener, each a process of its own, through rounds of churn and faults.`,
+      'Between rounds each tells what it still holds after forced collection; the slope is the median over all pairs of samples,',
+      'without the first third. Listeners are not connected to, so theirs is told for each song that they played.',
+      'Descriptors: after the first round and a rest, and at the end.',
+      '',
+      `Done: ${Object.entries(counts.did)
+        .map(([what, times]) => `${what} ${times}`)
+        .join(', ')}.`,
+    ],
+    promises: [
+      ...all
+        .filter(({ connections }) => connections > 0)
+        .map(({ name, slope }) => ({
+          promise: `${name}: bytes more a connection ≤ ${MAX_SLOPE_BYTES}`,
+          measured: round(slope),
+          kept: slope <= MAX_SLOPE_BYTES,
+        })),
+      ...all.map(({ name, descriptors }, index) => ({
+        promise: `${name}: descriptors ${before[index]} ± ${DESCRIPTOR_SLACK}`,
+        measured: descriptors,
+        kept: Math.abs(descriptors - before[index]!) <= DESCRIPTOR_SLACK,
+      })),
+      {
+        promise: 'songs that were not what they should be: 0',
+        measured: counts.wrong,
+        kept: counts.wrong === 0,
+      },
+      { promise: 'songs that could not be had: 0', measured: counts.failed, kept: counts.failed === 0 },
+      { promise: 'songs played and verified ≥ 1', measured: counts.played, kept: counts.played > 0 },
+    ],
+    tables: [
+      {
+        caption: 'What each held',
+        columns: ['process', 'connections', 'MB live, first', 'last', 'MB resident, first', 'last'],
+        rows: all.map(({ name, connections, samples }) => [
+          name,
+          connections,
+          ...[
+            samples[0]!.liveBytes,
+            samples.at(-1)!.liveBytes,
+            samples[0]!.residentBytes,
+            samples.at(-1)!.residentBytes,
+          ].map(bytes => round(bytes / 1e6)),
+        ]),
+      },
+    ],
+    samples: {
+      surprises: counts.surprises,
+      ...Object.fromEntries(all.map(({ name, samples }) => [name, samples])),
+    },
+  };
+}
