@@ -113,8 +113,7 @@ for (const [signal, code] of [
       host.command.kill(signal);
       const title = `Polo ${songs}`;
       await until('it is off the list', async () => !(await network.list()).some(row => row.title === title));
-      const late = connect({ host: '127.0.0.1', port: host.port });
-      await t.rejects(once(late, 'connect'), { code: 'ECONNREFUSED' });
+      await until('newcomers are refused', () => refuses(host));
       t.ok(host.command.running, 'the song is on its way still');
       t.ok(await listener.arrives());
       t.equal(await host.command.exitCode(), code);
