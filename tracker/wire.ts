@@ -172,7 +172,7 @@ export class Wire {
   #rest(): void {
     this.#isResting = true;
     this.#pauseOrResume();
-    this.#options.clock.after(0, () =>
+    setImmediate(() =>
       this.later(() => {
         this.#isResting = false;
       }),
