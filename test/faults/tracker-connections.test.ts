@@ -1,0 +1,243 @@
+/**
+ * Clients that break every rule, at one real `tsp-tracker`: they drip, flood, lie about lengths, ask ten thousand times,
+ * take nothing, vanish. After each, the same process serves the next client and holds nothing of the last ones.
+ */
+import { once } from 'node:events';
+import t from 'tap';
+import { encode } from '../../protocol/tsp/codec.js';
+import { Framer } from '../../protocol/tsp/framing.js';
+import { connectFrom, gone, inTurns, randomNumbers, range } from '../support/crowd.js';
+import { spawnCommand } from '../support/spawn-command.js';
+import { watchSurvivor } from '../support/survivor.js';
+import { connectTsp } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+import { registerHost, song } from '../tracker/tracker-fixture.js';
+
+const SONGS = 2_000;
+/** A connection has 16 requests open at most, so this many questions at once make it stop reading many times. */
+const QUESTIONS = 10_000;
+const MAX_LIST_BYTES = 64 * 1024 * 1024;
+
+const tracker = await spawnCommand(t, 'tsp-tracker', ['--host', '127.0.0.1', '--port', '0']);
+const { port } = await tracker.ready();
+const host = await registerHost(t, { port }, { songs: range(SONGS).map(n => song(n)) });
+const id = host.idOf(1);
+
+/** What an honest client gets, from an address that nobody misused; the host says that it is still there. */
+async function asks(): Promise<void> {
+  host.client.send({ type: 'PING', value: 0 });
+  const socket = await connectFrom(t, port, 60_000);
+  const answers = new Framer({ maxPayloadBytes: MAX_LIST_BYTES });
+  const seen: string[] = [];
+  socket.on('data', chunk => {
+    answers.push(chunk);
+    for (let event = answers.next(); event !== undefined; event = answers.next())
+      if (event.kind === 'stream') seen.push(event.header.type);
+      else if (event.kind === 'message') seen.push(event.message.type);
+  });
+  socket.end(Buffer.concat([encode({ type: 'LIST' }), encode({ type: 'INFO', song: id })]));
+  await gone(socket);
+  if (seen.join() !== 'LIST_INFO,SONG_INFO') throw new Error(`an honest client got ${seen.join()}`);
+  if (host.client.ended) throw new Error('the honest host was sent away');
+}
+const survivor = await watchSurvivor(tracker, asks);
+
+/** The header of any type, and its payload if the type has one. */
+function messageOf(type: number, field: number, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head[0] = type;
+  head.writeUInt32BE(field, 1);
+  head.writeUInt32BE(payload.length, 5);
+  return type < 0x40 ? head.subarray(0, 5) : Buffer.concat([head, payload]);
+}
+
+t.test('silence, and headers and payloads that drip, end after their five seconds', async t => {
+  const hello = Buffer.concat([Buffer.of(0x40, 0, 0, 0, 0, 0, 0, 0x0f, 0xa0), Buffer.from('{"tsp":1,')]);
+  const speeches = [
+    { at: 0, bytes: [] },
+    { at: 0, bytes: [0x41, 0, 0, 0] },
+    { at: 0, bytes: [0x42, 0, 0, 0, 0, 0, 0, 0] },
+    { at: 9, bytes: hello },
+  ];
+  await inTurns([...speeches, ...speeches, ...speeches, ...speeches], 16, async ({ at, bytes }) => {
+    const socket = await connectFrom(t, port, 1);
+    socket.write(Uint8Array.from(bytes.slice(0, at)));
+    const drip = (next: number): void => {
+      if (next >= bytes.length || socket.destroyed) return;
+      socket.write(Uint8Array.of(bytes[next]!), () => setTimeout(drip, 600, next + 1));
+    };
+    drip(at);
+    const [answer] = await once(socket, 'data');
+    t.match(answer.toString('latin1'), /"too-slow"/);
+    await gone(socket);
+  });
+  await survivor.survived();
+});
+
+t.test('every type with odd IDs and odd payloads is answered, skipped or refused, never fatal', async t => {
+  const ids = [0, 1, id, 0x7fff_ffff, 0xffff_fffe, 0xffff_ffff];
+  const payloads: readonly Buffer[] = [
+    Buffer.alloc(0),
+    Buffer.of(0xff),
+    Buffer.alloc(16, 0xff),
+    Buffer.concat([Buffer.alloc(16), Buffer.alloc(32, 0xab)]),
+    Buffer.from(
+      JSON.stringify({ tsp: 1, agent: {}, since: 7, advertise: [{}, '::'], name: '\u202e\0\ud800' }),
+    ),
+    Buffer.from('{"hash":"__proto__"}\n{"gone":1}\n'),
+    Buffer.from('['.repeat(4_096)),
+    Buffer.alloc(4_096, 0xc0),
+  ];
+  const cases = range(256).flatMap(type => payloads.map(payload => ({ type, payload })));
+  const seen = new Map<string, number>();
+  await inTurns(cases, 32, async ({ type, payload }) => {
+    const socket = await connectFrom(t, port, 2 + (type << 4) + (payload.length & 0xf));
+    const answers = new Framer({ maxPayloadBytes: MAX_LIST_BYTES });
+    socket.on('data', chunk => {
+      answers.push(chunk);
+      for (let event = answers.next(); event !== undefined; event = answers.next()) {
+        if (event.kind === 'unknown') throw new Error(`the tracker said ${event.type}`);
+        const what = event.kind === 'message' ? event.message.type : event.kind;
+        seen.set(what, (seen.get(what) ?? 0) + 1);
+      }
+    });
+    socket.end(Buffer.concat(ids.map(field => messageOf(type, field, payload))));
+    await gone(socket);
+    answers.end();
+  });
+  for (const what of ['PONG', 'ERROR', 'WELCOME', 'stream']) t.ok(seen.has(what), `${what} was said`);
+  await survivor.survived();
+});
+
+t.test('a length past the limit is refused before a byte of the payload has come', async t => {
+  for (const [type, length] of [
+    [0x40, 4_097],
+    [0x41, 0xffff_ffff],
+    [0x42, 65_537],
+    [0x43, 65_537],
+    [0x5a, 0x8000_0000],
+    [0x81, 0xffff_ffff],
+    [0x83, 0xffff_ffff],
+    [0xc3, 4_097],
+    [0xff, 0x0100_0000],
+  ] as const) {
+    const socket = await connectFrom(t, port, 40_000 + type);
+    const head = Buffer.alloc(9);
+    head[0] = type;
+    head.writeUInt32BE(length, 5);
+    socket.write(head);
+    const [answer] = await once(socket, 'data');
+    t.match(answer.toString('latin1'), /"(too-large|bad-message)"/, `type ${type}`);
+    socket.end();
+    await gone(socket);
+  }
+  await survivor.survived();
+});
+
+t.test('noise on three thousand connections, while an honest client is served without an error', async t => {
+  let isNoisy = true;
+  const honest = (async () => {
+    let answered = 0;
+    const client = await connectTsp(t, port);
+    for (; isNoisy; answered += 1) {
+      client.send({ type: 'INFO', song: id });
+      await client.receive('SONG_INFO');
+    }
+    client.destroy();
+    return answered;
+  })();
+  await inTurns(range(3_000), 64, async index => {
+    const random = randomNumbers(index);
+    const socket = await connectFrom(t, port, 10_000 + index);
+    const noise = Buffer.from(range(1 + (random() % 300)).map(() => random()));
+    // Half of them begin with a type that there is, so that the noise gets further in.
+    if (index % 2 === 0) noise[0] = [0x00, 0x01, 0x02, 0x06, 0x40, 0x42, 0x43][random() % 7]!;
+    if (index % 3 === 0) socket.write(noise, () => socket.resetAndDestroy());
+    else socket.end(noise);
+    await gone(socket);
+  });
+  isNoisy = false;
+  t.ok((await honest) > 0);
+  await survivor.survived();
+});
+
+t.test('ten thousand questions in one write are answered, all of them, in turn', async t => {
+  const socket = await connectFrom(t, port, 3);
+  const answers = new Framer({ maxPayloadBytes: MAX_LIST_BYTES });
+  const got: string[] = [];
+  socket.on('data', chunk => {
+    answers.push(chunk);
+    for (let event = answers.next(); event !== undefined; event = answers.next())
+      if (event.kind === 'stream') got.push(event.header.type);
+      else if (event.kind === 'message') got.push(event.message.type);
+  });
+  const nobodys = encode({ type: 'INFO', song: 999_999 as typeof id });
+  const questions = [encode({ type: 'INFO', song: id }), nobodys, encode({ type: 'PING', value: 7 })];
+  const answered = ['SONG_INFO', 'ERROR', 'PONG'];
+  socket.end(Buffer.concat(range(QUESTIONS).map(index => questions[index % 3]!)));
+  await gone(socket);
+  t.same(
+    got,
+    range(QUESTIONS).map(index => answered[index % 3]),
+  );
+  await survivor.survived();
+});
+
+t.test('clients that vanish at any point of a list leave nothing behind', async t => {
+  const random = randomNumbers(7);
+  const points = [0, 1, 8, 9, 10, ...range(195).map(() => random() % 200_000)];
+  await inTurns(points, 16, async point => {
+    const socket = await connectFrom(t, port, 100 + point);
+    socket.write(encode({ type: 'LIST' }));
+    socket.on('data', () => {
+      if (socket.bytesRead < point) return;
+      if (point % 2 === 0) socket.resetAndDestroy();
+      else socket.destroy();
+    });
+    if (point === 0) socket.resetAndDestroy();
+    await gone(socket);
+  });
+  await survivor.survived();
+});
+
+t.test('500 connections from one address are cut at its limit, and other addresses are served', async t => {
+  let served = 0;
+  let refused = 0;
+  const sockets = await Promise.all(range(500).map(() => connectFrom(t, port, 50_000)));
+  for (const socket of sockets) {
+    socket.once('data', (answer: Buffer) => {
+      if (answer.includes('"too-many"')) refused += 1;
+      else served += 1;
+    });
+    socket.write(encode({ type: 'PING', value: 1 }));
+  }
+  await asks();
+  const cut = (): number => sockets.filter(socket => socket.closed || socket.readableEnded).length;
+  await until('each was served or sent away', () => served + Math.max(refused, cut()) >= sockets.length);
+  t.ok(served > 0 && served <= 64, `${served} were served`);
+  await asks();
+  for (const socket of sockets) socket.destroy();
+  await survivor.survived();
+});
+
+t.test('readers that stall hold up nobody: the others hear of each change', async t => {
+  const stalled = await Promise.all(range(40).map(index => connectFrom(t, port, 51_000 + index)));
+  for (const socket of stalled) {
+    socket.pause();
+    const hello = Buffer.from('{"tsp":1}');
+    socket.write(messageOf(0x40, 0, hello));
+    socket.write(Buffer.concat(range(40).map(() => encode({ type: 'LIST' }))));
+  }
+  const healthy = await connectTsp(t, port);
+  healthy.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } });
+  await healthy.await('BROADCAST_LIST');
+  for (const round of range(10)) {
+    const { hash } = song(1);
+    const payload = Buffer.from(`${JSON.stringify({ hash, title: `Retitled ${round}` })}\n`);
+    host.client.write(messageOf(0x43, 0, payload));
+    await healthy.await('BROADCAST_LIST', ({ rows }) => rows.some(row => row.title === `Retitled ${round}`));
+  }
+  for (const socket of stalled) socket.destroy();
+  healthy.destroy();
+  await survivor.survived();
+});
