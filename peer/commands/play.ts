@@ -25,6 +25,9 @@ import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';
 
+/** A connection holds 16 open questions (TSP §3); some are left for songs that look for hosts meanwhile. */
+const QUESTIONS_AT_ONCE = 8;
+
 export function runPlay(config: PeerConfig, { words }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
     const { client } = session;
@@ -58,12 +61,17 @@ async function choose(
     if (best === undefined) throw nothingMatches(wanted);
     return [playable(best)];
   }
-  const answers = await Promise.all(wanted.map(id => client.info(id)));
-  return answers.map((rows, index) => {
-    const row = rows.find(candidate => candidate.id === wanted[index]);
-    if (row === undefined) throw noSuchSong(wanted[index]!);
-    return playable(row);
-  });
+  const chosen: SongRow[] = [];
+  for (let from = 0; from < wanted.length; from += QUESTIONS_AT_ONCE) {
+    const ids = wanted.slice(from, from + QUESTIONS_AT_ONCE);
+    const answers = await Promise.all(ids.map(id => client.info(id)));
+    for (const [index, id] of ids.entries()) {
+      const row = answers[index]!.find(candidate => candidate.id === id);
+      if (row === undefined) throw noSuchSong(id);
+      chosen.push(playable(row));
+    }
+  }
+  return chosen;
 }
 
 function playable(row: SongRow): SongRow {
