@@ -26,8 +26,11 @@ import {
 
 /** Handing over one write costs this thread about 2 µs: no stall worth speaking of. */
 const WRITES_A_TRANSACTION = 2_000;
-/** A disk that is full is seldom emptied sooner; a change that was refused is said again after this. */
-const WRITE_RETRY_MS = 10_000;
+/**
+ * A disk that is full is seldom emptied sooner; what was refused is said again after this. A peer that then registers anew
+ * is dialled anew, four times a minute at most (TSP §5.2): sooner, it would be told `unreachable`, which is not true.
+ */
+const WRITE_RETRY_MS = 20_000;
 
 type Store = Database<Buffer, Buffer>;
 

@@ -1,0 +1,232 @@
+/**
+ * What the machine does to a tracker: few descriptors, a full disk, calls that fail, a clock that jumps, outputs that are
+ * closed, signals. Those who register liars' addresses with it are here too: nobody is dialled who must not be.
+ */
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { encode } from '../../protocol/tsp/codec.js';
+import { connectFrom, gone, range } from '../support/crowd.js';
+import { failCalls, noFaults } from '../support/failing-calls.js';
+import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
+import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
+import { tempFolder } from '../support/temp-folder.js';
+import { connectTsp } from '../support/tsp-client.js';
+import { type Teardown, until } from '../support/until.js';
+import { registerHost, song } from '../tracker/tracker-fixture.js';
+
+const WORDS = ['--host', '127.0.0.1', '--port', '0'];
+const OPEN = ['--max-per-address', '0'];
+
+/** The rows of LIST. */
+async function listOf(t: Teardown, port: number): Promise<Record<string, unknown>[]> {
+  const client = await connectTsp(t, port);
+  client.send({ type: 'LIST' });
+  const { rows } = await client.receive('LIST_INFO');
+  client.destroy();
+  return rows;
+}
+
+const asking = (t: Teardown, port: number) => async (): Promise<void> => {
+  await listOf(t, port);
+};
+
+for (const limit of [80, 256]) {
+  t.test(`with ${limit} descriptors a crowd is cut, and the tracker serves on`, async t => {
+    const line = `ulimit -n ${limit}; exec "$@"`;
+    const program = [process.execPath, commandPath('tsp-tracker'), ...WORDS, ...OPEN];
+    const tracker = await spawnProgram(t, 'sh', ['-c', line, 'sh', ...program], {}, 'tsp-tracker');
+    const { port } = await tracker.ready();
+    const survivor = await watchSurvivor(tracker, asking(t, port));
+    const crowd = await Promise.all(range(400).map(index => connectFrom(t, port, index)));
+    let answered = 0;
+    for (const socket of crowd) {
+      socket.once('data', data => {
+        if (data[0] === 0x07) answered += 1;
+      });
+      socket.write(encode({ type: 'PING', value: 1 }));
+    }
+    await until('those who were let in are served', () => answered > 0);
+    for (const socket of crowd) socket.destroy();
+    await Promise.all(crowd.map(gone));
+    t.ok(answered < limit, `${answered} were let in`);
+    await until('there is room again', () =>
+      listOf(t, port).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await survivor.survived();
+  });
+}
+
+t.test('calls that fail for want of descriptors pass by', { skip: noFaults }, async t => {
+  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+  const { port } = await tracker.ready();
+  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const fault = await failCalls(t, tracker.pid, { calls: 'accept4,socket', error: 'EMFILE', when: '1..20' });
+  const crowd = await Promise.all(range(20).map(index => connectFrom(t, port, index)));
+  await fault.lift();
+  for (const socket of crowd) socket.destroy();
+  await survivor.survived();
+});
+
+for (const error of ['ENOSPC', 'EIO']) {
+  t.test(`${error} while IDs are written: said so, no ID given; later it is`, { skip: noFaults }, async t => {
+    const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+    const { port } = await tracker.ready();
+    const survivor = await watchSurvivor(tracker, asking(t, port));
+    const fault = await failCalls(t, tracker.pid, { calls: 'pwrite64,pwritev,fdatasync,fsync', error });
+    await t.rejects(registerHost(t, { port }, { songs: [song(1)] }), { message: /"code":"unavailable"/ });
+    t.same(await listOf(t, port), []);
+    await fault.lift();
+    const host = await registerHost(t, { port }, { songs: [song(1)] });
+    t.type(host.idOf(1), 'number');
+    host.client.destroy();
+    await survivor.survived();
+  });
+}
+
+t.test('a clock that jumps days and years moves no deadline', async t => {
+  const home = await tempFolder(t);
+  const leaping = join(home, 'leaping.mjs');
+  await writeFile(leaping, LEAPING_CLOCK);
+  const program = [`--import=${leaping}`, commandPath('tsp-tracker'), ...WORDS];
+  const tracker = await spawnProgram(t, process.execPath, program, { home }, 'tsp-tracker');
+  const { port } = await tracker.ready();
+  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const host = await registerHost(t, { port }, { songs: [song(1)] });
+  for (const value of range(20)) {
+    host.client.send({ type: 'PING', value });
+    await host.client.await('PONG', pong => pong.value === value);
+  }
+  host.client.destroy();
+  await survivor.survived();
+  t.equal(await tracker.end(), 0);
+});
+
+/** Every look at the time of day finds another year. */
+const LEAPING_CLOCK = `
+const now = Date.now;
+let looks = 0;
+Date.now = () => now() + [0, 86_400_000, -3.15e11, 3.15e11, -86_400_000][looks++ % 5];
+`;
+
+t.test('a tracker whose outputs are closed goes on', async t => {
+  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, '--log-level', 'debug']);
+  const { port } = await tracker.ready();
+  tracker.endInput();
+  tracker.child.stdout.destroy();
+  tracker.child.stderr.destroy();
+  for (const index of range(5)) {
+    const rude = await connectFrom(t, port, index);
+    rude.end(Buffer.alloc(100, 0x99));
+    await gone(rude);
+    await listOf(t, port);
+  }
+  t.ok(tracker.running);
+});
+
+for (const [signals, code] of [
+  [['SIGTERM'], 0],
+  [['SIGHUP'], 129],
+  [['SIGTERM', 'SIGTERM'], undefined],
+] as const) {
+  t.test(`${signals.join(', ')} while lists are on their way ends it, without a trace`, async t => {
+    const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+    const { port } = await tracker.ready();
+    await registerHost(t, { port }, { songs: range(2_000).map(n => song(n)) });
+    const readers = await Promise.all(range(20).map(index => connectFrom(t, port, index)));
+    for (const socket of readers) socket.write(encode({ type: 'LIST' }));
+    for (const signal of signals) tracker.kill(signal);
+    const ended = await tracker.exitCode();
+    if (code === undefined) t.ok(ended === 143 || ended === 0);
+    else t.equal(ended, code);
+    t.equal(stackTraceIn(tracker.stderr), undefined);
+  });
+}
+
+t.test('addresses that a liar gives are not listed, and nobody is dialled for him', async t => {
+  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+  const { port } = await tracker.ready();
+  const survivor = await watchSurvivor(tracker, asking(t, port));
+  let dials = 0;
+  const victim = createServer(socket => {
+    dials += 1;
+    socket.on('error', () => {}).destroy();
+  });
+  t.teardown(() => victim.close());
+  await once(victim.listen(0, '127.9.9.9'), 'listening');
+  const { port: victims } = victim.address() as { port: number };
+  const answers = new Set<string>();
+  for (const advertise of [
+    [`127.9.9.9:${victims}`],
+    ['10.0.0.1:7461'],
+    ['224.0.0.1:7461'],
+    ['[fe80::1]:7461'],
+  ]) {
+    const client = await connectTsp(t, port);
+    client.send({ type: 'HELLO', port: 9_999, hello: { tsp: 1, advertise } });
+    await client.receive('LIST');
+    client.sendRows({ type: 'LIST_INFO', revision: 0 }, [song(1)]);
+    const { error } = await client.await('ERROR');
+    answers.add(`${error.code}: ${error.message}`);
+    for (const value of range(5)) client.send({ type: 'PONG', value });
+    t.same((await client.await('WELCOME')).welcome.listed, []);
+    client.destroy();
+  }
+  t.equal(answers.size, 1, 'one text for every failure');
+  t.match([...answers][0], /^unreachable/);
+  t.equal(dials, 0);
+  t.same(await listOf(t, port), []);
+  await survivor.survived();
+});
+
+t.test('wrong PONGs prove nothing, the 64th ends the attempt', async t => {
+  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+  const { port } = await tracker.ready();
+  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const mute = createServer(socket => socket.on('error', () => {}).resume());
+  t.teardown(() => mute.close());
+  await once(mute.listen(0, '127.0.0.1'), 'listening');
+  const client = await connectTsp(t, port);
+  client.send({ type: 'INIT', port: (mute.address() as { port: number }).port });
+  await client.receive('LIST');
+  client.sendRows({ type: 'LIST_INFO', revision: 0 }, [song(1)]);
+  client.send(...range(64).map(value => ({ type: 'PONG', value }) as const));
+  t.equal((await client.await('ERROR')).error.code, 'unreachable');
+  t.same(await listOf(t, port), []);
+  client.destroy();
+  await survivor.survived();
+});
+
+t.test('quotas refuse row by row, and nobody changes or removes what is another’s', async t => {
+  const quotas = ['--max-songs-per-peer', '5', '--max-songs', '8', '--max-ids', '9', '--max-peers', '3'];
+  const tracker: RunningCommand = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, ...quotas]);
+  const { port } = await tracker.ready();
+  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const first = await registerHost(t, { port }, { songs: range(7).map(n => song(n)) });
+  t.equal(first.ids.filter(({ error }) => error === 'refused').length, 2);
+  const second = await registerHost(t, { port }, { songs: range(5).map(n => song(n + 4)) });
+  t.equal(second.ids.filter(({ error }) => error === 'refused').length, 1, 'eight songs are listed');
+  const payload = Buffer.from(
+    `${JSON.stringify({ hash: song(1).hash, gone: true })}\n${JSON.stringify(song(4, { title: 'Mine' }))}\n`,
+  );
+  const head = Buffer.alloc(9);
+  head[0] = 0x43;
+  head.writeUInt32BE(payload.length, 5);
+  second.client.write(Buffer.concat([head, payload]));
+  await second.client.await('SONG_IDS');
+  const rows = await listOf(t, port);
+  t.match(
+    rows.filter(({ id }) => id === first.idOf(1) || id === first.idOf(4)),
+    [{ title: 'Song 1' }, { title: 'Song 4' }],
+  );
+  await registerHost(t, { port }, {});
+  await t.rejects(registerHost(t, { port }, {}), { message: /too-many/ }, 'three peers');
+  first.client.destroy();
+  second.client.destroy();
+  await survivor.survived();
+});
