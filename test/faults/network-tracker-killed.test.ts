@@ -1,0 +1,57 @@
+/**
+ * A tracker that is killed twenty times while listeners register and ask: every ID stays that of its song, its host stays
+ * listed, and a song in flight arrives.
+ */
+import { join } from 'node:path';
+import t from 'tap';
+import { mp3Bytes } from '../support/mp3.js';
+import { openNetwork } from '../support/network.js';
+import { spawnCommand } from '../support/spawn-command.js';
+import { stackTraceIn } from '../support/survivor.js';
+import { connectTsp } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+
+const KILLS = 20;
+/** Connections that register and ask when it dies. */
+const NEWCOMERS = 5;
+
+t.test('a tracker that is killed twenty times under load', { timeout: 120_000 }, async t => {
+  const network = await openNetwork(t, ['--max-per-address', '0']);
+  const song = mp3Bytes({ seconds: 60, bitrate: 320_000, seed: 1, title: 'Alegrías' });
+  const host = await network.host({ songs: { 'a.mp3': song }, args: ['--max-upload', '200k'] });
+  const id = await network.idOf(song);
+  const listener = await network.run(['get', String(id), '-o', '-']);
+  await until('a song is in flight', () => listener.bytes.length > 0);
+
+  const words = ['--port', String(network.trackerPort), '--host', '127.0.0.1', '--max-per-address', '0'];
+  const idsOf = new Map<string, unknown>();
+  let tracker = network.tracker;
+  for (let round = 0; round < KILLS; round += 1) {
+    const crowd = Array.from({ length: NEWCOMERS }, async (_, n) => {
+      const client = await connectTsp(t, network.trackerPort);
+      client.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } }, { type: 'LIST' });
+      client.send({ type: 'INFO', song: id });
+      return await client.await('LIST_INFO').then(
+        () => n,
+        () => undefined,
+      );
+    });
+    for (const { id: given, hash } of await network.list()) {
+      const known = idsOf.get(String(given)) ?? hash;
+      t.equal(hash, known, `song ${given} is what it was`);
+      idsOf.set(String(given), hash);
+    }
+    tracker.kill('SIGKILL');
+    await tracker.exited;
+    await Promise.allSettled(crowd);
+    t.equal(stackTraceIn(tracker.stderr), undefined);
+    tracker = await spawnCommand(t, 'tsp-tracker', words, { home: join(network.folder, 'tracker') });
+    await tracker.ready();
+    t.equal(await network.idOf(song), id);
+  }
+  t.equal(await listener.exitCode(30_000), 0, listener.stderr);
+  t.ok(listener.bytes.equals(song), 'the song in flight arrived');
+  await network.listed(song, host.port);
+  t.ok(host.command.running);
+  t.equal(stackTraceIn(host.command.stderr), undefined);
+});
