@@ -126,7 +126,8 @@ export class Simulation {
       for (const socket of machine.sockets) this.#invariants.bounded(socket);
     const { list } = this.#watcher.link;
     const now = this.#timeline.now();
-    if (list.stale || now < this.#lookAgainAt) return;
+    // A tracker that is dead lists nothing; its readers cannot know that yet.
+    if (this.#tracker === undefined || list.stale || now < this.#lookAgainAt) return;
     this.#lookAgainAt = now + LOOK_AGAIN_MS;
     this.#invariants.lists(list.songs, now, this.#trackerMachine);
   }
@@ -136,14 +137,14 @@ export class Simulation {
   #makeHost(index: number): Host {
     const chance = this.#chance;
     // The first is honest and comes to have everything, so that everything can be had in the end.
-    const kinds = ['honest', 'honest', 'lie-in-bytes', 'lie-in-hashes', 'fail'] as const;
+    const kinds = ['honest', 'honest', 'lie-in-bytes', 'lie-in-hashes', 'fail', 'short', 'slow'] as const;
     const kind = index === 0 ? 'honest' : chance.pick(kinds);
     const catalogue = new Catalogue();
     for (const song of this.#songs.values())
       if (chance.is(0.7)) catalogue.set(offered(song, song.title, kind));
     catalogue.publish();
     const instance = Buffer.from(chance.bytes(16)).toString('hex');
-    const files = diskOf(this.#songs, kind, chance.fork());
+    const files = diskOf(this.#songs, kind, chance.fork(), this.#timeline);
     const machine = this.#network.machine(`10.0.1.${index + 1}`);
     return { machine, disk: { catalogue, files, instance }, kind, program: undefined };
   }

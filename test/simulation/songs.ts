@@ -5,6 +5,7 @@ import type { SongFile, SongFiles } from '../../peer/hosting/song-files.js';
 import type { HostedSong } from '../../peer/library/catalogue.js';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree, PIECE_LEVEL } from '../../protocol/merkle.js';
+import type { Clock } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { Chance } from './chance.js';
 
@@ -16,8 +17,13 @@ export interface Song {
   readonly nodes: Uint8Array;
 }
 
-/** `lie-in-bytes`: what is sent is not the song. `lie-in-hashes`: the nodes are not its nodes. `fail`: reading fails. */
-export type DiskKind = 'honest' | 'lie-in-bytes' | 'lie-in-hashes' | 'fail';
+/**
+ * `lie-in-bytes`: what is sent is not the song. `lie-in-hashes`: the nodes are not its nodes. `fail`: reading fails.
+ * `short`: the file ends too soon. `slow`: reading takes its time, now and then longer than anybody waits.
+ */
+export type DiskKind = 'honest' | 'lie-in-bytes' | 'lie-in-hashes' | 'fail' | 'short' | 'slow';
+
+const SLOWEST_READ_MS = 20_000;
 
 const PIECE = 64 * 1024;
 
@@ -40,7 +46,12 @@ export function offered(song: Song, title: string, disk: DiskKind): HostedSong {
 }
 
 /** Reads what songs there are, from memory, as its kind does. */
-export function diskOf(songs: ReadonlyMap<string, Song>, kind: DiskKind, chance: Chance): SongFiles {
+export function diskOf(
+  songs: ReadonlyMap<string, Song>,
+  kind: DiskKind,
+  chance: Chance,
+  clock: Clock,
+): SongFiles {
   return {
     async open(path): Promise<SongFile> {
       const song = songs.get(path)!;
@@ -48,7 +59,10 @@ export function diskOf(songs: ReadonlyMap<string, Song>, kind: DiskKind, chance:
         fingerprint: async () => ({ size: song.bytes.length, mtimeNs: 1n, ctimeNs: 1n, inode: 1n }),
         async read(bytes, position) {
           if (kind === 'fail' && chance.is(0.3)) throw Object.assign(new Error('read EIO'), { code: 'EIO' });
-          const count = song.bytes.copy(bytes, 0, position, position + bytes.length);
+          if (kind === 'slow' && chance.is(0.5)) await passed(clock, chance.int(1, SLOWEST_READ_MS));
+          const end = kind === 'short' ? song.bytes.length >> 1 : song.bytes.length;
+          if (position >= end) return 0;
+          const count = song.bytes.copy(bytes, 0, position, Math.min(end, position + bytes.length));
           if (kind === 'lie-in-bytes' && count > 0) bytes[count >> 1]! ^= 1;
           return count;
         },
@@ -57,3 +71,8 @@ export function diskOf(songs: ReadonlyMap<string, Song>, kind: DiskKind, chance:
     },
   };
 }
+
+const passed = (clock: Clock, ms: number): Promise<void> =>
+  new Promise(resolve => {
+    clock.after(ms, resolve);
+  });

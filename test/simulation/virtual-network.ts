@@ -25,6 +25,8 @@ export class VirtualNetwork {
   readonly machines = new Map<string, Machine>();
   /** When the last segment of each socket arrives: nothing overtakes it. */
   readonly #lastArrival = new WeakMap<VirtualSocket, Milliseconds>();
+  /** Until when a segment of each socket is held up: those behind it wait as well, even when the line is mended sooner. */
+  readonly #heldUntil = new WeakMap<VirtualSocket, Milliseconds>();
   readonly #stalledUntil = new Map<string, Milliseconds>();
 
   constructor(
@@ -87,9 +89,10 @@ export class VirtualNetwork {
   #arrive(segment: Segment, line: string): void {
     const { timeline } = this;
     const { from, to, what } = segment;
-    // As those behind it are sent on at the same moments, in the same order, it stays before them.
-    const later = Math.max(this.#stalledUntil.get(line) ?? 0, to.machine.pausedUntil);
+    const held = this.#heldUntil.get(from) ?? 0;
+    const later = Math.max(this.#stalledUntil.get(line) ?? 0, to.machine.pausedUntil, held);
     if (later > timeline.now()) {
+      this.#heldUntil.set(from, later);
       timeline.at(later, () => this.#arrive(segment, line));
       return;
     }
