@@ -25,7 +25,6 @@ import {
   MEASURE_MS,
   MORE_HOSTS_MS,
   OVERTAKEN_MS,
-  SAFE_BUFFER_MS,
   SILENT,
   STALL_MS,
   sayError,
@@ -362,8 +361,8 @@ export class FetchLogic {
     if (!source.owes) return undefined;
     if (now >= source.heardAt + STALL_MS) return SILENT;
     const rate = source.bytesPerSecond(now);
-    if (rate === undefined || rate >= this.#needs || !this.#isUrgent) return undefined;
-    if (this.#supply.bufferedMs(now) >= SAFE_BUFFER_MS) return undefined;
+    if (rate === undefined || rate >= this.#needs) return undefined;
+    if (this.#supply.suffices(this.#task.urgency, now)) return undefined;
     return `sent only ${Math.round(rate / 1_000)} kB/s`;
   }
 

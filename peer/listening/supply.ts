@@ -4,7 +4,8 @@
  *     fromByte ├──── taken ────┤──── in store ────┤ deliveredTo
  */
 import type { Milliseconds } from '../../protocol/ports.js';
-import type { FetchReport } from './song-stream.js';
+import { SAFE_BUFFER_MS } from './fetch-effects.js';
+import type { FetchReport, Urgency } from './song-stream.js';
 
 export class Supply {
   readonly #fromByte: number;
@@ -55,11 +56,10 @@ export class Supply {
     if (to >= this.#deliveredTo) this.#starvedSince ??= now;
   }
 
-  /** At least so much playing time is in store, if playing began with the first piece. */
-  bufferedMs(now: Milliseconds): number {
-    if (this.#firstPieceAt === undefined) return 0;
-    const playingMs = ((this.#deliveredTo - this.#fromByte) * 1_000) / this.#bytesPerSecond;
-    return playingMs - (now - this.#firstPieceAt);
+  /** A slow host does no harm yet. A song for later may come slowly, too, until its reader waits for it. */
+  suffices(urgency: Urgency, now: Milliseconds): boolean {
+    if (urgency === 'ahead' && this.#starvedSince === undefined) return true;
+    return this.#bufferedMs(now) >= SAFE_BUFFER_MS;
   }
 
   report(): Pick<FetchReport, 'sources' | 'verified' | 'firstByteMs'> {
@@ -68,5 +68,12 @@ export class Supply {
       verified: this.hasBegun,
       ...(this.#firstPieceAt === undefined ? {} : { firstByteMs: this.#firstPieceAt - this.#startedAt }),
     };
+  }
+
+  /** At least so much playing time is in store, if playing began with the first piece. */
+  #bufferedMs(now: Milliseconds): number {
+    if (this.#firstPieceAt === undefined) return 0;
+    const playingMs = ((this.#deliveredTo - this.#fromByte) * 1_000) / this.#bytesPerSecond;
+    return playingMs - (now - this.#firstPieceAt);
   }
 }

@@ -339,7 +339,9 @@ t.test('a host slower than the song is exchanged only while little is in store',
       bench.do(bench.logic.receive(A, { kind: 'data', question, bytes }, bench.now));
     }
   };
-  const slow = new Bench({ song: { hash: song.hash, hosts: [A, B], bitrate: 320_000 }, hosts: [A, B] });
+  const loud = { hash: song.hash, hosts: [A, B], bitrate: 320_000 };
+  const forLater = { song: loud, urgency: 'ahead' } as const;
+  const slow = new Bench({ song: loud, hosts: [A, B] });
   for (let answers = 0; answers < 2; answers += 1) slow.answer(A);
   drip(slow, 4);
   t.ok(slow.askedHosts.includes(B), '64 KiB are 1.6 s at 320 kbit/s');
@@ -347,6 +349,18 @@ t.test('a host slower than the song is exchanged only while little is in store',
   for (let answers = 0; answers < 2; answers += 1) stored.answer(A);
   drip(stored, 4);
   t.notOk(stored.askedHosts.includes(B), '64 KiB are 16 s at 32 kbit/s');
+  const next = new Bench({ ...forLater, hosts: [A, B] });
+  next.answer(A);
+  drip(next, 4);
+  t.ok(next.askedHosts.includes(B), 'nothing at all is there of the next song');
+  const later = new Bench({ ...forLater, hosts: [A, B] });
+  later.autoConsume = false;
+  for (let answers = 0; answers < 2; answers += 1) later.answer(A);
+  drip(later, 4);
+  t.notOk(later.askedHosts.includes(B), 'nobody waits for it yet');
+  later.do(later.logic.consumed(later.delivered, later.now));
+  later.pass(1_000);
+  t.ok(later.askedHosts.includes(B), 'its reader wants more than there is');
 });
 
 t.test('an offset past the end is the end', async t => {
