@@ -7,13 +7,13 @@
  *                 ├─▶ library scan ─▶ songs offered as they are read
  *                 └─▶ audio process warmed up
  */
-import { ConfigError, TransportError } from '../protocol/errors.js';
+import { TransportError } from '../protocol/errors.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import type { ContentHash, SongRow } from '../protocol/tsp/rows.js';
 import type { PeerConfig } from './config.js';
-import { CommandError, EXIT, failureOf } from './failures/failure.js';
+import { failureOf } from './failures/failure.js';
 import { OfferedSongs } from './hosting/offered-songs.js';
 import type { SongServer } from './hosting/song-server.js';
 import { Jukebox } from './jukebox.js';
@@ -103,7 +103,7 @@ export class Peer implements PeerView {
 
   /**
    * Resolves when the song server listens; the tracker, the library and the sound follow by themselves. Rejects with
-   * CommandError when a folder is none, or the port can't be had.
+   * ConfigError when a folder is none, with CommandError when the port can't be had.
    */
   start(): Promise<ListeningAt> {
     this.#starting ??= this.#start();
@@ -182,7 +182,8 @@ export class Peer implements PeerView {
   async #start(): Promise<ListeningAt> {
     const config = this.#config;
     const world = this.#world;
-    await checkFolders(config.library);
+    // A folder that is none is told before anything is opened.
+    await openRoots(config.library);
     const instance = await loadInstance(config.dataDir, world.randomBytes, world.logger);
     await this.#cache.start();
     const link = makeLink(config, world, {
@@ -347,15 +348,5 @@ export class Peer implements PeerView {
 
   #emit(event: PeerEvent): void {
     for (const listener of [...this.#listeners]) listener(event);
-  }
-}
-
-/** Said before anything is opened. A folder that is named and not there is a wrong use. */
-async function checkFolders(folders: readonly string[]): Promise<void> {
-  try {
-    await openRoots(folders);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw new CommandError({ code: 'usage', exitCode: EXIT.usage, message: `--${error.message}.` });
   }
 }

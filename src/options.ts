@@ -99,6 +99,20 @@ export function checkKeys(file: ConfigFile, known: readonly string[]): void {
   }
 }
 
+/**
+ * What showed only in use to be wrong, such as a folder that is not there, told by the place it came from, as
+ * `resolveOptions` tells what can't be read. Any other error comes back as it was.
+ */
+export function wrongInUse(error: unknown, origins: Origins): unknown {
+  if (!(error instanceof ConfigError)) return error;
+  const { key, value, expected } = error;
+  const origin = origins[key];
+  if (origin === undefined || origin === 'default') return error;
+  if (origin === 'flag') return usageError(`--${error.message}.`);
+  const place = origin === variableOf(key) ? origin : `${origin}: ${key}`;
+  return new ConfigError(place, value, expected);
+}
+
 interface Found {
   readonly value: unknown;
   readonly origin: string;

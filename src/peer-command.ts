@@ -14,6 +14,7 @@ import type { CommandLineSpec } from './command-line.js';
 import { embeddedTrackerOpener } from './embedded-tracker.js';
 import { consoleToLog } from './logger.js';
 import { maxConnections } from './open-files.js';
+import { wrongInUse } from './options.js';
 import { type LockedFolders, lockPeerFolders, peerFolders } from './peer-folders.js';
 import { type PeerOptions, peerConfig } from './peer-options.js';
 import { columnsOf, type Program } from './program.js';
@@ -43,6 +44,8 @@ export async function runPeerCommand(
     program.onClosedOutput = 'go-on';
     const { runPeer } = await import('../peer/run-peer.js');
     return await runPeer(config, world);
+  } catch (error) {
+    throw wrongInUse(error, invocation.origins);
   } finally {
     await folders.release();
   }

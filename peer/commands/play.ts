@@ -11,6 +11,7 @@ import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';
 import { Jukebox } from '../jukebox.js';
 import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
+import { OutputError } from '../playback/outputs/output.js';
 import { eventAsJson } from '../prompt/answers.js';
 import { liveCannotBePlayed, noSuchSong, nothingMatches } from '../prompt/commands.js';
 import { looksLikeNumber } from '../prompt/grammar.js';
@@ -86,6 +87,8 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
   const line = new StatusLine(world[out], world.isTerminal[out] && !config.json);
   let code: number = EXIT.ok;
   const tell = (event: PeerEvent): void => {
+    // Nobody wants the rest (`| head -c 1000`): that is an end, not a failure.
+    if (event.kind === 'ended' && readerHasGone(event.error)) return;
     if (event.kind === 'ended' && event.outcome === 'failed') code = failureOf(event.error).exitCode;
     const object = eventAsJson(event);
     const lines = !config.json ? renderEvent(event, style()) : object === undefined ? [] : [safeJson(object)];
@@ -106,3 +109,5 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
   line.clear();
   return world.signal.aborted ? exitCodeOfSignal(world.signal.reason) : code;
 }
+
+const readerHasGone = (error: unknown): boolean => error instanceof OutputError && error.fault === 'closed';

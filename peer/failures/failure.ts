@@ -101,6 +101,7 @@ export const MEND_SOUND =
 function outputFailure({ fault, message }: OutputError): Failure {
   if (fault === 'full' || fault === 'closed')
     return { code: fault, exitCode: EXIT.failure, message: sentence(message) };
+  if (fault === 'unwritable') return { code: 'file', exitCode: EXIT.failure, message: sentence(message) };
   return { code: 'no-output', exitCode: EXIT.unavailable, message: sentence(message), hint: MEND_SOUND };
 }
 

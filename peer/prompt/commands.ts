@@ -77,6 +77,8 @@ export class CommandRunner {
       case 'help':
         return { kind: 'help', ...(command.topic && { topic: command.topic }) };
       case 'quit':
+        // What became of the song is told before the last word.
+        peer.player.stop();
         return { kind: 'said', text: 'Bye.' };
     }
   }

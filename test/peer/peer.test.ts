@@ -190,7 +190,7 @@ t.test('what cannot be is said before anything is opened', async t => {
     return peer.start();
   };
   t.match(await failureFrom(refused({ library: ['/no/such/folder'] })), {
-    exitCode: 2,
+    exitCode: 78,
     message: /no\/such\/folder/,
   });
   const taken = createServer();

@@ -157,6 +157,21 @@ t.test('one-shot commands list, find, describe, fetch, play and hash', async t =
   t.equal(code, 0);
 });
 
+t.test('a file that cannot be written fails a song, and a reader that goes away ends it quietly', async t => {
+  const { network, ids } = await openMusic(t, { 'a.mp3': song('Long', 1, 60) });
+  const unwritable = await network.run(['play', String(ids[0]), '--output', 'file:/nowhere/x.wav', '--json']);
+  t.equal(await unwritable.exitCode(), 1);
+  const ended = unwritable.rows.find(row => row.event === 'ended');
+  t.match(ended, { outcome: 'failed', error: { code: 'file', message: /no such file or folder/ } });
+  for (const how of [['--raw'], ['--json'], []]) {
+    const play = await network.run(['play', String(ids[0]), '--output', 'stdout', ...how]);
+    await until('sound', () => play.bytes.length > 0);
+    play.child.stdout.destroy();
+    t.equal(await play.exitCode(), 0);
+    t.notMatch(play.stderr, /fail|✗|reader/);
+  }
+});
+
 t.test('one-shot commands say when there is no tracker: 69', async t => {
   for (const args of [['list'], ['get', '1', '-o', '-'], ['play', '1', '--output', 'null']]) {
     const command = await spawnCommand(t, 'tsp-peer', [...args, '--tracker', '127.0.0.1:1', '--json']);

@@ -234,6 +234,10 @@ t.test('several peers on one machine just work, each in a folder of its own', as
 });
 
 t.test('folders and files that are not there are told before anything starts', async t => {
+  t.match(await run(t, 'tsp-peer', ['--headless'], { TSP_LIBRARY: '/nowhere/at/all' }), {
+    code: 78,
+    stderr: /^tsp-peer: TSP_LIBRARY: "\/nowhere\/at\/all" is not a folder\.\n/,
+  });
   t.match(await run(t, 'tsp-peer', ['--library', '/nowhere/at/all', '--headless']), {
     code: 2,
     stderr: /\/nowhere\/at\/all/,

@@ -11,6 +11,7 @@ import { ConfigError } from '../../protocol/errors.js';
 import { anyHost } from '../../src/any-host.js';
 import { completionScript, completionsFor } from '../../src/completion.js';
 import { closestTo, didYouMean } from '../../src/did-you-mean.js';
+import { wrongInUse } from '../../src/options.js';
 import { peerCommandLine, peerConfig, peerOptions } from '../../src/peer-options.js';
 import { readOptions } from '../../src/read-options.js';
 import { trackerCommandLine, trackerConfig } from '../../src/tracker-options.js';
@@ -183,6 +184,18 @@ t.test('each wrong value is told with the place where it stood', async t => {
     exitCode: 78,
     message: /headless: "perhaps" is not true or false/,
   });
+});
+
+t.test('what only its use shows to be wrong is told with that place too', async t => {
+  const { env, path } = await homeWith(t, { library: '/nowhere' });
+  const { origins } = await peerRun('--port 0', { ...env, TSP_NAME: 'x' });
+  const told = (key: string) => wrongInUse(new ConfigError(key, '/nowhere', 'a folder'), origins);
+  t.match(told('library'), { key: `${path}: library`, name: 'ConfigError' });
+  t.match(told('name'), { key: 'TSP_NAME' });
+  t.match(told('port'), { failure: { exitCode: 2, message: /^--port: "\/nowhere" is not a folder\.$/ } });
+  t.match(told('slots'), { key: 'slots' });
+  const other = new Error('of something else');
+  t.equal(wrongInUse(other, origins), other);
 });
 
 t.test('a configuration file that is missing, torn, no object, too large or misspelt is refused', async t => {

@@ -34,7 +34,8 @@ export interface Output {
   close(): Promise<void>;
 }
 
-export type OutputFault = 'missing' | 'refused' | 'closed' | 'full' | 'broken';
+/** `unwritable`: a file that cannot be made or written, which is no want of a sound device. */
+export type OutputFault = 'missing' | 'refused' | 'unwritable' | 'closed' | 'full' | 'broken';
 
 /** The output failed. `fault` is for programs, the message for people. */
 export class OutputError extends Error {
@@ -48,7 +49,7 @@ export class OutputError extends Error {
   }
 }
 
-/** A failed system call on an output, as OutputError. */
+/** A failed system call on a file or a descriptor, as OutputError. */
 export function outputError(what: string, error: unknown): OutputError {
   if (error instanceof OutputError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
@@ -62,13 +63,17 @@ export function outputError(what: string, error: unknown): OutputError {
     case 'EFBIG':
       return of('full', 'the disk is full');
     case 'ENOENT':
-      return of('missing', 'there is no such file or folder');
+      return of('unwritable', 'there is no such file or folder');
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return of('refused', 'permission denied');
+      return of('unwritable', 'permission denied');
     case 'EISDIR':
-      return of('refused', 'that is a folder');
+      return of('unwritable', 'that is a folder');
+    case 'ENOTDIR':
+      return of('unwritable', 'a part of this path is no folder');
+    case 'ENAMETOOLONG':
+      return of('unwritable', 'the name is too long');
     default:
       return of('broken', message);
   }

@@ -134,6 +134,14 @@ t.test('Ctrl-D on an empty line leaves; so does quit, after what was asked befor
   await second.shows(/Nothing is playing: stopped\./);
 });
 
+t.test('quit sums up the song that it cuts off, and then takes its leave', async t => {
+  const { stdin, shows, ended, peer } = await openPrompt(t);
+  peer.play([peer.songs[0]!]);
+  stdin.write('quit\r');
+  await ended;
+  await shows(/verified · stopped\n[\s\S]*Bye\./);
+});
+
 t.test('Tab completes a title', async t => {
   const { stdin, shows } = await openPrompt(t);
   stdin.write('pla\t');
