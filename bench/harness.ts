@@ -1,8 +1,7 @@
 /**
  * What every benchmark shares: interleaved runs, medians, what a process cost, and results that say where they come from.
  *
- * A benchmark is a file `bench/NAME.ts` that exports `name` and `run()`; `npm run bench -- NAME` runs it and writes
- * `bench/results/DATE-NAME.md` and `.json`. The rules it keeps:
+ * A benchmark is a file `bench/NAME.ts` that exports `name` and `run()` (see main.ts). The rules it keeps:
  *
  * - what is compared runs in turn (A B A B …), never all of A before all of B, so that a busy minute hits both;
  * - a figure is the median of an odd number of runs, and every run stands in the JSON;
@@ -12,6 +11,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { promisify } from 'node:util';
+import { asText, type Bounds, isKept } from './budget.js';
 
 /** What a file in `bench/` exports. */
 export interface Bench {
@@ -24,8 +24,8 @@ export interface BenchResult {
   /** What was compared with what, and how; one sentence a line. */
   readonly method: readonly string[];
   readonly tables: readonly BenchTable[];
-  /** Bounds that the house promises, each with what was measured. */
-  readonly promises?: readonly BenchPromise[];
+  /** What the budget may bound (bench/budget.json). */
+  readonly figures?: readonly Figure[];
   /** Every single run, for whoever doubts a median. Anything JSON can say. */
   readonly samples?: unknown;
 }
@@ -36,11 +36,10 @@ export interface BenchTable {
   readonly rows: readonly (readonly (string | number)[])[];
 }
 
-export interface BenchPromise {
-  /** E.g. `GB/s at 64 listeners, ours ÷ nginx, ≥ 1`. */
-  readonly promise: string;
-  readonly measured: number | string;
-  readonly kept: boolean;
+export interface Figure {
+  /** E.g. `GB/s at 64, ours ÷ nginx`. */
+  readonly figure: string;
+  readonly value: number;
 }
 
 /** Odd, so that the median is a run that happened. */
@@ -123,25 +122,28 @@ async function currentCommit(): Promise<string> {
   }
 }
 
-/** A result as a page: the machine first, then promises, tables and method. */
-export function renderMarkdown(name: string, result: BenchResult, machine: Machine): string {
-  const lines = [
-    `# ${result.title}`,
-    '',
-    `\`npm run bench -- ${name}\` · ${machine.date.slice(0, 10)} · commit ${machine.commit} · Node ${machine.node} · ` +
-      `${machine.cores} × ${machine.cpu} · ${machine.memoryGiB} GiB · load before ${machine.load}`,
-    '',
-    ...result.method,
-  ];
-  if (result.promises !== undefined) {
-    const rows = result.promises.map(p => [p.promise, p.measured, p.kept ? 'yes' : '**no**']);
-    lines.push('', ...renderTable({ caption: 'Promises', columns: ['promise', 'measured', 'kept'], rows }));
+/** A result as a section of a page: figures and their bounds, then tables; how it was measured comes first. */
+export function renderMarkdown(result: BenchResult, bounds: Bounds): string {
+  const lines = [`## ${result.title}`, '', ...result.method];
+  if (result.figures !== undefined) {
+    const rows = result.figures.map(({ figure, value }) => {
+      const bound = bounds[figure];
+      const kept = bound === undefined ? '' : isKept(value, bound) ? 'yes' : '**no**';
+      return [figure, round(value), asText(bound), bound?.stretch ?? '', kept];
+    });
+    const columns = ['figure', 'measured', 'must', 'stretch', 'kept'];
+    lines.push('', ...renderTable({ caption: 'Figures', columns, rows }));
   }
   for (const table of result.tables) lines.push('', ...renderTable(table));
   return `${lines.join('\n')}\n`;
 }
 
+/** Where all of a page was measured. */
+export const renderMachine = (machine: Machine): string =>
+  `${machine.date.slice(0, 10)} · commit ${machine.commit} · Node ${machine.node} · ${machine.cores} × ${machine.cpu} · ` +
+  `${machine.memoryGiB} GiB · load before ${machine.load}`;
+
 function renderTable({ caption, columns, rows }: BenchTable): string[] {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
-  return [`## ${caption}`, '', line(columns), line(columns.map(() => '---')), ...rows.map(line)];
+  return [`### ${caption}`, '', line(columns), line(columns.map(() => '---')), ...rows.map(line)];
 }

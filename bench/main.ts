@@ -1,54 +1,53 @@
 /**
- * `npm run bench -- NAME …` runs the named benchmarks one after the other; without a name, those of every run.
+ * `npm run bench -- [NAME …] [--check]`: all benchmarks, or those that are named, one after the other.
  *
- * Each is imported only when it is asked for, so one that needs nginx or lame troubles nobody else. Results go to
- * `bench/results/DATE-NAME.md` for people and `.json` for programs, and are committed with the change that they measure.
+ * Each is imported only when its turn comes, so one that needs nginx troubles nobody else. Results go to
+ * `bench/results/DATE.md` for people and `.json` for programs, of a named one to `DATE-NAME`; they are committed with
+ * the change that they measure. With --check a figure past its bound (bench/budget.json) makes the exit code 1.
  */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Bench, describeMachine, renderMarkdown } from './harness.js';
+import { parseArgs } from 'node:util';
+import { pastBudget, readBudget } from './budget.js';
+import { type Bench, type BenchResult, describeMachine } from './harness.js';
+import { writeResults } from './results.js';
 
-const RESULTS = join(import.meta.dirname, '..', '..', 'bench', 'results');
-/** In this folder, but no benchmarks. */
-const NOT_BENCHES = new Set(['main', 'harness']);
-/** What runs when nothing is named; `decoders` takes its own time, and is asked for by name. */
-const EVERY_RUN = ['serving', 'start-of-sound', 'library', 'commands'];
+/** In the order in which they run; a busy machine disturbs the first ones most. */
+const ALL = ['serving', 'start-of-sound', 'codec', 'commands', 'library', 'tracker'];
+/** Long, and of interest only to who changes a decoder. */
+const ONLY_BY_NAME = ['decoders'];
+const HELP = `npm run bench -- [NAME …] [--check]
 
-const known = (await readdir(import.meta.dirname))
-  .filter(file => file.endsWith('.js'))
-  .map(file => file.slice(0, -'.js'.length))
-  .filter(name => !NOT_BENCHES.has(name) && !name.includes('.'))
-  .sort();
-const wanted = process.argv.slice(2);
-const HELP = `npm run bench                 all of: ${EVERY_RUN.join(' ')}
-npm run bench -- NAME …       only these; there are: ${known.join(' ')}
+  ${ALL.join(', ')}: all of them run without a NAME, in under ten minutes
+  ${ONLY_BY_NAME.join(', ')}: only by name
+  --check   exit code 1 when a figure is past its bound in bench/budget.json
 
-  npm run bench -- serving library
-  npm run bench -- decoders     by name only
+Examples: npm run bench
+          npm run bench -- serving --check
+`;
 
-Results: bench/results/DATE-NAME.md for people, .json for programs.`;
-
-if (wanted.includes('--help')) {
-  console.log(HELP);
-} else if (wanted.some(name => !known.includes(name))) {
-  console.error(
-    `no such benchmark: ${wanted.filter(name => !known.includes(name)).join(' ')}; there are ${known.join(' ')}`,
-  );
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { check: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+});
+const unknown = positionals.filter(name => ![...ALL, ...ONLY_BY_NAME].includes(name));
+if (values.help) process.stdout.write(HELP);
+else if (unknown.length > 0) {
+  process.stderr.write(`no such benchmark: ${unknown.join(' ')}\n\n${HELP}`);
   process.exitCode = 2;
-} else {
-  await mkdir(RESULTS, { recursive: true });
-  for (const name of wanted.length === 0 ? EVERY_RUN : wanted) await runBench(name);
-}
+} else await runAll(positionals);
 
-async function runBench(name: string): Promise<void> {
-  const bench = (await import(`./${name}.js`)) as Bench;
-  console.error(`running ${name} …`);
+async function runAll(named: readonly string[]): Promise<void> {
+  const budget = await readBudget();
   const machine = await describeMachine();
-  const result = await bench.run();
-  const page = renderMarkdown(name, result, machine);
-  const stem = join(RESULTS, `${machine.date.slice(0, 10)}-${name}`);
-  await writeFile(`${stem}.md`, page);
-  await writeFile(`${stem}.json`, `${JSON.stringify({ name, machine, ...result }, undefined, 2)}\n`);
-  console.log(page);
-  if (result.promises?.some(({ kept }) => !kept)) process.exitCode = 1;
+  const results: Record<string, BenchResult> = {};
+  const past: string[] = [];
+  for (const name of named.length === 0 ? ALL : named) {
+    process.stderr.write(`running ${name} …\n`);
+    const { run } = (await import(`./${name}.js`)) as Bench;
+    results[name] = await run();
+    past.push(...pastBudget(name, results[name], budget[name] ?? {}));
+  }
+  const command = ['npm run bench', ...(named.length === 0 ? [] : ['--', ...named])].join(' ');
+  await writeResults(named.length === 0 ? undefined : named.join('-'), command, machine, results);
+  process.stderr.write(past.map(line => `past its bound: ${line}\n`).join(''));
+  if (values.check && past.length > 0) process.exitCode = 1;
 }

@@ -177,6 +177,13 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
     median(samples[listeners]![server]!.map(sample => sample[figure]));
   const ratio = (listeners: number, figure: keyof Sample) =>
     medianOf(listeners, 'ours', figure) / medianOf(listeners, 'nginx, sendfile', figure);
+  /** Whoever acknowledges packets also sends the next ones, in its own time: what one end saves, the other may pay. */
+  const bothEnds = (listeners: number): number => {
+    const spent = (server: string): number =>
+      medianOf(listeners, server, 'cpuSecondsPerGigabyte') +
+      medianOf(listeners, server, 'listenerCpuSecondsPerGigabyte');
+    return spent('ours') / spent('nginx, sendfile');
+  };
   const figures = [
     'gigabytesPerSecond',
     'cpuSecondsPerGigabyte',
@@ -190,7 +197,6 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
       ...figures.map(figure => round(medianOf(listeners, server, figure))),
     ]),
   );
-  const mostCpu: Record<number, number> = { 1: 1, 64: 1, 1000: 2 };
   return {
     title: 'One 4 MB song to 1, 64 and 1,000 listeners',
     method: [
@@ -198,19 +204,14 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
       'they read 64 KiB at a time. Medians of five runs, the servers taking turns. nginx: one process, tcp_nopush, open_file_cache.',
       '«copying»: ours without koffi, and nginx with sendfile off.',
     ],
-    promises: LISTENERS.flatMap(listeners => {
-      const speed = ratio(listeners, 'gigabytesPerSecond');
-      const cost = ratio(listeners, 'cpuSecondsPerGigabyte');
-      const most = mostCpu[listeners]!;
-      return [
-        { promise: `GB/s at ${listeners}, ours ÷ sendfile, ≥ 1`, measured: round(speed), kept: speed >= 1 },
-        {
-          promise: `CPU-s per GB at ${listeners}, ours ÷ sendfile, ≤ ${most}`,
-          measured: round(cost),
-          kept: cost <= most,
-        },
-      ];
-    }),
+    figures: LISTENERS.flatMap(listeners => [
+      { figure: `GB/s at ${listeners}, ours ÷ nginx`, value: ratio(listeners, 'gigabytesPerSecond') },
+      {
+        figure: `CPU-s per GB at ${listeners}, ours ÷ nginx`,
+        value: ratio(listeners, 'cpuSecondsPerGigabyte'),
+      },
+      { figure: `CPU-s per GB of both ends at ${listeners}, ours ÷ nginx`, value: bothEnds(listeners) },
+    ]),
     tables: [
       {
         caption: 'Medians',

@@ -66,27 +66,11 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
       `A real tsp-tracker; everybody else in ${PROCESSES} processes on the same machine, each from an address and with a song server of its own.`,
       `${CHANGES} songs are retitled, one after the other; a latency is from the UPDATE to the moment at which a listener has read it.`,
     ],
-    promises: [
-      {
-        promise: `a change at ${LISTENERS} listeners, p99 ≤ 1,000 ms`,
-        measured: round(p99),
-        kept: p99 <= 1_000,
-      },
-      {
-        promise: `connect and register, each proven and durable, ≥ 1,500/s`,
-        measured: rate(HOSTS, hosting.tookMs),
-        kept: rate(HOSTS, hosting.tookMs) >= 1_500,
-      },
-      {
-        promise: `resident with ${HOSTS + LISTENERS} connections ≤ 512 MB`,
-        measured: round(held.residentBytes / MB),
-        kept: held.residentBytes <= 512 * MB,
-      },
-      {
-        promise: 'listeners back after a crash ≤ 30 s',
-        measured: round(back.tookMs / 1_000),
-        kept: back.tookMs <= 30_000,
-      },
+    figures: [
+      { figure: `a change at ${LISTENERS} listeners, p99 ms`, value: p99 },
+      { figure: 'registrations a second, proven and durable', value: rate(HOSTS, hosting.tookMs) },
+      { figure: `resident MB with ${HOSTS + LISTENERS} connections`, value: held.residentBytes / MB },
+      { figure: 'listeners back after a crash, s', value: back.tookMs / 1_000 },
     ],
     tables: [
       {

@@ -44,27 +44,11 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
   const readySeconds = (performance.now() - restartedAt) / 1_000;
   const list = await listCost(await connectTsp(t, second.port), second.tracker);
 
-  const promises = [
-    {
-      promise: 'most resident ≤ 512 MB',
-      measured: round(registered.peakBytes / MB),
-      kept: registered.peakBytes <= 512 * MB,
-    },
-    {
-      promise: 'event loop late, p99 ≤ 20 ms',
-      measured: round(registered.lateMs.p99),
-      kept: registered.lateMs.p99 <= 20,
-    },
-    {
-      promise: 'event loop late, most ≤ 50 ms',
-      measured: round(registered.lateMs.max),
-      kept: registered.lateMs.max <= 50,
-    },
-    {
-      promise: 'a good client meanwhile, p99 ≤ 50 ms',
-      measured: round(quantile(answered, 0.99)),
-      kept: quantile(answered, 0.99) <= 50,
-    },
+  const figures = [
+    { figure: 'most resident, MB', value: registered.peakBytes / MB },
+    { figure: 'event loop late, p99 ms', value: registered.lateMs.p99 },
+    { figure: 'event loop late, most ms', value: registered.lateMs.max },
+    { figure: 'a good client meanwhile, p99 ms', value: quantile(answered, 0.99) },
   ];
   return {
     title: `${PEERS} peers with ${SONGS_EACH} songs each, at once`,
@@ -72,7 +56,7 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
       'A real tsp-tracker; the peers are one process beside it on the same machine, proofs of address and durable IDs included.',
       `The good client asks a PING each ${ASK_EVERY_MS} ms..`,
     ],
-    promises,
+    figures,
     tables: [
       {
         caption: 'The tracker',

@@ -2,20 +2,21 @@
  * `npm run load -- NAME …` puts a real tracker or peer under more than an ordinary day's load; without a name, under each.
  *
  * A scenario is a file `bench/load/NAME.ts` that exports `name` and `run(t, folder)`. Results are written as the benches'
- * are, to `bench/results/DATE-load-NAME.md` and `.json`; ends with 1 when a promise was not kept.
+ * are, to `bench/results/DATE-load-NAME.md` and `.json`; ends with 1 when a figure is past its bound.
  */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Teardown } from '../../test/support/until.js';
-import { type BenchResult, describeMachine, renderMarkdown } from '../harness.js';
+import { pastBudget, readBudget } from '../budget.js';
+import { type BenchResult, describeMachine } from '../harness.js';
 import { withTeardown } from '../probed/with-teardown.js';
+import { writeResults } from '../results.js';
 
 interface Scenario {
   run(t: Teardown, folder: string): Promise<BenchResult>;
 }
 
-const RESULTS = join(import.meta.dirname, '..', '..', '..', 'bench', 'results');
 /** In this folder, but no scenarios. */
 const NOT_SCENARIOS = new Set(['main', 'crowd-process', 'one-song']);
 
@@ -30,7 +31,6 @@ if (wanted.some(name => !known.includes(name))) {
   console.error(`npm run load -- NAME …; there are ${known.join(' ')}`);
   process.exitCode = 2;
 } else {
-  await mkdir(RESULTS, { recursive: true });
   for (const name of wanted) await load(name);
 }
 
@@ -41,15 +41,11 @@ async function load(name: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'torero-load-'));
   try {
     const result = await withTeardown(t => scenario.run(t, folder));
-    const page = renderMarkdown(`load-${name}`, result, machine).replace(
-      `npm run bench -- load-${name}`,
-      `npm run load -- ${name}`,
-    );
-    const stem = join(RESULTS, `${machine.date.slice(0, 10)}-load-${name}`);
-    await writeFile(`${stem}.md`, page);
-    await writeFile(`${stem}.json`, `${JSON.stringify({ name, machine, ...result }, undefined, 2)}\n`);
-    console.log(page);
-    if (result.promises?.some(({ kept }) => !kept)) process.exitCode = 1;
+    const title = `load-${name}`;
+    await writeResults(title, `npm run load -- ${name}`, machine, { [title]: result });
+    const past = pastBudget(title, result, (await readBudget())[title] ?? {});
+    console.error(past.join('\n'));
+    if (past.length > 0) process.exitCode = 1;
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }

@@ -1,0 +1,397 @@
+/**
+ * What one tracker carries: registrations, changes to ten thousand peers, long lists, memory; beside Redis, which fans
+ * the same bytes out to as many subscribers.
+ *
+ *     tsp-tracker │ redis-server        ◀── peers in processes of their own, each from its own 127.x.y.z (tracker/clients.ts)
+ *
+ * Registrations are whole: the address is proven, and IDs are on disk before they are said.
+ */
+import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { encode } from '../protocol/tsp/codec.js';
+import { Framer } from '../protocol/tsp/framing.js';
+import { asContentHash } from '../protocol/tsp/rows.js';
+import {
+  type BenchResult,
+  cpuSeconds,
+  interleave,
+  median,
+  quantile,
+  residentBytes,
+  round,
+} from './harness.js';
+import { CHANNEL, type ClientAnswer, type ClientTask } from './tracker/clients.js';
+
+export const name = 'tracker';
+
+const PEERS = 10_000;
+const REGISTERING = 2_000;
+const SONGS_EACH = 10;
+const LONG_LIST = 100_000;
+const HOSTS_OF_LONG_LIST = 4;
+const LISTS = 5;
+/** Of two, so that neither runs out of descriptors, nor is alone with both cores. */
+const CLIENT_PROCESSES = 2;
+const BIN = join(import.meta.dirname, '..', 'src', 'bin', 'tsp-tracker.js');
+
+export async function run(): Promise<BenchResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'torero-bench-'));
+  const children: ChildProcess[] = [];
+  try {
+    const registering = await measureRegistrations(folder, children);
+    const fanOut = await measureFanOut(folder, children);
+    const list = await measureList(folder, children);
+    return report(registering, fanOut, list);
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+interface Server {
+  readonly child: ChildProcess;
+  readonly port: number;
+}
+
+async function startTracker(folder: string, children: ChildProcess[]): Promise<Server> {
+  const data = await mkdtemp(join(folder, 'tracker-'));
+  const args = [
+    '--port',
+    '0',
+    '--host',
+    '127.0.0.1',
+    '--data',
+    data,
+    '--json',
+    '--log-level',
+    'error',
+    '--max-peers',
+    `${2 * PEERS}`,
+  ];
+  const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
+  for await (const line of createInterface(child.stdout!)) {
+    const { event, port } = JSON.parse(line) as { event: string; port: number };
+    if (event === 'ready') return { child, port };
+  }
+  throw new Error('the tracker did not start');
+}
+
+/** Undefined where there is no redis-server. */
+async function startRedis(folder: string, children: ChildProcess[]): Promise<Server | undefined> {
+  try {
+    execFileSync('redis-server', ['--version'], { stdio: 'ignore' });
+  } catch {
+    return undefined;
+  }
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  const { port } = free.address() as { port: number };
+  free.close();
+  await once(free, 'close');
+  const args = [
+    '--port',
+    `${port}`,
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--maxclients',
+    '15000',
+    '--dir',
+    folder,
+  ];
+  const child = spawn('redis-server', args, { stdio: 'ignore' });
+  children.push(child);
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const isThere = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (isThere) return { child, port };
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+}
+
+/** Processes full of peers, all doing the same. */
+class Crowd {
+  readonly #processes: ChildProcess[];
+
+  constructor(children: ChildProcess[]) {
+    this.#processes = Array.from({ length: CLIENT_PROCESSES }, () =>
+      fork(join(import.meta.dirname, 'tracker', 'clients.js')),
+    );
+    children.push(...this.#processes);
+  }
+
+  do(task: (index: number) => ClientTask): Promise<ClientAnswer[]> {
+    return Promise.all(
+      this.#processes.map(async (process, index) => {
+        process.send(task(index));
+        const gone = once(process, 'exit').then(() =>
+          Promise.reject(new Error('a process full of peers ended')),
+        );
+        const [answer] = (await Promise.race([once(process, 'message'), gone])) as [ClientAnswer];
+        return answer;
+      }),
+    );
+  }
+
+  end(): void {
+    for (const process of this.#processes) process.kill();
+  }
+}
+
+async function measureRegistrations(folder: string, children: ChildProcess[]): Promise<number[]> {
+  const rates: number[] = [];
+  for (let run = 0; run < 5; run += 1) {
+    const { child, port } = await startTracker(folder, children);
+    const crowd = new Crowd(children);
+    const count = REGISTERING / CLIENT_PROCESSES;
+    const begun = performance.now();
+    await crowd.do(index => ({ do: 'register', port, first: 1 + index * count, count, songs: SONGS_EACH }));
+    rates.push(REGISTERING / ((performance.now() - begun) / 1_000));
+    crowd.end();
+    child.kill('SIGKILL');
+  }
+  return rates;
+}
+
+interface Spread {
+  /** From the change to each client. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly messagesPerSecond: number;
+  readonly cpuMs: number;
+}
+
+interface FanOut {
+  readonly samples: Record<string, Spread[]>;
+  readonly bytes: number;
+  readonly emptyBytes: number;
+  readonly fullBytes: number;
+}
+
+async function measureFanOut(folder: string, children: ChildProcess[]): Promise<FanOut> {
+  const tracker = await startTracker(folder, children);
+  const emptyBytes = await residentBytes(tracker.child.pid!);
+  const host = await openHost(tracker.port, 1);
+  const peers = new Crowd(children);
+  const count = PEERS / CLIENT_PROCESSES;
+  await peers.do(index => ({
+    do: 'register',
+    port: tracker.port,
+    first: 256 + index * count,
+    count,
+    songs: 0,
+  }));
+  const fullBytes = await residentBytes(tracker.child.pid!);
+
+  let title = 0;
+  let bytes = 0;
+  const ours = async (): Promise<Spread> => {
+    const all = peers.do(() => ({ do: 'await' }));
+    // Batches are at least half a second apart with so many peers: this one is not to wait for the one before.
+    await new Promise(resolve => setTimeout(resolve, 700));
+    const before = await cpuSeconds(tracker.child.pid!);
+    const changedAt = host.retitle(`${title++}`);
+    const answers = await all;
+    bytes = answers[0]!.bytes!;
+    return spread(answers, changedAt, (await cpuSeconds(tracker.child.pid!)) - before);
+  };
+  const variants: Record<string, () => Promise<Spread>> = { ours };
+
+  const redis = await startRedis(folder, children);
+  if (redis !== undefined) {
+    await ours();
+    const subscribers = new Crowd(children);
+    await subscribers.do(() => ({ do: 'subscribe', port: redis.port, count }));
+    const publisher = connect({ port: redis.port, host: '127.0.0.1', noDelay: true }).resume();
+    variants.redis = async () => {
+      const all = subscribers.do(() => ({ do: 'await' }));
+      await new Promise(resolve => setTimeout(resolve, 700));
+      const before = await cpuSeconds(redis.child.pid!);
+      const changedAt = Number(process.hrtime.bigint());
+      publisher.write(
+        `*3\r\n$7\r\nPUBLISH\r\n$${CHANNEL.length}\r\n${CHANNEL}\r\n$${bytes}\r\n${'x'.repeat(bytes)}\r\n`,
+      );
+      return spread(await all, changedAt, (await cpuSeconds(redis.child.pid!)) - before);
+    };
+  }
+  for (const warmUp of Object.values(variants)) await warmUp();
+  const samples = await interleave(variants, 7);
+  for (const child of children) child.kill('SIGKILL');
+  return { samples, bytes, emptyBytes, fullBytes };
+}
+
+function spread(answers: readonly ClientAnswer[], changedAt: number, cpu: number): Spread {
+  const at = answers.flatMap(answer => answer.at!);
+  const ms = at.map(when => (when - changedAt) / 1e6);
+  const first = Math.min(...at);
+  const last = at.reduce((latest, when) => Math.max(latest, when), 0);
+  return {
+    p50Ms: quantile(ms, 0.5),
+    p99Ms: quantile(ms, 0.99),
+    messagesPerSecond: at.length / ((last - first) / 1e9),
+    cpuMs: cpu * 1_000,
+  };
+}
+
+interface ListCost {
+  readonly megabytes: number;
+  readonly ms: number;
+  readonly trackerCpuMs: number;
+  readonly listenerCpuMs: number;
+}
+
+/** A tracker with 100,000 songs, asked for all of them by a light client that reads and forgets. */
+async function measureList(folder: string, children: ChildProcess[]): Promise<ListCost[]> {
+  const { child, port } = await startTracker(folder, children);
+  const crowd = new Crowd(children);
+  const each = HOSTS_OF_LONG_LIST / CLIENT_PROCESSES;
+  const songs = LONG_LIST / HOSTS_OF_LONG_LIST;
+  await crowd.do(index => ({ do: 'register', port, first: 1 + index * each, count: each, songs }));
+  const costs: ListCost[] = [];
+  for (let run = 0; run <= LISTS; run += 1) {
+    await new Promise(resolve => setTimeout(resolve, 1_100));
+    const [cpu, own, begun] = [await cpuSeconds(child.pid!), process.cpuUsage(), performance.now()];
+    const bytes = await listOf(port);
+    const { user, system } = process.cpuUsage(own);
+    costs.push({
+      megabytes: bytes / 1e6,
+      ms: performance.now() - begun,
+      trackerCpuMs: ((await cpuSeconds(child.pid!)) - cpu) * 1_000,
+      listenerCpuMs: (user + system) / 1_000,
+    });
+  }
+  crowd.end();
+  child.kill('SIGKILL');
+  // The first one makes the list, and the compiler ready.
+  return costs.slice(1);
+}
+
+function listOf(port: number): Promise<number> {
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  const framer = new Framer();
+  let bytes = 0;
+  socket.write(encode({ type: 'LIST' }));
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.on('data', chunk => {
+      bytes += chunk.length;
+      framer.push(chunk);
+      for (let event = framer.next(); event !== undefined; event = framer.next())
+        if (event.kind === 'end') {
+          socket.destroy();
+          resolve(bytes);
+        }
+    });
+  });
+}
+
+/** A host with one song, whose title it can change. */
+async function openHost(port: number, last: number): Promise<{ retitle(title: string): number }> {
+  const address = `127.0.0.${1 + last}`;
+  const hash = asContentHash('ab'.repeat(32))!;
+  let registration: Socket | undefined;
+  const proofs = createServer(socket => {
+    const framer = new Framer();
+    socket.on('data', chunk => {
+      framer.push(chunk);
+      for (let event = framer.next(); event !== undefined; event = framer.next())
+        if (event.kind === 'message' && event.message.type === 'PING')
+          registration?.write(encode({ type: 'PONG', value: event.message.value }));
+    });
+  }).listen(0, address);
+  await once(proofs, 'listening');
+  const socket = connect({ port, host: '127.0.0.1', localAddress: address, noDelay: true });
+  registration = socket;
+  const framer = new Framer();
+  const hello = { tsp: 1, broadcasts: false } as const;
+  socket.write(encode({ type: 'HELLO', port: (proofs.address() as { port: number }).port, hello }));
+  await new Promise<void>(resolve => {
+    socket.on('data', chunk => {
+      framer.push(chunk);
+      for (let event = framer.next(); event !== undefined; event = framer.next()) {
+        if (event.kind === 'message' && event.message.type === 'LIST') {
+          const row = Buffer.from(`${JSON.stringify({ hash, title: 'The first title' })}\n`);
+          socket.write(Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length: row.length }), row]));
+        } else if (event.kind === 'message' && event.message.type === 'PING')
+          socket.write(encode({ type: 'PONG', value: event.message.value }));
+        else if (event.kind === 'end' && event.header.type === 'SONG_IDS') resolve();
+      }
+    });
+  });
+  return {
+    retitle(title) {
+      const change = { hash, title: `Another title, ${title}`, artist: 'Somebody' };
+      socket.write(encode({ type: 'UPDATE', changes: [change] }));
+      return Number(process.hrtime.bigint());
+    },
+  };
+}
+
+function report(registering: readonly number[], fanOut: FanOut, lists: readonly ListCost[]): BenchResult {
+  const middle = (server: string, figure: keyof Spread): number =>
+    median((fanOut.samples[server] ?? []).map(spread => spread[figure]));
+  const servers = Object.keys(fanOut.samples);
+  const list = (figure: keyof ListCost): number => median(lists.map(cost => cost[figure]));
+  const spent = (fanOut.fullBytes - fanOut.emptyBytes) / PEERS;
+  return {
+    title: 'One tracker',
+    method: [
+      `Registrations: ${REGISTERING} peers with ${SONGS_EACH} songs each, from ${CLIENT_PROCESSES} processes, 100 at a time in each; proven and durable. Median of five.`,
+      `Changes: one row to ${PEERS} registered listeners (${fanOut.bytes} bytes each), from UPDATE to the last byte at each; median of seven, in turn with Redis pub/sub.`,
+      `Lists: ${LONG_LIST} songs to one listener that reads and forgets.`,
+      ...(servers.includes('redis')
+        ? []
+        : ['redis-server is not installed, so there is nothing beside ours.']),
+    ],
+    figures: [
+      { figure: 'registrations a second', value: median(registering) },
+      { figure: `change to ${PEERS} peers, p99 ms`, value: middle('ours', 'p99Ms') },
+      { figure: 'messages a second to them', value: middle('ours', 'messagesPerSecond') },
+      ...(servers.includes('redis')
+        ? [{ figure: 'p99, ours ÷ redis', value: middle('ours', 'p99Ms') / middle('redis', 'p99Ms') }]
+        : []),
+      { figure: `resident MB with ${PEERS} peers`, value: fanOut.fullBytes / 1e6 },
+      { figure: `LIST of ${LONG_LIST} songs, tracker CPU ms`, value: list('trackerCpuMs') },
+    ],
+    tables: [
+      {
+        caption: `A change to ${PEERS}`,
+        columns: ['server', 'p50 ms', 'p99 ms', 'messages/s', 'CPU ms of the server'],
+        rows: servers.map(server => [
+          server,
+          ...(['p50Ms', 'p99Ms', 'messagesPerSecond', 'cpuMs'] as const).map(figure =>
+            round(middle(server, figure)),
+          ),
+        ]),
+      },
+      {
+        caption: 'Memory',
+        columns: ['resident', ''],
+        rows: [
+          ['before the first peer, MB', round(fanOut.emptyBytes / 1e6)],
+          [`with ${PEERS} registered listeners, MB`, round(fanOut.fullBytes / 1e6)],
+          ['a peer, KB', round(spent / 1e3)],
+        ],
+      },
+      {
+        caption: `LIST of ${LONG_LIST} songs`,
+        columns: ['MB', 'ms', 'CPU ms of the tracker', 'CPU ms of the listener'],
+        rows: [
+          (['megabytes', 'ms', 'trackerCpuMs', 'listenerCpuMs'] as const).map(figure => round(list(figure))),
+        ],
+      },
+    ],
+    samples: { registering, fanOut: fanOut.samples, lists },
+  };
+}

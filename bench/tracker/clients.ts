@@ -1,0 +1,190 @@
+/**
+ * Thousands of peers in one process, each from an address of its own (127.x.y.z): as light as can be, so that what is
+ * measured is the server. They register at a tracker, or subscribe to a Redis channel, and say when a message was whole.
+ *
+ *     fork ─▶ { do: 'register' … } ─▶ { seconds }        { do: 'await', … } ─▶ { at: […] }, nanoseconds of the one clock
+ */
+import { createHash } from 'node:crypto';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { encode } from '../../protocol/tsp/codec.js';
+import { Framer } from '../../protocol/tsp/framing.js';
+import { encodeRow } from '../../protocol/tsp/rows.js';
+
+/** Over IPC, from `bench/tracker.ts`. */
+export type ClientTask =
+  /** Peers `first` … with so many songs each; those without songs only listen, and are told of every change. */
+  | {
+      readonly do: 'register';
+      readonly port: number;
+      readonly first: number;
+      readonly count: number;
+      readonly songs: number;
+    }
+  | { readonly do: 'subscribe'; readonly port: number; readonly count: number }
+  /** Answers when each has had one more broadcast. */
+  | { readonly do: 'await' }
+  | { readonly do: 'close' };
+
+export interface ClientAnswer {
+  readonly seconds?: number;
+  /** When each client had the message, in nanoseconds of the system's monotonic clock. */
+  readonly at?: readonly number[];
+  /** Its length on the wire. */
+  readonly bytes?: number;
+}
+
+/** Registrations under way at a time, in one process. */
+const IN_FLIGHT = 100;
+export const CHANNEL = 'list';
+
+interface Client {
+  readonly socket: Socket;
+  ready(): void;
+  broadcast(at: number, bytes: number): void;
+}
+
+const clients: Client[] = [];
+
+process.on('message', async (task: ClientTask) => {
+  const begun = performance.now();
+  if (task.do === 'register') {
+    await inTurn(task.count, index => register(task.port, task.first + index, task.songs));
+    answer({ seconds: (performance.now() - begun) / 1_000 });
+  } else if (task.do === 'subscribe') {
+    await inTurn(task.count, index => subscribe(task.port, index));
+    answer({});
+  } else if (task.do === 'await') {
+    answer(await nextBroadcast());
+  } else {
+    for (const { socket } of clients.splice(0)) socket.destroy();
+    answer({});
+  }
+});
+
+function answer(what: ClientAnswer): void {
+  process.send!(what);
+}
+
+/** `count` times `work`, IN_FLIGHT at a time. */
+async function inTurn(count: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) await work(index);
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+}
+
+/** When all have had one more. */
+function nextBroadcast(): Promise<ClientAnswer> {
+  const at: number[] = [];
+  let left = clients.length;
+  return new Promise(resolve => {
+    for (const [index, client] of clients.entries())
+      client.broadcast = (when, bytes) => {
+        client.broadcast = () => {};
+        at[index] = when;
+        left -= 1;
+        if (left === 0) resolve({ at, bytes });
+      };
+  });
+}
+
+/** A song server that can do nothing but be reached: on loopback its port is what tells one peer from another. */
+async function listenForProof(registration: Socket): Promise<Server> {
+  const server = createServer(socket => {
+    const framer = new Framer();
+    socket.on('error', () => {});
+    socket.on('data', chunk => {
+      framer.push(chunk);
+      for (let event = framer.next(); event !== undefined; event = framer.next())
+        if (event.kind === 'message' && event.message.type === 'PING')
+          registration.write(encode({ type: 'PONG', value: event.message.value }));
+    });
+  });
+  await new Promise<void>(resolve => server.listen(0, '0.0.0.0', resolve));
+  return server;
+}
+
+const addressOf = (index: number): string => `127.${1 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;
+
+/** Resolves when SONG_IDS came: proven, listed, durable; for a listener with WELCOME and its first list. */
+async function register(port: number, index: number, songs: number): Promise<void> {
+  const address = addressOf(index);
+  const socket = connect({ port, host: '127.0.0.1', localAddress: address, noDelay: true });
+  const proof = songs === 0 ? undefined : await listenForProof(socket);
+  const songPort = (proof?.address() as { port: number } | undefined)?.port ?? 0;
+  const framer = new Framer();
+  let broadcastBytes = 0;
+  await new Promise<void>((resolve, reject) => {
+    const client: Client = { socket, ready: resolve, broadcast() {} };
+    clients.push(client);
+    socket.once('error', reject);
+    const hello = { tsp: 1, broadcasts: songs === 0 } as const;
+    socket.write(encode({ type: 'HELLO', port: songPort, hello }));
+    socket.on('data', chunk => {
+      framer.push(chunk);
+      for (let event = framer.next(); event !== undefined; event = framer.next()) {
+        if (event.kind === 'message') {
+          const { message } = event;
+          if (message.type === 'LIST') socket.write(listOf(index, songs));
+          else if (message.type === 'PING') socket.write(encode({ type: 'PONG', value: message.value }));
+          else if (message.type === 'ERROR') reject(new Error(JSON.stringify(message.error)));
+        } else if (event.kind === 'stream') {
+          broadcastBytes = 9 + event.header.length;
+        } else if (event.kind === 'end') {
+          if (event.header.type === 'SONG_IDS') client.ready();
+          if (event.header.type !== 'BROADCAST_LIST') continue;
+          if (songs === 0) client.ready();
+          client.broadcast(Number(process.hrtime.bigint()), broadcastBytes);
+        }
+      }
+    });
+  });
+  proof?.close();
+}
+
+function listOf(peer: number, songs: number): Buffer {
+  const rows = Array.from({ length: songs }, (_, song) => encodeRow(offer(peer, song)));
+  const length = rows.reduce((sum, row) => sum + row.length, 0);
+  return Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length }), ...rows]);
+}
+
+/** As much as a usual song says. */
+const offer = (peer: number, song: number) => ({
+  hash: createHash('sha256').update(`${peer} ${song}`).digest('hex'),
+  title: `A title as long as many are, number ${song}`,
+  artist: `The Artists of Peer ${peer}`,
+  album: `Album ${song >> 3}`,
+  duration: 187_000 + song,
+  size: 4_100_000 + song,
+  bitrate: 192_000,
+});
+
+/** RESP: three bulk strings a message. */
+function subscribe(port: number, index: number): Promise<void> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress: addressOf(index), noDelay: true });
+  return new Promise((resolve, reject) => {
+    const client: Client = { socket, ready: resolve, broadcast() {} };
+    clients.push(client);
+    socket.once('error', reject);
+    socket.write(`SUBSCRIBE ${CHANNEL}\r\n`);
+    let isSubscribed = false;
+    let owed = 0;
+    let length = 0;
+    socket.on('data', chunk => {
+      if (!isSubscribed) {
+        isSubscribed = true;
+        client.ready();
+        return;
+      }
+      if (owed === 0) {
+        const head = /^\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n.*\r\n\$(\d+)\r\n/.exec(
+          chunk.subarray(0, 100).toString('latin1'),
+        )!;
+        owed = length = head[0].length + Number(head[1]) + 2;
+      }
+      owed -= chunk.length;
+      if (owed === 0) client.broadcast(Number(process.hrtime.bigint()), length);
+    });
+  });
+}
