@@ -92,6 +92,12 @@ export class Connection implements Reader, WireUser {
     this.#wire.destroy();
   }
 
+  /** When what it is being sent is whole; nothing more is taken from it. */
+  finish(): void {
+    if (this.#wire.isIdle) this.#wire.destroy();
+    else this.#wire.end();
+  }
+
   get isReady(): boolean {
     return this.#wire.isIdle;
   }

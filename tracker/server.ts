@@ -18,6 +18,8 @@ import { MAX_OWN_BYTES, OwnBytes } from './outbox.js';
 
 const TURNED_AWAY_SHARE = 0.1;
 const FULL_RETRY_MS = 30_000;
+/** How long answers and changes that are on their way may take when the tracker ends. */
+const FINISH_MS = 10_000;
 
 export interface ServerOptions {
   readonly config: Pick<TrackerConfig, 'host' | 'port' | 'maxPeers' | 'maxConnections' | 'maxPerAddress'>;
@@ -65,14 +67,18 @@ export class TrackerServer {
     return this.#server.address() as AddressInfo;
   }
 
-  /** Resolves when every socket is closed. */
+  /** Resolves when every socket is closed: those at rest at once, the others when what they are sent is whole. */
   async stop(): Promise<void> {
     const closed = this.#server.listening ? once(this.#server, 'close') : undefined;
     this.#server.close();
     for (const socket of this.#turnedAway) socket.destroy();
-    for (const connection of this.#connections.keys()) connection.destroy();
+    for (const connection of this.#connections.keys()) connection.finish();
+    const disarm = this.#services.clock.after(FINISH_MS, () => {
+      for (const connection of this.#connections.keys()) connection.destroy();
+    });
     await closed;
     await Promise.all(this.#connections.values());
+    disarm();
   }
 
   get counts(): { connections: number; registered: number; refused: number; ownBytes: number } {

@@ -6,8 +6,9 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { encode } from '../../protocol/tsp/codec.js';
+import { Framer } from '../../protocol/tsp/framing.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
@@ -91,7 +92,7 @@ for (const error of ['ENOSPC', 'EIO']) {
   });
 }
 
-t.test('a clock that jumps days and years moves no deadline', async t => {
+t.test('a clock that jumps hours both ways ends no lease and holds up no change', async t => {
   const home = await tempFolder(t);
   const leaping = join(home, 'leaping.mjs');
   await writeFile(leaping, LEAPING_CLOCK);
@@ -99,21 +100,27 @@ t.test('a clock that jumps days and years moves no deadline', async t => {
   const tracker = await spawnProgram(t, process.execPath, program, { home }, 'tsp-tracker');
   const { port } = await tracker.ready();
   const survivor = await watchSurvivor(tracker, asking(t, port));
-  const host = await registerHost(t, { port }, { songs: [song(1)] });
-  for (const value of range(20)) {
-    host.client.send({ type: 'PING', value });
-    await host.client.await('PONG', pong => pong.value === value);
-  }
-  host.client.destroy();
+  const first = await registerHost(t, { port }, { songs: [song(1)] });
+  await first.client.await('BROADCAST_LIST', ({ rows }) => rows.some(({ id }) => id === first.idOf(1)));
+  const second = await registerHost(t, { port }, { songs: [song(2)] });
+  await first.client.await('BROADCAST_LIST', ({ rows }) => rows.some(({ id }) => id === second.idOf(2)));
+  // Its deadlines were looked at, more than once, when it says that it is still there.
+  await first.client.await('PING');
+  second.client.send({ type: 'UPDATE', changes: [song(2, { title: 'Later' })] });
+  await first.client.await('BROADCAST_LIST', ({ rows }) => rows.some(({ title }) => title === 'Later'));
+  t.match(await listOf(t, port), [{ title: 'Song 1' }, { title: 'Later' }]);
+  first.client.destroy();
+  second.client.destroy();
   await survivor.survived();
   t.equal(await tracker.end(), 0);
 });
 
-/** Every look at the time of day finds another year. */
+/** Every look at the time of day finds another one. */
 const LEAPING_CLOCK = `
 const now = Date.now;
+const HOUR = 3_600_000;
 let looks = 0;
-Date.now = () => now() + [0, 86_400_000, -3.15e11, 3.15e11, -86_400_000][looks++ % 5];
+Date.now = () => now() + [0, 5, -5, 26, -26, 90_000, -90_000][looks++ % 7] * HOUR;
 `;
 
 t.test('a tracker whose outputs are closed goes on', async t => {
@@ -131,24 +138,64 @@ t.test('a tracker whose outputs are closed goes on', async t => {
   t.ok(tracker.running);
 });
 
-for (const [signals, code] of [
-  [['SIGTERM'], 0],
-  [['SIGHUP'], 129],
-  [['SIGTERM', 'SIGTERM'], undefined],
+/** A tracker, and a reader of forty lists, more than any system holds on its way, that has begun to read and stopped. */
+async function trackerAtWork(t: Test): Promise<{ tracker: RunningCommand; port: number; reader: Socket }> {
+  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+  const { port } = await tracker.ready();
+  const long = { title: 'x'.repeat(255), artist: 'y'.repeat(255) };
+  await registerHost(t, { port }, { songs: range(2_000).map(n => song(n, long)) });
+  await until('the songs are listed', async () => (await listOf(t, port)).length === 2_000);
+  const reader = await connectFrom(t, port, 1);
+  reader.write(Buffer.concat(range(FORTY).map(() => encode({ type: 'LIST' }))));
+  await once(reader, 'readable');
+  return { tracker, port, reader };
+}
+const FORTY = 40;
+
+/** The signal was seen to act: nobody is let in any more. */
+async function stopping(tracker: RunningCommand, t: Teardown, port: number): Promise<void> {
+  await tracker.complains(/stopping/);
+  await until('the door is closed', () =>
+    connectFrom(t, port, 2).then(
+      () => false,
+      () => true,
+    ),
+  );
+}
+
+for (const [signal, code] of [
+  ['SIGTERM', 0],
+  ['SIGHUP', 129],
 ] as const) {
-  t.test(`${signals.join(', ')} while lists are on their way ends it, without a trace`, async t => {
-    const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
-    const { port } = await tracker.ready();
-    await registerHost(t, { port }, { songs: range(2_000).map(n => song(n)) });
-    const readers = await Promise.all(range(20).map(index => connectFrom(t, port, index)));
-    for (const socket of readers) socket.write(encode({ type: 'LIST' }));
-    for (const signal of signals) tracker.kill(signal);
-    const ended = await tracker.exitCode();
-    if (code === undefined) t.ok(ended === 143 || ended === 0);
-    else t.equal(ended, code);
+  t.test(`${signal} while a slow reader is sent a list: that list is whole, then it ends`, async t => {
+    const { tracker, port, reader } = await trackerAtWork(t);
+    tracker.kill(signal);
+    await stopping(tracker, t, port);
+    t.ok(tracker.running, 'it waits for the reader');
+    const answers = new Framer({ maxPayloadBytes: 64 * 1024 * 1024 });
+    let lists = 0;
+    reader.on('data', (chunk: Buffer) => {
+      answers.push(chunk);
+      for (let event = answers.next(); event !== undefined; event = answers.next())
+        if (event.kind === 'end') lists += 1;
+    });
+    t.equal(await gone(reader), 'ended');
+    answers.end();
+    t.ok(lists > 0 && lists < FORTY, `${lists} lists came`);
+    t.equal(await tracker.exitCode(), code);
     t.equal(stackTraceIn(tracker.stderr), undefined);
   });
 }
+
+t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', async t => {
+  const { tracker, port } = await trackerAtWork(t);
+  tracker.kill('SIGTERM');
+  await stopping(tracker, t, port);
+  t.ok(tracker.running, 'the first waits for the reader');
+  tracker.kill('SIGTERM');
+  t.equal(await tracker.exitCode(), 143, 'by itself it would end with 0');
+  t.equal(stackTraceIn(tracker.stderr), undefined);
+});
 
 t.test('addresses that a liar gives are not listed, and nobody is dialled for him', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
