@@ -233,7 +233,7 @@ export class Registrar {
     try {
       await this.#registry.flushed();
     } catch (error) {
-      this.#logger.error({ err: (error as Error).cause ?? error }, 'the registry cannot be written');
+      this.#logger.error({ why: String((error as Error).cause ?? error) }, 'the registry cannot be written');
       throw error;
     }
   }

@@ -8,6 +8,7 @@
  * many registrations share one. IDs that are not on disk yet are held in `#unsaved`; IDs are looked up in the mapped
  * file otherwise, so that ten million of them cost no memory of ours.
  */
+import { statfs } from 'node:fs/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { fromHex, toHex, writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
@@ -30,9 +31,19 @@ const WRITES_A_TRANSACTION = 2_000;
  * A disk that is full is seldom emptied sooner; what was refused is said again after this. A peer that then registers anew
  * is dialled anew, four times a minute at most (TSP §5.2): sooner, it would be told `unreachable`, which is not true.
  */
-const WRITE_RETRY_MS = 20_000;
+export const WRITE_RETRY_MS = 20_000;
+/**
+ * With less free nothing is begun: LMDB prints to standard error, in among the log, what the system refuses it. A
+ * transaction copies a page of 4 KiB for each of its writes at most, and their parents; the journal is not all there is.
+ */
+const MIN_FREE_BYTES = 16 * 1024 * 1024;
 
 type Store = Database<Buffer, Buffer>;
+
+export interface LmdbOptions extends RegistryOptions {
+  /** Default: 16 MiB. */
+  readonly minFreeBytes?: number;
+}
 
 interface Write {
   readonly store: Store;
@@ -51,6 +62,8 @@ interface Waiter {
 export class LmdbRegistry implements Registry {
   readonly tracker: string;
   readonly revision: number;
+  readonly #folder: string;
+  readonly #minFreeBytes: number;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #metas: Store;
   readonly #ids: Store;
@@ -67,13 +80,16 @@ export class LmdbRegistry implements Registry {
   #lastRevision: number;
 
   /** Opens the store in `folder`, or makes it. Resolves when the tracker's name is durable. */
-  static async open(folder: string, options: RegistryOptions): Promise<LmdbRegistry> {
+  static async open(folder: string, options: LmdbOptions): Promise<LmdbRegistry> {
     const registry = new LmdbRegistry(folder, options);
     await registry.flushed();
     return registry;
   }
 
-  private constructor(folder: string, { randomBytes, firstSongId = FIRST_SONG_ID }: RegistryOptions) {
+  private constructor(folder: string, options: LmdbOptions) {
+    const { randomBytes, firstSongId = FIRST_SONG_ID, minFreeBytes = MIN_FREE_BYTES } = options;
+    this.#folder = folder;
+    this.#minFreeBytes = minFreeBytes;
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
@@ -223,6 +239,9 @@ export class LmdbRegistry implements Registry {
   }
 
   async #commit(writes: readonly Write[]): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#folder);
+    if (bavail * bsize < this.#minFreeBytes)
+      throw new Error(`of the disk ${bavail * bsize} bytes are free, and ${this.#minFreeBytes} are needed`);
     const done: Promise<unknown>[] = [];
     const batch = this.#root.batch(() => {
       for (const { store, key, value } of writes)
