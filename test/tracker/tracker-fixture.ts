@@ -11,7 +11,7 @@ import { systemClock } from '../../src/clock.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
 import { RecordingLogger } from '../support/recording-logger.js';
-import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
+import { connectTsp, listenTsp, type Received, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 import { hashOf } from './registry-contract.js';
@@ -85,7 +85,7 @@ export async function registerHost(
   );
   await client.receive('LIST');
   client.sendRows({ type: 'LIST_INFO', revision: 0 }, options.songs ?? []);
-  const { rows: ids } = await client.receive('SONG_IDS');
+  const { rows: ids } = await songIds(client);
   const { welcome, revision } = await client.receive('WELCOME');
   return {
     client,
@@ -95,6 +95,15 @@ export async function registerHost(
     listed: welcome.listed ?? [],
     idOf: n => ids.find(row => row.hash === hashOf(n))?.id as SongId,
   };
+}
+
+/** Long lists take their time, in which the tracker may ask whether we are still there. */
+async function songIds(client: TspClient): Promise<Extract<Received, { type: 'SONG_IDS' }>> {
+  for (;;) {
+    const message = await client.next();
+    if (message.type === 'SONG_IDS') return message;
+    if (message.type !== 'PING') throw new Error(`SONG_IDS was awaited, ${JSON.stringify(message)} came`);
+  }
 }
 
 export interface Listener {
