@@ -8,7 +8,7 @@
  */
 import type { EmbeddedTracker, OpenEmbeddedTracker } from '../peer/world.js';
 import { DEFAULT_TRACKER_CONFIG, type TrackerWorld } from '../tracker/config.js';
-import { lockTrackerFolder } from './tracker-folder.js';
+import { loadTracker, lockTrackerFolder } from './tracker-folder.js';
 
 export interface EmbeddedTrackerOptions {
   readonly folder: string;
@@ -19,9 +19,9 @@ export interface EmbeddedTrackerOptions {
 export const embeddedTrackerOpener =
   ({ folder, maxConnections, world }: EmbeddedTrackerOptions): OpenEmbeddedTracker =>
   async ({ host, port, logger }): Promise<EmbeddedTracker | undefined> => {
+    const { Tracker } = await loadTracker();
     const lock = await lockTrackerFolder(folder);
     if ('heldBy' in lock) return undefined;
-    const { Tracker } = await import('../tracker/tracker.js');
     const tracker = new Tracker({
       ...DEFAULT_TRACKER_CONFIG,
       host,

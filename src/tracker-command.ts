@@ -12,7 +12,7 @@ import { maxConnections } from './open-files.js';
 import { columnsOf, type Program } from './program.js';
 import { readOptions } from './read-options.js';
 import { asked, exitCodeOfServer } from './signals.js';
-import { lockTrackerFolder } from './tracker-folder.js';
+import { loadTracker, lockTrackerFolder } from './tracker-folder.js';
 import { type TrackerOptions, trackerConfig } from './tracker-options.js';
 
 export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program: Program): Promise<number> {
@@ -29,7 +29,7 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
   if ('heldBy' in lock) throw folderInUse(values.data, lock.heldBy);
   try {
     const [{ Tracker }, { trackerWorld }, { consoleToLog }] = await Promise.all([
-      import('../tracker/tracker.js'),
+      loadTracker(),
       import('./world.js'),
       import('./logger.js'),
     ]);

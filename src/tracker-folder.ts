@@ -1,7 +1,7 @@
 /** A tracker's data folder: locked, and its registry looked at before it is opened. */
 import { join } from 'node:path';
 import { damagedStoreFile, makeRoom } from '../peer/library/store-file.js';
-import { damagedStore } from './failures.js';
+import { damagedStore, storeFailure } from './failures.js';
 import { lockFolder } from './folder-lock.js';
 
 /**
@@ -20,5 +20,14 @@ export async function lockTrackerFolder(folder: string): ReturnType<typeof lockF
   } catch (error) {
     await lock.release();
     throw error;
+  }
+}
+
+/** The tracker's room, which brings its store. Throws CommandError when that is not installed. */
+export async function loadTracker(): Promise<typeof import('../tracker/tracker.js')> {
+  try {
+    return await import('../tracker/tracker.js');
+  } catch (error) {
+    throw storeFailure(error);
   }
 }
