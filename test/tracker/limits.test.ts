@@ -139,6 +139,32 @@ t.test('who asks and does not read is not read either, and then gets everything'
   t.equal((await client.drain()).length, questions);
 });
 
+t.test(
+  'at its end a tracker waits ten seconds for who does not read, and for nobody who is at rest',
+  async t => {
+    const clock = new VirtualClock();
+    const tracker = await startTracker(t, { clock });
+    const long = { title: 'x'.repeat(250), artist: 'y'.repeat(250) };
+    await registerHost(t, tracker, { songs: Array.from({ length: 2_000 }, (_, n) => song(n, long)) });
+    await until('all are listed', () => tracker.tracker.status().songs === 2_000);
+    await settledList(t, tracker);
+    const atRest = await registerListener(t, tracker);
+    const stalled = await connectTsp(t, tracker.port);
+    stalled.send(...Array.from({ length: 40 }, () => ({ type: 'LIST' }) as const));
+    await stalled.receive('LIST_INFO');
+    stalled.socket.pause();
+    let isOver = false;
+    const stopped = tracker.tracker.stop().then(() => {
+      isOver = true;
+    });
+    await ended(atRest.client);
+    t.notOk(isOver);
+    clock.advance(10_000);
+    await stopped;
+    t.ok(isOver);
+  },
+);
+
 t.test('who drips is told so after 5 s, who is idle is let go after 60', async t => {
   const clock = new VirtualClock();
   const tracker = await startTracker(t, { clock });

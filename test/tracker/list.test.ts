@@ -196,6 +196,21 @@ t.test('a batch is bounded, and the rest follows', async t => {
   t.notOk(broadcast.pending);
 });
 
+t.test('above 5,000 readers there are two batches a second at most', async t => {
+  const { broadcast, host, place, clock, fanOut } = listOfSongs();
+  for (let n = 0; n <= 5_000; n += 1)
+    fanOut.subscribe({ next: 0, isReady: true, deliver: () => undefined }, undefined);
+  place(host(1), 1);
+  await clock.advanceSlowly(0);
+  const { revision } = broadcast;
+  place(host(2), 2);
+  await clock.advanceSlowly(499);
+  t.equal(broadcast.revision, revision);
+  await clock.advanceSlowly(1);
+  t.equal(broadcast.revision, nextRevision(revision));
+  fanOut.stop();
+});
+
 t.test('`since`: what changed, nothing, or the whole list', async t => {
   const { broadcast, host, place, fanOut, clock } = listOfSongs();
   const one = host(1);
