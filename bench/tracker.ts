@@ -99,6 +99,9 @@ async function startRedis(folder: string, children: ChildProcess[]): Promise<Ser
     `${port}`,
     '--bind',
     '127.0.0.1',
+    // Only 127.0.0.1 itself counts as protected, and the subscribers come from all over 127/8.
+    '--protected-mode',
+    'no',
     '--save',
     '',
     '--maxclients',
@@ -120,6 +123,18 @@ async function startRedis(folder: string, children: ChildProcess[]): Promise<Ser
   }
 }
 
+/** Rejects when the process ends instead. */
+function ask(crowd: ChildProcess, task: ClientTask): Promise<ClientAnswer> {
+  return new Promise((resolve, reject) => {
+    const ended = (): void => reject(new Error('a process full of peers ended'));
+    crowd.once('exit', ended).once('message', (answer: ClientAnswer) => {
+      crowd.off('exit', ended);
+      resolve(answer);
+    });
+    crowd.send(task);
+  });
+}
+
 /** Processes full of peers, all doing the same. */
 class Crowd {
   readonly #processes: ChildProcess[];
@@ -132,16 +147,7 @@ class Crowd {
   }
 
   do(task: (index: number) => ClientTask): Promise<ClientAnswer[]> {
-    return Promise.all(
-      this.#processes.map(async (process, index) => {
-        process.send(task(index));
-        const gone = once(process, 'exit').then(() =>
-          Promise.reject(new Error('a process full of peers ended')),
-        );
-        const [answer] = (await Promise.race([once(process, 'message'), gone])) as [ClientAnswer];
-        return answer;
-      }),
-    );
+    return Promise.all(this.#processes.map((process, index) => ask(process, task(index))));
   }
 
   end(): void {

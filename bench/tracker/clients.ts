@@ -173,6 +173,7 @@ function subscribe(port: number, index: number): Promise<void> {
     let length = 0;
     socket.on('data', chunk => {
       if (!isSubscribed) {
+        if (chunk[0] === '-'.charCodeAt(0)) reject(new Error(chunk.toString()));
         isSubscribed = true;
         client.ready();
         return;
