@@ -93,9 +93,14 @@ export class Network {
   }
 
   /** `tsp-peer` with these words, at this network's tracker. */
-  async run(args: readonly string[], home?: string): Promise<RunningCommand> {
+  async run(
+    args: readonly string[],
+    home?: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<RunningCommand> {
     return await spawnCommand(this.t, 'tsp-peer', [...args, '--tracker', `127.0.0.1:${this.trackerPort}`], {
       home: home ?? (await this.newHome()),
+      env,
     });
   }
 
