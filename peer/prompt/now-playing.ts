@@ -38,10 +38,12 @@ export function renderNowPlaying(now: NowPlaying, style: Style): string | undefi
     );
     return `${painted(sign, 'green', style)} ${name}  ${at} ${bar} ${whole}${painted(tail, 'dim', style)}`;
   }
-  const times = whole === '' ? at : `${at}/${whole}`;
-  const short = cutToWidth(`${sign} ${times}${tail}`, style.width);
-  const left = style.width - widthOf(short) - 2;
-  return left < NARROWEST_NAME ? short : `${short}  ${cutToWidth(nameOf(song), left)}`;
+  const times = `${sign} ${whole === '' ? at : `${at}/${whole}`}`;
+  // The name goes before the volume, which somebody has just set, but not before what is waited for.
+  const lines = [`${times}${tail}`, `${times}  ${supply}`];
+  const short = lines.find(line => style.width - widthOf(line) - 2 >= NARROWEST_NAME);
+  if (short === undefined) return cutToWidth(lines[0]!, style.width);
+  return `${short}  ${cutToWidth(nameOf(song), style.width - widthOf(short) - 2)}`;
 }
 
 /** Shares from 0 to 1 of the whole. */

@@ -139,6 +139,9 @@ t.test('a song that waits says for what, in a narrow window too', async t => {
   };
   t.match(renderNowPlaying(now, EIGHTY), /^… Short — Some.* {2}1:02 .* 3:07 {2}waiting for 10.0.0.4:7461$/);
   t.equal(renderNowPlaying(now, { width: 40, color: false }), '… 1:02/3:07  waiting for 10.0.0.4:7461');
+  const { waiting: _, ...sounding } = { ...now, state: 'playing' as const, volume: 40 };
+  const narrow = renderNowPlaying(sounding, { width: 46, color: false });
+  t.match(narrow, /^▶ 1:02\/3:07 {2}buffer \d+ s {2}Short — /, 'its name goes before the volume');
 });
 
 t.test('a table shows what fits: first the hosts leave, then lengths, then artists', async t => {
