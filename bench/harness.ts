@@ -115,7 +115,13 @@ async function currentCommit(): Promise<string> {
   const git = (...args: string[]) => promisify(execFile)('git', args, { cwd: import.meta.dirname });
   try {
     const { stdout: commit } = await git('rev-parse', '--short', 'HEAD');
-    const { stdout: changes } = await git('status', '--porcelain', '--untracked-files=no', '--', '*.ts');
+    const { stdout: changes } = await git(
+      'status',
+      '--porcelain',
+      '--untracked-files=no',
+      '--',
+      ':(top)*.ts',
+    );
     return commit.trim() + (changes === '' ? '' : ' with changes');
   } catch {
     return 'unknown';

@@ -262,6 +262,7 @@ t.test(
   { skip: noMounts },
   async t => {
     const { command, port, music, seen } = await hostWithMount(t, 'data', '1M');
+    await command.says(/"event":"library"/);
     await writeFile(join(seen, 'filler'), Buffer.alloc(2 * MIB)).catch(() => {});
     const song = mp3Bytes({ seconds: 20, seed: 90, title: 'Debla' });
     await writeFile(join(music, 'a.mp3'), song);

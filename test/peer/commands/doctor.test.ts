@@ -44,8 +44,8 @@ t.test('doctor says what is wrong with folders and outputs, and what to do', asy
   const found = findingsOf(world);
   t.match(found.get('library'), { state: 'problem', says: /no\/such\/music/, todo: /permissions/ });
   t.match(found.get('data'), { state: 'problem', says: /no folder/ });
-  t.match(found.get('sound'), { state: 'problem', says: /no such file or folder/, todo: /sound device/ });
-  t.equal(code, 69, 'of the first problem');
+  t.match(found.get('sound'), { state: 'problem', says: /no such file or folder/ });
+  t.equal(code, 1, 'of the first problem');
 });
 
 t.test('doctor says that a port is taken', async t => {
