@@ -72,9 +72,9 @@ t.test('a failed system call says what to do about it', async t => {
   const of = (code: string) => outputError('x.wav', Object.assign(new Error(`${code}: oops`), { code }));
   t.match(of('ENOSPC'), { fault: 'full', message: 'x.wav: the disk is full' });
   t.match(of('EPIPE'), { fault: 'closed' });
-  t.match(of('EACCES'), { fault: 'refused' });
-  t.match(of('EISDIR'), { fault: 'refused' });
-  t.match(of('ENOENT'), { fault: 'missing' });
+  t.match(of('EACCES'), { fault: 'unwritable' });
+  t.match(of('EISDIR'), { fault: 'unwritable' });
+  t.match(of('ENOENT'), { fault: 'unwritable' });
   t.match(of('EIO'), { fault: 'broken', message: 'x.wav: EIO: oops' });
   const same = of('EIO');
   t.equal(outputError('y', same), same);
