@@ -167,7 +167,7 @@ t.test('file: a disk that is full, and a place that is not there, are said and e
   });
   const nowhere = await jukebox(t, 'file:/no/such/folder/x.wav');
   const [other] = await nowhere.playOut(songOf(await readFile(await silentSong(t))));
-  t.match(other, { outcome: 'failed', error: { fault: 'missing' } });
+  t.match(other, { outcome: 'failed', error: { fault: 'unwritable' } });
 });
 
 t.test('stdout: raw samples, or the MP3 as it is', { skip: noLame }, async t => {
