@@ -172,14 +172,14 @@ async function limitedHost(network: Network, limit: number, songs: readonly Buff
     'null',
   ];
   const tracker = ['--tracker', `127.0.0.1:${network.trackerPort}`];
-  const line = 'ulimit -n "$0" && exec "$@"';
+  // What the test runner loads into every Node would need descriptors, too.
+  const line = 'unset NODE_OPTIONS NODE_V8_COVERAGE; ulimit -n "$0" && exec "$@"';
   const program = [process.execPath, commandPath('tsp-peer'), ...words, ...tracker];
   const command = await spawnProgram(
     network.t,
     'sh',
     ['-c', line, String(limit), ...program],
-    // What the test runner loads into every Node would need descriptors, too.
-    { home, env: { NODE_OPTIONS: '' } },
+    { home },
     'tsp-peer',
   );
   const { port } = await command.ready();
