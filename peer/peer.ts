@@ -34,7 +34,7 @@ import type { World } from './world.js';
 
 /** Progress is drawn; nobody sees more than this. */
 const SCAN_EVENT_MS = 200;
-/** How long a script waits for its own songs to come back in the tracker's list. */
+/** How long a script waits for its own songs to come back in the tracker's list, and a person for the list. */
 const SETTLE_MS = 5_000;
 
 export interface ListeningAt {
@@ -60,6 +60,8 @@ export class Peer implements PeerView {
   #stopping: Promise<void> | undefined;
   readonly #attempted = milestone();
   readonly #libraryListed = milestone();
+  /** The first list, or the news that there is no tracker. */
+  readonly #listKnown = milestone();
   #scan: ScanProgress | undefined;
   #scanToldAt = Number.NEGATIVE_INFINITY;
   #told: TrackerView | undefined;
@@ -139,7 +141,18 @@ export class Peer implements PeerView {
   }
 
   list(): SongListView {
-    return { songs: this.#link?.list.songs ?? [], stale: this.#link?.status().state === 'lost' };
+    const { list } = this.#link ?? {};
+    const stale = this.#link?.status().state === 'lost';
+    return { songs: list?.songs ?? [], stale, awaited: list?.revision === undefined };
+  }
+
+  async listed(): Promise<void> {
+    let cancel = (): void => {};
+    const late = new Promise<void>(resolve => {
+      cancel = this.#world.clock.after(SETTLE_MS, resolve);
+    });
+    await Promise.race([this.#listKnown.reached, late]);
+    cancel();
   }
 
   find(words: string): Promise<readonly SongRow[]> {
@@ -216,6 +229,7 @@ export class Peer implements PeerView {
     await this.#localTracker?.stop();
     this.#attempted.reach();
     this.#libraryListed.reach();
+    this.#listKnown.reach();
   }
 
   #trackerOfThisMachine(): LocalTracker {
@@ -279,12 +293,14 @@ export class Peer implements PeerView {
       case 'lost':
         this.#localTracker?.linkIsDown();
         this.#tellTracker();
+        this.#listKnown.reach();
         break;
       case 'replaced':
         this.#notice('Another peer registered as this one: from now on this one only listens.');
         break;
       case 'list': {
         const { added, left, changed } = event.change;
+        this.#listKnown.reach();
         if (added + left + changed > 0) this.#emit({ kind: 'list', added, left, changed });
         // The first list: a person at the prompt is about to choose from it.
         if (added > 0 && added === this.#link?.list.size && !this.#config.headless)

@@ -46,15 +46,6 @@ export function damagedStore(file: string): CommandError {
   );
 }
 
-/** lmdb's native part is a package of its own, which an install without optional packages leaves out. */
-export function storeFailure(error: unknown): unknown {
-  if (!(error instanceof Error) || !error.message.startsWith('No native build was found')) return error;
-  return configError(
-    'The native part of lmdb, in which a tracker keeps song IDs, is not installed.',
-    'npm install --include=optional installs it.',
-  );
-}
-
 /** A data folder that another process works in. */
 export function folderInUse(folder: string, holder: number): CommandError {
   return new CommandError({

@@ -1,7 +1,8 @@
 /** A tracker's data folder: locked, and its registry looked at before it is opened. */
 import { join } from 'node:path';
+import { isMissingStore, missingStore } from '../peer/failures/missing-store.js';
 import { damagedStoreFile, makeRoom } from '../peer/library/store-file.js';
-import { damagedStore, storeFailure } from './failures.js';
+import { damagedStore } from './failures.js';
 import { lockFolder } from './folder-lock.js';
 
 /**
@@ -28,6 +29,6 @@ export async function loadTracker(): Promise<typeof import('../tracker/tracker.j
   try {
     return await import('../tracker/tracker.js');
   } catch (error) {
-    throw storeFailure(error);
+    throw isMissingStore(error) ? missingStore() : error;
   }
 }

@@ -15,6 +15,7 @@ import { ConfigError } from '../../protocol/errors.js';
 import { DEFAULT_PEER_PORT } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, type ExitCode, failureOf } from '../failures/failure.js';
+import { isMissingStore, MEND_STORE } from '../failures/missing-store.js';
 import { openPageArena } from '../hosting/page-arena.js';
 import { SLICE_BYTES } from '../hosting/served-song.js';
 import { LameEncoder } from '../library/encode.js';
@@ -56,6 +57,7 @@ export function runDoctor(config: PeerConfig, _arguments: CommandArguments, worl
       ['sound', () => sound(config, world)],
       ['sending', sending],
       ...config.library.map((folder): Check => ['library', () => library(folder)]),
+      ['store', () => store(config)],
       ['data', () => writable(config.dataDir)],
       ...(config.cacheBytes > 0 ? [['cache', () => writable(config.cacheDir)] as const] : []),
       [
@@ -157,6 +159,25 @@ async function library(folder: string): Promise<Finding> {
       exitCode: EXIT.usage,
     };
   }
+}
+
+/** A tracker inside needs it, and without it the library is read again at each start. */
+async function store({ tracker }: PeerConfig): Promise<Finding> {
+  try {
+    await import('lmdb');
+    return { state: 'fine', says: 'what is known of the library, and song IDs, can be kept' };
+  } catch (error) {
+    return storeMissing(error, tracker !== undefined);
+  }
+}
+
+export function storeMissing(error: unknown, hasTracker: boolean): Finding {
+  if (!isMissingStore(error)) throw error;
+  return {
+    state: hasTracker ? 'remark' : 'problem',
+    says: `lmdb's native part is missing, so ${hasTracker ? '' : 'no tracker can run inside a peer, and '}libraries are read anew at each start`,
+    todo: MEND_STORE,
+  };
 }
 
 /** Looks at the folder, or where it would be made, and makes nothing. */

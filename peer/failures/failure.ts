@@ -10,6 +10,7 @@ import {
   RequestError,
   TransportError,
 } from '../../protocol/errors.js';
+import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
 import { DecoderError } from '../playback/decoders/decoder.js';
 import { OutputError } from '../playback/outputs/output.js';
 
@@ -57,7 +58,7 @@ export function failureOf(error: unknown): Failure {
     return { code: 'unreachable', exitCode: EXIT.unavailable, message: sentence(error.message) };
   }
   if (error instanceof RemoteProtocolError) {
-    const hint = 'Is that address a TSP tracker or host?';
+    const hint = `Is the address right? A tracker's port is ${DEFAULT_TRACKER_PORT}, a host's ${DEFAULT_PEER_PORT}, unless they say otherwise.`;
     return { code: error.code, exitCode: EXIT.unavailable, message: sentence(error.message), hint };
   }
   if (error instanceof ConfigError) {

@@ -7,6 +7,7 @@
  * Two stores, one contract: in memory for tests and peers without a data folder, lmdb (store-lmdb.ts) for the rest.
  */
 import type { Logger } from '../../protocol/ports.js';
+import { isMissingStore, MEND_STORE } from '../failures/missing-store.js';
 import type { FileContent, Fingerprint } from './file-facts.js';
 import { damagedStoreFile, makeRoom, moveAside } from './store-file.js';
 
@@ -61,7 +62,10 @@ export async function openLibraryStore(folder: string, logger: Logger): Promise<
     const { LmdbLibraryStore } = await import('./store-lmdb.js');
     return new LmdbLibraryStore({ folder, logger });
   } catch (error) {
-    logger.warn({ folder, err: error }, 'the library cannot be remembered for the next start');
+    const why = isMissingStore(error)
+      ? { why: `lmdb's native part is missing; ${MEND_STORE}` }
+      : { err: error };
+    logger.warn({ folder, ...why }, 'the library cannot be remembered for the next start');
     return new MemoryLibraryStore();
   }
 }

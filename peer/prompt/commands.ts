@@ -10,7 +10,8 @@ import { CommandError, EXIT, failureOf } from '../failures/failure.js';
 import { type Answer, failed } from './answers.js';
 import type { Command, SeekTarget, VolumeTarget, WantedSong } from './grammar.js';
 import { SongMatcher } from './match.js';
-import type { PeerView } from './peer-view.js';
+import type { PeerView, SongListView, TrackerView } from './peer-view.js';
+import { noTrackerYet } from './render.js';
 import { lengthOf, nameOf } from './render-song.js';
 
 export class CommandRunner {
@@ -33,12 +34,13 @@ export class CommandRunner {
     const peer = this.#peer;
     switch (command.name) {
       case 'list': {
-        const { songs: listed, stale } = peer.list();
+        const { songs: listed, stale } = await this.#list();
         const songs = this.#matcher.matches(listed, command.words);
         peer.shown(songs);
         return { kind: 'songs', songs, words: command.words, stale };
       }
       case 'find': {
+        await this.#list();
         const songs = await peer.find(command.words);
         peer.shown(songs);
         return { kind: 'songs', songs, words: command.words, stale: false };
@@ -84,6 +86,7 @@ export class CommandRunner {
   }
 
   async #info(wanted: readonly WantedSong[]): Promise<readonly SongRow[]> {
+    await this.#list();
     if (wanted.length === 0) return this.#peer.info(0);
     const { songs } = await this.#resolve(wanted);
     const detailed: SongRow[] = [];
@@ -106,7 +109,7 @@ export class CommandRunner {
 
   /** The songs that are meant, all or none: half of an order is not carried out. */
   async #resolve(wanted: readonly WantedSong[]): Promise<{ songs: SongRow[]; others: number }> {
-    const listed = this.#peer.list().songs;
+    const { songs: listed } = await this.#list();
     const songs: SongRow[] = [];
     let others = 0;
     for (const want of wanted) {
@@ -120,6 +123,15 @@ export class CommandRunner {
       others += matches.length - 1;
     }
     return { songs, others };
+  }
+
+  /** A person may be quicker than the tracker: what needs its list waits for that, and fails without one. */
+  async #list(): Promise<SongListView> {
+    const peer = this.#peer;
+    if (peer.list().awaited) await peer.listed();
+    const list = peer.list();
+    if (list.awaited) throw noListYet(peer.status().tracker);
+    return list;
   }
 
   /** A song that is not in our list may be in the tracker's: the last second's batch may still be on its way. */
@@ -192,6 +204,17 @@ function emptyIfGone(error: unknown): readonly SongRow[] {
   if (code === 'no-such-song' || exitCode === EXIT.unavailable) return [];
   throw error;
 }
+
+const noListYet = (tracker: TrackerView): CommandError =>
+  new CommandError({
+    code: 'unreachable',
+    exitCode: EXIT.unavailable,
+    message:
+      tracker.state === 'registered'
+        ? `The tracker ${tracker.address} has not sent its list yet.`
+        : noTrackerYet(tracker),
+    hint: 'It is tried again and again; status says how that goes.',
+  });
 
 export const noSuchSong = (id: SongId): CommandError =>
   new CommandError({

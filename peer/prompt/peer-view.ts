@@ -11,6 +11,8 @@ export interface SongListView {
   readonly songs: readonly SongRow[];
   /** The tracker is gone: this is what it last said. */
   readonly stale: boolean;
+  /** The tracker has not sent its list yet. */
+  readonly awaited: boolean;
 }
 
 export interface NowPlaying {
@@ -35,7 +37,10 @@ export interface QueueView {
 
 export interface TrackerView {
   readonly address: string;
-  readonly state: 'connecting' | 'registered' | 'lost';
+  /** `absent`: it was tried and has never answered. */
+  readonly state: 'connecting' | 'registered' | 'lost' | 'absent';
+  /** Of the last attempt that failed. */
+  readonly why?: string;
   /** It runs inside this process. */
   readonly embedded: boolean;
   readonly name?: string;
@@ -107,6 +112,8 @@ export interface PlayerControls {
 export interface PeerView {
   readonly player: PlayerControls;
   list(): SongListView;
+  /** Resolves when the first list is here or the tracker did not answer, and in a few seconds at the latest. */
+  listed(): Promise<void>;
   /** Asks the tracker. Rejects with TransportError when it is gone. */
   find(words: string): Promise<readonly SongRow[]>;
   /** Everything known of a song, or of all (0). Falls back to the list when the tracker is gone. */

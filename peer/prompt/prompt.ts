@@ -16,7 +16,7 @@ import type { World } from '../world.js';
 import type { Answer } from './answers.js';
 import { CommandRunner } from './commands.js';
 import { complete } from './complete.js';
-import { parseLine } from './grammar.js';
+import { type Command, parseLine } from './grammar.js';
 import type { History } from './history.js';
 import { ListChangeNotice } from './list-changes.js';
 import { renderNowPlaying, renderScan } from './now-playing.js';
@@ -24,13 +24,15 @@ import { parseFailure } from './parse-failure.js';
 import type { PeerEvent, PeerView } from './peer-view.js';
 import { renderAnswer, renderEvent } from './render.js';
 import { painted, type Style } from './style.js';
-import { widthOf } from './terminal-text.js';
+import { cutToWidth, widthOf } from './terminal-text.js';
 
 export const PROMPT = 'torero> ';
 /** How often the clock of the now-playing line moves. */
 const REDRAW_MS = 1_000;
 /** While nothing sounds, whoever looks at the line wants to know what comes of it. */
 const REDRAW_WAITING_MS = 250;
+/** An answer that takes longer is missed, and what it waits for is said. */
+const SAY_WAITING_MS = 500;
 
 export interface PromptOptions {
   readonly peer: PeerView;
@@ -157,12 +159,23 @@ export class Prompt {
     const parsed = parseLine(line);
     if (parsed.is === 'command') {
       // One after the other: `play 10` and then `seek 30` mean what they say.
-      this.#running = this.#running.then(async () => this.#answer(await this.#runner.run(parsed.command)));
+      this.#running = this.#running.then(() => this.#run(parsed.command));
       if (parsed.command.name === 'quit') this.#running = this.#running.then(() => this.close());
     } else if (parsed.is === 'problem') {
       this.#running = this.#running.then(() => this.#answer(parseFailure(parsed)));
     }
     this.#redraw();
+  }
+
+  async #run(command: Command): Promise<void> {
+    // Nothing but the tracker is ever waited for.
+    const cancel = this.#clock.after(SAY_WAITING_MS, () => {
+      const { address } = this.#peer.status().tracker;
+      this.say([cutToWidth(`Waiting for the tracker ${address} …`, this.#style().width)]);
+    });
+    const answer = await this.#runner.run(command);
+    cancel();
+    this.#answer(answer);
   }
 
   #answer(answer: Answer): void {

@@ -53,7 +53,7 @@ export function renderEvent(event: PeerEvent, style: Style): string[] {
     case 'list':
       return [dim(listChange(event.added, event.left, event.changed), style)];
     case 'tracker':
-      return [dim(trackerSentence(event.tracker), style)];
+      return wrap(trackerSentence(event.tracker), style.width).map(line => dim(line, style));
     case 'library':
       return [dim(`${counted(event.songs, 'song')} in the library.`, style)];
     case 'notice':
@@ -241,6 +241,7 @@ export function trackerSentence(tracker: TrackerView): string {
   const name = tracker.name === undefined ? '' : ` “${safeText(tracker.name)}”`;
   const where = `Tracker${name} ${embedded ? 'inside this process ' : ''}${address}`;
   if (state === 'connecting') return `${where}: connecting.`;
+  if (state === 'absent') return `${noTrackerYet(tracker)} Trying again.`;
   if (state === 'lost') return `${where} is gone: the list may be old; what plays goes on. Trying again.`;
   if (unreachable)
     return `${where}: it cannot reach this peer, so its songs are not listed; tsp-peer doctor says more.`;
@@ -248,6 +249,10 @@ export function trackerSentence(tracker: TrackerView): string {
     ? `${where}: connected.`
     : `${where}: connected, listed as ${listed.join(', ')}.`;
 }
+
+/** Which tracker is missing, and why, as far as that is known. */
+export const noTrackerYet = ({ address, why }: TrackerView): string =>
+  `No tracker answers on ${address} yet${why === undefined ? '' : `: ${why}`}.`;
 
 /** The line that each song ends with: `started in 9 ms · 0 stutters · 10.0.0.4:7461 · verified`. */
 export function summaryOf({ startedInMs, stutters, report, outcome, error }: EndedSong): string {

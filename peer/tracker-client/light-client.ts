@@ -127,7 +127,7 @@ class Inquiry implements WireOwner {
     this.isClosed = true;
     this.#cancelTimer?.();
     const why = this.#warning === undefined ? error : errorOf(this.#warning, this.#wire.name);
-    for (const { reject } of this.#waiting.values()) reject(explained(why, this.#wire.name));
+    for (const { reject } of this.#waiting.values()) reject(explained(why, this.#wire));
     this.#waiting.clear();
   }
 
@@ -169,9 +169,9 @@ function errorOf({ code, message, retryAfterMs }: ErrorBody, name: string): Erro
   return new RequestError(code as Exclude<ErrorBody['code'], FatalCode>, text, options);
 }
 
-function explained(error: Error | undefined, name: string): Error {
+function explained(error: Error | undefined, { name, spokeTsp }: WireConnection): Error {
   if (error === undefined) return new TransportError(`${name} ended the connection without an answer`);
-  if (!(error instanceof RemoteProtocolError)) return error;
+  if (!(error instanceof RemoteProtocolError) || !spokeTsp) return error;
   return new RemoteProtocolError(
     error.code,
     `${name} does not speak TSP as it should: ${error.message}`,

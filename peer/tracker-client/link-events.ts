@@ -39,7 +39,10 @@ export type LinkEvent =
 export interface LinkStatus {
   /** As given. */
   readonly address: string;
-  readonly state: 'connecting' | 'registered' | 'lost';
+  /** `absent`: it was tried and has never answered. */
+  readonly state: 'connecting' | 'registered' | 'lost' | 'absent';
+  /** Of the last attempt that failed. */
+  readonly why?: string;
   readonly name?: string;
   readonly listed: readonly string[];
   readonly unreachable: boolean;

@@ -53,6 +53,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
   #unreachable = false;
   #saidLost = false;
   #goodbye: ErrorBody | undefined;
+  #why: string | undefined;
   /** While the songs are being sent, what else there is to say waits: nothing may come between their rows. */
   #held: Message[] | undefined;
   #timer: { readonly at: Milliseconds; readonly cancel: () => void } | undefined;
@@ -101,11 +102,14 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
   status(): LinkStatus {
     const { tracker } = this.#options;
     const { name, listed = [], maxSongs } = this.#welcome ?? {};
+    const missing = this.#welcome === undefined ? 'absent' : 'lost';
+    const isHere = this.#registeredAt !== undefined;
     return {
       address: formatHostPort(tracker.host, tracker.port),
-      state: this.#registeredAt !== undefined ? 'registered' : this.#saidLost ? 'lost' : 'connecting',
-      listed: this.#registeredAt === undefined ? [] : listed,
+      state: isHere ? 'registered' : this.#saidLost ? missing : 'connecting',
+      listed: isHere ? listed : [],
       unreachable: this.#unreachable,
+      ...(isHere || this.#why === undefined ? {} : { why: this.#why }),
       ...(name === undefined ? {} : { name }),
       ...(maxSongs === undefined ? {} : { maxSongs }),
     };
@@ -158,6 +162,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
   closed(error: Error | undefined): void {
     const why =
       this.#goodbye === undefined ? (error?.message ?? 'it closed the connection') : say(this.#goodbye);
+    this.#why = why;
     const upForMs = this.#registeredAt === undefined ? 0 : this.#now - this.#registeredAt;
     this.#wire = undefined;
     this.#session = undefined;
@@ -201,8 +206,11 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
 
   #ask(question: TrackerQuestion): Promise<readonly SongRow[]> {
     const session = this.#session;
-    if (session === undefined || this.#registeredAt === undefined)
-      return Promise.reject(new TransportError(`the tracker ${this.status().address} is gone`));
+    if (session === undefined || this.#registeredAt === undefined) {
+      const { address, state } = this.status();
+      const how = state === 'lost' ? 'is gone' : 'does not answer yet';
+      return Promise.reject(new TransportError(`the tracker ${address} ${how}`));
+    }
     return new Promise((resolve, reject) => {
       this.#questions.set(question, { rows: [], resolve, reject });
       this.#perform(session.ask(question, this.#now));

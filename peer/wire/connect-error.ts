@@ -1,7 +1,7 @@
 /**
  * Why a connection failed, in words: Node's error code is kept as the cause.
  */
-import { TransportError } from '../../protocol/errors.js';
+import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
 
 /** `name`: `host:port` of the other side. */
 export function connectError(name: string, error: NodeJS.ErrnoException): TransportError {
@@ -16,4 +16,19 @@ export function connectError(name: string, error: NodeJS.ErrnoException): Transp
     EPIPE: `${name} ended the connection`,
   };
   return new TransportError(words[error.code ?? ''] ?? `${name}: ${error.message}`, { cause: error });
+}
+
+/** As much of another protocol's greeting as tells which it is. */
+const GREETING_CHARACTERS = 24;
+
+/** What broke the protocol before it ever spoke it is something else altogether; all other errors come back as they are. */
+export function noTsp(
+  name: string,
+  error: Error | undefined,
+  opening: Buffer | undefined,
+): Error | undefined {
+  if (!(error instanceof RemoteProtocolError) || error.code === 'too-slow') return error;
+  const [greeting = ''] = /^[ -~]*/.exec(opening?.toString('latin1') ?? '') ?? [];
+  const seen = greeting === '' ? '' : `: it says “${greeting.slice(0, GREETING_CHARACTERS).trim()}”`;
+  return new RemoteProtocolError(error.code, `${name} is no Torero tracker or host${seen}`, error.type);
 }

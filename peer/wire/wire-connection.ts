@@ -16,7 +16,7 @@ import { describe, describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
-import { connectError } from './connect-error.js';
+import { connectError, noTsp } from './connect-error.js';
 import type { WireTrace } from './wire-trace.js';
 
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
@@ -59,6 +59,9 @@ export class WireConnection {
   #cancelYield: (() => void) | undefined;
   /** The other side ended it while there was still something to read. */
   #endedEarly = false;
+  /** What came first, until a message came of it. */
+  #opening: Buffer | undefined;
+  #spokeTsp = false;
 
   constructor(options: WireOptions, owner: WireOwner) {
     const { to, maxPayloadBytes, openSocket = () => new Socket() } = options;
@@ -89,6 +92,11 @@ export class WireConnection {
   /** The other side's IP address, once connected. */
   get remoteAddress(): string | undefined {
     return this.#socket.remoteAddress;
+  }
+
+  /** Whether a message has come. A web server, for instance, never sends one. */
+  get spokeTsp(): boolean {
+    return this.#spokeTsp;
   }
 
   /** All in one write. Returns false when the other side is slower than we are; `drained` tells when it caught up. */
@@ -124,7 +132,7 @@ export class WireConnection {
     if (error instanceof RemoteProtocolError) this.#sayGoodbye(error);
     else if (error === undefined && !this.#socket.connecting) this.#leave();
     else this.#socket.destroy();
-    this.#owner.closed(error);
+    this.#owner.closed(this.#spokeTsp ? error : noTsp(this.name, error, this.#opening));
   }
 
   #connected(): void {
@@ -136,6 +144,7 @@ export class WireConnection {
     if (this.#closed) return;
     // The other side owes nothing before it is asked, so its first deadline begins with its first byte.
     this.#pace ??= new ReadingPace(this.#options.clock.now());
+    if (!this.#spokeTsp) this.#opening ??= chunk;
     this.#owner.heard();
     this.#framer.push(chunk);
     if (this.#cancelYield === undefined) this.#readFrames(this.#pace);
@@ -149,6 +158,7 @@ export class WireConnection {
     try {
       for (let event = this.#framer.next(); event !== undefined; event = this.#framer.next()) {
         this.#traceIn(event);
+        if (!this.#spokeTsp && event.kind !== 'unknown') this.#begun();
         this.#owner.frame(event);
         if (this.#closed) return;
         if (event.kind === 'end' && this.#framer.buffered > 0) {
@@ -162,6 +172,11 @@ export class WireConnection {
     }
     pace.received(this.#framer, this.#options.clock.now());
     this.#watchPace(pace);
+  }
+
+  #begun(): void {
+    this.#spokeTsp = true;
+    this.#opening = undefined;
   }
 
   #yield(pace: ReadingPace): void {

@@ -100,6 +100,9 @@ t.test('a peer lists, finds, describes and plays what another one hosts', async 
   await host.peer.settled();
   t.equal(host.peer.list().songs.length, 2, 'settled: own songs are in the list');
   const listener = await openPeer(t, { tracker });
+  t.equal(listener.peer.list().awaited, true, 'a peer that has just started knows no list');
+  await listener.peer.listed();
+  t.match(listener.peer.list(), { awaited: false, songs: { length: 2 } });
   const blue = await listener.song('Blue Moon');
   t.equal((await listener.peer.find('sun'))[0]?.title, 'Red Sun');
   t.match(await listener.peer.info(blue.id), [{ title: 'Blue Moon', size: song('Blue Moon', 1).length }]);
@@ -211,9 +214,12 @@ t.test('without a tracker it hosts and listens all the same, and says once that 
   );
   await peer.attempted();
   await peer.settled();
-  t.match(peer.status(), { tracker: { state: 'lost' }, hosting: { songs: 1 }, library: { unavailable: [] } });
+  const why = 'nobody listens on 127.0.0.1:1';
+  t.match(peer.status(), { tracker: { state: 'absent', why } });
+  t.match(peer.status(), { hosting: { songs: 1 }, library: { unavailable: [] } });
   t.equal(events.filter(({ kind }) => kind === 'tracker').length, 1);
-  t.same(peer.list().songs, []);
+  await peer.listed();
+  t.match(peer.list(), { songs: [], awaited: true });
 });
 
 t.test('a peer of no tracker opens the one that it was given the means to', async t => {

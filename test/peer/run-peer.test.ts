@@ -91,7 +91,7 @@ t.test(
 
 t.test('headless without a tracker says so in the ready line, and in words it is one line', async t => {
   const { fake, world, code } = run({ headless: true }, (_, fake) => {
-    fake.tracker = { ...fake.tracker, state: 'lost' };
+    fake.tracker = { ...fake.tracker, state: 'absent' };
   });
   fake.registered();
   await until('ready', () => world.lines.length === 1);
@@ -99,7 +99,7 @@ t.test('headless without a tracker says so in the ready line, and in words it is
   world.end('SIGINT');
   t.equal(await code, 130);
   const second = run({ headless: true, json: true }, (_, fake) => {
-    fake.tracker = { ...fake.tracker, state: 'lost' };
+    fake.tracker = { ...fake.tracker, state: 'absent' };
   });
   second.fake.registered();
   await until('ready', () => second.world.lines.length === 1);

@@ -65,6 +65,37 @@ t.test('version, help and wrong options', async t => {
   t.match(JSON.parse(json.stderr), { error: { code: 'usage', message: /^What\?/, hint: 'See --help.' } });
 });
 
+t.test('without the native part of lmdb each command says what is missing and what brings it', async t => {
+  const folder = await tempFolder(t);
+  const preload = join(folder, 'no-lmdb.cjs');
+  writeFileSync(
+    preload,
+    `const Module = require('node:module');
+     const find = Module._resolveFilename;
+     Module._resolveFilename = function (name, ...rest) {
+       if (name.startsWith('@lmdb/')) throw Object.assign(new Error(name), { code: 'MODULE_NOT_FOUND' });
+       return find.call(this, name, ...rest);
+     };`,
+  );
+  const env = { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --require=${preload}` };
+  const elsewhere = ['--tracker', '127.0.0.1:1', '--library', TUNES];
+  const [tracker, doctor, lonely, peer] = await Promise.all([
+    run(t, 'tsp-tracker', ['--port', '0'], env),
+    run(t, 'tsp-peer', ['doctor', '--output', 'null', '--json', ...elsewhere], env),
+    run(t, 'tsp-peer', ['doctor', '--output', 'null'], env),
+    run(t, 'tsp-peer', ['--port', '0', '--output', 'null', ...elsewhere], env),
+  ]);
+  t.match(tracker, {
+    code: 78,
+    stderr: /^tsp-tracker: The native part of lmdb.*\n {2}npm install --include/,
+  });
+  const store = doctor.stdout.split('\n').find(line => line.includes('"store"'));
+  t.match(JSON.parse(store!), { state: 'remark', todo: /^npm install --include=optional/ });
+  t.match(lonely.stdout, /^✗ store .*no tracker can run inside a peer.* → npm install --include=optional/m);
+  t.match(peer, { code: 0, stdout: /^3 songs in the library\./, stderr: /lmdb's native part is missing/ });
+  t.notMatch(peer.stderr, /\bat .*\.js:/, 'and no stack');
+});
+
 t.test('asked for its version, a command loads nothing but that', async t => {
   const loader = `data:text/javascript,export async function load(url, context, next) {
     process._rawDebug(url);

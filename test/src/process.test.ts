@@ -15,7 +15,6 @@ import {
   folderFailure,
   folderInUse,
   listenFailure,
-  storeFailure,
   usageError,
 } from '../../src/failures.js';
 import { lockFolder } from '../../src/folder-lock.js';
@@ -327,9 +326,6 @@ t.test('what the system says of a port or a folder becomes what to do', async t 
   t.match(folderFailure(other), { failure: { exitCode: 78 } });
   const bug = new TypeError();
   t.equal(folderFailure(bug), bug);
-  const native = new Error('No native build was found for platform=linux');
-  t.match(storeFailure(native), { failure: { exitCode: 78, hint: /--include=optional/ } });
-  t.equal(storeFailure(bug), bug);
   t.match(folderInUse('/d', 12), { failure: { message: 'Process 12 works in /d.' } });
   t.ok(folderInUse('/d', 12) instanceof CommandError);
 });

@@ -116,16 +116,21 @@ t.test('without a tracker the exit code is 69, and the hint says what to do', as
   t.match(await failureFrom(runList(unknown, { words: [] }, world)), { exitCode: 69 });
 });
 
-t.test('what is no tracker is told apart: 69, and a hint', async t => {
-  const web = await serverAt(t, socket =>
-    socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'),
-  );
-  const world = new TestWorld();
-  t.match(await failureFrom(runList(configIn('/nowhere', { tracker: web }), { words: [] }, world)), {
-    exitCode: 69,
-    message: /does not speak TSP/,
-    hint: /tracker or host/,
-  });
+t.test('what is no tracker is told apart: 69, what it says, and a hint', async t => {
+  const greetings: [string, RegExp][] = [
+    ['HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n', /: it says “HTTP\/1\.1 400 Bad Request”\.$/],
+    ['SSH-2.0-OpenSSH_9.2p1 Debian\r\n', /“SSH-2\.0-OpenSSH_9\.2p1 De”/],
+    ['220 mail.example ESMTP\r\n', /“220 mail\.example ESMTP”/],
+    ['J\0\0\0\n8.0.36\0 MySQL', /“J”/],
+    ['\x16\x03\x01\0\x05ELF\xff\xff\xff\xff\xff\xff', /host\.$/],
+  ];
+  for (const [greeting, says] of greetings) {
+    const other = await serverAt(t, socket => socket.write(greeting, 'latin1'));
+    const config = configIn('/nowhere', { tracker: other });
+    const failure = await failureFrom(runList(config, { words: [] }, new TestWorld()));
+    t.match(failure, { exitCode: 69, message: / is no Torero tracker or host/, hint: /7460/ }, greeting);
+    t.match(failure.message, says);
+  }
 });
 
 t.test('rows that are no JSON are the tracker’s fault', async t => {

@@ -32,6 +32,8 @@ export class FakePeer implements PeerView, PlayerControls {
   readonly shownIds: number[] = [];
   songs: SongRow[] = [];
   stale = false;
+  /** Until it resolves, the list is awaited. */
+  arriving: Promise<void> | undefined;
   /** What the tracker knows besides the list. */
   elsewhere: SongRow[] = [];
   trackerGone = false;
@@ -56,7 +58,10 @@ export class FakePeer implements PeerView, PlayerControls {
   }
 
   list(): SongListView {
-    return { songs: this.songs, stale: this.stale };
+    return { songs: this.songs, stale: this.stale, awaited: this.arriving !== undefined };
+  }
+  async listed(): Promise<void> {
+    await this.arriving;
   }
   async find(words: string): Promise<readonly SongRow[]> {
     if (this.trackerGone) throw new TransportError('127.0.0.1:7460 does not answer');

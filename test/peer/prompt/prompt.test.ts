@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
+import { milestone } from '../../../peer/milestone.js';
 import { CommandRunner } from '../../../peer/prompt/commands.js';
 import { parseLine } from '../../../peer/prompt/grammar.js';
 import { History, MOST_LINES } from '../../../peer/prompt/history.js';
@@ -225,6 +226,38 @@ t.test(
     t.equal(clock.pending, 0);
   },
 );
+
+t.test('who types before the list is there is told what is waited for, and then answered', async t => {
+  const { stdin, screen, shows, peer, clock } = await openPrompt(t);
+  const list = milestone();
+  peer.arriving = list.reached;
+  stdin.write('play moon\r');
+  await until('the command waits', () => clock.pending > 0);
+  t.same(screen.lines, ['torero> play moon', 'torero>'], 'an answer may take a moment');
+  clock.advance(500);
+  await shows(/Waiting for the tracker 127\.0\.0\.1:7460 …/);
+  peer.arriving = undefined;
+  list.reach();
+  await shows(/Playing 10 {2}Blue Moon/);
+});
+
+t.test('a list that does not come is told as what it is, and not as songs that are not there', async t => {
+  const peer = new FakePeer();
+  peer.arriving = Promise.resolve();
+  const why = 'nobody listens on 127.0.0.1:7460';
+  peer.tracker = { ...peer.tracker, state: 'absent', why };
+  const commands = ['list', 'info', 'info 10', 'find moon', 'play moon', 'play 10', 'queue moon'];
+  for (const command of commands) {
+    const answer = await run(peer, command);
+    t.match(answer, `No tracker answers on 127.0.0.1:7460 yet: ${why}.`, command);
+  }
+  const { script, lines } = runScript(peer, 'play moon\n', true);
+  await script.run();
+  t.match(JSON.parse(lines[0]!), { error: { code: 'unreachable', message: /No tracker answers/ } });
+  t.equal(script.exitCode, 69);
+  peer.tracker = { ...peer.tracker, state: 'registered' };
+  t.match(await run(peer, 'play moon'), /127\.0\.0\.1:7460 has not sent its list yet\./);
+});
 
 async function run(peer: FakePeer, line: string): Promise<string> {
   const parsed = parseLine(line);

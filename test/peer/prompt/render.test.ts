@@ -93,6 +93,7 @@ t.test('no event about any song breaks a line or carries a control character', a
         { kind: 'output', name: text, why: text },
         { kind: 'list', added: 3, left: 1, changed: 0 },
         { kind: 'tracker', tracker: { ...new FakePeer().tracker, name: text, state: 'lost' } },
+        { kind: 'tracker', tracker: { ...new FakePeer().tracker, why: text, state: 'absent' } },
         { kind: 'library', songs: 3 },
         { kind: 'notice', message: text, hint: text },
         { kind: 'progress' },
@@ -314,6 +315,13 @@ t.test('status names the song, its state, the tracker and what is hosted', async
     /inside this process .*connecting/,
   );
   t.match(trackerSentence({ ...peer.tracker, listed: [] }), /connected\.$/);
+  t.match(trackerSentence({ ...peer.tracker, state: 'lost' }), /is gone: the list may be old/);
+  t.equal(
+    trackerSentence({ ...peer.tracker, state: 'absent', why: 'nobody listens on 127.0.0.1:7460' }),
+    'No tracker answers on 127.0.0.1:7460 yet: nobody listens on 127.0.0.1:7460. Trying again.',
+  );
+  const lost = renderEvent({ kind: 'tracker', tracker: { ...peer.tracker, state: 'lost' } }, EIGHTY);
+  t.match(lost.at(-1), /again\.$/, 'nothing is cut off');
 });
 
 t.test('small numbers read well', async t => {

@@ -151,8 +151,9 @@ t.test('no tracker at all: the first attempt ends, and it goes on trying', async
   const closed = await listenTsp(t, client => client.destroy());
   const { link, events } = openLink(t, closed.port);
   t.equal(await within('the attempt ends', link.start()), false);
-  t.equal(link.status().state, 'lost');
+  t.match(link.status(), { state: 'absent', why: /.+/ });
   t.match(events, [{ kind: 'lost', why: /.+/ }]);
+  await t.rejects(link.find('x'), /does not answer yet/);
   await link.stop();
   await link.stop();
   const nowhere = openLink(t, 1);
@@ -166,7 +167,7 @@ t.test('something that is no tracker is told so and left alone', async t => {
   );
   const { link, events } = openLink(t, port);
   t.equal(await within('the attempt ends', link.start()), false);
-  t.match(events, [{ kind: 'lost' }]);
+  t.match(events, [{ kind: 'lost', why: /is no Torero tracker or host: it says “HTTP\/1\.1 400/ }]);
 });
 
 t.test('HELLO says who we are, and after a loss what we know', async t => {
