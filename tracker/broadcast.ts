@@ -118,7 +118,7 @@ export class Broadcast {
       const song = this.#table.song(id);
       const offer = song === undefined ? undefined : shownOffer(song);
       if (song !== undefined && offer !== undefined)
-        this.#segments.set(id, listRow(song, offer, sampleHosts(song)));
+        this.#say(id, listRow(id, offer, sampleHosts(song), song.hostCount));
     }
     this.#dirty.clear();
   }
@@ -149,10 +149,13 @@ export class Broadcast {
     }
     this.#goneAddresses.clear();
     if (gone.size === 0) return [];
-    for (const said of this.#dirty.values()) {
+    for (const [id, said] of this.#dirty) {
       const left = said.hosts.filter(host => !gone.has(host));
+      if (said.offer === undefined || left.length === said.hosts.length) continue;
       said.hostCount -= said.hosts.length - left.length;
       said.hosts = left;
+      // At once: what else is new of this song may have no room in this batch.
+      this.#say(id, said.hostCount === 0 ? undefined : listRow(id, said.offer, said.hosts, said.hostCount));
     }
     return [...gone].map(host => encodeBroadcastRow({ kind: 'host-gone', host }));
   }
@@ -162,14 +165,14 @@ export class Broadcast {
     const song = this.#table.song(id);
     const offer = song === undefined ? undefined : shownOffer(song);
     if (song === undefined || offer === undefined) {
-      this.#segments.delete(id);
+      this.#say(id, undefined);
       // A song whose last addresses are gone has left with them.
       return said.offer !== undefined && said.hostCount > 0 ? [left(id)] : [];
     }
     const hosts = sampleHosts(song);
-    const row = listRow(song, offer, hosts);
-    this.#segments.set(id, row);
-    if (said.offer === undefined || said.hostCount === 0) return [row];
+    const row = listRow(id, offer, hosts, song.hostCount);
+    this.#say(id, row);
+    if (said.offer === undefined || said.hosts.length === 0) return [row];
     const before = said.offer;
     // A key that is left out did not change; so a field that vanished needs a new song.
     if (BROADCAST_FIELDS.some(field => before[field] !== undefined && offer[field] === undefined))
@@ -182,6 +185,12 @@ export class Broadcast {
       ...(song.hostCount === said.hostCount ? {} : { hostCount: song.hostCount }),
     };
     return Object.keys(change).length > 0 ? [encodeBroadcastRow({ kind: 'song', id, change })] : [];
+  }
+
+  /** LIST says this row of the song from now on, or none. */
+  #say(id: SongId, row: Buffer | undefined): void {
+    if (row === undefined) this.#segments.delete(id);
+    else this.#segments.set(id, row);
   }
 
   #keep(batch: Batch): void {
@@ -203,8 +212,8 @@ export class Broadcast {
 
 const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, change: { hosts: [] } });
 
-function listRow({ id, hash, hostCount }: Song, offer: OfferRow, hosts: readonly string[]): Buffer {
-  const { title, artist, duration } = offer;
+function listRow(id: SongId, offer: OfferRow, hosts: readonly string[], hostCount: number): Buffer {
+  const { hash, title, artist, duration } = offer;
   const change = {
     hash,
     ...(title === undefined ? {} : { title }),

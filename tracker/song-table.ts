@@ -38,7 +38,7 @@ export interface TableWatcher {
   touched(song: Song): void;
   /** After its shown row may have become another one; undefined: it left. */
   changed(song: Song, shown: OfferRow | undefined): void;
-  /** An address is no longer anybody's. */
+  /** An address is no longer anybody's, and in no song any more. */
   addressGone(address: string): void;
 }
 
@@ -90,10 +90,12 @@ export class SongTable {
     if (host.instance !== undefined) this.#byInstance.set(host.instance, host);
   }
 
-  /** A host whose songs were all withdrawn. */
+  /** Its addresses are free for others. Its songs are to be withdrawn. */
   removeHost(host: Host): void {
     this.#hosts.delete(host);
-    for (const address of host.addresses) this.#release(host, address);
+    for (const address of host.addresses)
+      if (this.#byAddress.get(address) === host) this.#byAddress.delete(address);
+    if (host.songs.size === 0) this.#tellGone(host.addresses);
     if (host.instance !== undefined && this.#byInstance.get(host.instance) === host)
       this.#byInstance.delete(host.instance);
   }
@@ -105,8 +107,12 @@ export class SongTable {
     const before = host.addresses;
     host.addresses = addresses;
     for (const address of addresses) this.#byAddress.set(address, host);
-    for (const address of before) if (!addresses.includes(address)) this.#release(host, address);
+    const left = before.filter(
+      address => !addresses.includes(address) && this.#byAddress.get(address) === host,
+    );
+    for (const address of left) this.#byAddress.delete(address);
     for (const song of host.songs.values()) song.hostCount += addresses.length - before.length;
+    this.#tellGone(left);
   }
 
   /** `host` has this song, and says this of it. */
@@ -158,6 +164,7 @@ export class SongTable {
       this.#byHash.delete(hash);
     }
     if (at === 0) this.#watcher.changed(song, shownOffer(song));
+    if (host.songs.size === 0 && !this.#hosts.has(host)) this.#tellGone(host.addresses);
   }
 
   /** A row of INFO or FIND: all that is known, and ten addresses that differ from one asker to the next (TSP §3.1). */
@@ -168,10 +175,8 @@ export class SongTable {
     return { id: song.id, hash, ...fields, hosts: sampleHosts(song, start), hostCount: song.hostCount };
   }
 
-  #release(host: Host, address: string): void {
-    if (this.#byAddress.get(address) !== host) return;
-    this.#byAddress.delete(address);
-    this.#watcher.addressGone(address);
+  #tellGone(addresses: readonly string[]): void {
+    for (const address of addresses) if (!this.#byAddress.has(address)) this.#watcher.addressGone(address);
   }
 }
 

@@ -167,6 +167,34 @@ t.test('a host that leaves with many songs is one row', async t => {
   t.equal(broadcast.flush(0), undefined, 'nothing more to say');
 });
 
+t.test('a host that leaves while more is new than a batch holds has left LIST and readers alike', t => {
+  const { broadcast, table, host, place, listed } = listOfSongs();
+  const [one, two, three] = [host(1), host(2), host(3)];
+  for (let n = 1; n <= 4; n += 1) place(one, n);
+  place(two, 4);
+  const first = broadcast.flush(0)!;
+  for (let n = 5; n <= MAX_BATCH_ROWS + 10; n += 1) place(three, n);
+  table.removeHost(one);
+  const [early, ...late] = [...one.songs.keys()];
+  table.withdraw(one, early!);
+  const follower = new ModelReader();
+  follower.deliver([], [first.bytes]);
+  const agree = (): void => {
+    follower.deliver([], [broadcast.flush(0)!.bytes]);
+    const rows = [...follower.songs.values()].sort((a, b) => a.id - b.id);
+    t.equal(JSON.stringify(rows.map(sorted)), JSON.stringify([...listed().values()].map(sorted)));
+  };
+  agree();
+  for (const hash of late) table.withdraw(one, hash);
+  for (let n = MAX_BATCH_ROWS + 11; n <= 2 * MAX_BATCH_ROWS; n += 1) place(three, n);
+  agree();
+  place(two, 5);
+  agree();
+  t.notOk(broadcast.pending);
+  t.equal(listed().size, 2 * MAX_BATCH_ROWS - 3);
+  t.end();
+});
+
 t.test('ten hosts stand in a row; INFO turns through all of them', async t => {
   const { table, host, place, broadcast, listed } = listOfSongs();
   const hosts = Array.from({ length: 25 }, (_, n) => host(n + 1));
