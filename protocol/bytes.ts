@@ -63,7 +63,11 @@ export class ByteReader {
 export function writeU32(bytes: Uint8Array, value: number, offset: number): void {
   if (!Number.isInteger(value) || value < 0 || value > U32_MAX)
     throw new LocalProtocolError(`${value} is no u32`);
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).setUint32(offset, value);
+  // By hand: to make a view costs more than all that is written through it.
+  bytes[offset] = value >>> 24;
+  bytes[offset + 1] = value >>> 16;
+  bytes[offset + 2] = value >>> 8;
+  bytes[offset + 3] = value;
 }
 
 export function writeU64(bytes: Uint8Array, value: number, offset: number): void {
@@ -77,7 +81,7 @@ export const toHex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 
 /** Lower-case hex to bytes; undefined when it is anything else. */
-export const fromHex = (hex: string): Uint8Array | undefined =>
+export const fromHex = (hex: string): Buffer | undefined =>
   HEX.test(hex) ? Buffer.from(hex, 'hex') : undefined;
 
 /**

@@ -18,7 +18,7 @@ export const tcpDialer: Dialer = {
       socket.on('error', reject);
       socket.once('close', () => reject(new Error('closed')));
     });
-    socket.on('data', () => undefined);
+    socket.resume();
     // Not an abrupt end: the other side may still be about to read.
     return { sent, close: () => socket.end().destroySoon() };
   },

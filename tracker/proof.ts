@@ -25,8 +25,9 @@ const MAX_ADVERTISED = 4;
 /** Addresses of one name: one a family is usual. */
 const MAX_RESOLVED = 2;
 const MINUTE_MS = 60_000;
-/** Targets remembered for their rate; beyond, those of the last minute only. */
-const SWEEP_TARGETS = 4_096;
+const VALUE_BYTES = 4;
+/** Asking the system for chance costs more than all else in a dial, so it is asked for many values at once. */
+const DRAWN_BYTES = 256 * VALUE_BYTES;
 
 export interface Dial {
   /** Resolves when the bytes were handed to an open connection. */
@@ -75,7 +76,10 @@ export class Prover {
   readonly #randomBytes: RandomBytes;
   #dialling = 0;
   readonly #waiting: (() => void)[] = [];
-  readonly #dialled = new Map<string, Milliseconds[]>();
+  /** When each place was dialled in the last minute, the one dialled last at the end. */
+  readonly #dialled = new Map<string, readonly Milliseconds[]>();
+  #drawn = Buffer.alloc(0);
+  #drawnTo = 0;
 
   constructor({ dialer, clock, randomBytes }: ProverOptions) {
     this.#dialer = dialer;
@@ -188,14 +192,20 @@ export class Prover {
   #waitFor({ host, port }: Target): number {
     const key = formatHostPort(host, port);
     const now = this.#clock.now();
+    this.#forgetUntil(now - MINUTE_MS);
     const recent = (this.#dialled.get(key) ?? []).filter(at => now - at < MINUTE_MS);
     if (recent.length >= MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE) return recent[0]! + MINUTE_MS - now;
-    if (this.#dialled.size >= SWEEP_TARGETS) {
-      for (const [other, times] of this.#dialled)
-        if (now - times.at(-1)! >= MINUTE_MS) this.#dialled.delete(other);
-    }
+    this.#dialled.delete(key);
     this.#dialled.set(key, [...recent, now]);
     return 0;
+  }
+
+  /** Places that were not dialled since. */
+  #forgetUntil(then: Milliseconds): void {
+    for (const [place, times] of this.#dialled) {
+      if (times.at(-1)! > then) return;
+      this.#dialled.delete(place);
+    }
   }
 
   async #slot(): Promise<void> {
@@ -212,7 +222,14 @@ export class Prover {
   /** Not 0, which is what a keepalive says, and not one that is under way. */
   #freshValue(awaited: ReadonlyMap<number, unknown>): number {
     let value = 0;
-    while (value === 0 || awaited.has(value)) value = Buffer.from(this.#randomBytes(4)).readUInt32BE();
+    while (value === 0 || awaited.has(value)) {
+      if (this.#drawnTo === this.#drawn.length) {
+        this.#drawn = Buffer.from(this.#randomBytes(DRAWN_BYTES));
+        this.#drawnTo = 0;
+      }
+      value = this.#drawn.readUInt32BE(this.#drawnTo);
+      this.#drawnTo += VALUE_BYTES;
+    }
     return value;
   }
 }

@@ -141,14 +141,17 @@ export class Wire {
     });
   }
 
-  /** Whatever goes wrong inside ends here. */
+  /** Whatever goes wrong inside ends here. What is sent inside goes out together, in one write. */
   guard(work: () => void): void {
+    this.#socket.cork();
     try {
       work();
     } catch (error) {
       if (error instanceof RemoteProtocolError) this.#user.failed(error);
       else if (error instanceof TransportError) this.#socket.destroy();
       else this.#user.broken(error);
+    } finally {
+      this.#socket.uncork();
     }
   }
 

@@ -72,7 +72,9 @@ export function addressKey(input: string): string {
 }
 
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*\.?$/i;
-const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+const LONGEST_IPV4 = '255.255.255.255'.length;
+const ZERO = 0x30;
+const DOT = 0x2e - ZERO;
 const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 const NAT64_PREFIX = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
@@ -85,9 +87,26 @@ function ipBytes(input: string): Bytes | undefined {
   return bytes !== undefined && startsWith(bytes, MAPPED_PREFIX) ? bytes.slice(12) : bytes;
 }
 
+/** Four numbers of one to three digits. Read by hand: each connection asks a few times, and a pattern takes ten times as long. */
 function ipv4Bytes(input: string): Bytes | undefined {
-  const bytes = IPV4.exec(input)?.slice(1).map(Number);
-  return bytes?.every(byte => byte <= 0xff) ? bytes : undefined;
+  if (input.length > LONGEST_IPV4) return undefined;
+  const bytes: number[] = [];
+  let byte = 0;
+  let digits = 0;
+  for (let at = 0; at <= input.length; at += 1) {
+    const digit = input.charCodeAt(at) - ZERO;
+    if (digit >= 0 && digit <= 9) {
+      byte = 10 * byte + digit;
+      digits += 1;
+      continue;
+    }
+    const isEnd = at === input.length;
+    if ((!isEnd && digit !== DOT) || digits === 0 || digits > 3 || byte > 0xff) return undefined;
+    bytes.push(byte);
+    byte = 0;
+    digits = 0;
+  }
+  return bytes.length === 4 ? bytes : undefined;
 }
 
 function ipv6Bytes(input: string): Bytes | undefined {
