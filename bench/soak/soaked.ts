@@ -39,8 +39,8 @@ export class Soaked {
   }
 
   get descriptors(): number {
-    const { sockets, others } = descriptorsOf(this.command.pid);
-    return sockets + others;
+    const { sockets, files, others } = descriptorsOf(this.command.pid);
+    return sockets + files + others;
   }
 
   /** Bytes more for each connection, once warm. */

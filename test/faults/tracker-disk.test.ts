@@ -121,10 +121,13 @@ t.test(
 
     const filler = seenBy(tracker, join(folder, 'filler'));
     fill(filler);
-    for (const n of range(5))
-      await t.rejects(registerHost(t, { port }, { songs: [song(n + 2)] }), {
+    for (const n of range(5)) {
+      const client = await connectTsp(t, port);
+      await t.rejects(registerHost(t, { port }, { client, songs: [song(n + 2)] }), {
         message: /"code":"unavailable"/,
       });
+      client.destroy();
+    }
     before.client.send({ type: 'UPDATE', changes: [song(7)] });
     t.match((await before.client.await('ERROR')).error, { code: 'unavailable' });
     t.match(await asks(), [{ id: before.idOf(1) }]);
