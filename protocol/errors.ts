@@ -37,8 +37,18 @@ export type FatalCode = (typeof FATAL_CODES)[number];
 
 export const isFatal = (code: string): code is FatalCode => (FATAL_CODES as readonly string[]).includes(code);
 
+/** Without a stack: strangers cause these by the thousand a second, and no line of ours is to blame for any. */
+class Strangers extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    super(message, options);
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** The other side broke the protocol. The connection ends with an ERROR of this code. */
-export class RemoteProtocolError extends Error {
+export class RemoteProtocolError extends Strangers {
   override readonly name = 'RemoteProtocolError';
   constructor(
     readonly code: FatalCode,
@@ -51,7 +61,7 @@ export class RemoteProtocolError extends Error {
 }
 
 /** A request that cannot be met, which is nobody's fault. Answered with ERROR; the connection lives. */
-export class RequestError extends Error {
+export class RequestError extends Strangers {
   override readonly name = 'RequestError';
   readonly retryAfterMs: number | undefined;
   constructor(

@@ -2,14 +2,14 @@
  * The log: pino on standard error, one JSON object a line, made readable when a person looks (a terminal).
  *
  * Much of what is logged was said by strangers. So strings are made safe for a terminal and cut to 200 bytes, and one
- * source (a remote address, else a message) gets ten lines a second (log-budget.ts).
+ * source (a remote address, else a message) gets ten lines a second, all addresses together a hundred (log-budget.ts).
  */
 import type { Writable } from 'node:stream';
 import { type Logger as Pino, pino } from 'pino';
 import { safeText } from '../peer/prompt/terminal-text.js';
 import { ConfigError, RemoteProtocolError, RequestError, TransportError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
-import { LogBudget } from './log-budget.js';
+import { LogBudget, STRANGERS_LINES_A_WINDOW } from './log-budget.js';
 import type { LogLevel } from './log-levels.js';
 
 type Level = Exclude<LogLevel, 'silent'>;
@@ -40,7 +40,8 @@ export async function openLogger({
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: AS_THEY_ARE },
     stream,
   );
-  return new BoundedLogger(root, {}, new LogBudget(), clock);
+  const budgets = { source: new LogBudget(), strangers: new LogBudget(STRANGERS_LINES_A_WINDOW) };
+  return new BoundedLogger(root, {}, budgets, clock);
 }
 
 /** A disk that is full, or a reader that takes nothing, ends nobody and holds up nobody. */
@@ -78,16 +79,22 @@ export function consoleToLog(console: Pick<Console, 'error' | 'warn'>, logger: L
   console.warn = tell;
 }
 
+interface Budgets {
+  readonly source: LogBudget;
+  /** All remote addresses are one source here. */
+  readonly strangers: LogBudget;
+}
+
 class BoundedLogger implements Logger {
   readonly #pino: Pino;
   readonly #fields: object;
-  readonly #budget: LogBudget;
+  readonly #budgets: Budgets;
   readonly #clock: Clock;
 
-  constructor(root: Pino, fields: object, budget: LogBudget, clock: Clock) {
+  constructor(root: Pino, fields: object, budgets: Budgets, clock: Clock) {
     this.#pino = root;
     this.#fields = fields;
-    this.#budget = budget;
+    this.#budgets = budgets;
     this.#clock = clock;
   }
 
@@ -108,24 +115,31 @@ class BoundedLogger implements Logger {
   }
 
   child(fields: object): Logger {
-    return new BoundedLogger(this.#pino, { ...this.#fields, ...fields }, this.#budget, this.#clock);
+    return new BoundedLogger(this.#pino, { ...this.#fields, ...fields }, this.#budgets, this.#clock);
   }
 
   #write(level: Level, fields: object, message: string): void {
     if (!this.#pino.isLevelEnabled(level)) return;
     const all = { ...this.#fields, ...fields };
-    const source = sourceOf(all, message);
-    const suppressed = this.#budget.spend(source, this.#clock.now());
-    if (suppressed === undefined) return;
-    if (suppressed > 0) this.#pino.warn({ source: bounded(source) }, `suppressed ${suppressed}`);
+    const address = addressIn(all);
+    if (!this.#spend(this.#budgets.source, address ?? message)) return;
+    if (address !== undefined && !this.#spend(this.#budgets.strangers, 'every address')) return;
     this.#pino[level](bounded(all) as object, bounded(message) as string);
+  }
+
+  /** False: the line is left out. How many were is told before the first that is not. */
+  #spend(budget: LogBudget, source: string): boolean {
+    const suppressed = budget.spend(source, this.#clock.now());
+    if (suppressed !== undefined && suppressed > 0)
+      this.#pino.warn({ source: bounded(source) }, `suppressed ${suppressed}`);
+    return suppressed !== undefined;
   }
 }
 
 /** One remote address is one source, whatever its port; lines that name nobody go by what they say. */
-function sourceOf(fields: object, message: string): string {
+function addressIn(fields: object): string | undefined {
   const remote = 'remote' in fields ? fields.remote : 'address' in fields ? fields.address : undefined;
-  return typeof remote === 'string' ? remote.replace(/:\d+$/, '') : message;
+  return typeof remote === 'string' ? remote.replace(/:\d+$/, '') : undefined;
 }
 
 const BLAMELESS = [RemoteProtocolError, RequestError, TransportError, ConfigError] as const;

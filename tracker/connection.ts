@@ -28,6 +28,7 @@ import { Member } from './member.js';
 import type { OwnBytes } from './outbox.js';
 import type { Attempt, Prover } from './proof.js';
 import type { Registrar } from './registrar.js';
+import type { Turns } from './turns.js';
 import { Wire, type WireUser } from './wire.js';
 
 /** What every connection works with. */
@@ -38,6 +39,7 @@ export interface Services {
   readonly fanOut: FanOut;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly turns: Turns;
   readonly trace: ((line: string) => void) | undefined;
   readonly maxListBytes: number;
   readonly ownBytes: OwnBytes;

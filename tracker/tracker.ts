@@ -10,7 +10,6 @@
  */
 import type { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Answers } from './answers.js';
 import { Broadcast } from './broadcast.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
@@ -25,6 +24,7 @@ import { SearchIndex } from './search.js';
 import { TrackerServer } from './server.js';
 import { SongTable, shownOffer } from './song-table.js';
 import type { TrackerStatus } from './status.js';
+import { Turns } from './turns.js';
 
 /** About 5 ms of this thread. */
 const INDEXED_A_TURN = 250;
@@ -123,7 +123,8 @@ async function close({ fanOut, registrar, answers, server, registry }: Running):
 
 function assemble(options: TrackerOptions, registry: Registry): Running {
   const { clock, logger, randomBytes, agent, name, trace, maxSongsPerPeer } = options;
-  const pause = (): Promise<void> => nextTurn();
+  const turns = new Turns(clock);
+  const pause = (): Promise<void> => turns.pause();
   let isLoading = false;
   const search = new SearchIndex();
   const table: SongTable = new SongTable({
@@ -158,6 +159,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
       fanOut,
       clock,
       logger,
+      turns,
       trace,
       maxListBytes: maxSongsPerPeer * MAX_OFFER_BYTES,
       welcome: () => ({ revision: broadcast.revision, welcome }),

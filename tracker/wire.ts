@@ -4,8 +4,8 @@
  *     socket ─▶ Framer, ReadingPace ─▶ user.receive        user ─▶ send ─▶ Outbox ─▶ socket        end ─▶ FIN, 1 s, closed
  *
  * It reads no faster than its user can answer: while the user is not `reading`, or 64 KiB of its own are unsent, the
- * socket is paused; and after each full read everybody else has a turn. One timer wakes it at the next deadline of pace, reader or user. What goes wrong in a callback is
- * told to the user and ends this connection and no other.
+ * socket is paused; and after a millisecond's work others have their turn. One timer wakes it at the next deadline of
+ * pace, reader or user. What goes wrong in a callback is told to the user and ends this connection and no other.
  */
 import type { Socket } from 'node:net';
 import { RemoteProtocolError, TransportError } from '../protocol/errors.js';
@@ -17,12 +17,15 @@ import { type FrameEvent, Framer } from '../protocol/tsp/framing.js';
 import type { Message, PlainMessage, WholeMessage } from '../protocol/tsp/messages.js';
 import { ReadingPace } from '../protocol/tsp/reading-pace.js';
 import { Outbox, type OwnBytes } from './outbox.js';
+import type { Turns } from './turns.js';
 
 /** Of its own unsent bytes; with more, a connection is not read. */
 const MAX_UNSENT_BYTES = 64 * 1024;
 
-/** What Node reads at once. It would do so 32 times before anybody else's turn, and rows are 3 ms of parsing each time. */
-const FULL_READ_BYTES = 64 * 1024;
+/** What a connection may have at once. Whoever has more to say than this goes on when the others had theirs. */
+const SLICE_MS = 1;
+/** Rows are handed on in pieces that are well within it. */
+const PIECE_BYTES = 8 * 1024;
 
 /** Whoever speaks through a wire. */
 export interface WireUser {
@@ -54,6 +57,7 @@ export interface WireOptions {
   readonly remote: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly turns: Turns;
   readonly trace: ((line: string) => void) | undefined;
   readonly ownBytes: OwnBytes;
 }
@@ -62,7 +66,7 @@ export class Wire {
   readonly #options: WireOptions;
   readonly #socket: Socket;
   readonly #user: WireUser;
-  readonly #framer = new Framer();
+  readonly #framer = new Framer({ maxPieceBytes: PIECE_BYTES });
   readonly #outbox: Outbox;
   #pace: ReadingPace;
   #isPumping = false;
@@ -169,13 +173,11 @@ export class Wire {
     this.#user.heard(this.#now);
     this.#framer.push(chunk);
     this.#pump();
-    if (chunk.length >= FULL_READ_BYTES) this.#rest();
   }
 
   #rest(): void {
     this.#isResting = true;
-    this.#pauseOrResume();
-    setImmediate(() =>
+    void this.#options.turns.pause().then(() =>
       this.later(() => {
         this.#isResting = false;
       }),
@@ -198,6 +200,7 @@ export class Wire {
   #pump(): void {
     if (this.#isPumping || this.#ending !== undefined) return;
     this.#isPumping = true;
+    const until = this.#now + SLICE_MS;
     try {
       while (this.#mayRead) {
         this.#framer.maxPayloadBytes = this.#user.maxPayloadBytes;
@@ -205,6 +208,7 @@ export class Wire {
         if (event === undefined) break;
         this.#traceEvent(event);
         this.#user.receive(event);
+        if (this.#now >= until) this.#rest();
       }
       this.#greet();
       this.#pace.received(this.#framer, this.#now);

@@ -1,38 +1,50 @@
 /**
- * One tracker under all attacks at once, and a good client that goes on asking: what it has to wait, and whether it is ever
- * refused. Before that, the good client alone, and noise alone, for how many malformed connections are shed.
+ * One tracker attacked in every way, first one by one, then all at once, and a good client that goes on asking: what it has
+ * to wait, and whether it is ever refused.
+ *
+ * The attackers are on the machine that is measured, so each of them works at a lower priority than the tracker and the
+ * good client, as if it were elsewhere: what they take is what nobody else wants.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
-import { encode } from '../../protocol/tsp/codec.js';
-import { Framer } from '../../protocol/tsp/framing.js';
 import type { Teardown } from '../../test/support/until.js';
 import { type BenchResult, quantile, round } from '../harness.js';
 import type { Told } from '../probed/probe.js';
 import { ProbedCommand } from '../probed/probed-command.js';
 import type { AttackName, AttackOrder, AttackReport } from './attacked/attackers.js';
+import { ASK_EVERY_MS, ASKED_EACH, askFor, type GoodReport } from './attacked/good-client.js';
 import { hostOneSong } from './one-song.js';
 
 export const name = 'attacked';
 
 const QUIET_MS = 4_000;
-const NOISE_MS = 6_000;
-const ATTACKED_MS = 20_000;
+const ONE_ATTACK_MS = 6_000;
+const ALL_ATTACKS_MS = 20_000;
 const WARM_UP_MS = 2_000;
 /** The host of the song that is asked for must not fall silent. */
 const HOST_SPEAKS_MS = 10_000;
-const ASK_EVERY_MS = 10;
-const LIST_EVERY_MS = 1_000;
-/** The good client connects anew after so many questions. */
-const ASKED_EACH = 100;
-const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 const MB = 1e6;
-const REST: readonly AttackName[] = ['silence', 'questions', 'stalls', 'flood', 'churn'];
+/** The tracker's and the good client's is 0; a higher number comes later. */
+const ATTACKERS_PRIORITY = 10;
+
+/** Each in a process of its own. */
+const ATTACKS: Readonly<Record<AttackName, string>> = {
+  noise: 'nonsense on new connections, as many as they can make',
+  crowd: '500 connections from one address, again and again',
+  silence: 'silence and drips on 2,000 connections',
+  questions: '10,000 questions in one write, on 4',
+  resets: '16 that ask for lists and reset the connection somewhere in them',
+  stalls: '40 readers that ask for 40 lists and take nothing',
+  flood: 'a host with 50,000 songs, and when they are answered 50,000 others',
+  churn: '4 hosts that retitle 250 songs at a time',
+};
+const NAMES = Object.keys(ATTACKS) as AttackName[];
 
 interface Phase {
+  readonly what: string;
   readonly asked: GoodReport;
   readonly told: Told;
   readonly cores: number;
@@ -40,17 +52,10 @@ interface Phase {
   readonly seconds: number;
 }
 
-interface GoodReport {
-  readonly askMs: readonly number[];
-  readonly connectMs: readonly number[];
-  readonly listMs: readonly number[];
-  readonly errors: readonly string[];
-}
-
 export async function run(t: Teardown, folder: string): Promise<BenchResult> {
   const home = join(folder, 'tracker');
   await mkdir(home);
-  const args = ['--port', '0', '--host', '127.0.0.1', '--log-level', 'error'];
+  const args = ['--port', '0', '--host', '127.0.0.1', '--log-level', 'info'];
   const tracker = ProbedCommand.start('tsp-tracker', args, home);
   t.teardown(() => tracker.stop());
   const { port } = await tracker.ready();
@@ -58,50 +63,50 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
   const alive = setInterval(() => retitle('The song'), HOST_SPEAKS_MS);
   t.teardown(() => clearInterval(alive));
 
-  const noisy = startAttackers(t);
-  const others = startAttackers(t);
-  const measure = async (ms: number): Promise<Phase> => {
-    await Promise.all([tracker.ask(), tell(noisy), tell(others)]);
+  const measure = async (what: string, names: readonly AttackName[], ms: number): Promise<Phase> => {
+    const attackers = names.map(attack => startAttacker(t, { port, attacks: [attack] }));
+    await rest(WARM_UP_MS);
+    await tell(attackers);
     const before = await tracker.ask();
     const began = performance.now();
     const asked = await askFor(port, ms);
     const seconds = (performance.now() - began) / 1_000;
     const told = await tracker.ask();
-    const [noise, rest] = await Promise.all([tell(noisy), tell(others)]);
-    const cores = (told.cpuSeconds - before.cpuSeconds) / seconds;
-    return { asked, told, cores, done: { ...rest, noise: noise.noise }, seconds };
+    const done = await tell(attackers);
+    for (const attacker of attackers) attacker.kill('SIGKILL');
+    return { what, asked, told, cores: (told.cpuSeconds - before.cpuSeconds) / seconds, done, seconds };
   };
 
-  const quiet = await measure(QUIET_MS);
-  noisy.send({ port, attacks: ['noise'] } satisfies AttackOrder);
-  await rest(WARM_UP_MS);
-  const noise = await measure(NOISE_MS);
-  others.send({ port, attacks: REST } satisfies AttackOrder);
-  await rest(WARM_UP_MS);
-  const all = await measure(ATTACKED_MS);
-  noisy.kill('SIGKILL');
-  others.kill('SIGKILL');
-  await rest(WARM_UP_MS);
-  const after = await measure(QUIET_MS);
-
-  const shed = (phase: Phase): number => phase.done.noise / phase.seconds;
+  const alone = await measure('nobody', [], QUIET_MS);
+  const singles: Phase[] = [];
+  for (const attack of NAMES) singles.push(await measure(attack, [attack], ONE_ATTACK_MS));
+  const all = await measure('all at once', NAMES, ALL_ATTACKS_MS);
+  const after = await measure('nobody any more', [], QUIET_MS);
+  const phases = [alone, ...singles, all, after];
+  const noise = singles.find(({ what }) => what === 'noise')!;
   return {
     title: 'A tracker under all attacks at once',
     method: [
-      'A real tsp-tracker with its usual limits; the attackers are two processes beside it on the same machine, each connection from an address of its own:',
-      'one as much noise on new connections as it can make; one silence and drips on 2,000 connections, 10,000 questions in one write on 4, 40 readers that ask for 40 lists and take nothing, floods of 50,000 rows, and 4 peers that retitle 250 songs at a time.',
+      'A real tsp-tracker with its usual limits and its usual log; the attackers are eight processes beside it on the same machine, at priority 10, so that the tracker and the good client come first. Each of their connections is from an address of its own, but for the crowd’s.',
       `The good client asks INFO each ${ASK_EVERY_MS} ms and connects anew after ${ASKED_EACH}; beside that, it connects and lists each second.`,
+      ...Object.entries(ATTACKS).map(([attack, does]) => `- ${attack}: ${does}`),
     ],
     figures: [
       { figure: 'a good client meanwhile, p99 ms', value: quantile(all.asked.askMs, 0.99) },
-      { figure: 'its errors', value: all.asked.errors.length },
-      { figure: 'malformed connections shed a second, noise alone', value: shed(noise) },
+      { figure: 'its errors', value: phases.reduce((sum, { asked }) => sum + asked.errors.length, 0) },
+      { figure: 'malformed connections shed a second, noise alone', value: aSecond(noise, 'noise') },
+      { figure: 'event loop late meanwhile, p99 ms', value: all.told.lateMs.p99 },
+      { figure: 'event loop late meanwhile, most ms', value: all.told.lateMs.max },
+      {
+        figure: 'cores for 2,000 silent or dripping connections',
+        value: singles.find(({ what }) => what === 'silence')!.cores - alone.cores,
+      },
     ],
     tables: [
       {
-        caption: 'The good client',
+        caption: 'The good client, while attacked by',
         columns: [
-          'what',
+          'attack',
           'questions',
           'p50 ms',
           'p99 ms',
@@ -110,35 +115,26 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
           'list, p50 ms',
           'errors',
         ],
-        rows: [
-          goodRow('alone', quiet),
-          goodRow('noise', noise),
-          goodRow('all attacks', all),
-          goodRow('afterwards', after),
-        ],
+        rows: phases.map(goodRow),
       },
       {
-        caption: 'The tracker',
-        columns: ['what', 'cores', 'noise shed a second', 'MB resident', 'loop late, p99 ms', 'most'],
-        rows: [
-          trackerRow('good client alone', quiet, shed(quiet)),
-          trackerRow('noise', noise, shed(noise)),
-          trackerRow('all attacks', all, shed(all)),
-          trackerRow('afterwards', after, 0),
-        ],
+        caption: 'The tracker, while attacked by',
+        columns: ['attack', 'times a second', 'cores', 'MB resident', 'loop late, p99 ms', 'most'],
+        rows: phases.map(trackerRow),
       },
       {
-        caption: 'Attacks done while all were under way',
-        columns: ['attack', 'times'],
-        rows: Object.entries(all.done),
+        caption: 'Attacks a second while all were under way',
+        columns: ['attack', 'times a second'],
+        rows: NAMES.map(attack => [attack, round(aSecond(all, attack))]),
       },
     ],
-    samples: { quiet, noise, all, after },
+    samples: { phases },
   };
 }
 
-function goodRow(what: string, { asked }: Phase): (string | number)[] {
-  const { askMs, connectMs, listMs, errors } = asked;
+const aSecond = ({ done, seconds }: Phase, attack: AttackName): number => (done[attack] ?? 0) / seconds;
+
+function goodRow({ what, asked: { askMs, connectMs, listMs, errors } }: Phase): (string | number)[] {
   const times = [quantile(askMs, 0.5), quantile(askMs, 0.99), quantile(askMs, 1)];
   return [
     what,
@@ -150,110 +146,32 @@ function goodRow(what: string, { asked }: Phase): (string | number)[] {
   ];
 }
 
-const trackerRow = (what: string, { cores, told }: Phase, shed: number): (string | number)[] => [
-  what,
-  round(cores),
-  Math.round(shed),
-  round(told.residentBytes / MB),
-  round(told.lateMs.p99),
-  round(told.lateMs.max),
+const trackerRow = (phase: Phase): (string | number)[] => [
+  phase.what,
+  phase.what in ATTACKS ? round(aSecond(phase, phase.what as AttackName)) : '',
+  round(phase.cores),
+  round(phase.told.residentBytes / MB),
+  round(phase.told.lateMs.p99),
+  round(phase.told.lateMs.max),
 ];
 
 const rest = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
-function startAttackers(t: Teardown): ChildProcess {
+function startAttacker(t: Teardown, order: AttackOrder): ChildProcess {
   const child = fork(join(import.meta.dirname, 'attacked', 'attackers.js'));
+  setPriority(child.pid!, ATTACKERS_PRIORITY);
+  child.send(order);
   t.teardown(() => child.kill('SIGKILL'));
   return child;
 }
 
-async function tell(attackers: ChildProcess): Promise<AttackReport> {
-  const none = { silence: 0, noise: 0, questions: 0, stalls: 0, flood: 0, churn: 0 };
-  if (!attackers.connected) return none;
-  attackers.send('tell');
-  const [report] = await once(attackers, 'message');
-  return report as AttackReport;
-}
-
-/** A good client for so long, which lists on one connection and asks on another; what goes wrong is counted. */
-async function askFor(port: number, ms: number): Promise<GoodReport> {
-  const askMs: number[] = [];
-  const connectMs: number[] = [];
-  const listMs: number[] = [];
-  const errors: string[] = [];
-  const end = performance.now() + ms;
-  const again = async (work: (client: GoodClient) => Promise<void>): Promise<void> => {
-    while (performance.now() < end) {
-      const client = new GoodClient(port);
-      try {
-        connectMs.push(await timed(client.connected));
-        await work(client);
-      } catch (error) {
-        errors.push(String(error));
-      }
-      client.end();
-    }
-  };
-  const asking = again(async client => {
-    for (let asked = 0; asked < ASKED_EACH && performance.now() < end; asked += 1) {
-      const question = encode({ type: 'INFO', song: 1 as never });
-      askMs.push(await timed(client.asks(question, 'SONG_INFO')));
-      await rest(ASK_EVERY_MS);
-    }
-  });
-  const listing = again(async client => {
-    listMs.push(await timed(client.asks(encode({ type: 'LIST' }), 'LIST_INFO')));
-    await rest(LIST_EVERY_MS);
-  });
-  await Promise.all([asking, listing]);
-  return { askMs, connectMs, listMs, errors };
-}
-
-async function timed(work: Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  await work;
-  return performance.now() - began;
-}
-
-/** Reads no row: what is measured is the tracker's part. */
-class GoodClient {
-  readonly #socket: Socket;
-  readonly #answers = new Framer({ maxPayloadBytes: MAX_PAYLOAD_BYTES });
-  #expects: { type: string; resolve: () => void; reject: (error: Error) => void } | undefined;
-  readonly connected: Promise<unknown>;
-
-  constructor(port: number) {
-    this.#socket = connect({ host: '127.0.0.1', port, noDelay: true });
-    this.connected = once(this.#socket, 'connect');
-    this.#socket.on('data', chunk => this.#take(chunk));
-    this.#socket.on('error', error => this.#expects?.reject(error));
-    this.#socket.on('close', () => this.#expects?.reject(new Error('the tracker closed')));
-  }
-
-  /** Resolves when an answer of that type is there whole; rejects at any other. */
-  asks(question: Buffer, type: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#expects = { type, resolve, reject };
-      this.#socket.write(question);
-    });
-  }
-
-  end(): void {
-    this.#expects = undefined;
-    this.#socket.destroy();
-  }
-
-  #take(chunk: Buffer): void {
-    this.#answers.push(chunk);
-    for (let event = this.#answers.next(); event !== undefined; event = this.#answers.next()) {
-      if (event.kind === 'message') this.#answered(event.message.type);
-      else if (event.kind === 'end') this.#answered(event.header.type);
-    }
-  }
-
-  #answered(type: string): void {
-    if (type === this.#expects?.type) this.#expects.resolve();
-    else this.#expects?.reject(new Error(`${type} came for ${this.#expects.type}`));
-    this.#expects = undefined;
-  }
+async function tell(attackers: readonly ChildProcess[]): Promise<AttackReport> {
+  const reports = await Promise.all(
+    attackers.map(async attacker => {
+      attacker.send('tell');
+      const [report] = await once(attacker, 'message');
+      return report as AttackReport;
+    }),
+  );
+  return Object.assign({}, ...reports);
 }

@@ -35,6 +35,7 @@ export type FramerState = 'idle' | 'header' | 'payload' | 'stream';
 export class Framer {
   /** What a whole message, or an unknown one, may carry. May be changed between messages. */
   maxPayloadBytes: number;
+  readonly #maxPieceBytes: number;
   #chunks: Uint8Array[] = [];
   #offset = 0;
   #buffered = 0;
@@ -45,8 +46,10 @@ export class Framer {
   #unknownTypes = 0;
   #messages = 0;
 
-  constructor(options: { readonly maxPayloadBytes?: number } = {}) {
+  /** `maxPieceBytes`: the most of a stream's payload that one event hands on; default: all that there is. */
+  constructor(options: { readonly maxPayloadBytes?: number; readonly maxPieceBytes?: number } = {}) {
     this.maxPayloadBytes = options.maxPayloadBytes ?? MAX_PAYLOAD_BYTES;
+    this.#maxPieceBytes = options.maxPieceBytes ?? Number.POSITIVE_INFINITY;
   }
 
   /** Takes the chunk over; its bytes must not change until `next` has returned undefined. */
@@ -133,7 +136,7 @@ export class Framer {
 
   #readBody(body: Body): FrameEvent | 'skipped' | undefined {
     if (body.owed > 0) {
-      const bytes = this.#take(body.owed);
+      const bytes = this.#take(body.kind === 'stream' ? Math.min(body.owed, this.#maxPieceBytes) : body.owed);
       if (bytes === undefined) return undefined;
       body.owed -= bytes.length;
       if (body.kind === 'stream') return { kind: 'data', bytes };

@@ -18,7 +18,7 @@ import {
   usageError,
 } from '../../src/failures.js';
 import { lockFolder } from '../../src/folder-lock.js';
-import { LINES_A_WINDOW, LogBudget, WINDOW_MS } from '../../src/log-budget.js';
+import { LINES_A_WINDOW, LogBudget, STRANGERS_LINES_A_WINDOW, WINDOW_MS } from '../../src/log-budget.js';
 import type { LogLevel } from '../../src/log-levels.js';
 import { bounded, consoleToLog, openLogger } from '../../src/logger.js';
 import { maxConnections } from '../../src/open-files.js';
@@ -27,6 +27,7 @@ import { asked, endingSignal, exitCodeOfServer } from '../../src/signals.js';
 import { surviveClosedOutput } from '../../src/streams.js';
 import { lockTrackerFolder } from '../../src/tracker-folder.js';
 import { agent, version } from '../../src/version.js';
+import { range } from '../support/crowd.js';
 import { noMounts, spawnWithMount } from '../support/private-mounts.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
@@ -131,6 +132,19 @@ t.test('one noisy address is silenced whatever its ports, others are not', async
   clock.advance(WINDOW_MS);
   logger.info({ remote: '192.0.2.7:51' }, 'knocks again');
   t.match(rows(), [{ source: '192.0.2.7', msg: 'suppressed 40' }, { msg: 'knocks again' }]);
+});
+
+t.test('thousands of addresses with a line each are silenced together, the house is not', async t => {
+  const { logger, clock, rows } = await logTo('debug');
+  for (const n of range(3_000)) logger.info({ remote: `192.0.${n >> 8}.${n & 255}:1` }, 'knocks');
+  logger.info({}, 'the house speaks');
+  t.equal(rows().length, STRANGERS_LINES_A_WINDOW + 1);
+  clock.advance(WINDOW_MS);
+  logger.info({ remote: '192.0.2.8:1' }, 'knocks again');
+  t.match(rows(), [
+    { source: 'every address', msg: `suppressed ${3_000 - STRANGERS_LINES_A_WINDOW}` },
+    { msg: 'knocks again' },
+  ]);
 });
 
 t.test('on a terminal the log is made for reading', async t => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
+import { Turns } from '../../tracker/turns.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -264,3 +265,24 @@ t.test(
     t.match(tracker.tracker.status(), { hosts: 1 });
   },
 );
+
+t.test('who has long work takes turns, and whoever comes between them waits for a few slices', async t => {
+  const clock = new VirtualClock();
+  const turns = new Turns(clock);
+  const slices = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  const working = slices.map(async (_, worker) => {
+    while (slices[worker]! < 5) {
+      await turns.pause();
+      clock.advance(1);
+      slices[worker]! += 1;
+    }
+  });
+  const done = (): number => slices.reduce((sum, count) => sum + count, 0);
+  for (let turn = 1; done() < 50; turn += 1) {
+    const before = done();
+    await new Promise(resolve => setImmediate(resolve));
+    t.ok(done() - before <= 4, `${done() - before} ms of work in turn ${turn}`);
+    t.ok(Math.max(...slices) - Math.min(...slices) <= 1, 'nobody is ahead of the others');
+  }
+  await Promise.all(working);
+});

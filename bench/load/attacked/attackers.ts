@@ -1,22 +1,24 @@
 /**
- * A process of clients that break the rules, all at once, until it is told to end; each from an address of its own.
+ * A process of clients that break the rules, until it is told to end; each connection from an address of its own unless
+ * sharing one is the attack.
  *
  *     AttackOrder in ─▶ the attacks of its list begin …     'tell' ─▶ AttackReport: how often each was done since it was asked
+ *
+ * It is written to cost little, because on the machine that is measured an attacker's work takes the tracker's time:
+ * what is said is made once, and what is answered is read into one buffer and forgotten.
  */
-import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { encode } from '../../../protocol/tsp/codec.js';
-import { Framer } from '../../../protocol/tsp/framing.js';
-import type { Message } from '../../../protocol/tsp/messages.js';
 import { addressOf, randomNumbers, range } from '../../../test/support/crowd.js';
+import { register } from './registration.js';
+import { churnedRows, floodRows } from './rows.js';
 
 export interface AttackOrder {
   readonly port: number;
   readonly attacks: readonly AttackName[];
 }
 
-export type AttackReport = Readonly<Record<AttackName, number>>;
+export type AttackReport = Readonly<Partial<Record<AttackName, number>>>;
 export type AttackName = keyof typeof ATTACKS;
 
 const SILENT = 2_000;
@@ -24,8 +26,11 @@ const DRIP_MS = 900;
 const NOISE_LANES = 64;
 const NOISES = 1_024;
 const MOST_NOISE_BYTES = 300;
+const CROWD = 500;
 const ASKERS = 4;
 const QUESTIONS = 10_000;
+const RESETTERS = 16;
+const MOST_READ_BEFORE_RESET = 200_000;
 const STALLED = 40;
 const LISTS_EACH = 40;
 const STALLED_MS = 3_000;
@@ -34,11 +39,11 @@ const CHURNERS = 4;
 /** So many fit into an UPDATE, which is 64 KiB at most. */
 const CHURN_ROWS = 250;
 const LANE_REST_MS = 50;
-const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
+const READ_BYTES = 64 * 1024;
 
+const ATTACKS = { silence, noise, crowd, questions, resets, stalls, flood, churn };
 /** How often each was done: connections that were shed, answers to all questions, floods, updates. */
-const ATTACKS = { silence, noise, questions, stalls, flood, churn };
-const done = { silence: 0, noise: 0, questions: 0, stalls: 0, flood: 0, churn: 0 };
+const done: Partial<Record<AttackName, number>> = {};
 
 let lastAddress = (process.pid % 64) << 16;
 let port = 0;
@@ -50,21 +55,27 @@ process.on('message', (order: AttackOrder | 'tell') => {
     return;
   }
   port = order.port;
-  for (const name of order.attacks) ATTACKS[name]();
+  for (const name of order.attacks) {
+    done[name] = 0;
+    ATTACKS[name]();
+  }
 });
+process.on('disconnect', () => process.exit());
 
 /** Says nothing, or a byte of a header now and then. */
 function silence(): void {
   inLanes('silence', SILENT, async lane => {
     const socket = attacker();
     const drip = setInterval(() => {
-      if (lane % 2 === 0) socket.write(Buffer.of(0x41));
+      if (lane % 2 === 0) socket.write(DRIP);
     }, DRIP_MS);
     await gone(socket);
     clearInterval(drip);
   });
 }
+const DRIP = Buffer.of(0x41);
 
+/** As many connections as it can make, each with nonsense. */
 function noise(): void {
   const random = randomNumbers(1);
   const noises = range(NOISES).map(index => {
@@ -80,6 +91,12 @@ function noise(): void {
   });
 }
 
+/** Five hundred at once from one address, again as soon as they are sent away. */
+function crowd(): void {
+  const address = nextAddress();
+  inLanes('crowd', CROWD, () => gone(attacker(address)));
+}
+
 /** Ten thousand in one write. */
 function questions(): void {
   const asked = [encode({ type: 'INFO', song: 1 as never }), encode({ type: 'PING', value: 7 })];
@@ -87,6 +104,20 @@ function questions(): void {
   inLanes('questions', ASKERS, async () => {
     const socket = attacker();
     socket.end(all);
+    await gone(socket);
+  });
+}
+
+/** Ask for lists, and reset the connection somewhere in them. */
+function resets(): void {
+  const random = randomNumbers(2);
+  const lists = Buffer.concat(range(LISTS_EACH).map(() => encode({ type: 'LIST' })));
+  inLanes('resets', RESETTERS, async () => {
+    const most = random() % MOST_READ_BEFORE_RESET;
+    const socket = attacker(nextAddress(), () => {
+      if (socket.bytesRead >= most) socket.resetAndDestroy();
+    });
+    socket.end(lists);
     await gone(socket);
   });
 }
@@ -108,7 +139,7 @@ function flood(): void {
   let floods = 0;
   inLanes('flood', 1, async () => {
     floods += 1;
-    const registration = await register(rowsOf(`flood ${process.pid} ${floods}`, FLOOD_ROWS));
+    const registration = await register(port, nextAddress(), floodRows(floods, FLOOD_ROWS));
     registration?.socket.end(encode({ type: 'QUIT' }));
     await registration?.over;
   });
@@ -117,15 +148,14 @@ function flood(): void {
 /** Gives songs other titles, as fast as it is answered. */
 function churn(): void {
   inLanes('churn', CHURNERS, async lane => {
-    const songs = rowsOf(`churn ${process.pid} ${lane}`, CHURN_ROWS);
-    const registration = await register(songs);
+    const rows = churnedRows(lane, CHURN_ROWS);
+    const registration = await register(port, nextAddress(), rows.payload(0));
     if (registration === undefined) return;
-    const { socket, answers, over } = registration;
+    const { socket, next, over } = registration;
     for (let round = 1; !socket.destroyed; round += 1) {
-      const changes = songs.map(({ hash }) => ({ hash: hash as never, title: `Title ${round}` }));
-      socket.write(encode({ type: 'UPDATE', changes }));
-      await Promise.race([answers.next('SONG_IDS'), over]);
-      done.churn += 1;
+      socket.write(rows.update(round));
+      await Promise.race([next('SONG_IDS'), over]);
+      done.churn! += 1;
     }
   });
 }
@@ -137,7 +167,7 @@ function inLanes(name: AttackName, lanes: number, attack: (lane: number) => Prom
       for (;;) {
         const began = performance.now();
         await attack(lane);
-        if (name !== 'churn') done[name] += 1;
+        if (name !== 'churn') done[name]! += 1;
         // What ends at once must not turn in a circle without a turn of the event loop.
         if (name !== 'noise' && performance.now() - began < LANE_REST_MS) await rest(LANE_REST_MS);
       }
@@ -147,8 +177,16 @@ function inLanes(name: AttackName, lanes: number, attack: (lane: number) => Prom
 
 const rest = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
-function attacker(address = nextAddress()): Socket {
-  const socket = connect({ host: '127.0.0.1', port, localAddress: address, allowHalfOpen: true });
+/** Whatever is answered is read into the same place. */
+const rubbish = Buffer.alloc(READ_BYTES);
+
+function attacker(localAddress = nextAddress(), read?: () => void): Socket {
+  const callback = (): boolean => {
+    read?.();
+    return true;
+  };
+  const onread = { buffer: rubbish, callback };
+  const socket = connect({ host: '127.0.0.1', port, localAddress, allowHalfOpen: true, onread });
   return socket.on('error', () => {});
 }
 
@@ -161,66 +199,4 @@ function gone(socket: Socket): Promise<void> {
   if (socket.closed) return Promise.resolve();
   socket.resume().once('end', () => socket.destroy());
   return new Promise(resolve => socket.once('close', () => resolve()));
-}
-
-const rowsOf = (seed: string, count: number) =>
-  range(count).map(index => ({
-    hash: createHash('sha256').update(`${seed} ${index}`).digest('hex'),
-    title: `Song ${index} of ${seed}`,
-    artist: `Artist ${index % 1_000}`,
-    duration: 180.5,
-    size: 4_000_000 + index,
-  }));
-
-interface Registration {
-  readonly socket: Socket;
-  readonly over: Promise<void>;
-  readonly answers: { next(type: string): Promise<void> };
-}
-
-/** From an address of its own, proven, up to WELCOME; undefined when the tracker ended it before. */
-async function register(rows: readonly object[]): Promise<Registration | undefined> {
-  const address = nextAddress();
-  const socket = attacker(address);
-  const songServer = createServer(dialled => {
-    dialled.on('error', () => {});
-    take(dialled, message => {
-      if (message.type !== 'PING') return;
-      const pong = encode({ type: 'PONG', value: message.value });
-      dialled.end(pong);
-      socket.write(pong);
-    });
-  });
-  await once(songServer.listen(0, address), 'listening');
-  const payload = Buffer.from(rows.map(row => `${JSON.stringify(row)}\n`).join(''));
-  const waiting = new Map<string, () => void>();
-  const next = (type: string): Promise<void> => new Promise(resolve => waiting.set(type, resolve));
-  take(socket, message => {
-    if (message.type === 'PING') socket.write(encode({ type: 'PONG', value: message.value }));
-    else if (message.type === 'LIST')
-      socket.write(
-        Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length: payload.length }), payload]),
-      );
-    waiting.get(message.type)?.();
-    waiting.delete(message.type);
-  });
-  const over = gone(socket);
-  const welcome = next('WELCOME').then(() => true);
-  const songPort = (songServer.address() as AddressInfo).port;
-  socket.write(encode({ type: 'HELLO', port: songPort, hello: { tsp: 1, broadcasts: false } }));
-  const isWelcome = await Promise.race([welcome, over.then(() => false)]);
-  songServer.close();
-  return isWelcome ? { socket, over, answers: { next } } : undefined;
-}
-
-/** Hands over each message; of what is read as it comes, its header at its end. */
-function take(socket: Socket, receive: (message: Message) => void): void {
-  const framer = new Framer({ maxPayloadBytes: MAX_PAYLOAD_BYTES });
-  socket.on('data', (chunk: Buffer) => {
-    framer.push(chunk);
-    for (let event = framer.next(); event !== undefined; event = framer.next()) {
-      if (event.kind === 'message') receive(event.message);
-      else if (event.kind === 'end') receive(event.header);
-    }
-  });
 }

@@ -273,6 +273,16 @@ t.test('random rows never give more than a RemoteProtocolError', async () => {
   );
 });
 
+t.test('a stream’s payload is handed on in pieces no longer than wanted', async t => {
+  const framer = new Framer({ maxPieceBytes: 4 });
+  const header = encode({ type: 'LIST_INFO', revision: 0, length: 10 });
+  framer.push(Buffer.concat([header, Buffer.from('0123456789')]));
+  const pieces: string[] = [];
+  for (let event = framer.next(); event !== undefined; event = framer.next())
+    pieces.push(event.kind === 'data' ? Buffer.from(event.bytes).toString() : event.kind);
+  t.strictSame(pieces, ['stream', '0123', '4567', '89', 'end']);
+});
+
 t.test('a connection that ends inside a message is the network’s fault', async t => {
   for (const part of ['03', '0300000000' + '03', '4000000000' + '00000009' + '7b']) {
     const framer = new Framer();

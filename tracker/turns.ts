@@ -1,0 +1,45 @@
+/**
+ * Long work, a slice at a time: whoever has more to do than a moment's work waits here for each next moment.
+ *
+ *     slice, pause ─▶ [ first · second · … ] ─▶ as many slices as 4 ms hold ─▶ everybody's sockets and timers ─▶ …
+ *
+ * The rule: however many have something long to do, whoever asks something short is answered a few milliseconds later.
+ * They take turns, so a thousand that are greedy hold up each other and nobody else.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../protocol/ports.js';
+
+/** Of each turn of the event loop. What comes in meanwhile waits for it, and for a slice that began late. */
+const TURN_MS = 4;
+
+export class Turns {
+  readonly #clock: Clock;
+  readonly #waiting: (() => void)[] = [];
+  #isRunning = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves when everybody else has had a turn; what the caller then does before it next awaits is its slice. */
+  pause(): Promise<void> {
+    if (!this.#isRunning) void this.#run();
+    return new Promise(resolve => this.#waiting.push(resolve));
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    do {
+      await nextTurn();
+      const until = this.#clock.now() + TURN_MS;
+      // Whoever pauses again stands behind these, and has the next turn.
+      for (let left = this.#waiting.length; left > 0; left -= 1) {
+        this.#waiting.shift()!();
+        // Meanwhile the slice is done.
+        await undefined;
+        if (this.#clock.now() >= until) break;
+      }
+    } while (this.#waiting.length > 0);
+    this.#isRunning = false;
+  }
+}
