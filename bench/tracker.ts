@@ -150,24 +150,45 @@ class Crowd {
     return Promise.all(this.#processes.map((process, index) => ask(process, task(index))));
   }
 
+  /** Spent by all of them. */
+  async cpuSeconds(): Promise<number> {
+    const each = await Promise.all(this.#processes.map(({ pid }) => cpuSeconds(pid!)));
+    return each.reduce((sum, seconds) => sum + seconds, 0);
+  }
+
   end(): void {
     for (const process of this.#processes) process.kill();
   }
 }
 
-async function measureRegistrations(folder: string, children: ChildProcess[]): Promise<number[]> {
-  const rates: number[] = [];
+interface Registering {
+  readonly perSecond: number;
+  /** User and system time that one cost, all threads together. */
+  readonly trackerCpuMs: number;
+  readonly peerCpuMs: number;
+}
+
+async function measureRegistrations(folder: string, children: ChildProcess[]): Promise<Registering[]> {
+  const runs: Registering[] = [];
   for (let run = 0; run < 5; run += 1) {
     const { child, port } = await startTracker(folder, children);
     const crowd = new Crowd(children);
     const count = REGISTERING / CLIENT_PROCESSES;
-    const begun = performance.now();
-    await crowd.do(index => ({ do: 'register', port, first: 1 + index * count, count, songs: SONGS_EACH }));
-    rates.push(REGISTERING / ((performance.now() - begun) / 1_000));
+    const peers = (index: number) => ({ first: 1 + index * count, count, songs: SONGS_EACH });
+    await crowd.do(index => ({ do: 'prepare', ...peers(index) }));
+    const [cpu, peerCpu, begun] = [await cpuSeconds(child.pid!), await crowd.cpuSeconds(), performance.now()];
+    await crowd.do(index => ({ do: 'register', port, ...peers(index) }));
+    const seconds = (performance.now() - begun) / 1_000;
+    const each = (spent: number): number => (spent * 1_000) / REGISTERING;
+    runs.push({
+      perSecond: REGISTERING / seconds,
+      trackerCpuMs: each((await cpuSeconds(child.pid!)) - cpu),
+      peerCpuMs: each((await crowd.cpuSeconds()) - peerCpu),
+    });
     crowd.end();
     child.kill('SIGKILL');
   }
-  return rates;
+  return runs;
 }
 
 interface Spread {
@@ -196,7 +217,6 @@ async function measureFanOut(folder: string, children: ChildProcess[]): Promise<
     port: tracker.port,
     first: 256 + index * count,
     count,
-    songs: 0,
   }));
   const fullBytes = await residentBytes(tracker.child.pid!);
 
@@ -263,7 +283,9 @@ async function measureList(folder: string, children: ChildProcess[]): Promise<Li
   const crowd = new Crowd(children);
   const each = HOSTS_OF_LONG_LIST / CLIENT_PROCESSES;
   const songs = LONG_LIST / HOSTS_OF_LONG_LIST;
-  await crowd.do(index => ({ do: 'register', port, first: 1 + index * each, count: each, songs }));
+  const peers = (index: number) => ({ first: 1 + index * each, count: each, songs });
+  await crowd.do(index => ({ do: 'prepare', ...peers(index) }));
+  await crowd.do(index => ({ do: 'register', port, ...peers(index) }));
   const costs: ListCost[] = [];
   for (let run = 0; run <= LISTS; run += 1) {
     await new Promise(resolve => setTimeout(resolve, 1_100));
@@ -302,16 +324,21 @@ function listOf(port: number): Promise<number> {
   });
 }
 
-function report(registering: readonly number[], fanOut: FanOut, lists: readonly ListCost[]): BenchResult {
+function report(
+  registering: readonly Registering[],
+  fanOut: FanOut,
+  lists: readonly ListCost[],
+): BenchResult {
   const middle = (server: string, figure: keyof Spread): number =>
     median((fanOut.samples[server] ?? []).map(spread => spread[figure]));
   const servers = Object.keys(fanOut.samples);
+  const registered = (figure: keyof Registering): number => median(registering.map(run => run[figure]));
   const list = (figure: keyof ListCost): number => median(lists.map(cost => cost[figure]));
   const spent = (fanOut.fullBytes - fanOut.emptyBytes) / PEERS;
   return {
     title: 'One tracker',
     method: [
-      `Registrations: ${REGISTERING} peers with ${SONGS_EACH} songs each, from ${CLIENT_PROCESSES} processes, 100 at a time in each; proven and durable. Median of five.`,
+      `Registrations: ${REGISTERING} peers with ${SONGS_EACH} songs each, from ${CLIENT_PROCESSES} processes, 100 at a time in each; proven and durable. Their song servers run and their lists are made before. Median of five.`,
       `Changes: one row to ${PEERS} registered listeners (${fanOut.bytes} bytes each), from UPDATE to the last byte at each; median of seven, in turn with Redis pub/sub.`,
       `Lists: ${LONG_LIST} songs to one listener that reads and forgets.`,
       ...(servers.includes('redis')
@@ -319,7 +346,8 @@ function report(registering: readonly number[], fanOut: FanOut, lists: readonly 
         : ['redis-server is not installed, so there is nothing beside ours.']),
     ],
     figures: [
-      { figure: 'registrations a second', value: median(registering) },
+      { figure: 'registrations a second', value: registered('perSecond') },
+      { figure: 'CPU ms of the tracker, a registration', value: registered('trackerCpuMs') },
       { figure: `change to ${PEERS} peers, p99 ms`, value: middle('ours', 'p99Ms') },
       { figure: 'messages a second to them', value: middle('ours', 'messagesPerSecond') },
       ...(servers.includes('redis')
@@ -329,6 +357,13 @@ function report(registering: readonly number[], fanOut: FanOut, lists: readonly 
       { figure: `LIST of ${LONG_LIST} songs, tracker CPU ms`, value: list('trackerCpuMs') },
     ],
     tables: [
+      {
+        caption: 'Registrations',
+        columns: ['a second', 'CPU ms of the tracker, each', 'CPU ms of the peer, each'],
+        rows: [
+          (['perSecond', 'trackerCpuMs', 'peerCpuMs'] as const).map(figure => round(registered(figure))),
+        ],
+      },
       {
         caption: `A change to ${PEERS}`,
         columns: ['server', 'p50 ms', 'p99 ms', 'messages/s', 'CPU ms of the server'],

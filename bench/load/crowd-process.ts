@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { encode } from '../../protocol/tsp/codec.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import type { Hello, Message } from '../../protocol/tsp/messages.js';
@@ -45,29 +45,41 @@ let latenciesMs: number[] = [];
 let bytes = 0;
 
 process.on('message', async (order: CrowdOrder) => {
-  const began = performance.now();
+  let began = performance.now();
   if (order.do !== 'tell') {
     bytes = 0;
-    const act = order.do === 'host' ? host : listen;
-    await inTurns(range(order.count), AT_ONCE, offset => act(order.port, order.first + offset, order.since));
+    const indices = range(order.count).map(offset => order.first + offset);
+    const peers = new Map<number, Host>();
+    // As a peer has them before it registers.
+    if (order.do === 'host')
+      await inTurns(indices, AT_ONCE, async index => peers.set(index, await prepare(index)));
+    began = performance.now();
+    await inTurns(indices, AT_ONCE, index => {
+      const host = peers.get(index);
+      return host === undefined ? listen(order.port, index, order.since) : register(order.port, index, host);
+    });
   }
   process.send?.({ tookMs: performance.now() - began, bytes, latenciesMs } satisfies CrowdReport);
   latenciesMs = [];
 });
 
-async function host(port: number, index: number): Promise<void> {
-  const songServer = FIRST_PORT + index;
-  let registration: Socket | undefined;
+interface Host {
+  readonly server: Server;
+  readonly port: number;
+  readonly offer: Buffer;
+  registration: Socket | undefined;
+}
+
+/** Its song server, and what it says of its songs. */
+async function prepare(index: number): Promise<Host> {
   const server = createServer(socket => {
     take(socket, message => {
       if (message.type !== 'PING') return;
       const pong = encode({ type: 'PONG', value: message.value });
       socket.write(pong);
-      registration?.write(pong);
+      host.registration?.write(pong);
     });
   });
-  await once(server.listen(songServer, addressOf(index)), 'listening');
-  registration = await open(port, index);
   const rows = range(SONGS_EACH).map(song => ({
     hash: createHash('sha256').update(`${index} ${song}`).digest('hex'),
     title: `Song ${song} of ${index}`,
@@ -76,8 +88,21 @@ async function host(port: number, index: number): Promise<void> {
   }));
   const payload = Buffer.from(rows.map(row => `${JSON.stringify(row)}\n`).join(''));
   const offer = Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length: payload.length }), payload]);
-  await answered(registration, { port: songServer, broadcasts: false, until: 'WELCOME', offer });
-  server.close();
+  const host: Host = { server, port: FIRST_PORT + index, offer, registration: undefined };
+  await once(server.listen(host.port, addressOf(index)), 'listening');
+  return host;
+}
+
+async function register(port: number, index: number, host: Host): Promise<void> {
+  const registration = await open(port, index);
+  host.registration = registration;
+  await answered(registration, {
+    port: host.port,
+    broadcasts: false,
+    until: 'WELCOME',
+    offer: host.offer,
+  });
+  host.server.close();
 }
 
 async function listen(port: number, index: number, since: Hello['since']): Promise<void> {

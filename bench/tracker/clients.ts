@@ -2,7 +2,8 @@
  * Thousands of peers in one process, each from an address of its own (127.x.y.z): as light as can be, so that what is
  * measured is the server. They register at a tracker, or subscribe to a Redis channel, and say when a message was whole.
  *
- *     fork ─▶ { do: 'register' … } ─▶ { seconds }        { do: 'await', … } ─▶ { at: […] }, nanoseconds of the one clock
+ *     fork ─▶ { do: 'prepare' … } ─▶ {}     { do: 'register' … } ─▶ { seconds }
+ *             { do: 'await', … } ─▶ { at: […] }, nanoseconds of the one clock
  */
 import { createHash } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -12,13 +13,14 @@ import { encodeRow } from '../../protocol/tsp/rows.js';
 
 /** Over IPC, from `bench/tracker.ts`. */
 export type ClientTask =
-  /** Peers `first` … with so many songs each; those without songs only listen, and are told of every change. */
+  /** Song servers and lists of peers `first` …, as peers have them before they register. */
+  | { readonly do: 'prepare'; readonly first: number; readonly count: number; readonly songs: number }
+  /** Peers `first` …, prepared with so many songs each; those without songs only listen, and are told of every change. */
   | {
       readonly do: 'register';
       readonly port: number;
       readonly first: number;
       readonly count: number;
-      readonly songs: number;
     }
   | { readonly do: 'subscribe'; readonly port: number; readonly count: number }
   /** Answers when each has had one more broadcast. */
@@ -36,6 +38,8 @@ export interface ClientAnswer {
 /** Registrations under way at a time, in one process. */
 const IN_FLIGHT = 100;
 export const CHANNEL = 'list';
+/** Below the ports that the system gives to outgoing connections. */
+const FIRST_PORT = 20_000;
 
 interface Client {
   readonly socket: Socket;
@@ -43,12 +47,24 @@ interface Client {
   broadcast(at: number, bytes: number): void;
 }
 
+/** What a peer has before it registers. */
+interface Prepared {
+  readonly songServer: Server;
+  readonly port: number;
+  readonly list: Buffer;
+  registration: Socket | undefined;
+}
+
 const clients: Client[] = [];
+const prepared = new Map<number, Prepared>();
 
 process.on('message', async (task: ClientTask) => {
   const begun = performance.now();
-  if (task.do === 'register') {
-    await inTurn(task.count, index => register(task.port, task.first + index, task.songs));
+  if (task.do === 'prepare') {
+    await inTurn(task.count, index => prepare(task.first + index, task.songs));
+    answer({});
+  } else if (task.do === 'register') {
+    await inTurn(task.count, index => register(task.port, task.first + index));
     answer({ seconds: (performance.now() - begun) / 1_000 });
   } else if (task.do === 'subscribe') {
     await inTurn(task.count, index => subscribe(task.port, index));
@@ -89,44 +105,51 @@ function nextBroadcast(): Promise<ClientAnswer> {
   });
 }
 
-/** A song server that can do nothing but be reached: on loopback its port is what tells one peer from another. */
-async function listenForProof(registration: Socket): Promise<Server> {
-  const server = createServer(socket => {
+/** With a song server that can do nothing but be reached: on loopback its port is what tells one peer from another. */
+async function prepare(index: number, songs: number): Promise<void> {
+  const songServer = createServer(socket => {
     const framer = new Framer();
     socket.on('error', () => {});
     socket.on('data', chunk => {
       framer.push(chunk);
       for (let event = framer.next(); event !== undefined; event = framer.next())
-        if (event.kind === 'message' && event.message.type === 'PING')
-          registration.write(encode({ type: 'PONG', value: event.message.value }));
+        if (event.kind === 'message' && event.message.type === 'PING') {
+          const pong = encode({ type: 'PONG', value: event.message.value });
+          socket.write(pong);
+          peer.registration?.write(pong);
+        }
     });
   });
-  await new Promise<void>(resolve => server.listen(0, '0.0.0.0', resolve));
-  return server;
+  const port = FIRST_PORT + index;
+  const peer: Prepared = { songServer, port, list: listOf(index, songs), registration: undefined };
+  prepared.set(index, peer);
+  await new Promise<void>((resolve, reject) => {
+    songServer.once('error', reject).listen(port, addressOf(index), resolve);
+  });
 }
 
 const addressOf = (index: number): string => `127.${1 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;
 
 /** Resolves when SONG_IDS came: proven, listed, durable; for a listener with WELCOME and its first list. */
-async function register(port: number, index: number, songs: number): Promise<void> {
-  const address = addressOf(index);
-  const socket = connect({ port, host: '127.0.0.1', localAddress: address, noDelay: true });
-  const proof = songs === 0 ? undefined : await listenForProof(socket);
-  const songPort = (proof?.address() as { port: number } | undefined)?.port ?? 0;
+async function register(port: number, index: number): Promise<void> {
+  const peer = prepared.get(index);
+  prepared.delete(index);
+  const socket = connect({ port, host: '127.0.0.1', localAddress: addressOf(index), noDelay: true });
+  if (peer !== undefined) peer.registration = socket;
   const framer = new Framer();
   let broadcastBytes = 0;
   await new Promise<void>((resolve, reject) => {
     const client: Client = { socket, ready: resolve, broadcast() {} };
     clients.push(client);
     socket.once('error', reject);
-    const hello = { tsp: 1, broadcasts: songs === 0 } as const;
-    socket.write(encode({ type: 'HELLO', port: songPort, hello }));
+    const hello = { tsp: 1, broadcasts: peer === undefined } as const;
+    socket.write(encode({ type: 'HELLO', port: peer?.port ?? 0, hello }));
     socket.on('data', chunk => {
       framer.push(chunk);
       for (let event = framer.next(); event !== undefined; event = framer.next()) {
         if (event.kind === 'message') {
           const { message } = event;
-          if (message.type === 'LIST') socket.write(listOf(index, songs));
+          if (message.type === 'LIST') socket.write(peer!.list);
           else if (message.type === 'PING') socket.write(encode({ type: 'PONG', value: message.value }));
           else if (message.type === 'ERROR') reject(new Error(JSON.stringify(message.error)));
         } else if (event.kind === 'stream') {
@@ -134,13 +157,13 @@ async function register(port: number, index: number, songs: number): Promise<voi
         } else if (event.kind === 'end') {
           if (event.header.type === 'SONG_IDS') client.ready();
           if (event.header.type !== 'BROADCAST_LIST') continue;
-          if (songs === 0) client.ready();
+          if (peer === undefined) client.ready();
           client.broadcast(Number(process.hrtime.bigint()), broadcastBytes);
         }
       }
     });
   });
-  proof?.close();
+  peer?.songServer.close();
 }
 
 function listOf(peer: number, songs: number): Buffer {
