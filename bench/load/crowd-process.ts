@@ -13,7 +13,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { encode } from '../../protocol/tsp/codec.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import type { Hello, Message } from '../../protocol/tsp/messages.js';
-import { addressOf, inTurns, range } from '../../test/support/crowd.js';
+import { addressOf, inTurns, listenAt, range } from '../../test/support/crowd.js';
 
 export type CrowdOrder =
   | {
@@ -88,8 +88,8 @@ async function prepare(index: number): Promise<Host> {
   }));
   const payload = Buffer.from(rows.map(row => `${JSON.stringify(row)}\n`).join(''));
   const offer = Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length: payload.length }), payload]);
-  const host: Host = { server, port: FIRST_PORT + index, offer, registration: undefined };
-  await once(server.listen(host.port, addressOf(index)), 'listening');
+  const port = await listenAt(server, FIRST_PORT + index, addressOf(index));
+  const host: Host = { server, port, offer, registration: undefined };
   return host;
 }
 

@@ -10,6 +10,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { encode } from '../../protocol/tsp/codec.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import { encodeRow } from '../../protocol/tsp/rows.js';
+import { listenAt } from '../../test/support/crowd.js';
 
 /** Over IPC, from `bench/tracker.ts`. */
 export type ClientTask =
@@ -120,12 +121,9 @@ async function prepare(index: number, songs: number): Promise<void> {
         }
     });
   });
-  const port = FIRST_PORT + index;
+  const port = await listenAt(songServer, FIRST_PORT + index, addressOf(index));
   const peer: Prepared = { songServer, port, list: listOf(index, songs), registration: undefined };
   prepared.set(index, peer);
-  await new Promise<void>((resolve, reject) => {
-    songServer.once('error', reject).listen(port, addressOf(index), resolve);
-  });
 }
 
 const addressOf = (index: number): string => `127.${1 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;

@@ -4,7 +4,7 @@
  *     await inTurns(range(3_000), 64, async i => { const socket = await connectFrom(t, port, i); … });
  */
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
 import type { Teardown } from './until.js';
 
 /** Address number `index` of this machine; none of them is the usual 127.0.0.1. */
@@ -17,6 +17,17 @@ export async function connectFrom(t: Teardown, port: number, index: number): Pro
   t.teardown(() => socket.destroy());
   await once(socket, 'connect');
   return socket.on('error', () => {});
+}
+
+/** Listens at that port, or, where it is taken, at one of the system's choice. Resolves with the port. */
+export async function listenAt(server: Server, port: number, address: string): Promise<number> {
+  try {
+    await once(server.listen(port, address), 'listening');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    await once(server.listen(0, address), 'listening');
+  }
+  return (server.address() as AddressInfo).port;
 }
 
 /** Resolves when the socket is closed, by whomever, with whether it was reset. What still comes is dropped. */
