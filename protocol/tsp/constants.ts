@@ -78,6 +78,8 @@ export const REREGISTER_MS = 10_000;
 export const RELIST_GRACE_MS = 45_000;
 export const UNREACHABLE_RETRY_MS = 5 * 60_000;
 export const RECONNECT_MIN_MS = 250;
+/** The first waits spread so far that no 100 ms see a tenth of those who lost a tracker at one moment. */
+export const RECONNECT_FIRST_MS = 2_500;
 export const RECONNECT_MAX_MS = 30_000;
 
 /** TSP §5.2. */

@@ -42,10 +42,10 @@ t.test('the book shuffles strangers and stays bounded', async t => {
 t.test('reconnecting: full jitter between 0.25 and 30 s, quick again after a minute up', async t => {
   const longest = new Backoff(() => 1);
   const delays = Array.from({ length: 12 }, () => longest.next(0));
-  t.same(delays.slice(0, 3), [500, 1_000, 2_000]);
+  t.same(delays.slice(0, 3), [2_500, 5_000, 10_000]);
   t.equal(delays.at(-1), RECONNECT_MAX_MS);
   t.equal(longest.next(RESET_AFTER_MS - 1), RECONNECT_MAX_MS);
-  t.equal(longest.next(RESET_AFTER_MS), 500);
+  t.equal(longest.next(RESET_AFTER_MS), 2_500);
   const shortest = new Backoff(() => 0);
   for (let attempts = 0; attempts < 9; attempts += 1) t.equal(shortest.next(0), RECONNECT_MIN_MS);
 });
