@@ -19,12 +19,13 @@ import type { ListenersResult, ListenersTask } from './serving/listeners.js';
 
 export const name = 'serving';
 
-const SONG_BYTES = 4 * 1024 * 1024;
+const SONG_BYTES = 4e6;
 const LISTENERS = [1, 64, 1_000];
 /** Enough that a hundredth of a second of processor time, which is how the kernel counts, is little of it. */
 const BYTES_A_RUN = 4e9;
-/** Servers run for months; V8 is done with what a song takes after some thousands. */
-const WARM_UPS = 2;
+/** Servers run for months; V8 is done with what a song takes after some ten thousand, on whatever number of connections. */
+const WARM_UPS = 8;
+const WARM_UP_LISTENERS = 64;
 /** The server has a core to itself; the listeners have the others. */
 const LISTENER_PROCESSES = Math.max(1, availableParallelism() - 1);
 const SAMPLE_MS = 50;
@@ -53,13 +54,13 @@ export async function run(): Promise<BenchResult> {
     servers['ours, copying'] = await startOurs(song, '--copying');
     servers['nginx, sendfile'] = await startNginx(folder, 'on');
     servers['nginx, copying'] = await startNginx(folder, 'off');
+    for (let run = 0; run < WARM_UPS; run++)
+      for (const server of Object.values(servers)) await measure(server, WARM_UP_LISTENERS);
     const samples: Record<number, Record<string, Sample[]>> = {};
     for (const listeners of LISTENERS) {
       const variants = Object.entries(servers).map(
         ([name, server]) => [name, () => measure(server, listeners)] as const,
       );
-      // Not counted: files into the page cache, code through all stages of the compiler.
-      for (let run = 0; run < WARM_UPS; run++) for (const [, warmUp] of variants) await warmUp();
       samples[listeners] = await interleave(Object.fromEntries(variants));
     }
     return report(samples);

@@ -2,8 +2,8 @@
  * The sending side of one listener's socket: one write at a time, each known to be in the kernel before the next.
  *
  *     write([header, slice]) ─▶ one system call ─▶ kernel ─▶ … resolves, and `progressed` is called
- *     send(header, slice)    ─▶ the same; or, of a slice in the page arena, no more than a page is written and the rest
- *                               goes without being copied, as often as the socket can take more
+ *     send(header, slice)    ─▶ the same; or, of a slice in the page arena, nothing is copied but a page whenever the
+ *                               socket is full: writing it is how Node tells that there is room again
  *
  * So a listener that takes nothing holds one slice, shared with others, and no queue. While a write waits, the kernel is
  * asked from time to time whether the listener takes anything at all (send-queues.ts).
@@ -16,8 +16,10 @@ import { queueKey, type SendQueues } from './send-queues.js';
 
 /** A write that has not been taken for this long is looked up in the kernel. */
 const SLOW_WRITE_MS = 4_000;
-/** Copied with the header, in one packet with it; and when the socket is full, to be told when it no longer is. */
+/** Written when the socket is full. */
 const WRITTEN_BYTES = 4 * 1024;
+
+const NOTHING = new Uint8Array();
 
 export class ListenerSocket {
   readonly #socket: Socket;
@@ -53,10 +55,14 @@ export class ListenerSocket {
    */
   write(chunks: readonly Uint8Array[]): Promise<void> | undefined {
     let settle: ((error?: Error | null) => void) | undefined;
-    this.#socket.cork();
-    for (const [index, chunk] of chunks.entries())
-      this.#socket.write(chunk, index === chunks.length - 1 ? error => settle?.(error) : undefined);
-    this.#socket.uncork();
+    const written = (error?: Error | null) => settle?.(error);
+    if (chunks.length === 1) this.#socket.write(chunks[0]!, written);
+    else {
+      this.#socket.cork();
+      for (const [index, chunk] of chunks.entries())
+        this.#socket.write(chunk, index === chunks.length - 1 ? written : undefined);
+      this.#socket.uncork();
+    }
     if (this.#socket.writableLength === 0) return undefined;
     this.#writingSince = this.#clock.now();
     this.#kernelBytes = undefined;
@@ -71,34 +77,38 @@ export class ListenerSocket {
   }
 
   /** As `write`, for bytes that may lie in the arena. They must not change until then. */
-  async send(header: Uint8Array | undefined, bytes: Uint8Array, arena: PageArena | undefined): Promise<void> {
-    if (arena === undefined || !arena.holds(bytes)) {
-      await this.write(header === undefined ? [bytes] : [header, bytes]);
-      return;
-    }
-    let at = 0;
-    if (header !== undefined) {
-      // One chunk: two would be gathered, at more than the cost of copying them.
-      const first = Buffer.concat([header, bytes.subarray(0, WRITTEN_BYTES)]);
-      at = first.length - header.length;
-      await this.write([first]);
-    }
-    for (;;) {
+  send(
+    header: Uint8Array | undefined,
+    bytes: Uint8Array,
+    arena: PageArena | undefined,
+  ): Promise<void> | undefined {
+    if (arena === undefined || !arena.holds(bytes))
+      return this.write(header === undefined ? [bytes] : [header, bytes]);
+    const sent = this.#splice(header ?? NOTHING, bytes, arena);
+    if (sent === bytes.length + (header?.length ?? 0)) return undefined;
+    return this.#sendRest(header ?? NOTHING, bytes, sent, arena);
+  }
+
+  async #sendRest(header: Uint8Array, bytes: Uint8Array, begun: number, arena: PageArena): Promise<void> {
+    let left = header.subarray(begun);
+    let rest = bytes.subarray(Math.max(0, begun - header.length));
+    while (rest.length > 0) {
+      const written = rest.subarray(0, WRITTEN_BYTES);
+      await this.write(left.length === 0 ? [written] : [left, written]);
       this.stillThere();
-      at += this.#splice(bytes.subarray(at), arena);
-      if (at === bytes.length) return;
-      const written = bytes.subarray(at, at + WRITTEN_BYTES);
-      await this.write([written]);
-      at += written.length;
+      left = NOTHING;
+      rest = rest.subarray(written.length);
+      rest = rest.subarray(this.#splice(NOTHING, rest, arena));
     }
   }
 
   /** All that was written is in the kernel, so these bytes follow it. */
-  #splice(bytes: Uint8Array, arena: PageArena): number {
+  #splice(header: Uint8Array, bytes: Uint8Array, arena: PageArena): number {
     // Not documented, but as old as Node's pipes to child processes; without it everything is written.
     const { _handle: handle } = this.#socket as { _handle?: { readonly fd?: number } | null };
-    if (bytes.length === 0 || handle?.fd === undefined || handle.fd < 0) return 0;
-    return arena.send(handle.fd, bytes);
+    const descriptor = handle?.fd;
+    if (bytes.length === 0 || descriptor === undefined || descriptor < 0) return 0;
+    return arena.send(descriptor, header, bytes);
   }
 
   /** Waits for the kernel to take a write, and nothing is known of the listener. */

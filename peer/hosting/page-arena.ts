@@ -1,7 +1,7 @@
 /**
  * Memory whose pages the kernel sends as they lie there: on its way from here to a socket no byte is copied.
  *
- *     slot of 1 MiB ──vmsplice──▶ pipe ──splice──▶ socket        what the socket does not take is dropped from the pipe
+ *     header, slot of 1 MiB ──vmsplice──▶ pipe ──splice──▶ socket   what the socket does not take is dropped from the pipe
  *
  * Node has no such call, so koffi, an optional package, makes it; Linux only. Where either is missing, or the kernel
  * refuses (`openPageArena` tries it), songs lie on the heap and are copied.
@@ -15,8 +15,10 @@ import type { SliceRoom } from './slice-memory.js';
 
 /** Half of a huge page: two slots side by side share one, and a packet then needs few pieces. */
 const SLOT_BYTES = 1024 * 1024;
-/** What a slot needs when it goes through the pipe in one go; the most that Linux allows without privileges. */
-const PIPE_BYTES = SLOT_BYTES;
+/** Nearly a slot in one go; the most that Linux allows without privileges. */
+const PIPE_BYTES = 1024 * 1024;
+/** Behind the slots. Headers are laid one after the other, and when the last has found its place, the pages are new ones. */
+const HEADERS_BYTES = 64 * 1024;
 
 // Linux, on all architectures that Node runs on.
 const PROT_READ_WRITE = 0x1 | 0x2;
@@ -36,14 +38,17 @@ export class PageArena implements SliceRoom {
   readonly #free: number[];
   readonly #pipe: { readonly read: number; readonly write: number };
   readonly #nowhere: number;
-  /** struct iovec: an address and a length. */
-  readonly #piece = new BigUint64Array(2);
+  readonly #headers: Uint8Array;
+  #headersUsed = 0;
+  /** Two of struct iovec: an address and a length. */
+  readonly #pieces = new BigUint64Array(4);
   #isUsable = true;
 
   /** Throws when the kernel refuses any of it. */
   constructor(kernel: Kernel, bytes: number) {
     const slots = Math.floor(bytes / SLOT_BYTES);
-    const size = slots * SLOT_BYTES;
+    const songBytes = slots * SLOT_BYTES;
+    const size = songBytes + HEADERS_BYTES;
     this.#kernel = kernel;
     const mapped = kernel.mmap(
       null,
@@ -57,8 +62,9 @@ export class PageArena implements SliceRoom {
     const huge = BigInt(HUGE_PAGE_BYTES);
     this.#base = ((BigInt(mapped) + huge - 1n) / huge) * huge;
     // Only a wish: without huge pages all works the same, at somewhat more cost.
-    kernel.madvise(this.#base, size, MADV_HUGEPAGE);
+    kernel.madvise(this.#base, songBytes, MADV_HUGEPAGE);
     this.#memory = kernel.view(this.#base, size);
+    this.#headers = new Uint8Array(this.#memory, songBytes);
     this.#free = Array.from({ length: slots }, (_, index) => slots - 1 - index);
     const ends = [0, 0];
     if (kernel.pipe2(ends, O_NONBLOCK_CLOEXEC) !== 0) throw new Error('no pipe can be had');
@@ -86,7 +92,7 @@ export class PageArena implements SliceRoom {
   }
 
   free({ byteOffset }: Uint8Array): void {
-    this.#kernel.madvise(this.#base + BigInt(byteOffset), SLOT_BYTES, MADV_DONTNEED);
+    this.#renew(byteOffset, SLOT_BYTES);
     this.#free.push(byteOffset / SLOT_BYTES);
   }
 
@@ -96,17 +102,24 @@ export class PageArena implements SliceRoom {
   }
 
   /**
-   * Gives a socket, by its descriptor, as much as it takes now; answers how many bytes that was. 0 also when the socket
-   * is broken: what is then written to it says why.
+   * Gives a socket, by its descriptor, as much as it takes now of a header, which may be empty and lies anywhere, and of
+   * bytes that lie here; answers how many bytes that was. Less than all also when the socket is broken: what is then
+   * written to it says why.
    */
-  send(socket: number, bytes: Uint8Array): number {
-    this.#piece[0] = this.#base + BigInt(bytes.byteOffset);
-    this.#piece[1] = BigInt(bytes.length);
-    const piped = this.#kernel.vmsplice(this.#pipe.write, this.#piece, 1, SPLICE_F_MOVE_NONBLOCK);
-    if (piped <= 0) return 0;
-    const sent = Math.max(0, this.#pass(socket, piped));
-    // What stayed in the pipe would go to the next listener.
-    if (sent < piped) this.#isUsable = this.#pass(this.#nowhere, piped - sent) === piped - sent;
+  send(socket: number, header: Uint8Array, bytes: Uint8Array): number {
+    const count = header.length + bytes.length;
+    const laid = header.length === 0 ? header : this.#lay(header);
+    let sent = 0;
+    while (sent < count && this.#isUsable) {
+      const piped = this.#pipeIn(laid.subarray(sent), bytes.subarray(Math.max(0, sent - header.length)));
+      if (piped <= 0) break;
+      const passed = Math.max(0, this.#pass(socket, piped));
+      sent += passed;
+      if (passed === piped) continue;
+      // What stayed in the pipe would go to the next listener.
+      this.#isUsable = this.#pass(this.#nowhere, piped - passed) === piped - passed;
+      break;
+    }
     return sent;
   }
 
@@ -118,15 +131,42 @@ export class PageArena implements SliceRoom {
     closeSync(this.#nowhere);
   }
 
+  /** A copy that is not written to as long as it may be under way. */
+  #lay(header: Uint8Array): Uint8Array {
+    if (this.#headersUsed + header.length > HEADERS_BYTES) {
+      this.#renew(this.#headers.byteOffset, HEADERS_BYTES);
+      this.#headersUsed = 0;
+    }
+    const laid = this.#headers.subarray(this.#headersUsed, this.#headersUsed + header.length);
+    laid.set(header);
+    this.#headersUsed += header.length;
+    return laid;
+  }
+
+  /** From now on other pages lie there, all zeros. */
+  #renew(offset: number, count: number): void {
+    this.#kernel.madvise(this.#base + BigInt(offset), count, MADV_DONTNEED);
+  }
+
+  #pipeIn(header: Uint8Array, bytes: Uint8Array): number {
+    const pieces = this.#pieces;
+    const first = header.length === 0 ? bytes : header;
+    pieces[0] = this.#base + BigInt(first.byteOffset);
+    pieces[1] = BigInt(first.length);
+    pieces[2] = this.#base + BigInt(bytes.byteOffset);
+    pieces[3] = BigInt(bytes.length);
+    return this.#kernel.vmsplice(this.#pipe.write, pieces, first === bytes ? 1 : 2, SPLICE_F_MOVE_NONBLOCK);
+  }
+
   #pass(to: number, count: number): number {
     return this.#kernel.splice(this.#pipe.read, null, to, null, count, SPLICE_F_MOVE_NONBLOCK);
   }
 
   #tryOut(): void {
-    if (this.#memory.byteLength === 0) throw new Error('too small');
+    if (this.#free.length === 0) throw new Error('too small');
     // The slot is not given back: half of a huge page would be gone.
-    const sent = this.send(this.#nowhere, new Uint8Array(this.#memory, 0, 1));
-    if (sent !== 1) throw new Error('the kernel does not splice');
+    const sent = this.send(this.#nowhere, Uint8Array.of(0), new Uint8Array(this.#memory, 0, 1));
+    if (sent !== 2) throw new Error('the kernel does not splice');
   }
 }
 

@@ -22,8 +22,8 @@ import type { Fingerprint, SongFile } from './song-files.js';
 export const SLICE_BYTES = 1024 * 1024;
 /** Without room for a slice a listener holds this much. */
 export const UNSHARED_BYTES = PIECE_BYTES;
-/** Bytes from memory are sent on an fstat that is at most this old, so a thousand listeners cost forty fstats a second. */
-const CHECK_FRESH_MS = 25;
+/** Bytes from memory are sent on an fstat that is at most this old, so a thousand listeners cost ten fstats a second. */
+const CHECK_FRESH_MS = 100;
 
 /** Part of a song, valid until `release`; never written to. */
 export interface Piece {
