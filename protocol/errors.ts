@@ -80,7 +80,7 @@ export class LocalProtocolError extends Error {
 }
 
 /** The network failed: refused, reset, ended early, silent. `cause` is Node's error where there is one. */
-export class TransportError extends Error {
+export class TransportError extends Strangers {
   override readonly name = 'TransportError';
 }
 

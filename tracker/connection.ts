@@ -47,37 +47,37 @@ export interface Services {
   ownBytesGrew(connection: Connection): void;
   /** `tracker`, `agent` and the like; and the revision at this moment. */
   welcome(): { readonly revision: number; readonly welcome: Welcome };
+  /** The first header of a connection is whole. */
+  greeted(connection: Connection): void;
+  closed(connection: Connection): void;
   /** Undefined: the registration may go on. */
   refusal(connection: Connection): ErrorBody | undefined;
 }
 
-export interface ConnectionEvents {
-  /** The first header is whole. */
-  greeted(connection: Connection): void;
-  closed(connection: Connection): void;
-}
-
 export class Connection implements Reader, WireUser {
   next = 0;
-  readonly remote: string;
-  readonly #observed: string;
+  /** The other side's IP address. */
+  readonly observed: string;
+  /** Who it counts as in limits per address. */
+  readonly key: string;
   readonly #services: Services;
-  readonly #events: ConnectionEvents;
   readonly #session: TrackerSession;
   readonly #wire: Wire;
-  #member: Member;
+  /** None before it first says anything that is more than a question. */
+  #member: Member | undefined;
   #attempt: Attempt | undefined;
-  #isClosed = false;
 
-  /** `observed`: the other side's IP address. */
-  constructor(socket: Socket, observed: string, services: Services, events: ConnectionEvents) {
-    this.remote = formatHostPort(observed, socket.remotePort ?? 0);
-    this.#observed = observed;
+  constructor(socket: Socket, observed: string, key: string, services: Services) {
+    this.observed = observed;
+    this.key = key;
     this.#services = services;
-    this.#events = events;
     this.#session = new TrackerSession({ maxListBytes: services.maxListBytes }, services.clock.now());
-    this.#wire = new Wire({ ...services, socket, remote: this.remote }, this);
-    this.#member = this.#newMember();
+    this.#wire = new Wire(socket, services, this);
+  }
+
+  /** `address:port`, for people. */
+  get remote(): string {
+    return formatHostPort(this.observed, this.#wire.remotePort);
   }
 
   /** Begins to read. */
@@ -142,7 +142,7 @@ export class Connection implements Reader, WireUser {
   }
 
   greeted(): void {
-    this.#events.greeted(this);
+    this.#services.greeted(this);
   }
 
   written(): void {
@@ -161,9 +161,8 @@ export class Connection implements Reader, WireUser {
   }
 
   closed(): void {
-    this.#isClosed = true;
     this.#leave();
-    this.#events.closed(this);
+    this.#services.closed(this);
   }
 
   #perform(effects: readonly TrackerEffect[]): void {
@@ -172,7 +171,6 @@ export class Connection implements Reader, WireUser {
 
   #do(effect: TrackerEffect): void {
     const { registrar, answers } = this.#services;
-    const member = this.#member;
     const session = this.#session;
     switch (effect.do) {
       case 'send':
@@ -193,7 +191,7 @@ export class Connection implements Reader, WireUser {
         break;
       case 'offer':
         this.#settle(
-          () => registrar.offer(member, effect.offers),
+          () => registrar.offer(this.#asMember, effect.offers),
           () => undefined,
         );
         break;
@@ -205,18 +203,18 @@ export class Connection implements Reader, WireUser {
         break;
       case 'enlist':
         this.#settle(
-          () => registrar.enlist(member, effect.claim, effect.addresses),
+          () => registrar.enlist(this.#asMember, effect.claim, effect.addresses),
           enlisted => this.#perform(session.enlisted(enlisted, this.#now)),
         );
         break;
       case 'update':
         this.#settle(
-          () => registrar.update(member, effect.changes),
+          () => registrar.update(this.#asMember, effect.changes),
           updated => this.#perform(session.updated(updated, this.#now)),
         );
         break;
       case 'publish':
-        registrar.publish(member);
+        registrar.publish(this.#asMember);
         break;
       case 'welcome':
         this.#welcome(effect.listed);
@@ -225,7 +223,7 @@ export class Connection implements Reader, WireUser {
         this.#subscribe(effect.since);
         break;
       case 'unlist':
-        registrar.unlist(member);
+        registrar.unlist(this.#asMember);
         break;
       case 'leave':
         this.#leave();
@@ -267,7 +265,7 @@ export class Connection implements Reader, WireUser {
 
   #prove(attempt: number, claim: Claim): void {
     this.#attempt?.cancel();
-    this.#attempt = this.#services.prover.prove(this.#member.observed, claim, outcome =>
+    this.#attempt = this.#services.prover.prove(this.observed, claim, outcome =>
       this.#wire.later(() => this.#perform(this.#session.proved(attempt, outcome, this.#now))),
     );
   }
@@ -283,7 +281,7 @@ export class Connection implements Reader, WireUser {
   #welcome(listed: readonly string[]): void {
     const { revision, welcome } = this.#services.welcome();
     this.#say({ type: 'WELCOME', revision, welcome: { ...welcome, listed } });
-    const { host } = this.#member;
+    const { host } = this.#asMember;
     if (listed.length > 0)
       this.#services.logger.info({ remote: this.remote, listed, songs: host?.songs.size }, 'registered');
     else this.#services.logger.debug({ remote: this.remote }, 'registered as a listener');
@@ -294,15 +292,16 @@ export class Connection implements Reader, WireUser {
     this.#services.fanOut.subscribe(this, isOurs ? since : undefined);
   }
 
-  #newMember(): Member {
-    return new Member(this.#observed, () => this.#perform(this.#session.fail(REPLACED)));
+  get #asMember(): Member {
+    this.#member ??= new Member(this.observed, () => this.#perform(this.#session.fail(REPLACED)));
+    return this.#member;
   }
 
   #leave(): void {
     this.#attempt?.cancel();
     this.#services.fanOut.unsubscribe(this);
-    this.#services.registrar.leave(this.#member);
-    if (!this.#isClosed) this.#member = this.#newMember();
+    if (this.#member !== undefined) this.#services.registrar.leave(this.#member);
+    this.#member = undefined;
   }
 
   #say(message: PlainMessage | WholeMessage): void {

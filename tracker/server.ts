@@ -23,7 +23,7 @@ const FINISH_MS = 10_000;
 
 export interface ServerOptions {
   readonly config: Pick<TrackerConfig, 'host' | 'port' | 'maxPeers' | 'maxConnections' | 'maxPerAddress'>;
-  readonly services: Omit<Services, 'refusal' | 'ownBytes' | 'ownBytesGrew'>;
+  readonly services: Omit<Services, 'greeted' | 'closed' | 'refusal' | 'ownBytes' | 'ownBytesGrew'>;
   /** Default: TCP. */
   readonly createServer?: typeof createServer | undefined;
 }
@@ -33,9 +33,11 @@ export class TrackerServer {
   readonly #services: Services;
   readonly #server: Server;
   readonly #doorkeeper: Doorkeeper<Connection>;
-  readonly #connections = new Map<Connection, Promise<void>>();
+  readonly #connections = new Set<Connection>();
   readonly #registered = new Set<Connection>();
   readonly #turnedAway = new Set<Socket>();
+  /** The last one has left. */
+  #deserted: (() => void) | undefined;
   readonly #ownBytes = new OwnBytes();
   #refused = 0;
 
@@ -46,6 +48,8 @@ export class TrackerServer {
       ...services,
       ownBytes: this.#ownBytes,
       ownBytesGrew: () => this.#relieve(),
+      greeted: connection => this.#doorkeeper.greeted(connection),
+      closed: connection => this.#closed(connection),
       refusal: connection => this.#refusal(connection),
     };
     this.#doorkeeper = new Doorkeeper({
@@ -72,12 +76,12 @@ export class TrackerServer {
     const closed = this.#server.listening ? once(this.#server, 'close') : undefined;
     this.#server.close();
     for (const socket of this.#turnedAway) socket.destroy();
-    for (const connection of this.#connections.keys()) connection.finish();
+    for (const connection of this.#connections) connection.finish();
     const disarm = this.#services.clock.after(FINISH_MS, () => {
-      for (const connection of this.#connections.keys()) connection.destroy();
+      for (const connection of this.#connections) connection.destroy();
     });
     await closed;
-    await Promise.all(this.#connections.values());
+    if (this.#connections.size > 0) await new Promise<void>(resolve => (this.#deserted = resolve));
     disarm();
   }
 
@@ -91,44 +95,38 @@ export class TrackerServer {
   }
 
   #accept(socket: Socket): void {
-    socket.on('error', () => undefined);
-    const { clock } = this.#services;
-    const observed = canonicalIp(socket.remoteAddress ?? '');
+    socket.on('error', survive);
+    const { remoteAddress = '', remoteFamily } = socket;
+    // Node writes IPv4 as we do.
+    const observed = remoteFamily === 'IPv4' ? remoteAddress : canonicalIp(remoteAddress);
     // Gone already.
     if (observed === '') {
       socket.destroy();
       return;
     }
     const key = addressKey(observed);
-    const refusal = this.#doorkeeper.refusal(key, clock.now());
+    const refusal = this.#doorkeeper.refusal(key, this.#services.clock.now());
     if (refusal !== undefined) {
-      this.#turnAway(socket, refusal);
+      this.#turnAway(socket, observed, refusal);
       return;
     }
-    let left = (): void => undefined;
-    const connection = new Connection(socket, observed, this.#services, {
-      greeted: connection => this.#doorkeeper.greeted(connection),
-      closed: connection => {
-        this.#doorkeeper.left(key, connection);
-        this.#registered.delete(connection);
-        this.#connections.delete(connection);
-        left();
-      },
-    });
-    this.#connections.set(
-      connection,
-      new Promise(resolve => {
-        left = resolve;
-      }),
-    );
+    const connection = new Connection(socket, observed, key, this.#services);
+    this.#connections.add(connection);
     this.#doorkeeper.entered(key, connection)?.destroy();
     connection.start();
   }
 
-  #turnAway(socket: Socket, error: ErrorBody): void {
+  #closed(connection: Connection): void {
+    this.#doorkeeper.left(connection.key, connection);
+    this.#registered.delete(connection);
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#deserted?.();
+  }
+
+  #turnAway(socket: Socket, remote: string, error: ErrorBody): void {
     this.#refused += 1;
     const { clock, logger } = this.#services;
-    logger.debug({ remote: socket.remoteAddress, why: error.message }, 'turned away');
+    logger.debug({ remote, why: error.message }, 'turned away');
     if (this.#turnedAway.size === MAX_TURNED_AWAY) {
       socket.destroy();
       return;
@@ -160,7 +158,7 @@ export class TrackerServer {
   #relieve(): void {
     if (this.#ownBytes.total <= MAX_OWN_BYTES) return;
     let largest: Connection | undefined;
-    for (const connection of this.#connections.keys())
+    for (const connection of this.#connections)
       if (largest === undefined || connection.ownBytes > largest.ownBytes) largest = connection;
     this.#services.logger.warn(
       { remote: largest?.remote, bytes: largest?.ownBytes },
@@ -169,3 +167,6 @@ export class TrackerServer {
     largest?.destroy();
   }
 }
+
+/** What went wrong shows in 'close'. */
+function survive(): void {}

@@ -31,6 +31,8 @@ const PIECE_BYTES = 8 * 1024;
 export interface WireUser {
   /** False: nothing can be taken now. */
   readonly reading: boolean;
+  /** `address:port`, for people. */
+  readonly remote: string;
   /** What may be held whole just now. */
   readonly maxPayloadBytes: number;
   receive(event: FrameEvent): void;
@@ -51,10 +53,8 @@ export interface WireUser {
   closed(): void;
 }
 
-export interface WireOptions {
-  readonly socket: Socket;
-  /** `address:port`, for people. */
-  readonly remote: string;
+/** What all wires share. */
+export interface WireWorld {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly turns: Turns;
@@ -63,7 +63,7 @@ export interface WireOptions {
 }
 
 export class Wire {
-  readonly #options: WireOptions;
+  readonly #world: WireWorld;
   readonly #socket: Socket;
   readonly #user: WireUser;
   readonly #framer = new Framer({ maxPieceBytes: PIECE_BYTES });
@@ -79,24 +79,29 @@ export class Wire {
   #armedFor = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
 
-  constructor(options: WireOptions, user: WireUser) {
-    this.#options = options;
-    this.#socket = options.socket;
+  constructor(socket: Socket, world: WireWorld, user: WireUser) {
+    this.#world = world;
+    this.#socket = socket;
     this.#user = user;
-    this.#outbox = new Outbox(options.socket, options.ownBytes);
+    this.#outbox = new Outbox(socket, world.ownBytes);
     this.#pace = new ReadingPace(this.#now);
   }
 
   /** Begins to read. */
   start(): void {
     const socket = this.#socket;
-    const { remote, logger } = this.#options;
     socket.on('data', chunk => this.guard(() => this.#received(chunk)));
     socket.on('end', () => this.guard(() => this.#inputEnded()));
     socket.on('drain', () => this.guard(() => this.#drained()));
-    socket.on('error', error => logger.debug({ remote, err: error }, 'connection failed'));
+    socket.on('error', error =>
+      this.#world.logger.debug({ remote: this.#user.remote, err: error }, 'connection failed'),
+    );
     socket.on('close', () => this.#closed());
     this.#arm();
+  }
+
+  get remotePort(): number {
+    return this.#socket.remotePort ?? 0;
   }
 
   /** Unsent bytes that are held for this connection alone. */
@@ -161,7 +166,7 @@ export class Wire {
 
   /** Shows what is sent. */
   trace(message: Message): void {
-    this.#options.trace?.(`${this.#options.remote} < ${describe(message)}`);
+    this.#world.trace?.(`${this.#user.remote} < ${describe(message)}`);
   }
 
   #received(chunk: Buffer): void {
@@ -177,7 +182,7 @@ export class Wire {
 
   #rest(): void {
     this.#isResting = true;
-    void this.#options.turns.pause().then(() =>
+    void this.#world.turns.pause().then(() =>
       this.later(() => {
         this.#isResting = false;
       }),
@@ -273,7 +278,7 @@ export class Wire {
     if (this.#socket.destroyed || at >= this.#armedFor) return;
     this.#disarm?.();
     this.#armedFor = at;
-    this.#disarm = this.#options.clock.after(Math.max(0, at - this.#now), () => {
+    this.#disarm = this.#world.clock.after(Math.max(0, at - this.#now), () => {
       this.#armedFor = Number.POSITIVE_INFINITY;
       this.guard(() => this.#expire());
       this.#arm();
@@ -294,7 +299,7 @@ export class Wire {
   #expire(): void {
     const now = this.#now;
     if (now >= (this.#outbox.stalledAt ?? Number.POSITIVE_INFINITY)) {
-      this.#options.logger.info({ remote: this.#options.remote }, 'reader stalled');
+      this.#world.logger.info({ remote: this.#user.remote }, 'reader stalled');
       this.#socket.destroy();
     } else if (this.#ending !== undefined) {
       if (now >= this.#ending.until) this.#socket.destroy();
@@ -306,13 +311,13 @@ export class Wire {
   }
 
   get #now(): Milliseconds {
-    return this.#options.clock.now();
+    return this.#world.clock.now();
   }
 
   #traceEvent(event: FrameEvent): void {
-    const { trace, remote } = this.#options;
+    const { trace } = this.#world;
     if (trace === undefined) return;
     const line = describeEvent(event);
-    if (line !== undefined) trace(`${remote} > ${line}`);
+    if (line !== undefined) trace(`${this.#user.remote} > ${line}`);
   }
 }

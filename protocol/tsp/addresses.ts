@@ -67,7 +67,7 @@ export function addressScope(input: string): AddressScope {
 /** Who counts as one in limits per address: an IPv4 address, or the /64 of an IPv6 address. */
 export function addressKey(input: string): string {
   const bytes = ipBytes(input);
-  if (bytes?.length !== 16) return canonicalIp(input);
+  if (bytes?.length !== 16) return bytes?.join('.') ?? input;
   return `${formatIpv6([...bytes.slice(0, 8), 0, 0, 0, 0, 0, 0, 0, 0])}/64`;
 }
 

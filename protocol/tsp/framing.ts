@@ -39,9 +39,11 @@ export class Framer {
   #chunks: Uint8Array[] = [];
   #offset = 0;
   #buffered = 0;
-  readonly #header = new Uint8Array(HEADER_BYTES + LENGTH_BYTES);
-  readonly #view = new DataView(this.#header.buffer);
+  /** Of the header that is being read: as numbers, since a buffer for each connection would cost more than all else here. */
   #headerLength = 0;
+  #type = 0;
+  #field = 0;
+  #length = 0;
   #body: Body | undefined;
   #unknownTypes = 0;
   #messages = 0;
@@ -94,17 +96,24 @@ export class Framer {
   }
 
   #readHeader(): FrameEvent | 'skipped' | undefined {
-    const fresh = this.#headerLength === 0;
-    if (!this.#fillHeader(HEADER_BYTES, fresh)) return undefined;
-    const type = this.#header[0]!;
-    if (type >= FIRST_TYPE_WITH_PAYLOAD && !this.#fillHeader(HEADER_BYTES + LENGTH_BYTES, false))
-      return undefined;
+    let wanted =
+      this.#headerLength > 0 && this.#type >= FIRST_TYPE_WITH_PAYLOAD ? LONG_HEADER_BYTES : HEADER_BYTES;
+    while (this.#headerLength < wanted) {
+      const byte = this.#nextByte();
+      if (byte === undefined) return undefined;
+      const at = this.#headerLength;
+      this.#headerLength += 1;
+      if (at === 0) {
+        this.#messages += 1;
+        this.#type = byte;
+        this.#field = 0;
+        this.#length = 0;
+        if (byte >= FIRST_TYPE_WITH_PAYLOAD) wanted = LONG_HEADER_BYTES;
+      } else if (at < HEADER_BYTES) this.#field = this.#field * 256 + byte;
+      else this.#length = this.#length * 256 + byte;
+    }
     this.#headerLength = 0;
-    return this.#begin(
-      type,
-      this.#view.getUint32(1),
-      type < FIRST_TYPE_WITH_PAYLOAD ? 0 : this.#view.getUint32(HEADER_BYTES),
-    );
+    return this.#begin(this.#type, this.#field, this.#length);
   }
 
   #begin(type: number, field: number, length: number): FrameEvent | 'skipped' {
@@ -159,15 +168,12 @@ export class Framer {
     return body.type < FIRST_ANSWER_TYPE ? { kind: 'unknown', type: body.type } : 'skipped';
   }
 
-  #fillHeader(length: number, fresh: boolean): boolean {
-    while (this.#headerLength < length) {
-      const piece = this.#take(length - this.#headerLength);
-      if (piece === undefined) return false;
-      if (fresh && this.#headerLength === 0) this.#messages += 1;
-      this.#header.set(piece, this.#headerLength);
-      this.#headerLength += piece.length;
-    }
-    return true;
+  #nextByte(): number | undefined {
+    const chunk = this.#chunks[0];
+    if (chunk === undefined) return undefined;
+    const byte = chunk[this.#offset]!;
+    this.#passed(chunk, 1);
+    return byte;
   }
 
   /** Up to `most` bytes from the front of what was pushed. */
@@ -175,17 +181,21 @@ export class Framer {
     const chunk = this.#chunks[0];
     if (chunk === undefined) return undefined;
     const bytes = chunk.subarray(this.#offset, this.#offset + most);
-    this.#offset += bytes.length;
-    this.#buffered -= bytes.length;
-    if (this.#offset === chunk.length) {
-      this.#chunks.shift();
-      this.#offset = 0;
-    }
+    this.#passed(chunk, bytes.length);
     return bytes;
+  }
+
+  #passed(chunk: Uint8Array, count: number): void {
+    this.#offset += count;
+    this.#buffered -= count;
+    if (this.#offset < chunk.length) return;
+    this.#chunks.shift();
+    this.#offset = 0;
   }
 }
 
 const NOTHING = new Uint8Array(0);
+const LONG_HEADER_BYTES = HEADER_BYTES + LENGTH_BYTES;
 
 type Body =
   | { readonly kind: 'stream'; readonly header: StreamHeader; owed: number }
