@@ -78,15 +78,14 @@ export class HostConnections {
     connection.close();
   }
 
-  /** Dials hosts that are likely to be asked soon, the likeliest last. */
+  /**
+   * Dials hosts that are likely to be asked soon, the likeliest last. One that is lent does not count: whoever skips to
+   * another song of the same host should not wait for a handshake.
+   */
   warm(hosts: readonly string[]): void {
     if (this.#stopped) return;
-    for (const host of hosts.slice(-MAX_WARM_CONNECTIONS)) {
-      const known = [...this.#idle].find(connection => connection.host === host);
-      if (known === undefined && ![...this.#lent].some(connection => connection.host === host))
-        this.#keep(this.#dial(host));
-      else if (known !== undefined) this.#keep(known);
-    }
+    for (const host of hosts.slice(-MAX_WARM_CONNECTIONS))
+      this.#keep([...this.#idle].find(connection => connection.host === host) ?? this.#dial(host));
   }
 
   async stop(): Promise<void> {
