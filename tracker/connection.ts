@@ -178,7 +178,7 @@ export class Connection implements Reader, WireUser {
         break;
       case 'send-rows':
         this.#wire.trace(effect.header);
-        this.#send([encode(effect.header), Buffer.concat(effect.rows)]);
+        this.#send([encode(effect.header), ...effect.rows]);
         break;
       case 'answer':
         this.#settle(

@@ -13,9 +13,10 @@ import type { Clock, Logger } from '../protocol/ports.js';
 import { BucketTable } from '../protocol/token-bucket.js';
 import { RELIST_GRACE_MS } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
-import { type ContentHash, encodeRow, type OfferChange, type OfferRow } from '../protocol/tsp/rows.js';
+import type { ContentHash, OfferChange, OfferRow } from '../protocol/tsp/rows.js';
 import type { Claim, Enlisted } from '../protocol/tsp/tracker-effects.js';
 import type { TrackerConfig } from './config.js';
+import { IdRows } from './id-rows.js';
 import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
 import { type Host, type SongTable, sameOffer } from './song-table.js';
@@ -121,7 +122,8 @@ export class Registrar {
     const host = this.#hostFor(member, claim, addresses);
     const keepsOthers = this.#owners.get(host) === member;
     this.#registry.putHost(stored(host, addresses));
-    const rows = member.refused.splice(0).map(hash => errorRow(hash, 'refused'));
+    const rows = new IdRows();
+    for (const hash of member.refused.splice(0)) rows.refused(hash, 'refused');
     return await this.#admit(member, host, addresses, [...member.offers.values()], [], keepsOthers, rows);
   }
 
@@ -138,13 +140,15 @@ export class Registrar {
     if (host === undefined || this.#owners.get(host) !== member) {
       this.offer(member, offers);
       const past = new Set(member.refused.splice(0));
-      const rows = offers.map(({ hash }) => errorRow(hash, past.has(hash) ? 'refused' : 'unreachable'));
-      return { rows };
+      const rows = new IdRows();
+      for (const { hash } of offers) rows.refused(hash, past.has(hash) ? 'refused' : 'unreachable');
+      return { rows: rows.bytes() };
     }
     const room = this.#config.maxSongsPerPeer - host.songs.size;
     const fresh = offers.filter(({ hash }) => !host.songs.has(hash));
     const past = new Set(fresh.slice(Math.max(0, room)).map(({ hash }) => hash));
-    const rows = [...past].map(hash => errorRow(hash, 'refused'));
+    const rows = new IdRows();
+    for (const hash of past) rows.refused(hash, 'refused');
     const taken = offers.filter(({ hash }) => !past.has(hash));
     this.offer(member, taken);
     return await this.#admit(member, host, host.addresses, taken, gone, true, rows);
@@ -192,7 +196,7 @@ export class Registrar {
     offers: readonly OfferRow[],
     gone: readonly ContentHash[],
     keepsOthers: boolean,
-    rows: Buffer[],
+    rows: IdRows,
   ): Promise<Enlisted> {
     const placed: { id: SongId; offer: OfferRow }[] = [];
     let newSongs = 0;
@@ -200,19 +204,19 @@ export class Registrar {
     for (const [index, offer] of offers.entries()) {
       if (index % PART_SONGS === PART_SONGS - 1) await this.#flushed();
       else if (isSliceEnd(index)) await this.#pause();
-      if (!member.live) return { rows };
+      if (!member.live) return { rows: rows.bytes() };
       const { hash } = offer;
       const isListed = this.#table.songOf(hash) !== undefined;
       const id = this.#idFor(member, hash, isListed ? undefined : newSongs);
       if (typeof id === 'string') {
-        rows.push(errorRow(hash, id));
+        rows.refused(hash, id);
         if (id === 'unavailable') delayed = true;
         else this.#forget(member, hash);
         continue;
       }
       if (!isListed) newSongs += 1;
       placed.push({ id, offer });
-      rows.push(encodeRow({ hash, id }));
+      rows.id(hash, id);
       const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
       if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, offer);
     }
@@ -226,7 +230,7 @@ export class Registrar {
     }
     if (member.live) member.pending = { host, addresses, placed, gone, keepsOthers, newSongs };
     else this.#reserved -= newSongs;
-    return { rows, ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
+    return { rows: rows.bytes(), ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
   }
 
   async #flushed(): Promise<void> {
@@ -364,8 +368,6 @@ const isSliceEnd = (index: number): boolean => index % SLICE_SONGS === SLICE_SON
 
 const stored = ({ key, instance }: Host, addresses: readonly string[]): StoredHost =>
   instance === undefined ? { key, addresses } : { key, addresses, instance };
-
-const errorRow = (hash: ContentHash, error: ErrorCode): Buffer => encodeRow({ hash, error });
 
 const noRoom = (): RequestError =>
   new RequestError('unavailable', 'this tracker has no room for more songs just now', {
