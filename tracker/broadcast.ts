@@ -3,18 +3,21 @@
  *
  *     touched ─▶ what the last batch said of the song ┐
  *     the table: what is so now                       ┴─ difference ─▶ rows ─▶ BROADCAST_LIST r, one Buffer, kept 10 min
+ *                                                                        └▶ segments of LIST, journal
  *
  * The rule: a batch brings a reader from r − 1 to r exactly, and the segments of LIST are those of the last batch, so
  * that a LIST_INFO and the batches after its revision always fit. A batch is bounded; what is left over goes into the
- * next one.
+ * next one. Who comes with a revision that no kept batch follows, one of the run before perhaps, is told what the journal
+ * says has changed.
  */
 import type { Milliseconds } from '../protocol/ports.js';
 import { encode } from '../protocol/tsp/codec.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { nextRevision } from '../protocol/tsp/revision.js';
 import { encodeBroadcastRow, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
+import { CatchUp } from './catch-up.js';
+import type { Journal } from './journal.js';
 import { type ListBytes, ListSegments } from './list-segments.js';
-import { RESERVED_REVISIONS } from './registry/registry.js';
 import { type Song, type SongTable, sampleHosts, shownOffer } from './song-table.js';
 
 /** TSP §5.1: what changed `since` a revision is answered for at least this long … */
@@ -24,14 +27,19 @@ const KEPT_BATCHES_BYTES = 32 * 1024 * 1024;
 /** A batch costs some 5 ms of this thread, and a reader that is one behind owes less than 1 MiB. */
 export const MAX_BATCH_ROWS = 2_000;
 const MAX_BATCH_BYTES = 512 * 1024;
+/** A reader that missed more than this is better served with what has changed in all, or with the list. */
+export const MAX_MISSED_BYTES = 1024 * 1024;
 
-/** Revisions are reserved twice as far ahead as that, so none is repeated after a crash. */
-const SAVE_EVERY = RESERVED_REVISIONS / 2;
-
+/** A whole message. */
 export interface Batch {
   readonly revision: number;
-  /** The whole message. */
-  readonly bytes: Buffer;
+  /** Everybody's. */
+  readonly pieces: readonly Buffer[];
+  /** All pieces, header included. */
+  readonly length: number;
+}
+
+interface KeptBatch extends Batch {
   readonly at: Milliseconds;
 }
 
@@ -49,22 +57,19 @@ export class Broadcast {
   readonly #segments = new ListSegments();
   readonly #dirty = new Map<SongId, Said>();
   readonly #goneAddresses = new Set<string>();
-  #revision: number;
-  /** Kept batches have consecutive sequence numbers; the first of them has this one. */
-  #firstKept = 0;
-  readonly #kept: Batch[] = [];
-  readonly #save: (revision: number) => void;
+  readonly #journal: Journal;
+  /** Their revisions are consecutive; the last is the list's. */
+  readonly #kept: KeptBatch[] = [];
   #keptBytes = 0;
+  #catchUp: CatchUp | undefined;
 
-  /** `revision` is the list's before anything was said; `save` is told now and then how far it has come. */
-  constructor(table: SongTable, revision: number, save: (revision: number) => void) {
+  constructor(table: SongTable, journal: Journal) {
     this.#table = table;
-    this.#revision = revision;
-    this.#save = save;
+    this.#journal = journal;
   }
 
   get revision(): number {
-    return this.#revision;
+    return this.#journal.revision;
   }
 
   /** There is something to be said. */
@@ -104,12 +109,17 @@ export class Broadcast {
       }
     }
     if (rows.length === 0) return undefined;
-    this.#revision = nextRevision(this.#revision);
-    const header = encode({ type: 'BROADCAST_LIST', revision: this.#revision, length: bytes });
-    const batch = { revision: this.#revision, bytes: Buffer.concat([header, ...rows]), at: now };
+    this.#journal.turn();
+    const { revision } = this;
+    const message = Buffer.concat([encode({ type: 'BROADCAST_LIST', revision, length: bytes }), ...rows]);
+    const batch = { revision, pieces: [message], length: message.length, at: now };
     this.#keep(batch);
-    if (this.#revision % SAVE_EVERY === 0) this.#save(this.#revision);
     return batch;
+  }
+
+  /** Resolves when what was said is durable, or can't be made so for now. */
+  saved(): Promise<void> {
+    return this.#journal.save();
   }
 
   /** Takes what is listed now as said: at a start, when nobody is here to be told. */
@@ -121,23 +131,45 @@ export class Broadcast {
         this.#say(id, listRow(id, offer, sampleHosts(song), song.hostCount));
     }
     this.#dirty.clear();
+    for (const id of this.#journal.listed())
+      if (this.#table.song(id) === undefined) this.#journal.note(id, undefined);
+    this.#journal.turn();
+    void this.saved();
   }
 
-  /** The sequence number that the next batch will have. */
-  get head(): number {
-    return this.#firstKept + this.#kept.length;
+  /** What brings a reader from `revision` to this one; undefined: nothing known that is shorter than the list. */
+  since(revision: number | undefined): readonly Batch[] | undefined {
+    if (revision === undefined) return undefined;
+    return this.#after(revision) ?? this.#returnFrom(revision);
   }
 
-  /** The batches from sequence number `from` on; undefined when not all of them are kept. */
-  batchesFrom(from: number): readonly Batch[] | undefined {
-    return from < this.#firstKept ? undefined : this.#kept.slice(from - this.#firstKept);
+  /** The batches after `revision`, which were made in this run; undefined if they are not kept, or too much. */
+  #after(revision: number): readonly Batch[] | undefined {
+    if (revision === this.revision) return [];
+    const from = this.#kept.length - ((this.revision - revision) >>> 0);
+    if (this.#kept[from]?.revision !== nextRevision(revision)) return undefined;
+    const batches = this.#kept.slice(from);
+    return bytesOf(batches) > MAX_MISSED_BYTES ? undefined : batches;
   }
 
-  /** The sequence number of the batch after `revision`; undefined when it is not known any more, or not yet. */
-  after(revision: number): number | undefined {
-    if (revision === this.#revision) return this.head;
-    const index = this.#kept.findIndex(batch => batch.revision === nextRevision(revision));
-    return index === -1 ? undefined : this.#firstKept + index;
+  /** One batch that leads from there to a revision of this run, which is the same for everybody; and those after it. */
+  #returnFrom(revision: number): readonly Batch[] | undefined {
+    if (!this.#journal.knows(revision)) return undefined;
+    let later = this.#catchUp && this.#after(this.#catchUp.revision);
+    if (later === undefined) {
+      this.#catchUp = new CatchUp(this.revision, this.#journal.changes(), id => this.#rowsOf(id));
+      later = [];
+    }
+    const batch = this.#catchUp?.from(revision);
+    return batch === undefined || batch.length > this.#segments.bytes ? undefined : [batch, ...later];
+  }
+
+  /** Whatever a reader knew of the song, with these it knows what LIST says. */
+  #rowsOf(id: SongId): readonly Buffer[] {
+    const row = this.#segments.get(id);
+    if (row === undefined) return [left(id)];
+    const fields = JSON.parse(row.toString()) as OfferRow;
+    return BROADCAST_FIELDS.every(field => fields[field] !== undefined) ? [row] : [left(id), row];
   }
 
   /** Rows for addresses that nobody has any more, instead of a row for each of their songs. */
@@ -187,28 +219,30 @@ export class Broadcast {
     return Object.keys(change).length > 0 ? [encodeBroadcastRow({ kind: 'song', id, change })] : [];
   }
 
-  /** LIST says this row of the song from now on, or none. */
+  /** LIST says this row of the song from the coming revision on, or none. */
   #say(id: SongId, row: Buffer | undefined): void {
+    this.#journal.note(id, row);
     if (row === undefined) this.#segments.delete(id);
     else this.#segments.set(id, row);
   }
 
-  #keep(batch: Batch): void {
+  #keep(batch: KeptBatch): void {
     this.#kept.push(batch);
-    this.#keptBytes += batch.bytes.length;
+    this.#keptBytes += batch.length;
     let old = 0;
     while (this.#isStale(this.#kept[old]!, batch.at)) {
-      this.#keptBytes -= this.#kept[old]!.bytes.length;
+      this.#keptBytes -= this.#kept[old]!.length;
       old += 1;
     }
     this.#kept.splice(0, old);
-    this.#firstKept += old;
   }
 
-  #isStale(batch: Batch, now: Milliseconds): boolean {
+  #isStale(batch: KeptBatch, now: Milliseconds): boolean {
     return now - batch.at > KEPT_BATCHES_MS || this.#keptBytes > KEPT_BATCHES_BYTES;
   }
 }
+
+const bytesOf = (batches: readonly Batch[]): number => batches.reduce((sum, { length }) => sum + length, 0);
 
 const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, change: { hosts: [] } });
 

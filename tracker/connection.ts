@@ -55,7 +55,7 @@ export interface Services {
 }
 
 export class Connection implements Reader, WireUser {
-  next = 0;
+  revision: number | undefined;
   /** The other side's IP address. */
   readonly observed: string;
   /** Who it counts as in limits per address. */

@@ -1,11 +1,11 @@
 /**
  * Batches on their way to everybody who registered (TSP §3.1).
  *
- *     list changed ─▶ wait: ≥ 100 ms since the last batch ─▶ flush ─▶ 250 readers a tick, each from where it stands
+ *     list changed ─▶ wait: ≥ 100 ms since the last batch ─▶ flush ─▶ on disk ─▶ 250 readers a tick, each from its revision
  *
- * The rule: a reader has a place in the row of kept batches, and gets what comes after it when it has room. So nothing
- * is queued for a slow one; when it is back, it gets the batches that it missed, or, where these are more than 1 MiB or
- * not kept any more, the whole list once.
+ * The rule: a reader has a revision, and gets what brings it to the list's when it has room. So nothing is queued for a
+ * slow one; when it is back, it gets the batches that it missed, or what has changed in all, or the whole list once.
+ * A batch is on disk before it is told, that after a crash its readers need no more than what they missed.
  */
 import type { Clock, Logger, Milliseconds } from '../protocol/ports.js';
 import { encode } from '../protocol/tsp/codec.js';
@@ -24,12 +24,15 @@ const INTERVAL_PER_READER_MS = 0.05;
 /** What all readers together are sent of changes: about what one core writes. Batches wait for it. */
 const BROADCAST_BYTES_PER_SECOND = 128 * 1024 * 1024;
 const READERS_A_TICK = 250;
-/** A reader that missed more than this is better served with the list. */
-export const MAX_CATCH_UP_BYTES = 1024 * 1024;
+/**
+ * A disk that takes longer is not waited for: who leaves has to leave the list. What is told unwritten costs, after a
+ * crash just then, the whole list.
+ */
+const MAX_SAVE_MS = 250;
 
 export interface Reader {
-  /** Sequence number of the next batch that it is to get. */
-  next: number;
+  /** That of the list which it has, or is being sent; undefined: none that is any use. */
+  revision: number | undefined;
   /** False: not now; it asks (`catchUp`) when it can. */
   readonly isReady: boolean;
   /** One or more whole messages, everybody's bytes. */
@@ -51,7 +54,8 @@ export class FanOut {
   readonly #readers = new Set<Reader>();
   #disarm: (() => void) | undefined;
   #notBefore: Milliseconds = Number.NEGATIVE_INFINITY;
-  #isPassing = false;
+  #isTelling = false;
+  #isStopped = false;
 
   constructor({ broadcast, clock, logger, pause }: FanOutOptions) {
     this.#broadcast = broadcast;
@@ -66,17 +70,21 @@ export class FanOut {
 
   /** The list has changed: a batch will say so, soon. */
   changed(): void {
-    if (this.#disarm !== undefined) return;
+    if (this.#disarm !== undefined || this.#isTelling || this.#isStopped) return;
     const wait = Math.max(0, this.#notBefore - this.#clock.now());
-    this.#disarm = this.#clock.after(wait, () => this.#flush());
+    this.#disarm = this.#clock.after(wait, () => {
+      this.#disarm = undefined;
+      this.#tell().catch((error: unknown) =>
+        this.#logger.error({ err: error }, 'a batch could not be sent to everybody'),
+      );
+    });
   }
 
   /** The list first, whole or what changed `since`; then every batch. `since` must be of this tracker. */
   subscribe(reader: Reader, since: Hello['since']): void {
     this.#readers.add(reader);
-    const from = since === undefined ? undefined : this.#broadcast.after(since.revision);
-    reader.next = from ?? NOWHERE;
-    if (from === this.#broadcast.head) this.#deliverNothing(reader);
+    reader.revision = since?.revision;
+    if (reader.revision === this.#broadcast.revision) this.#deliverNothing(reader);
     else this.catchUp(reader);
   }
 
@@ -86,32 +94,42 @@ export class FanOut {
 
   /** To be called when a reader that was not ready is. */
   catchUp(reader: Reader): void {
-    const broadcast = this.#broadcast;
-    if (!reader.isReady || reader.next === broadcast.head || !this.#readers.has(reader)) return;
-    const batches = broadcast.batchesFrom(reader.next);
-    const bytes = batches?.reduce((sum, batch) => sum + batch.bytes.length, 0) ?? Number.POSITIVE_INFINITY;
-    if (batches === undefined || bytes > MAX_CATCH_UP_BYTES) this.#deliverWhole(reader);
+    const { revision } = this.#broadcast;
+    if (!reader.isReady || reader.revision === revision || !this.#readers.has(reader)) return;
+    const batches = this.#broadcast.since(reader.revision);
+    if (batches === undefined) this.#deliverWhole(reader);
     else this.#deliver(reader, batches);
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#disarm?.();
     this.#readers.clear();
   }
 
-  #flush(): void {
-    this.#disarm = undefined;
-    const now = this.#clock.now();
-    const batch = this.#broadcast.flush(now);
-    this.#notBefore = now + this.#intervalAfter(batch?.bytes.length ?? 0);
-    if (this.#broadcast.pending) this.changed();
-    if (batch === undefined || this.#isPassing) return;
-    this.#isPassing = true;
-    this.#pass()
-      .catch((error: unknown) => this.#logger.error({ err: error }, 'a batch could not be sent to everybody'))
-      .finally(() => {
-        this.#isPassing = false;
+  async #tell(): Promise<void> {
+    this.#isTelling = true;
+    try {
+      const now = this.#clock.now();
+      const batch = this.#broadcast.flush(now);
+      this.#notBefore = now + this.#intervalAfter(batch?.length ?? 0);
+      if (batch === undefined) return;
+      await this.#saved();
+      await this.#pass();
+    } finally {
+      this.#isTelling = false;
+      if (this.#broadcast.pending) this.changed();
+    }
+  }
+
+  #saved(): Promise<void> {
+    return new Promise(resolve => {
+      const disarm = this.#clock.after(MAX_SAVE_MS, resolve);
+      void this.#broadcast.saved().then(() => {
+        disarm();
+        resolve();
       });
+    });
   }
 
   #intervalAfter(batchBytes: number): number {
@@ -123,30 +141,26 @@ export class FanOut {
     );
   }
 
-  /** Brings everybody to the newest batch, also to one that is made meanwhile. */
+  /** Brings everybody to the newest batch. */
   async #pass(): Promise<void> {
-    let head: number;
-    do {
-      head = this.#broadcast.head;
-      let count = 0;
-      for (const reader of this.#readers) {
-        this.catchUp(reader);
-        count += 1;
-        if (count % READERS_A_TICK === 0) await this.#pause();
-      }
-    } while (head !== this.#broadcast.head);
+    let count = 0;
+    for (const reader of this.#readers) {
+      this.catchUp(reader);
+      count += 1;
+      if (count % READERS_A_TICK === 0) await this.#pause();
+    }
   }
 
   #deliver(reader: Reader, batches: readonly Batch[]): void {
-    reader.next = this.#broadcast.head;
+    reader.revision = this.#broadcast.revision;
     reader.deliver(
-      batches.map(({ revision, bytes }) => header(revision, bytes.length - HEADER_BYTES - LENGTH_BYTES)),
-      batches.map(({ bytes }) => bytes),
+      batches.map(({ revision, length }) => header(revision, length - HEADER_BYTES - LENGTH_BYTES)),
+      batches.flatMap(({ pieces }) => pieces),
     );
   }
 
   #deliverWhole(reader: Reader): void {
-    reader.next = this.#broadcast.head;
+    reader.revision = this.#broadcast.revision;
     const { segments, length } = this.#broadcast.list();
     const whole = header(this.#broadcast.revision, WHOLE_ROW.length + length);
     reader.deliver([whole], [encode(whole), WHOLE_ROW, ...segments]);
@@ -158,9 +172,6 @@ export class FanOut {
     reader.deliver([nothing], [encode(nothing)]);
   }
 }
-
-/** Before every batch that is kept. */
-const NOWHERE = -1;
 
 const WHOLE_ROW = encodeBroadcastRow({ kind: 'whole' });
 

@@ -38,6 +38,11 @@ export class ListSegments {
     }
   }
 
+  /** The row of a song; shared. */
+  get(id: SongId): Buffer | undefined {
+    return this.#segments[this.#segmentFor(id)]?.get(id);
+  }
+
   delete(id: SongId): void {
     const at = this.#segmentFor(id);
     const segment = this.#segments[at];
@@ -47,11 +52,15 @@ export class ListSegments {
     else if (!this.#merge(at)) this.#merge(at - 1);
   }
 
+  get bytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
+
   /** Everything, as it is now. The Buffers are shared: nobody may write to them. */
   whole(): ListBytes {
     this.#whole ??= {
       segments: this.#segments.map(segment => segment.join()),
-      length: this.#segments.reduce((sum, segment) => sum + segment.bytes, 0),
+      length: this.bytes,
     };
     return this.#whole;
   }
@@ -104,6 +113,15 @@ class Segment {
 
   get last(): SongId {
     return this.#ids.at(-1)!;
+  }
+
+  get(id: SongId): Buffer | undefined {
+    const index = lowerBound(this.#ids, id);
+    if (this.#ids[index] !== id) return undefined;
+    if (this.#joined === undefined) return this.#rows![index];
+    let start = 0;
+    for (let before = 0; before < index; before += 1) start += this.#lengths[before]!;
+    return this.#joined.subarray(start, start + this.#lengths[index]!);
   }
 
   set(id: SongId, row: Buffer): void {

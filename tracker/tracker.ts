@@ -2,8 +2,9 @@
  * A whole tracker (TSP §1): registry, list, search, broadcasts and sockets, put together.
  *
  *     Registry ◀─▶ Registrar ─▶ SongTable ─┬▶ Broadcast ─▶ FanOut ─▶ ┐
- *                     ▲                    ├▶ SearchIndex ─▶ Answers ─┴▶ Connection ◀─▶ socket
- *                  Prover                  └▶ …
+ *        ▲            ▲                    ├▶ SearchIndex ─▶ Answers ─┴▶ Connection ◀─▶ socket
+ *        │         Prover                  └▶ …
+ *        └─▶ Journal ◀─▶ Broadcast
  *
  * Constructing starts nothing. `start` opens the store, lists the hosts of the last run, then listens; `stop` resolves
  * when every socket is closed and all is on disk. What is listed then stays in the store, to be awaited by the next run.
@@ -15,6 +16,7 @@ import { Broadcast } from './broadcast.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
 import { tcpDialer } from './dialer.js';
 import { FanOut } from './fan-out.js';
+import { Journal } from './journal.js';
 import { type Dialer, Prover } from './proof.js';
 import { Registrar } from './registrar.js';
 import { LmdbRegistry } from './registry/lmdb.js';
@@ -138,7 +140,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     },
     addressGone: address => broadcast.addressGone(address),
   });
-  const broadcast = new Broadcast(table, registry.revision, revision => registry.saveRevision(revision));
+  const broadcast = new Broadcast(table, new Journal(registry));
   const fanOut = new FanOut({ broadcast, clock, logger, pause });
   const registrar = new Registrar({ table, registry, config: options, clock, logger, pause });
   const answers = new Answers({ table, broadcast, search, clock, pause });

@@ -1,7 +1,7 @@
 /**
  * The tracker's list as this peer knows it: rows by ID, kept current by numbered batches (TSP §3.1).
  *
- *     begin(r, whole) rows … end() ─▶ whole: replace │ r = ours + 1: apply │ older: ignore │ jump: keep, ask LIST
+ *     begin(r, whole) rows … end() ─▶ whole: replace │ r = ours + 1, or since ours: apply │ older: ignore │ jump: ask LIST
  *
  * The rule: a list is never half a list. What comes is gathered and takes effect at `end`, all of it or, when the
  * connection breaks before, nothing. Pure: no socket, no clock.
@@ -22,7 +22,7 @@ export interface ListChange {
 export type BatchOutcome =
   | { readonly kind: 'applied'; readonly change: ListChange }
   | { readonly kind: 'ignored' }
-  /** A batch is missing: LIST must be asked. What came is kept and applied after its answer. */
+  /** A batch is missing: LIST must be asked. A batch that came too early is kept and applied after its answer. */
   | { readonly kind: 'jump' };
 
 /** Batches kept until the whole list comes; ten a second for longer than any LIST takes. */
@@ -31,6 +31,8 @@ const MAX_KEPT_BATCHES = 512;
 interface Batch {
   readonly revision: number;
   whole: boolean;
+  /** The revision from which it leads to its own, where that is not the one before. */
+  since?: number;
   readonly rows: BroadcastRow[];
 }
 
@@ -114,6 +116,7 @@ export class SongList {
     const batch = this.#coming!;
     for (const row of rows) {
       if (row.kind === 'whole' && batch.rows.length === 0) batch.whole = true;
+      else if (row.kind === 'since' && batch.rows.length === 0) batch.since = row.revision;
       else batch.rows.push(row);
     }
   }
@@ -123,8 +126,9 @@ export class SongList {
     this.#coming = undefined;
     if (batch.whole) return this.#replace(batch);
     if (this.#revision !== undefined && !isNewer(batch.revision, this.#revision)) return { kind: 'ignored' };
-    if (this.#revision === undefined || batch.revision !== nextRevision(this.#revision))
-      return this.#keep(batch);
+    if (batch.since !== undefined && batch.since !== this.#revision) return { kind: 'jump' };
+    const follows = this.#revision !== undefined && batch.revision === nextRevision(this.#revision);
+    if (!follows && batch.since === undefined) return this.#keep(batch);
     return { kind: 'applied', change: this.#apply([batch, ...this.#takeKeptAfter(batch.revision)]) };
   }
 
@@ -186,7 +190,7 @@ export class SongList {
 
   /** Each row that changed, before and after. */
   #applyRow(row: BroadcastRow): [SongRow | undefined, SongRow | undefined][] {
-    if (row.kind === 'whole') return [];
+    if (row.kind === 'whole' || row.kind === 'since') return [];
     if (row.kind === 'host-gone') return this.#removeHost(row.host);
     const before = this.#rows.get(row.id);
     const after = changedRow(row.id, before, row.change);

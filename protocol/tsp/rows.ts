@@ -83,6 +83,7 @@ export type SongIdRow =
 /** One row of BROADCAST_LIST. In `song` rows a key that did not change is absent; `hosts: []` says that it left. */
 export type BroadcastRow =
   | { readonly kind: 'whole' }
+  | { readonly kind: 'since'; readonly revision: number }
   | { readonly kind: 'host-gone'; readonly host: string }
   | { readonly kind: 'song'; readonly id: SongId; readonly change: Partial<Omit<SongRow, 'id'>> };
 
@@ -173,6 +174,8 @@ export function parseSongIdRow(json: JsonObject): SongIdRow {
 
 export function parseBroadcastRow(json: JsonObject): BroadcastRow {
   if (json.whole === true) return { kind: 'whole' };
+  const since = json.id === undefined ? count(json.since) : undefined;
+  if (since !== undefined) return { kind: 'since', revision: since };
   const host = json.gone === true ? text(json.host) : undefined;
   if (host !== undefined) return { kind: 'host-gone', host };
   if (json.hash !== undefined) requireHash(json);
@@ -185,6 +188,7 @@ export function parseBroadcastRow(json: JsonObject): BroadcastRow {
 
 export function encodeBroadcastRow(row: BroadcastRow): Buffer {
   if (row.kind === 'whole') return encodeRow({ whole: true });
+  if (row.kind === 'since') return encodeRow({ since: row.revision });
   if (row.kind === 'host-gone') return encodeRow({ host: row.host, gone: true });
   return encodeRow({ id: row.id, ...row.change });
 }

@@ -8,6 +8,8 @@ import type { FetchEffect } from '../../peer/listening/fetch-effects.js';
 import { FetchLogic } from '../../peer/listening/fetch-logic.js';
 import { PieceHashes } from '../../peer/listening/pieces.js';
 import { SongList } from '../../peer/tracker-client/song-list.js';
+import { nextRevision } from '../../protocol/tsp/revision.js';
+import { Journal } from '../../tracker/journal.js';
 import { Registrar } from '../../tracker/registrar.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { CrashingRegistry } from './crashing-registry.js';
@@ -81,9 +83,50 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       ),
   },
   {
-    name: 'revisions begin again after a restart',
+    name: 'a run goes on with the revisions that are on disk, whatever was told',
     shows: /another list of revision/,
-    plant: () => replace(MemoryRegistry.prototype, 'saveRevision', () => () => undefined),
+    plant: () =>
+      replace(
+        MemoryRegistry.prototype,
+        'told',
+        told =>
+          function () {
+            const { runs, blocks } = told.call(this);
+            this.revision = nextRevision(runs.at(-1)?.last ?? 0);
+            return { runs, blocks };
+          },
+      ),
+  },
+  {
+    name: 'what was told and never written counts as known',
+    shows: /another list of revision/,
+    plant: () => replace(Journal.prototype, 'knows', () => () => true),
+  },
+  {
+    name: 'who comes back is not told what changed last',
+    shows: /another list of revision|a list is wrong/,
+    plant: () =>
+      replace(
+        Journal.prototype,
+        'changes',
+        changes =>
+          function () {
+            return changes.call(this).slice(1);
+          },
+      ),
+  },
+  {
+    name: 'it is not written down that a song left',
+    shows: /another list of revision|a list is wrong/,
+    plant: () =>
+      replace(
+        Journal.prototype,
+        'note',
+        note =>
+          function (id, row) {
+            if (row !== undefined) note.call(this, id, row);
+          },
+      ),
   },
   {
     name: 'a row of a batch is lost',
@@ -118,17 +161,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a piece is delivered twice',
-    shows: /are not its own|counts as played and ends at/,
+    shows: /are not its own|counts as played and ends at|never hear all songs/,
     plant: () => spoilDeliveries(20, effect => [effect, effect]),
   },
   {
     name: 'a piece is skipped',
-    shows: /are not its own|counts as played and ends at/,
+    shows: /are not its own|counts as played and ends at|never hear all songs/,
     plant: () => spoilDeliveries(20, () => []),
   },
   {
     name: 'going on begins one byte too far',
-    shows: /are not its own|counts as played and ends at/,
+    shows: /are not its own|counts as played and ends at|never hear all songs/,
     plant: () =>
       spoilDeliveries(20, effect => [
         effect.do === 'deliver' ? { ...effect, skip: effect.skip + 1 } : effect,

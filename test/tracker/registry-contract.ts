@@ -105,10 +105,43 @@ export function registryContract(t: Test, makeSubject: (t: Test) => Promise<Subj
     await first.flushed();
     const second = await subject.open();
     t.ok(second.revision > first.revision + 1_000);
-    second.saveRevision(second.revision + 100_000);
+    second.saveTold({ runs: [{ first: 1, last: second.revision + 100_000 }], blocks: [] });
     await second.flushed();
     const third = await subject.open();
     t.ok(third.revision > second.revision + 100_000);
     for (const registry of [first, second, third]) await registry.close();
+  });
+
+  t.test('what readers were told is there after a restart, block by block', async t => {
+    const subject = await makeSubject(t);
+    const before = await subject.open();
+    t.strictSame([before.told().runs, [...before.told().blocks]], [[], []]);
+    const block = (text: string): Buffer => Buffer.from(text);
+    const runs = [
+      { first: 5, last: 9 },
+      { first: 70_000, last: 70_001 },
+    ];
+    // More than go into one transaction by themselves.
+    const many = Array.from({ length: 3_000 }, (_, n) => [n, block(`${n}`)] as const);
+    before.saveTold({ runs: runs.slice(0, 1), blocks: many });
+    before.saveTold({
+      runs,
+      blocks: [
+        [1, undefined],
+        [7, block('seven')],
+        [2 ** 26 - 1, block('the last')],
+      ],
+    });
+    await before.close();
+    const after = await subject.open();
+    const { runs: again, blocks } = after.told();
+    const found = new Map([...blocks].map(([number, bytes]) => [number, bytes?.toString()]));
+    t.strictSame(again, runs);
+    t.equal(found.size, 3_000);
+    t.strictSame(
+      [0, 1, 7, 2 ** 26 - 1].map(n => found.get(n)),
+      ['0', undefined, 'seven', 'the last'],
+    );
+    await after.close();
   });
 }

@@ -3,9 +3,10 @@
  *
  *     meta   name of a number or text ─▶ JSON          hosts   key (u32)          ─▶ JSON {addresses, instance}
  *     ids    hash (32 bytes) ─▶ ID (u32)               rows    key (u32) · hash   ─▶ JSON of the row, less its hash
+ *                                                      told    number (u32)       ─▶ a block of tracker/journal.ts
  *
- * Writes queue up and go out in transactions of at most 2,000, each made durable by one fsync on LMDB's own thread, so
- * many registrations share one. IDs that are not on disk yet are held in `#unsaved`; IDs are looked up in the mapped
+ * Writes queue up and go out in transactions of about 2,000, each made durable by one fsync on LMDB's own thread, so
+ * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in `#unsaved`; IDs are looked up in the mapped
  * file otherwise, so that ten million of them cost no memory of ours.
  */
 import { statfs } from 'node:fs/promises';
@@ -22,7 +23,9 @@ import {
   RESERVED_REVISIONS,
   type Registry,
   type RegistryOptions,
+  type Run,
   type StoredHost,
+  type Told,
 } from './registry.js';
 
 /** Handing over one write costs this thread about 2 µs: no stall worth speaking of. */
@@ -69,11 +72,13 @@ export class LmdbRegistry implements Registry {
   readonly #ids: Store;
   readonly #hosts: Store;
   readonly #rows: Store;
+  readonly #blocks: Store;
   readonly #unsaved = new Map<ContentHash, SongId>();
   #idCount: number;
   #lastSongId: number;
   #lastHostKey: number;
-  #writes: Write[] = [];
+  /** Each is in one transaction. */
+  #writes: (readonly Write[])[] = [];
   #waiters: Waiter[] = [];
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
@@ -93,12 +98,13 @@ export class LmdbRegistry implements Registry {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
-    this.#root = open<Buffer, Buffer>({ path: folder, maxDbs: 4, ...binary, ...safe });
+    this.#root = open<Buffer, Buffer>({ path: folder, maxDbs: 5, ...binary, ...safe });
     const store = (name: string): Store => this.#root.openDB<Buffer, Buffer>({ name, ...binary });
     this.#metas = store('meta');
     this.#ids = store('ids');
     this.#hosts = store('hosts');
     this.#rows = store('rows');
+    this.#blocks = store('told');
     this.tracker = this.#read<string>('tracker') ?? makeTrackerName(randomBytes);
     this.#lastSongId = this.#read<number>('lastSongId') ?? firstSongId - 1;
     this.#lastHostKey = this.#read<number>('lastHostKey') ?? 0;
@@ -159,9 +165,15 @@ export class LmdbRegistry implements Registry {
     this.#enqueue({ store: this.#rows, key: rowKey(hostKey, hash), value: undefined });
   }
 
-  saveRevision(revision: number): void {
-    this.#lastRevision = (revision + RESERVED_REVISIONS) >>> 0;
-    this.#write();
+  told(): Told {
+    const blocks = this.#blocks.getRange().map(({ key, value }) => [key.readUInt32BE(), value] as const);
+    return { runs: this.#read<readonly Run[]>('runs') ?? [], blocks };
+  }
+
+  saveTold({ runs, blocks }: Told): void {
+    this.#lastRevision = (runs.at(-1)!.last + RESERVED_REVISIONS) >>> 0;
+    const writes = [...blocks].map(([number, value]) => ({ store: this.#blocks, key: u32(number), value }));
+    this.#enqueue(this.#meta('runs', runs), ...writes);
   }
 
   flushed(): Promise<void> {
@@ -177,8 +189,8 @@ export class LmdbRegistry implements Registry {
     await this.#root.close();
   }
 
-  #enqueue(write: Write): void {
-    this.#writes.push(write);
+  #enqueue(...together: readonly Write[]): void {
+    this.#writes.push(together);
     this.#write();
   }
 
@@ -205,14 +217,13 @@ export class LmdbRegistry implements Registry {
     const writes = this.#writes;
     this.#writes = [];
     // First, so that no ID or key can be on disk beyond them.
-    writes.unshift(...Object.entries(this.#counters()).map(([name, value]) => this.#meta(name, value)));
+    const counters = Object.entries(this.#counters()).map(([name, value]) => this.#meta(name, value));
     try {
-      for (let start = 0; start < writes.length; start += WRITES_A_TRANSACTION)
-        await this.#commit(writes.slice(start, start + WRITES_A_TRANSACTION));
-      this.#forget(writes);
+      for (const transaction of transactions([counters, ...writes])) await this.#commit(transaction);
+      this.#forget(writes.flat());
       return undefined;
     } catch (cause) {
-      this.#forget(writes);
+      this.#forget(writes.flat());
       this.#idCount = this.#savedIds + this.#unsaved.size;
       return new RequestError('unavailable', 'the registry cannot be written', {
         cause,
@@ -262,9 +273,22 @@ export class LmdbRegistry implements Registry {
     return value === undefined ? undefined : (JSON.parse(value.toString()) as T);
   }
 
-  #meta(name: string, value: string | number): Write {
+  #meta(name: string, value: string | number | readonly Run[]): Write {
     return { store: this.#metas, key: Buffer.from(name), value: json(value) };
   }
+}
+
+/** As few as may be: what belongs together is not cut. */
+function* transactions(groups: readonly (readonly Write[])[]): Generator<readonly Write[]> {
+  let writes: Write[] = [];
+  for (const group of groups) {
+    if (writes.length > 0 && writes.length + group.length > WRITES_A_TRANSACTION) {
+      yield writes;
+      writes = [];
+    }
+    writes.push(...group);
+  }
+  yield writes;
 }
 
 interface CommitFailure {

@@ -13,17 +13,34 @@ import {
   RESERVED_REVISIONS,
   type Registry,
   type RegistryOptions,
+  type Run,
   type StoredHost,
+  type Told,
 } from './registry.js';
 
 export class MemoryStore {
-  readonly ids = new Map<ContentHash, SongId>();
-  readonly hosts = new Map<number, StoredHost>();
-  readonly rows = new Map<number, Map<ContentHash, OfferRow>>();
+  readonly ids: Map<ContentHash, SongId>;
+  readonly hosts: Map<number, StoredHost>;
+  readonly rows: Map<number, Map<ContentHash, OfferRow>>;
+  readonly blocks: Map<number, Buffer>;
+  runs: readonly Run[];
   tracker: string | undefined;
   lastSongId: number | undefined;
-  lastHostKey = 0;
-  revision = 0;
+  lastHostKey: number;
+  revision: number;
+
+  /** Empty, or as another is now. */
+  constructor(from?: MemoryStore) {
+    this.ids = new Map(from?.ids);
+    this.hosts = new Map(from?.hosts);
+    this.rows = new Map([...(from?.rows ?? [])].map(([key, rows]) => [key, new Map(rows)]));
+    this.blocks = new Map(from?.blocks);
+    this.runs = from?.runs ?? [];
+    this.tracker = from?.tracker;
+    this.lastSongId = from?.lastSongId;
+    this.lastHostKey = from?.lastHostKey ?? 0;
+    this.revision = from?.revision ?? 0;
+  }
 }
 
 export class MemoryRegistry implements Registry {
@@ -37,7 +54,7 @@ export class MemoryRegistry implements Registry {
     store.lastSongId ??= firstSongId - 1;
     this.tracker = store.tracker;
     this.revision = nextRevision(store.revision);
-    this.saveRevision(this.revision);
+    this.#reserveAfter(this.revision);
   }
 
   get idCount(): number {
@@ -89,7 +106,21 @@ export class MemoryRegistry implements Registry {
     if (rows?.size === 0) this.#store.rows.delete(hostKey);
   }
 
-  saveRevision(revision: number): void {
+  told(): Told {
+    const { runs, blocks } = this.#store;
+    return { runs, blocks };
+  }
+
+  saveTold({ runs, blocks }: Told): void {
+    this.#store.runs = runs;
+    for (const [index, block] of blocks) {
+      if (block === undefined) this.#store.blocks.delete(index);
+      else this.#store.blocks.set(index, block);
+    }
+    this.#reserveAfter(runs.at(-1)!.last);
+  }
+
+  #reserveAfter(revision: number): void {
     this.#store.revision = (revision + RESERVED_REVISIONS) >>> 0;
   }
 

@@ -23,6 +23,20 @@ export interface StoredHost {
   readonly instance?: string;
 }
 
+/** A run of the tracker: the list revisions from its first to its last, which may be earlier by the way round (TSP §3.1). */
+export interface Run {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** What readers were told, as `tracker/journal.ts` writes it down. */
+export interface Told {
+  /** Oldest first. */
+  readonly runs: readonly Run[];
+  /** By number; undefined: to be removed. */
+  readonly blocks: Iterable<readonly [number, Buffer | undefined]>;
+}
+
 export interface Registry {
   /** 16 hex digits, made when the registry was: whose IDs these are (TSP §2.3). */
   readonly tracker: string;
@@ -45,8 +59,10 @@ export interface Registry {
   putRow(hostKey: number, row: OfferRow): void;
   removeRow(hostKey: number, hash: ContentHash): void;
 
-  /** The next run begins past `revision`. */
-  saveRevision(revision: number): void;
+  /** All of it, as it was last durable. */
+  told(): Told;
+  /** The runs, and the blocks that changed: they become durable together, or not at all. The next run begins past the last revision. */
+  saveTold(told: Told): void;
 
   /** Resolves when all that was written before is durable; rejects with RequestError `unavailable`, to be tried again, if it can't be. */
   flushed(): Promise<void>;

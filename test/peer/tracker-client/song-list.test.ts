@@ -96,6 +96,27 @@ t.test('a whole list that is still too old asks again; the missing batch closes 
   t.same(batch(list, 7, [row(1)], true), { kind: 'ignored' }, 'an answer to LIST may be a second old');
 });
 
+t.test('a batch may lead from an older revision than the one before: from ours, or it is a jump', async t => {
+  const since = (revision: number): BroadcastRow => ({ kind: 'since', revision });
+  const list = current(5, 2);
+  list.lost();
+  list.welcomed(70_000, '10.0.0.9');
+  t.same(batch(list, 70_000, [since(4), row(9)]), { kind: 'jump' });
+  t.same(batch(list, 70_001, [row(3)]), { kind: 'jump' }, 'the next one waits');
+  t.match(batch(list, 70_000, [since(5), partial(1, { hosts: [] }), row(2, { title: 'new' })]), {
+    change: { added: 1, left: 1, changed: 1 },
+  });
+  t.same(ids(list), [2, 3]);
+  t.equal(list.revision, 70_001);
+  t.equal(list.stale, false);
+  t.same(batch(list, 70_001, [since(5), row(9)]), { kind: 'ignored' });
+  t.same(
+    batch(list, 70_001, [row(4), since(70_000)]),
+    { kind: 'ignored' },
+    'it is only said in the first row',
+  );
+});
+
 t.test('revisions go round and skip 0', async t => {
   const list = current(0xffff_fffe, 1);
   t.equal(batch(list, 0xffff_ffff, [row(2)]).kind, 'applied');

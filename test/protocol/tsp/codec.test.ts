@@ -171,6 +171,7 @@ t.test('rows come out as they went in', async t => {
   t.same(parseHostRow({ id: 0, hash }), { hash }, 'a host that does not know the ID yet');
   for (const row of [
     { kind: 'whole' },
+    { kind: 'since', revision: 41 },
     { kind: 'host-gone', host: '192.0.2.7:7461' },
     { kind: 'song', id: asSongId(7), change: { hosts: [] } },
   ] as const) {
