@@ -2,7 +2,7 @@
  * What the world supplies to the rest of the house, as interfaces: time, timers, chance, a log.
  *
  * `src/` builds the real ones, `test/support/` the fakes; everything between takes them by constructor. Nothing in
- * `protocol/` calls them: a session is told the time (`receive(message, now)`) and says when it wants to be woken
+ * `protocol/` calls them, but for `turns.ts`: a session is told the time (`receive(message, now)`) and says when it wants to be woken
  * (`nextDeadline()`), so a test or a simulation owns the clock.
  */
 

@@ -22,13 +22,13 @@ import type {
 } from '../protocol/tsp/messages.js';
 import type { Claim, TrackerEffect } from '../protocol/tsp/tracker-effects.js';
 import { TrackerSession } from '../protocol/tsp/tracker-session.js';
+import type { Turns } from '../protocol/turns.js';
 import type { Answer, Answers } from './answers.js';
 import type { FanOut, Reader } from './fan-out.js';
 import { Member } from './member.js';
 import type { OwnBytes } from './outbox.js';
 import type { Attempt, Prover } from './proof.js';
 import type { Registrar } from './registrar.js';
-import type { Turns } from './turns.js';
 import { Wire, type WireUser } from './wire.js';
 
 /** What every connection works with. */

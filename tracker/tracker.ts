@@ -11,6 +11,8 @@
  */
 import type { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Turns } from '../protocol/turns.js';
 import { Answers } from './answers.js';
 import { Broadcast } from './broadcast.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
@@ -26,7 +28,6 @@ import { SearchIndex } from './search.js';
 import { TrackerServer } from './server.js';
 import { SongTable, shownOffer } from './song-table.js';
 import type { TrackerStatus } from './status.js';
-import { Turns } from './turns.js';
 
 /** About 5 ms of this thread. */
 const INDEXED_A_TURN = 250;
@@ -125,7 +126,7 @@ async function close({ fanOut, registrar, answers, server, registry }: Running):
 
 function assemble(options: TrackerOptions, registry: Registry): Running {
   const { clock, logger, randomBytes, agent, name, trace, maxSongsPerPeer } = options;
-  const turns = new Turns(clock);
+  const turns = new Turns(clock, () => nextTurn());
   const pause = (): Promise<void> => turns.pause();
   let isLoading = false;
   const search = new SearchIndex();

@@ -16,15 +16,13 @@ import { describe, describeEvent } from '../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../protocol/tsp/framing.js';
 import type { Message, PlainMessage, WholeMessage } from '../protocol/tsp/messages.js';
 import { ReadingPace } from '../protocol/tsp/reading-pace.js';
+import { SLICE_MS, type Turns } from '../protocol/turns.js';
 import { Outbox, type OwnBytes } from './outbox.js';
-import type { Turns } from './turns.js';
 
 /** Of its own unsent bytes; with more, a connection is not read. */
 const MAX_UNSENT_BYTES = 64 * 1024;
 
-/** What a connection may have at once. Whoever has more to say than this goes on when the others had theirs. */
-const SLICE_MS = 1;
-/** Rows are handed on in pieces that are well within it. */
+/** Rows are handed on in pieces of which each is well within a slice. */
 const PIECE_BYTES = 8 * 1024;
 
 /** Whoever speaks through a wire. */

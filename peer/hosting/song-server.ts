@@ -9,6 +9,7 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
@@ -17,6 +18,7 @@ import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constan
 import { Doorkeeper, LISTEN_BACKLOG, MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { Turns } from '../../protocol/turns.js';
 import { Host } from './host.js';
 import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
 import { openPageArena, type PageArena } from './page-arena.js';
@@ -106,6 +108,7 @@ export class SongServer {
       cache: this.#cache,
       arena: () => this.#arena,
       slots: this.#slots,
+      turns: new Turns(clock, () => nextTurn()),
       rate: new RateLimit(options.maxUploadBytesPerSecond, clock),
       proofs,
       welcome: welcomeOf(options),

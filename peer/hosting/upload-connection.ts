@@ -16,6 +16,7 @@ import { describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
 import { type UploadEffect, UploadSession } from '../../protocol/tsp/upload.js';
+import { SLICE_MS, type Turns } from '../../protocol/turns.js';
 import { Answers, type AnswersWorld } from './answers.js';
 import { ListenerSocket } from './listener-socket.js';
 import type { ProofEcho } from './neighbours.js';
@@ -25,6 +26,7 @@ import { BUSY_RETRY_MS, type UploadSlots } from './slots.js';
 /** What all connections of a server share. */
 export interface UploadWorld extends AnswersWorld {
   readonly slots: UploadSlots;
+  readonly turns: Turns;
   readonly proofs: ProofEcho;
 }
 
@@ -41,6 +43,8 @@ export class UploadConnection {
   readonly #listener: ListenerSocket;
   readonly #answers: Answers;
   #inputOver = false;
+  /** When others are to have their turn. */
+  #sliceEndsAt: Milliseconds = 0;
   /** The answer that is being made. */
   #turn: Promise<void> = Promise.resolve();
   /** Our side is closed; what still comes is discarded. */
@@ -119,6 +123,7 @@ export class UploadConnection {
       return;
     }
     this.#framer.push(chunk);
+    if (!this.#session.busy) this.#beginSlice();
     this.#read();
   }
 
@@ -189,8 +194,17 @@ export class UploadConnection {
       if (!this.#listener.isGone) this.#break(error);
       return;
     }
-    this.#perform(this.#session.answered(this.#world.clock.now()));
+    const { clock, turns } = this.#world;
+    if (clock.now() >= this.#sliceEndsAt) {
+      await turns.pause();
+      this.#beginSlice();
+    }
+    this.#perform(this.#session.answered(clock.now()));
     this.#read();
+  }
+
+  #beginSlice(): void {
+    this.#sliceEndsAt = this.#world.clock.now() + SLICE_MS;
   }
 
   /** An answer was begun and cannot be ended. */

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
+import { Turns } from '../../protocol/turns.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
-import { Turns } from '../../tracker/turns.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
@@ -267,8 +267,9 @@ t.test(
 );
 
 t.test('who has long work takes turns, and whoever comes between them waits for a few slices', async t => {
+  const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
   const clock = new VirtualClock();
-  const turns = new Turns(clock);
+  const turns = new Turns(clock, nextTurn);
   const slices = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
   const working = slices.map(async (_, worker) => {
     while (slices[worker]! < 5) {
@@ -280,7 +281,7 @@ t.test('who has long work takes turns, and whoever comes between them waits for 
   const done = (): number => slices.reduce((sum, count) => sum + count, 0);
   for (let turn = 1; done() < 50; turn += 1) {
     const before = done();
-    await new Promise(resolve => setImmediate(resolve));
+    await nextTurn();
     t.ok(done() - before <= 4, `${done() - before} ms of work in turn ${turn}`);
     t.ok(Math.max(...slices) - Math.min(...slices) <= 1, 'nobody is ahead of the others');
   }

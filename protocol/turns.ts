@@ -4,21 +4,25 @@
  *     slice, pause ─▶ [ first · second · … ] ─▶ as many slices as 4 ms hold ─▶ everybody's sockets and timers ─▶ …
  *
  * The rule: however many have something long to do, whoever asks something short is answered a few milliseconds later.
- * They take turns, so a thousand that are greedy hold up each other and nobody else.
+ * They take turns, so a thousand that are greedy hold up each other and nobody else. Time and the event loop are lent.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Clock } from '../protocol/ports.js';
+import type { Clock, Milliseconds } from './ports.js';
 
+/** What one of them may do before it pauses. */
+export const SLICE_MS: Milliseconds = 1;
 /** Of each turn of the event loop. What comes in meanwhile waits for it, and for a slice that began late. */
-const TURN_MS = 4;
+const TURN_MS: Milliseconds = 4;
 
 export class Turns {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #nextTurn: () => Promise<unknown>;
   readonly #waiting: (() => void)[] = [];
   #isRunning = false;
 
-  constructor(clock: Clock) {
+  /** `nextTurn` resolves when the event loop has been round: Node's `setImmediate`. */
+  constructor(clock: Pick<Clock, 'now'>, nextTurn: () => Promise<unknown>) {
     this.#clock = clock;
+    this.#nextTurn = nextTurn;
   }
 
   /** Resolves when everybody else has had a turn; what the caller then does before it next awaits is its slice. */
@@ -30,7 +34,7 @@ export class Turns {
   async #run(): Promise<void> {
     this.#isRunning = true;
     do {
-      await nextTurn();
+      await this.#nextTurn();
       const until = this.#clock.now() + TURN_MS;
       // Whoever pauses again stands behind these, and has the next turn.
       for (let left = this.#waiting.length; left > 0; left -= 1) {
