@@ -4,7 +4,9 @@
  * The first start reads, hashes (a tree hash: two digests a KiB) and reads tags; the second finds everything in its
  * cache. All are whole processes, start-up included. MPD, where it is installed, only reads the tags.
  */
+
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,7 +99,8 @@ async function measure(folder: string): Promise<BenchResult> {
 
 function hasMpd(): boolean {
   try {
-    for (const program of ['mpd', 'mpc']) execFileSync(program, ['--version'], { stdio: 'ignore' });
+    execFileSync('mpd', ['--version'], { stdio: 'ignore' });
+    execFileSync('mpc', ['help'], { stdio: 'ignore' });
     return true;
   } catch {
     return false;
@@ -111,13 +114,23 @@ async function updatedByMpd(folder: string, music: string): Promise<number> {
   const config = join(home, 'mpd.conf');
   await writeFile(
     config,
-    `music_directory "${music}"\ndb_file "${home}/db"\nbind_to_address "${socket}"\naudio_output { type "null" name "none" }\n`,
+    `music_directory "${music}"
+     db_file "${home}/db"
+     bind_to_address "${socket}"
+     audio_output {
+       type "null"
+       name "none"
+     }
+`,
   );
   const begun = performance.now();
   const mpd = spawn('mpd', ['--no-daemon', config], { stdio: 'ignore' });
-  const ended = new Promise(resolve => mpd.once('exit', resolve));
+  let hasEnded = false;
+  const ended = once(mpd, 'exit').then(() => {
+    hasEnded = true;
+  });
   try {
-    for (;;) {
+    while (!hasEnded) {
       const songs = await promisify(execFile)('mpc', ['--host', socket, 'update', '--wait']).then(
         () => promisify(execFile)('mpc', ['--host', socket, 'listall']),
         () => ({ stdout: '' }),
@@ -125,6 +138,7 @@ async function updatedByMpd(folder: string, music: string): Promise<number> {
       if (songs.stdout.split('\n').length > SONGS) return (performance.now() - begun) / 1_000;
       await new Promise(resolve => setTimeout(resolve, 20));
     }
+    throw new Error('MPD does not start');
   } finally {
     mpd.kill('SIGTERM');
     await ended;
