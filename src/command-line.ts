@@ -165,7 +165,7 @@ function checkWords(
 ): void {
   if (given.length >= fewest && given.length <= most) return;
   const line = `${spec.name} ${name} ${words}`.trim();
-  throw usageError(given.length < fewest ? `What? ${line}` : `Too many words: ${line}`);
+  throw usageError(given.length < fewest ? `${name} wants to know what: ${line}` : `Too many words: ${line}`);
 }
 
 function unknownCommand(spec: CommandLineSpec, word: string): CommandError {

@@ -14,7 +14,7 @@ import { dirname } from 'node:path';
 import { ConfigError } from '../../protocol/errors.js';
 import { DEFAULT_PEER_PORT } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
-import { EXIT, type ExitCode, failureOf } from '../failures/failure.js';
+import { CommandError, EXIT, type ExitCode, failureOf } from '../failures/failure.js';
 import { isMissingStore, MEND_STORE } from '../failures/missing-store.js';
 import { openPageArena } from '../hosting/page-arena.js';
 import { SLICE_BYTES } from '../hosting/served-song.js';
@@ -171,7 +171,7 @@ async function store({ tracker }: PeerConfig): Promise<Finding> {
   }
 }
 
-export function storeMissing(error: unknown, hasTracker: boolean): Finding {
+function storeMissing(error: unknown, hasTracker: boolean): Finding {
   if (!isMissingStore(error)) throw error;
   return {
     state: hasTracker ? 'remark' : 'problem',
@@ -224,7 +224,12 @@ async function trackerFound({ client, config, world }: OneShot): Promise<Finding
 const notAsked: Finding = { state: 'remark', says: 'not looked at: that needs a tracker' };
 
 async function port(config: PeerConfig, world: World): Promise<Finding> {
-  const found = await reachability(config, world);
+  const found = await reachability(config, world).catch((error: unknown) => {
+    if (error instanceof CommandError) return error.failure;
+    throw error;
+  });
+  if ('exitCode' in found)
+    return { state: 'problem', says: found.message, todo: found.hint!, exitCode: found.exitCode };
   const at = `port ${found.port}`;
   const instead = config.port === undefined && found.port !== DEFAULT_PEER_PORT;
   const taken = instead ? ` (${DEFAULT_PEER_PORT} is taken, by a running peer perhaps)` : '';

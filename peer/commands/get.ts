@@ -16,7 +16,6 @@ import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';
-import { noSuchSong } from '../prompt/commands.js';
 import { renderBar } from '../prompt/now-playing.js';
 import { nameOf, sizeOf } from '../prompt/render-song.js';
 import { StatusLine } from '../prompt/status-line.js';
@@ -35,9 +34,7 @@ const MAX_NAME_BYTES = 200;
 
 export function runGet(config: PeerConfig, { words, out }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
-    const id = requireId(words[0]);
-    const row = (await session.ask(client => client.info(id))).find(candidate => candidate.id === id);
-    if (row === undefined) throw noSuchSong(id);
+    const row = await session.song(requireId(words[0]));
     if (row.hash === undefined) throw notAFile(row);
     const cache = new CacheReader(config.cacheDir);
     await cache.look(row.hash);
@@ -136,9 +133,10 @@ class Progress {
     const amount = `${sizeOf(this.bytes)}${this.#size === undefined ? '' : ` of ${sizeOf(this.#size)}`}`;
     const { waiting } = this.#stream.report();
     const state = waiting === undefined ? amount : `${amount}, waiting: ${safeText(waiting)}`;
-    // The bar stands last, so that a narrow window cuts it and no colour is cut in half.
-    const text = cutToWidth(`${nameOf(this.#row)}  ${state}`, Math.max(0, style.width - BAR_COLUMNS - 2));
-    this.#line.show(`${text}  ${renderBar(share, 0, BAR_COLUMNS, style)}`);
+    // The bar stands last, so that a narrow window cuts it and no colour is cut in half. A wait has none: it has a reason.
+    const columns = waiting === undefined ? BAR_COLUMNS + 2 : 0;
+    const text = cutToWidth(`${nameOf(this.#row)}  ${state}`, Math.max(0, style.width - columns));
+    this.#line.show(columns === 0 ? text : `${text}  ${renderBar(share, 0, BAR_COLUMNS, style)}`);
     this.#cancel = world.clock.after(REDRAW_MS, () => this.#tick());
   }
 }

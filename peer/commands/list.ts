@@ -5,7 +5,6 @@
 import { NO_SONG } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT } from '../failures/failure.js';
-import { noSuchSong } from '../prompt/commands.js';
 import { SongMatcher } from '../prompt/match.js';
 import { renderAnswer } from '../prompt/render.js';
 import type { World } from '../world.js';
@@ -28,8 +27,7 @@ export function runList(config: PeerConfig, { words }: CommandArguments, world: 
 export function runInfo(config: PeerConfig, { words }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
     const id = words.length === 0 ? NO_SONG : requireId(words[0]);
-    const songs = await session.ask(client => client.info(id));
-    if (id !== NO_SONG && songs.length === 0) throw noSuchSong(id);
+    const songs = id === NO_SONG ? await session.ask(client => client.info(id)) : [await session.song(id)];
     await session.print(songs, () => renderAnswer({ kind: 'info', songs }, session.style));
     return EXIT.ok;
   });

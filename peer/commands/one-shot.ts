@@ -7,22 +7,26 @@
  */
 
 import { once } from 'node:events';
-import { TransportError } from '../../protocol/errors.js';
+import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { LOCAL_TRACKER, type PeerConfig } from '../config.js';
 import { CommandError, EXIT, exitCodeOfSignal, type Failure, failureOf } from '../failures/failure.js';
 import { errorAsJson } from '../prompt/answers.js';
+import { noSuchSong } from '../prompt/commands.js';
 import { parseId } from '../prompt/grammar.js';
 import { renderFailure } from '../prompt/render.js';
+import { StatusLine } from '../prompt/status-line.js';
 import { type Style, styleOf } from '../prompt/style.js';
-import { safeJson } from '../prompt/terminal-text.js';
+import { cutToWidth, safeJson } from '../prompt/terminal-text.js';
 import { LightClient } from '../tracker-client/light-client.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 
 /** Rows are joined into writes of about this many characters: a list of 200,000 songs is no 200,000 system calls. */
 const WRITE_CHARACTERS = 64 * 1024;
+/** An answer that takes longer is missed, and what it waits for is said. */
+export const SAY_WAITING_MS = 500;
 
 export class OneShot {
   readonly client: LightClient;
@@ -42,11 +46,28 @@ export class OneShot {
 
   /** Asks the tracker; what fails is told with what to do. */
   async ask<T>(question: (client: LightClient) => Promise<T>): Promise<T> {
+    const { world, client } = this;
+    const line = new StatusLine(world.stderr, world.isTerminal.stderr);
+    const text = `Waiting for the tracker ${client.tracker} …`;
+    const cancel = world.clock.after(SAY_WAITING_MS, () =>
+      line.show(cutToWidth(text, styleOf('stderr', world, this.config).width)),
+    );
     try {
-      return await question(this.client);
+      return await question(client);
     } catch (error) {
       throw error instanceof TransportError ? trackerGone(failureOf(error)) : error;
+    } finally {
+      cancel();
+      line.clear();
     }
+  }
+
+  /** What the tracker knows of `id`. Throws CommandError (exit code 1) when nobody has that song now. */
+  async song(id: SongId): Promise<SongRow> {
+    const rows = await this.ask(client => client.info(id)).catch(noneIfUnknown);
+    const row = rows.find(candidate => candidate.id === id);
+    if (row === undefined) throw noSuchSong(id);
+    return row;
   }
 
   /** Lines for a person, or rows as on the wire, one a line. */
@@ -72,7 +93,10 @@ export class OneShot {
     const { config, world } = this;
     const lines = config.json
       ? [safeJson({ error: errorAsJson(failure) })]
-      : renderFailure(failure, styleOf('stderr', world, config));
+      : renderFailure(
+          { ...failure, message: `tsp-peer: ${failure.message}` },
+          styleOf('stderr', world, config),
+        );
     world.stderr.write(`${lines.join('\n')}\n`);
   }
 }
@@ -106,6 +130,12 @@ export function requireId(text: string | undefined): SongId {
   if ('id' in parsed) return parsed.id;
   const { problem, hint } = parsed;
   throw new CommandError({ code: 'usage', exitCode: EXIT.usage, message: problem, hint });
+}
+
+/** The tracker's word for an ID that is not in its list; any other failure is one. */
+function noneIfUnknown(error: unknown): readonly SongRow[] {
+  if (error instanceof RequestError && error.code === 'no-such-song') return [];
+  throw error;
 }
 
 const trackerGone = (failure: Failure): CommandError =>

@@ -13,7 +13,7 @@ import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import { OutputError } from '../playback/outputs/output.js';
 import { eventAsJson } from '../prompt/answers.js';
-import { liveCannotBePlayed, noSuchSong, nothingMatches } from '../prompt/commands.js';
+import { liveCannotBePlayed, nothingMatches } from '../prompt/commands.js';
 import { looksLikeNumber } from '../prompt/grammar.js';
 import { renderNowPlaying } from '../prompt/now-playing.js';
 import type { PeerEvent } from '../prompt/peer-view.js';
@@ -28,6 +28,8 @@ import { type OneShot, oneShot, requireId } from './one-shot.js';
 
 /** A connection holds 16 open questions (TSP §3); some are left for songs that look for hosts meanwhile. */
 const QUESTIONS_AT_ONCE = 8;
+/** A song that waits is as worth looking at as one that plays. */
+const REDRAW_MS = 250;
 
 export function runPlay(config: PeerConfig, { words }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
@@ -42,7 +44,7 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
     });
     jukebox.warmUp();
     try {
-      const songs = await session.ask(() => choose(session, wanted));
+      const songs = await choose(session, wanted);
       await Promise.all(songs.map(({ hash }) => hash && cache.look(hash)));
       return await playOut(jukebox, songs, session);
     } finally {
@@ -54,23 +56,19 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
 
 /** Throws CommandError when one of them is not there. */
 async function choose(
-  { client }: OneShot,
+  session: OneShot,
   wanted: string | readonly SongRow['id'][],
 ): Promise<readonly SongRow[]> {
   if (typeof wanted === 'string') {
-    const [best] = await client.find(wanted);
+    const [best] = await session.ask(client => client.find(wanted));
     if (best === undefined) throw nothingMatches(wanted);
     return [playable(best)];
   }
   const chosen: SongRow[] = [];
   for (let from = 0; from < wanted.length; from += QUESTIONS_AT_ONCE) {
     const ids = wanted.slice(from, from + QUESTIONS_AT_ONCE);
-    const answers = await Promise.all(ids.map(id => client.info(id)));
-    for (const [index, id] of ids.entries()) {
-      const row = answers[index]!.find(candidate => candidate.id === id);
-      if (row === undefined) throw noSuchSong(id);
-      chosen.push(playable(row));
-    }
+    const rows = await Promise.all(ids.map(id => session.song(id)));
+    chosen.push(...rows.map(playable));
   }
   return chosen;
 }
@@ -94,8 +92,13 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
     const lines = !config.json ? renderEvent(event, style()) : object === undefined ? [] : [safeJson(object)];
     if (lines.length > 0) line.clear();
     for (const text of lines) world[out].write(`${text}\n`);
-    if (event.kind === 'progress') line.show(renderNowPlaying(jukebox.nowPlaying(), style()) ?? '');
   };
+  let cancel = (): void => {};
+  const redraw = (): void => {
+    line.show(renderNowPlaying(jukebox.nowPlaying(), style()) ?? '');
+    cancel = world.clock.after(REDRAW_MS, redraw);
+  };
+  redraw();
   await new Promise<void>(resolve => {
     jukebox.onEvent(event => {
       tell(event);
@@ -106,6 +109,7 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
     jukebox.play(songs);
     if (world.signal.aborted) jukebox.stop();
   });
+  cancel();
   line.clear();
   return world.signal.aborted ? exitCodeOfSignal(world.signal.reason) : code;
 }

@@ -88,7 +88,8 @@ export class FetchLogic {
     if (this.#over || source === undefined) return [];
     if (event.kind === 'warned') return this.#fail(source, `said ${sayError(event.error)}`, now);
     if (event.kind === 'send' || !source.asked.includes(event.question)) return [];
-    this.#heardAt = now;
+    // To hear for ever that all are busy is no progress.
+    if (event.kind !== 'refused') this.#heardAt = now;
     source.heardAt = now;
     switch (event.kind) {
       case 'begun':
@@ -369,8 +370,7 @@ export class FetchLogic {
   #waiting(now: Milliseconds): string | undefined {
     if (this.#over) return undefined;
     const [lead] = this.#sources;
-    if (lead === undefined)
-      return this.#moreHostsAwaited ? 'asking who else has it' : 'no host left, trying again';
+    if (lead === undefined) return this.#moreHostsAwaited ? 'asking who else has it' : this.#trials.shortage;
     return lead.owes && now - lead.heardAt >= UNNOTICED_MS ? `waiting for ${lead.host}` : undefined;
   }
 
@@ -388,7 +388,7 @@ export class FetchLogic {
     this.#over = true;
     const gone = this.#sources.map(({ host }) => ({ do: 'let-go', host, keep: false }) as const);
     this.#sources = [];
-    return [...gone, { do: 'fail', error: this.#trials.verdict(this.#task.song.hash) }];
+    return [...gone, { do: 'fail', error: this.#trials.verdict() }];
   }
 
   #dismissAll(): FetchEffect[] {

@@ -84,23 +84,32 @@ export class HostTrials {
     );
   }
 
+  /** Why nobody is asked at the moment. */
+  get shortage(): string {
+    return this.#areBusy ? 'all hosts are busy, trying again' : 'no host left, trying again';
+  }
+
   /** Why the song can't be had; to be asked once nobody is left. */
-  verdict(song: string): TransportError | RequestError {
+  verdict(): TransportError | RequestError {
     const trials = [...this.#trials.values()];
     const reasons = this.failures().map(({ host, why }) => `${host} ${why}`);
-    if (reasons.length === 0) return new TransportError(`nobody hosts song ${song} at the moment`);
-    const message = `no host could send song ${song}: ${reasons.join('; ')}`;
-    const busy = trials.filter(trial => trial.code === 'busy');
-    if (
-      busy.length > 0 &&
-      trials.every(trial => trial.code === 'busy' || trial.tryAt === Number.POSITIVE_INFINITY)
-    )
-      return new RequestError('busy', message);
+    if (reasons.length === 0) return new TransportError('nobody hosts the song at the moment');
+    const message = `no host could send the song: ${reasons.join('; ')}`;
+    if (this.#areBusy) return new RequestError('busy', message);
     const hasNot = (trial: Trial): boolean =>
       trial.lied === true || trial.code === 'song-changed' || trial.code === 'no-such-song';
     if (trials.every(trial => trial.code === 'no-such-song'))
       return new RequestError('no-such-song', message);
     return trials.every(hasNot) ? new RequestError('song-changed', message) : new TransportError(message);
+  }
+
+  /** Who is not struck off is busy. */
+  get #areBusy(): boolean {
+    const trials = [...this.#trials.values()];
+    const isBusy = ({ code }: Trial): boolean => code === 'busy';
+    return (
+      trials.some(isBusy) && trials.every(trial => isBusy(trial) || trial.tryAt === Number.POSITIVE_INFINITY)
+    );
   }
 
   #trial(host: string): Trial {

@@ -96,6 +96,8 @@ export class Prompt {
     this.#cancelRedraw();
     this.#stopListening();
     this.#notice.stop();
+    // What is said next, a failure or the shell's own prompt, begins where ours stood.
+    if (readline !== undefined) this.#world.stdout.write(eraser(readline));
     readline?.close();
     this.#end();
   }
@@ -125,6 +127,7 @@ export class Prompt {
     readline.on('close', () => {
       stdin.off('keypress', this.#beforeKey);
       if (this.#readline === undefined) return;
+      this.#readline = undefined;
       stdout.write('\n');
       this.close();
     });
@@ -239,9 +242,14 @@ export class Prompt {
     const readline = this.#readline;
     if (readline === undefined) return;
     const { rows } = readline.getCursorPos();
-    const up = rows > 0 ? `\x1b[${rows}A` : '';
     // Readline goes up by the rows that it knows of before it redraws: so many empty ones are put there for it.
-    stdout.write(`\r${up}\x1b[J${lines.join('\n')}\n${'\n'.repeat(rows)}`);
+    stdout.write(`${eraser(readline)}${lines.join('\n')}\n${'\n'.repeat(rows)}`);
     this.#redraw();
   }
+}
+
+/** Takes both lines from the screen, and leaves the cursor where they began. */
+function eraser(readline: Interface): string {
+  const { rows } = readline.getCursorPos();
+  return `\r${rows > 0 ? `\x1b[${rows}A` : ''}\x1b[J`;
 }

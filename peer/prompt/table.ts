@@ -5,7 +5,7 @@
  *     ID  Title                 Artist         Length  Hosts
  *     10  A rather long titl…   Somebody         3:07      3
  */
-import { cutToWidth, fitToWidth, widthOf } from './terminal-text.js';
+import { cutToWidth, fitToWidth, padToWidth, widthOf } from './terminal-text.js';
 
 export interface Column<Row> {
   readonly heading: string;
@@ -19,6 +19,8 @@ export interface Column<Row> {
 }
 
 const GAP = '  ';
+/** Where nothing is cut, one endless title does not push every other row apart: it only sticks out of its own. */
+const WIDEST_PADDED = 40;
 
 export interface TableLines {
   readonly heading: string;
@@ -35,10 +37,9 @@ export function layOut<Row>(
   const natural = columns.map((column, index) => widest(column.heading, cells[index]!));
   const shown = columnsThatFit(columns, natural, width);
   const widths = shareWidth(shown, columns, natural, width);
+  const fit = width === Number.POSITIVE_INFINITY ? padToWidth : fitToWidth;
   const line = (textOf: (index: number) => string): string => {
-    const parts = shown.map((index, place) =>
-      fitToWidth(textOf(index), widths[place]!, columns[index]!.align),
-    );
+    const parts = shown.map((index, place) => fit(textOf(index), widths[place]!, columns[index]!.align));
     return cutToWidth(parts.join(GAP).trimEnd(), width);
   };
   return {
@@ -79,6 +80,7 @@ function shareWidth<Row>(
   width: number,
 ): number[] {
   const widths = shown.map(index => natural[index]!);
+  if (width === Number.POSITIVE_INFINITY) return widths.map(each => Math.min(each, WIDEST_PADDED));
   const flexible = shown.flatMap((index, place) => (columns[index]!.atLeast === undefined ? [] : [place]));
   const taken = widths.reduce((sum, columnWidth) => sum + columnWidth, gaps(shown.length));
   if (taken <= width || flexible.length === 0) return widths;

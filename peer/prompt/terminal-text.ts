@@ -68,9 +68,13 @@ export function cutToWidth(text: string, columns: number): string {
 
 /** Cut and filled up to exactly `columns`. */
 export function fitToWidth(text: string, columns: number, align: 'left' | 'right' = 'left'): string {
-  const cut = cutToWidth(text, columns);
-  const padding = ' '.repeat(Math.max(0, columns - widthOf(cut)));
-  return align === 'left' ? cut + padding : padding + cut;
+  return padToWidth(cutToWidth(text, columns), columns, align);
+}
+
+/** Filled up to `columns`, where it is not wider already. */
+export function padToWidth(text: string, columns: number, align: 'left' | 'right' = 'left'): string {
+  const padding = ' '.repeat(Math.max(0, columns - widthOf(text)));
+  return align === 'left' ? text + padding : padding + text;
 }
 
 function columnsOf(character: string): number {

@@ -254,8 +254,12 @@ t.test('busy hosts are asked again when they said so, but not for ever', async t
   t.equal(bench.owed.get(A), undefined);
   bench.pass(1);
   t.ok(bench.owed.get(A));
-  bench.refuse(A, { code: 'busy', retryAfterMs: 60_000 });
-  t.ok(bench.error instanceof RequestError);
+  bench.refuse(A, busy);
+  t.match(bench.logic.report(bench.now).waiting, /^all hosts are busy, trying again$/);
+  bench.pass(3_000);
+  t.equal(bench.error, undefined);
+  bench.refuse(A, busy);
+  t.ok(bench.error instanceof RequestError, 'its next time would be later than we wait');
   t.match(bench.error, { code: 'busy' });
 });
 

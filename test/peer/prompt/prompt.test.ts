@@ -140,7 +140,18 @@ t.test('quit sums up the song that it cuts off, and then takes its leave', async
   peer.play([peer.songs[0]!]);
   stdin.write('quit\r');
   await ended;
-  await shows(/verified · stopped\n[\s\S]*Bye\./);
+  await shows(/verified · stopped\n[\s\S]*Bye\.\n$/);
+});
+
+t.test('a prompt that is closed leaves its place to what is said next', async t => {
+  const { prompt, stdin, stdout, shows, peer, screen } = await openPrompt(t);
+  peer.play([peer.songs[0]!]);
+  stdin.write('pla');
+  await shows(/torero> pla$/);
+  prompt.close();
+  stdout.write('tsp-peer: Port 7461 is in use.\n');
+  await shows(/in use/);
+  t.same(screen.lines, ['▶ Blue Moon — Somebody', 'tsp-peer: Port 7461 is in use.', '']);
 });
 
 t.test('Tab completes a title', async t => {
