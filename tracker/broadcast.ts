@@ -24,7 +24,9 @@ import { type Song, type SongTable, sampleHosts, shownOffer } from './song-table
 export const KEPT_BATCHES_MS = 10 * 60_000;
 /** … unless the list changes so much that memory is dearer; then the whole list is the shorter answer anyway. */
 const KEPT_BATCHES_BYTES = 32 * 1024 * 1024;
-/** A batch costs some 5 ms of this thread, and a reader that is one behind owes less than 1 MiB. */
+/** Well under a millisecond of this thread. */
+const SLICE_SONGS = 25;
+/** When its rows are made a batch costs some 5 ms of this thread, and a reader that is one behind owes less than 1 MiB. */
 export const MAX_BATCH_ROWS = 2_000;
 const MAX_BATCH_BYTES = 512 * 1024;
 /** A reader that missed more than this is better served with what has changed in all, or with the list. */
@@ -57,6 +59,10 @@ export class Broadcast {
   readonly #segments = new ListSegments();
   readonly #dirty = new Map<SongId, Said>();
   readonly #goneAddresses = new Set<string>();
+  /** The coming batch, as far as it is made: its rows, and what LIST will say with it. */
+  #rows: Buffer[] = [];
+  #rowBytes = 0;
+  readonly #saying = new Map<SongId, Buffer | undefined>();
   readonly #journal: Journal;
   /** Their revisions are consecutive; the last is the list's. */
   readonly #kept: KeptBatch[] = [];
@@ -96,25 +102,48 @@ export class Broadcast {
     this.#goneAddresses.add(address);
   }
 
+  /** Makes the rows of the next batch, a slice at a time; `flush` makes what then is left. */
+  async prepare(pause: () => Promise<void>): Promise<void> {
+    this.#addGone();
+    while (this.#addRows(SLICE_SONGS)) await pause();
+  }
+
   /** The next batch; undefined when what changed came to nothing. */
   flush(now: Milliseconds): Batch | undefined {
-    const rows = this.#goneRows();
-    let bytes = rows.reduce((sum, row) => sum + row.length, 0);
-    for (const [id, said] of this.#dirty) {
-      if (rows.length >= MAX_BATCH_ROWS || bytes >= MAX_BATCH_BYTES) break;
-      this.#dirty.delete(id);
-      for (const row of this.#difference(id, said)) {
-        rows.push(row);
-        bytes += row.length;
-      }
-    }
+    this.#addGone();
+    this.#addRows(Number.POSITIVE_INFINITY);
+    for (const [id, row] of this.#saying) this.#journal.note(id, row);
+    this.#segments.apply(this.#saying);
+    this.#saying.clear();
+    const rows = this.#rows;
     if (rows.length === 0) return undefined;
     this.#journal.turn();
     const { revision } = this;
-    const message = Buffer.concat([encode({ type: 'BROADCAST_LIST', revision, length: bytes }), ...rows]);
+    const header = encode({ type: 'BROADCAST_LIST', revision, length: this.#rowBytes });
+    const message = Buffer.concat([header, ...rows]);
+    this.#rows = [];
+    this.#rowBytes = 0;
     const batch = { revision, pieces: [message], length: message.length, at: now };
     this.#keep(batch);
     return batch;
+  }
+
+  /** Of so many songs that changed, as far as there is room; false when nothing is left to be added. */
+  #addRows(songs: number): boolean {
+    let count = 0;
+    for (const [id, said] of this.#dirty) {
+      if (this.#rows.length >= MAX_BATCH_ROWS || this.#rowBytes >= MAX_BATCH_BYTES) return false;
+      if (count === songs) return true;
+      count += 1;
+      this.#dirty.delete(id);
+      for (const row of this.#difference(id, said)) this.#add(row);
+    }
+    return false;
+  }
+
+  #add(row: Buffer): void {
+    this.#rows.push(row);
+    this.#rowBytes += row.length;
   }
 
   /** Resolves when what was said is durable, or can't be made so for now. */
@@ -124,13 +153,16 @@ export class Broadcast {
 
   /** Takes what is listed now as said: at a start, when nobody is here to be told. */
   settle(): void {
+    const rows = new Map<SongId, Buffer>();
     for (const id of this.#dirty.keys()) {
       const song = this.#table.song(id);
       const offer = song === undefined ? undefined : shownOffer(song);
       if (song !== undefined && offer !== undefined)
-        this.#say(id, listRow(id, offer, sampleHosts(song), song.hostCount));
+        rows.set(id, listRow(id, offer, sampleHosts(song), song.hostCount));
     }
     this.#dirty.clear();
+    for (const [id, row] of rows) this.#journal.note(id, row);
+    this.#segments.apply(rows);
     for (const id of this.#journal.listed())
       if (this.#table.song(id) === undefined) this.#journal.note(id, undefined);
     this.#journal.turn();
@@ -173,37 +205,40 @@ export class Broadcast {
   }
 
   /** Rows for addresses that nobody has any more, instead of a row for each of their songs. */
-  #goneRows(): Buffer[] {
+  #addGone(): void {
     const gone = new Set<string>();
     for (const address of this.#goneAddresses) {
       if (this.#table.hostAt(address) !== undefined) continue;
       gone.add(address);
     }
     this.#goneAddresses.clear();
-    if (gone.size === 0) return [];
+    if (gone.size === 0) return;
     for (const [id, said] of this.#dirty) {
       const left = said.hosts.filter(host => !gone.has(host));
       if (said.offer === undefined || left.length === said.hosts.length) continue;
       said.hostCount -= said.hosts.length - left.length;
       said.hosts = left;
       // At once: what else is new of this song may have no room in this batch.
-      this.#say(id, said.hostCount === 0 ? undefined : listRow(id, said.offer, said.hosts, said.hostCount));
+      this.#saying.set(
+        id,
+        said.hostCount === 0 ? undefined : listRow(id, said.offer, said.hosts, said.hostCount),
+      );
     }
-    return [...gone].map(host => encodeBroadcastRow({ kind: 'host-gone', host }));
+    for (const host of gone) this.#add(encodeBroadcastRow({ kind: 'host-gone', host }));
   }
 
-  /** Rows that bring a reader from `said` to what is so now; the segments are brought along. */
+  /** Rows that bring a reader from `said` to what is so now; what LIST says is noted. */
   #difference(id: SongId, said: Said): Buffer[] {
     const song = this.#table.song(id);
     const offer = song === undefined ? undefined : shownOffer(song);
     if (song === undefined || offer === undefined) {
-      this.#say(id, undefined);
+      this.#saying.set(id, undefined);
       // A song whose last addresses are gone has left with them.
       return said.offer !== undefined && said.hostCount > 0 ? [left(id)] : [];
     }
     const hosts = sampleHosts(song);
     const row = listRow(id, offer, hosts, song.hostCount);
-    this.#say(id, row);
+    this.#saying.set(id, row);
     if (said.offer === undefined || said.hosts.length === 0) return [row];
     const before = said.offer;
     // A key that is left out did not change; so a field that vanished needs a new song.
@@ -217,13 +252,6 @@ export class Broadcast {
       ...(song.hostCount === said.hostCount ? {} : { hostCount: song.hostCount }),
     };
     return Object.keys(change).length > 0 ? [encodeBroadcastRow({ kind: 'song', id, change })] : [];
-  }
-
-  /** LIST says this row of the song from the coming revision on, or none. */
-  #say(id: SongId, row: Buffer | undefined): void {
-    this.#journal.note(id, row);
-    if (row === undefined) this.#segments.delete(id);
-    else this.#segments.set(id, row);
   }
 
   #keep(batch: KeptBatch): void {

@@ -110,6 +110,8 @@ export class FanOut {
   async #tell(): Promise<void> {
     this.#isTelling = true;
     try {
+      await this.#broadcast.prepare(this.#pause);
+      if (this.#isStopped) return;
       const now = this.#clock.now();
       const batch = this.#broadcast.flush(now);
       this.#notBefore = now + this.#intervalAfter(batch?.length ?? 0);

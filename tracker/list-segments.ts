@@ -2,9 +2,10 @@
  * The list as bytes, ready to be sent to anybody (TSP §3.1): a row a song, in segments of at most 64 KiB.
  *
  *     [ row 1 · row 2 · … ][ row 218 · … ][ … ]        a Buffer a segment, shared by all sockets, never changed
+ *           └ apply: rows of a batch ─▶ a new Buffer for each segment that has one of them, the others stay
  *
- * The rule: a change makes a new Buffer for its segment only, and only when somebody asks; an answer that is still on
- * its way keeps the old one. A segment is joined (one Buffer) or open (a Buffer a row, to be joined again).
+ * The rule: an answer that is still on its way keeps the old Buffers. What stands between two changed rows is copied as
+ * one piece, so a batch costs what it changes and not a list.
  */
 import type { SongId } from '../protocol/tsp/messages.js';
 
@@ -18,65 +19,15 @@ export interface ListBytes {
   readonly length: number;
 }
 
-export class ListSegments {
-  readonly #segments: Segment[] = [];
-  #whole: ListBytes | undefined;
+/** A song's new row; undefined: it has none any more. */
+type Change = readonly [SongId, Buffer | undefined];
 
-  /** The row of a song, new or changed. */
-  set(id: SongId, row: Buffer): void {
-    this.#whole = undefined;
-    const at = this.#segmentFor(id);
-    const segment = this.#segments[at];
-    if (segment === undefined) this.#segments.push(new Segment([id], [row]));
-    else {
-      segment.set(id, row);
-      if (segment.bytes > SEGMENT_BYTES && segment.count > 1) {
-        // IDs grow: behind the newest one a full segment needs no room.
-        const isNewest = at === this.#segments.length - 1 && segment.last === id;
-        this.#segments.splice(at + 1, 0, segment.split(isNewest ? segment.count - 1 : segment.count >> 1));
-      }
-    }
-  }
+export class ListSegments {
+  #segments: readonly Segment[] = [];
+  #whole: ListBytes | undefined;
 
   /** The row of a song; shared. */
   get(id: SongId): Buffer | undefined {
-    return this.#segments[this.#segmentFor(id)]?.get(id);
-  }
-
-  delete(id: SongId): void {
-    const at = this.#segmentFor(id);
-    const segment = this.#segments[at];
-    if (segment === undefined || !segment.delete(id)) return;
-    this.#whole = undefined;
-    if (segment.count === 0) this.#segments.splice(at, 1);
-    else if (!this.#merge(at)) this.#merge(at - 1);
-  }
-
-  get bytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
-  }
-
-  /** Everything, as it is now. The Buffers are shared: nobody may write to them. */
-  whole(): ListBytes {
-    this.#whole ??= {
-      segments: this.#segments.map(segment => segment.join()),
-      length: this.bytes,
-    };
-    return this.#whole;
-  }
-
-  /** Takes the next segment into this one, if both are small; false if not. */
-  #merge(at: number): boolean {
-    const [segment, next] = [this.#segments[at], this.#segments[at + 1]];
-    if (segment === undefined || next === undefined || segment.bytes + next.bytes > MERGED_BYTES)
-      return false;
-    segment.append(next);
-    this.#segments.splice(at + 1, 1);
-    return true;
-  }
-
-  /** The segment that has or would take `id`: the last one that does not begin after it. */
-  #segmentFor(id: SongId): number {
     let low = 0;
     let high = this.#segments.length;
     while (low < high) {
@@ -84,115 +35,139 @@ export class ListSegments {
       if (this.#segments[middle]!.first <= id) low = middle + 1;
       else high = middle;
     }
-    return Math.max(0, low - 1);
+    return this.#segments[low - 1]?.get(id);
+  }
+
+  get bytes(): number {
+    return this.whole().length;
+  }
+
+  /** Everything, as it is now. The Buffers are shared: nobody may write to them. */
+  whole(): ListBytes {
+    this.#whole ??= {
+      segments: this.#segments.map(({ bytes }) => bytes),
+      length: this.#segments.reduce((sum, { bytes }) => sum + bytes.length, 0),
+    };
+    return this.#whole;
+  }
+
+  apply(changes: ReadonlyMap<SongId, Buffer | undefined>): void {
+    if (changes.size === 0) return;
+    const sorted = [...changes].sort(([a], [b]) => a - b);
+    const old = this.#segments.length === 0 ? [EMPTY] : this.#segments;
+    const segments: Segment[] = [];
+    let from = 0;
+    for (const [at, segment] of old.entries()) {
+      const end = old[at + 1]?.first ?? Number.POSITIVE_INFINITY;
+      let to = from;
+      while (to < sorted.length && sorted[to]![0] < end) to += 1;
+      const isLast = at === old.length - 1;
+      const parts = from === to ? [segment] : rewritten(segment, sorted.slice(from, to), isLast);
+      for (const part of parts) append(segments, part);
+      from = to;
+    }
+    this.#segments = segments;
+    this.#whole = undefined;
   }
 }
 
 class Segment {
-  bytes: number;
-  readonly #ids: SongId[];
-  readonly #lengths: number[];
-  /** Open: each row's bytes. */
-  #rows: Buffer[] | undefined;
-  #joined: Buffer | undefined;
-
-  constructor(ids: SongId[], rows: Buffer[]) {
-    this.#ids = ids;
-    this.#rows = rows;
-    this.#lengths = rows.map(row => row.length);
-    this.bytes = this.#lengths.reduce((sum, length) => sum + length, 0);
-  }
-
-  get count(): number {
-    return this.#ids.length;
-  }
+  constructor(
+    readonly ids: readonly SongId[],
+    readonly lengths: readonly number[],
+    readonly bytes: Buffer,
+  ) {}
 
   get first(): SongId {
-    return this.#ids[0]!;
-  }
-
-  get last(): SongId {
-    return this.#ids.at(-1)!;
+    return this.ids[0]!;
   }
 
   get(id: SongId): Buffer | undefined {
-    const index = lowerBound(this.#ids, id);
-    if (this.#ids[index] !== id) return undefined;
-    if (this.#joined === undefined) return this.#rows![index];
+    const index = this.ids.indexOf(id);
+    if (index === -1) return undefined;
     let start = 0;
-    for (let before = 0; before < index; before += 1) start += this.#lengths[before]!;
-    return this.#joined.subarray(start, start + this.#lengths[index]!);
-  }
-
-  set(id: SongId, row: Buffer): void {
-    const rows = this.#open();
-    const index = lowerBound(this.#ids, id);
-    const replaced = this.#ids[index] === id ? 1 : 0;
-    this.bytes += row.length - (replaced === 1 ? this.#lengths[index]! : 0);
-    this.#ids.splice(index, replaced, id);
-    this.#lengths.splice(index, replaced, row.length);
-    rows.splice(index, replaced, row);
-  }
-
-  /** False when it is not here. */
-  delete(id: SongId): boolean {
-    const index = lowerBound(this.#ids, id);
-    if (this.#ids[index] !== id) return false;
-    this.#open().splice(index, 1);
-    this.#ids.splice(index, 1);
-    const [length = 0] = this.#lengths.splice(index, 1);
-    this.bytes -= length;
-    return true;
-  }
-
-  /** Gives away the rows from `from` on. */
-  split(from: number): Segment {
-    const rows = this.#open().splice(from);
-    const segment = new Segment(this.#ids.splice(from), rows);
-    this.#lengths.length = from;
-    this.bytes -= segment.bytes;
-    return segment;
-  }
-
-  append(next: Segment): void {
-    this.#open().push(...next.#open());
-    this.#ids.push(...next.#ids);
-    this.#lengths.push(...next.#lengths);
-    this.bytes += next.bytes;
-  }
-
-  join(): Buffer {
-    this.#joined ??= Buffer.concat(this.#rows ?? [], this.bytes);
-    this.#rows = undefined;
-    return this.#joined;
-  }
-
-  #open(): Buffer[] {
-    const joined = this.#joined;
-    if (joined !== undefined) {
-      let start = 0;
-      this.#rows = this.#lengths.map(length => {
-        const row = joined.subarray(start, start + length);
-        start += length;
-        return row;
-      });
-      this.#joined = undefined;
-    }
-    this.#rows ??= [];
-    return this.#rows;
+    for (let before = 0; before < index; before += 1) start += this.lengths[before]!;
+    return this.bytes.subarray(start, start + this.lengths[index]!);
   }
 }
 
-/** The index of the first ID that is not smaller. */
-function lowerBound(ids: readonly SongId[], id: SongId): number {
-  // IDs grow, so the end is the likeliest place.
-  if (ids.length === 0 || ids.at(-1)! < id) return ids.length;
-  let low = 0;
-  let high = ids.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ids[middle]! < id) low = middle + 1;
-    else high = middle;
+const EMPTY = new Segment([], [], Buffer.alloc(0));
+
+/** A segment while it is written: rows that lie behind one another in the same Buffer are one piece of it. */
+class Draft {
+  readonly #ids: SongId[] = [];
+  readonly #lengths: number[] = [];
+  readonly #pieces: Buffer[] = [];
+  #source: Buffer | undefined;
+  #start = 0;
+  #end = 0;
+  bytes = 0;
+
+  add(id: SongId, length: number, source: Buffer, start: number): void {
+    if (source !== this.#source || start !== this.#end) {
+      this.#endPiece();
+      this.#source = source;
+      this.#start = start;
+    }
+    this.#end = start + length;
+    this.#ids.push(id);
+    this.#lengths.push(length);
+    this.bytes += length;
   }
-  return low;
+
+  take(): Segment {
+    this.#endPiece();
+    return new Segment(this.#ids, this.#lengths, Buffer.concat(this.#pieces, this.bytes));
+  }
+
+  #endPiece(): void {
+    if (this.#source !== undefined) this.#pieces.push(this.#source.subarray(this.#start, this.#end));
+  }
+}
+
+/** The segment with these rows changed, cut into as many as it then takes. */
+function rewritten({ ids, lengths, bytes }: Segment, changes: readonly Change[], isLast: boolean): Segment[] {
+  const most = bytes.length + changes.reduce((sum, [, row]) => sum + (row?.length ?? 0), 0);
+  // IDs grow: behind the newest ones a full segment needs no room, between others it does.
+  const room = isLast ? SEGMENT_BYTES : most / Math.ceil(most / SEGMENT_BYTES);
+  const segments: Segment[] = [];
+  let draft = new Draft();
+  const add = (id: SongId, length: number, source: Buffer, start: number): void => {
+    if (draft.bytes > 0 && (draft.bytes >= room || draft.bytes + length > SEGMENT_BYTES)) {
+      segments.push(draft.take());
+      draft = new Draft();
+    }
+    draft.add(id, length, source, start);
+  };
+  let at = 0;
+  let start = 0;
+  const copyUntil = (id: number): void => {
+    for (; at < ids.length && ids[at]! < id; at += 1) {
+      add(ids[at]!, lengths[at]!, bytes, start);
+      start += lengths[at]!;
+    }
+  };
+  for (const [id, row] of changes) {
+    copyUntil(id);
+    if (ids[at] === id) {
+      start += lengths[at]!;
+      at += 1;
+    }
+    if (row !== undefined) add(id, row.length, row, 0);
+  }
+  copyUntil(Number.POSITIVE_INFINITY);
+  if (draft.bytes > 0) segments.push(draft.take());
+  return segments;
+}
+
+/** At the end, or into the last one if both are small. */
+function append(segments: Segment[], next: Segment): void {
+  const last = segments.at(-1);
+  if (last === undefined || last.bytes.length + next.bytes.length > MERGED_BYTES) segments.push(next);
+  else
+    segments[segments.length - 1] = new Segment(
+      last.ids.concat(next.ids),
+      last.lengths.concat(next.lengths),
+      Buffer.concat([last.bytes, next.bytes]),
+    );
 }

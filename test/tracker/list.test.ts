@@ -19,7 +19,17 @@ t.test('property: whoever applies the batches has what LIST says, at every revis
     host: fc.integer({ min: 1, max: 14 }),
     song: fc.integer({ min: 1, max: 4 }),
     title: fc.constantFrom('a', 'b', undefined),
-    what: fc.constantFrom('place', 'place', 'place', 'withdraw', 'leave', 'move', 'flush', 'flush'),
+    what: fc.constantFrom(
+      'place',
+      'place',
+      'place',
+      'withdraw',
+      'leave',
+      'move',
+      'prepare',
+      'flush',
+      'flush',
+    ),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), steps => {
@@ -43,7 +53,8 @@ t.test('property: whoever applies the batches has what LIST says, at every revis
           table.removeHost(at);
           for (const hash of [...at.songs.keys()]) table.withdraw(at, hash);
           hosts.delete(key);
-        } else if (what === 'flush') {
+        } else if (what === 'prepare') void broadcast.prepare(async () => undefined);
+        else if (what === 'flush') {
           const before = broadcast.revision;
           const batch = broadcast.flush(0);
           if (batch !== undefined) {
@@ -205,19 +216,22 @@ t.test('property: segments hold every row once, in the order of IDs, none past 6
     size: fc.option(fc.integer({ min: 2, max: 3_000 })),
   });
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 600 }), changes => {
+    fc.property(fc.array(fc.array(change, { maxLength: 100 }), { maxLength: 12 }), batches => {
       const segments = new ListSegments();
       const model = new Map<number, Buffer>();
-      for (const { id, size } of changes) {
-        if (size === null) {
-          segments.delete(id as SongId);
-          model.delete(id);
-        } else {
-          const row = Buffer.from(`${id}`.padEnd(size - 1, '.').concat('\n'));
-          segments.set(id as SongId, row);
-          model.set(id, row);
+      for (const batch of batches) {
+        const rows = new Map<SongId, Buffer | undefined>();
+        for (const { id, size } of batch) {
+          const row = size === null ? undefined : rowOf(id, size);
+          rows.set(id as SongId, row);
+          if (row === undefined) model.delete(id);
+          else model.set(id, row);
         }
-        if (id % 50 === 0) segments.whole();
+        segments.apply(rows);
+        for (const { id } of batch) {
+          const row = segments.get(id as SongId);
+          if (model.get(id)?.equals(row!) === false || (row === undefined) === model.has(id)) return false;
+        }
       }
       const { segments: bytes, length } = segments.whole();
       const expected = Buffer.concat([...model].sort(([a], [b]) => a - b).map(([, row]) => row));
@@ -232,12 +246,35 @@ t.test('property: segments hold every row once, in the order of IDs, none past 6
   t.pass('200 lists');
 });
 
+const rowOf = (id: number, size: number): Buffer => Buffer.from(`${id}`.padEnd(size - 1, '.').concat('\n'));
+
+t.test('while a batch is being made LIST says what the last one said', async t => {
+  const { broadcast, host, place } = listOfSongs();
+  const one = host(1);
+  for (let n = 1; n <= 200; n += 1) place(one, n);
+  broadcast.flush(0);
+  const before = { list: broadcast.list(), revision: broadcast.revision };
+  for (let n = 1; n <= 200; n += 1) place(one, n, { title: 'changed' });
+  let pauses = 0;
+  await broadcast.prepare(async () => {
+    pauses += 1;
+    place(one, 1, { title: `changed again, ${pauses}` });
+    t.strictSame({ list: broadcast.list(), revision: broadcast.revision }, before);
+  });
+  t.ok(pauses > 2);
+  broadcast.flush(0);
+});
+
 t.test('segments that shrank become one again', async t => {
   const segments = new ListSegments();
-  const row = (id: number): Buffer => Buffer.from(`${id}`.padEnd(999, '.').concat('\n'));
-  for (let id = 1; id <= 500; id += 1) segments.set(id as SongId, row(id));
-  t.ok(segments.whole().segments.length >= 8);
-  for (let id = 1; id <= 500; id += 1) if (id % 50 !== 0) segments.delete(id as SongId);
+  const row = (id: number): Buffer => rowOf(id, 1_000);
+  const ids = Array.from({ length: 500 }, (_, index) => (index + 1) as SongId);
+  for (const id of ids) segments.apply(new Map([[id, row(id)]]));
+  const before = segments.whole();
+  t.equal(before.segments.length, 8, 'they were filled');
+  const copies = before.segments.map(segment => Buffer.from(segment));
+  segments.apply(new Map(ids.filter(id => id % 50 !== 0).map(id => [id, undefined])));
+  t.same(before.segments, copies, 'what was handed out has not changed');
   const { segments: bytes, length } = segments.whole();
   t.equal(bytes.length, 1);
   t.equal(length, 10_000);
