@@ -1,7 +1,7 @@
 /**
  * Many peers in one process, each from an address of its own, for a parent that tells them what to do.
  *
- *     {do: 'host'}  a peer with ten songs and a song server on a port of its own     ─▶ {tookMs, bytes}, when all are listed
+ *     {do: 'host'}  a peer with ten songs and a song server on a port of its own     ─▶ {tookMs, bytes}, when all are in
  *     {do: 'listen'} one that only reads, from `since` on                             ─▶ the same, when all have the list
  *     {do: 'tell'}                                                                    ─▶ latencies of what came, in ms
  *
@@ -56,7 +56,8 @@ process.on('message', async (order: CrowdOrder) => {
     began = performance.now();
     await inTurns(indices, AT_ONCE, index => {
       const host = peers.get(index);
-      return host === undefined ? listen(order.port, index, order.since) : register(order.port, index, host);
+      const { port, since } = order;
+      return host === undefined ? listen(port, index, since) : register(port, index, host, since);
     });
   }
   process.send?.({ tookMs: performance.now() - began, bytes, latenciesMs } satisfies CrowdReport);
@@ -93,13 +94,17 @@ async function prepare(index: number): Promise<Host> {
   return host;
 }
 
-async function register(port: number, index: number, host: Host): Promise<void> {
+/** With `since` it follows the list, too. */
+async function register(port: number, index: number, host: Host, since: Hello['since']): Promise<void> {
   const registration = await open(port, index);
   host.registration = registration;
+  const isBack = since !== undefined;
   await answered(registration, {
     port: host.port,
-    broadcasts: false,
-    until: 'WELCOME',
+    instance: `of the crowd, ${index}`,
+    broadcasts: isBack,
+    ...(isBack ? { since } : {}),
+    until: isBack ? 'BROADCAST_LIST' : 'WELCOME',
     offer: host.offer,
   });
   host.server.close();
@@ -107,7 +112,8 @@ async function register(port: number, index: number, host: Host): Promise<void> 
 
 async function listen(port: number, index: number, since: Hello['since']): Promise<void> {
   const socket = await open(port, index);
-  await answered(socket, { port: 0, broadcasts: true, since, until: 'BROADCAST_LIST' });
+  const from = since === undefined ? {} : { since };
+  await answered(socket, { port: 0, broadcasts: true, ...from, until: 'BROADCAST_LIST' });
 }
 
 async function open(port: number, index: number): Promise<Socket> {
@@ -123,11 +129,10 @@ function answered(
   socket: Socket,
   {
     port,
-    broadcasts,
-    since,
     until,
     offer,
-  }: { port: number; broadcasts: boolean; since?: Hello['since']; until: string; offer?: Buffer },
+    ...hello
+  }: { port: number; until: string; offer?: Buffer } & Pick<Hello, 'instance' | 'broadcasts' | 'since'>,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('close', () => reject(new Error(`closed before ${until}`)));
@@ -137,13 +142,7 @@ function answered(
       else if (message.type === 'ERROR') reject(new Error(JSON.stringify(message)));
       if (message.type === until) resolve();
     });
-    socket.write(
-      encode({
-        type: 'HELLO',
-        port,
-        hello: { tsp: 1, broadcasts, ...(since === undefined ? {} : { since }) },
-      }),
-    );
+    socket.write(encode({ type: 'HELLO', port, hello: { tsp: 1, ...hello } }));
   });
 }
 
