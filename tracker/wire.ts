@@ -71,6 +71,8 @@ export class Wire {
   #isPaused = false;
   /** Has had its turn. */
   #isResting = false;
+  /** Not begun anew when the socket drains, which it mostly does before anybody else has a turn. */
+  #sliceEndsAt: Milliseconds = 0;
   #hasGreeted = false;
   #inputHasEnded = false;
   #ending: { until: Milliseconds; discarded: number } | undefined;
@@ -175,6 +177,7 @@ export class Wire {
     }
     this.#user.heard(this.#now);
     this.#framer.push(chunk);
+    this.#beginSlice();
     this.#pump();
   }
 
@@ -183,8 +186,13 @@ export class Wire {
     void this.#world.turns.pause().then(() =>
       this.later(() => {
         this.#isResting = false;
+        this.#beginSlice();
       }),
     );
+  }
+
+  #beginSlice(): void {
+    this.#sliceEndsAt = this.#now + SLICE_MS;
   }
 
   #inputEnded(): void {
@@ -203,7 +211,6 @@ export class Wire {
   #pump(): void {
     if (this.#isPumping || this.#ending !== undefined) return;
     this.#isPumping = true;
-    const until = this.#now + SLICE_MS;
     try {
       while (this.#mayRead) {
         this.#framer.maxPayloadBytes = this.#user.maxPayloadBytes;
@@ -211,7 +218,7 @@ export class Wire {
         if (event === undefined) break;
         this.#traceEvent(event);
         this.#user.receive(event);
-        if (this.#now >= until) this.#rest();
+        if (this.#now >= this.#sliceEndsAt) this.#rest();
       }
       this.#greet();
       this.#pace.received(this.#framer, this.#now);
