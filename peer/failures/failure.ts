@@ -120,6 +120,8 @@ export function fileProblem(error: unknown, named?: string): string | undefined 
     EEXIST: 'something else of that name is there',
     EROFS: 'the disk is read-only',
     EMFILE: 'too many files are open',
+    ENFILE: 'too many files are open',
+    EIO: 'the disk fails',
   };
   const what = words[String(error.code)] ?? error.message;
   return file === undefined ? what : `${file}: ${what}`;

@@ -175,6 +175,7 @@ export class DiskCache implements SongCache {
       this.#changed({ changed: [cached], removed });
     } catch (error) {
       await partial.discard();
+      await rm(this.#path(hash, 'json'), { force: true }).catch(() => {});
       this.#give(error);
     }
   }
@@ -263,8 +264,8 @@ export class DiskCache implements SongCache {
   #give(error: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
-    const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOSPC' || code === 'EDQUOT' ? 'the disk is full' : `${(error as Error).message}`;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = (code !== undefined && DISK_TROUBLES[code]) || message;
     this.#options.logger.warn({ folder: this.#folder, err: error }, `caching ends: ${why}`);
     this.#options.onFull?.(why);
     for (const partial of this.#partial.values()) this.#track(partial.discard());
@@ -272,6 +273,11 @@ export class DiskCache implements SongCache {
   }
 }
 
+const DISK_TROUBLES: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk is full',
+  EIO: 'the disk fails',
+};
 /** A song of which nobody told a title. */
 const SHOWN_HASH_CHARS = 8;
 const OUR_FILE = /\.(?:mp3|json|part)$/;

@@ -148,7 +148,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
           'a local copy cannot be used',
         );
         this.#localFailures.push({ host: name, why });
-        spoiled();
+        if (!isNoRoom(error)) spoiled();
       }
     }
     if (this.#ending === undefined) this.#goOnline();
@@ -306,3 +306,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#timer = { at, cancel };
   }
 }
+
+/** The machine has no descriptor or memory left for the moment, which tells nothing of the file. */
+const isNoRoom = (error: unknown): boolean =>
+  ['EMFILE', 'ENFILE', 'ENOMEM'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -14,6 +14,8 @@ export function connectError(name: string, error: NodeJS.ErrnoException): Transp
     ETIMEDOUT: `${name} does not answer`,
     ECONNRESET: `${name} ended the connection`,
     EPIPE: `${name} ended the connection`,
+    EMFILE: `too many files are open here for a connection to ${name}`,
+    ENFILE: `too many files are open here for a connection to ${name}`,
   };
   return new TransportError(words[error.code ?? ''] ?? `${name}: ${error.message}`, { cause: error });
 }

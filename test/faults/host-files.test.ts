@@ -10,7 +10,7 @@ import t from 'tap';
 import { queueKey, readSendQueues } from '../../peer/hosting/send-queues.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
-import { connectFrom, gone } from '../support/crowd.js';
+import { connectFrom, gone, range } from '../support/crowd.js';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
@@ -176,6 +176,35 @@ t.test('no descriptor left for a song is «later», and later it comes', { skip:
   listener.destroy();
   await survivor.survived();
 });
+
+t.test(
+  'no descriptor for a listener: it may come again, and others are served',
+  { skip: noFaults },
+  async t => {
+    const fault = await failCalls(t, host.command.pid, { calls: 'accept4', error: 'EMFILE', when: '1..20' });
+    const crowd = await Promise.all(range(20).map(index => connectFrom(t, host.port, index)));
+    await fault.lift();
+    for (const socket of crowd) socket.destroy();
+    await survivor.survived();
+  },
+);
+
+for (const [index, error] of ['EIO', 'ENOSPC'].entries()) {
+  t.test(`${error} while the library is written down costs no song`, { skip: noFaults }, async t => {
+    const calls = 'pwrite64,pwritev,fdatasync,fsync,ftruncate';
+    const fault = await failCalls(t, host.command.pid, { calls, error });
+    const song = mp3Bytes({ seconds: 1, seed: 60 + index, title: `Written ${index}` });
+    await writeFile(join(host.folder, `written-${index}.mp3`), song);
+    await network.listed(song, host.port);
+    await host.command.complains(/cannot be remembered/);
+    await fault.lift();
+    const listener = await connectTsp(t, host.port);
+    listener.send({ type: 'PLAY', song: await network.idOf(song) });
+    t.ok((await listener.receive('SONG_DATA')).payload.equals(song));
+    listener.destroy();
+    await survivor.survived();
+  });
+}
 
 t.test(
   'a folder that cannot be read is skipped and said; the rest is hosted',

@@ -26,14 +26,8 @@ export interface Fault {
 }
 
 /** Resolves when the fault is in force; `lift` when it is no more. */
-export async function failCalls(
-  t: Teardown,
-  pid: number,
-  { calls, error, path, when = '1+' }: Fault,
-): Promise<{ lift(): Promise<void> }> {
-  const fault = `inject=${calls}:error=${error}:when=${when}`;
-  const words = ['-f', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${calls}`, '-e', fault];
-  if (path !== undefined) words.push('-P', path);
+export async function failCalls(t: Teardown, pid: number, fault: Fault): Promise<{ lift(): Promise<void> }> {
+  const words = [...wordsOf(fault), '-p', String(pid)];
   const strace = spawn('strace', words, { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(strace, 'close');
   const lift = async (): Promise<void> => {
@@ -50,4 +44,17 @@ export async function failCalls(
     () => /attached/.test(said),
   );
   return { lift };
+}
+
+/** The words for strace with which `program` runs with that fault from its beginning. */
+export const failingFrom = (fault: Fault, program: readonly string[]): string[] => [
+  ...wordsOf(fault),
+  '-qq',
+  ...program,
+];
+
+function wordsOf({ calls, error, path, when = '1+' }: Fault): string[] {
+  const fault = `inject=${calls}:error=${error}:when=${when}`;
+  const words = ['-f', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', fault];
+  return path === undefined ? words : [...words, '-P', path];
 }
