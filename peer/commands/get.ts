@@ -132,7 +132,7 @@ class Progress {
     const share = this.#size === undefined ? 0 : this.bytes / this.#size;
     const amount = `${sizeOf(this.bytes)}${this.#size === undefined ? '' : ` of ${sizeOf(this.#size)}`}`;
     const { waiting } = this.#stream.report();
-    const state = waiting === undefined ? amount : `${amount}, waiting: ${safeText(waiting)}`;
+    const state = waiting === undefined ? amount : `${amount}, ${safeText(waiting)}`;
     // The bar stands last, so that a narrow window cuts it and no colour is cut in half. A wait has none: it has a reason.
     const columns = waiting === undefined ? BAR_COLUMNS + 2 : 0;
     const text = cutToWidth(`${nameOf(this.#row)}  ${state}`, Math.max(0, style.width - columns));

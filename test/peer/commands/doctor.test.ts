@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import t from 'tap';
 import { node, runDoctor } from '../../../peer/commands/doctor.js';
 import { tempFolder } from '../../support/temp-folder.js';
-import { serverAt } from './fake-tracker.js';
+import { FakeTracker, serverAt } from './fake-tracker.js';
 import { configIn, TestWorld } from './test-world.js';
 
 const findingsOf = (world: TestWorld) =>
@@ -56,6 +56,10 @@ t.test('doctor says that a port is taken', async t => {
   const { reachability } = await import('../../../peer/commands/reachability.js');
   const config = configIn('/nowhere', { port, host: '127.0.0.1' });
   await t.rejects(reachability(config, new TestWorld()), { message: /in use/ });
+  const world = new TestWorld();
+  const tracker = await new FakeTracker().start(t);
+  t.equal(await runDoctor({ ...config, tracker, json: true }, { words: [] }, world), 69);
+  t.match(findingsOf(world).get('port'), { state: 'problem', says: /in use/, todo: /--port 0/ });
 });
 
 t.test('an old Node is told what to install', async t => {

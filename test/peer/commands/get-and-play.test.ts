@@ -9,6 +9,7 @@ import type { PeerConfig } from '../../../peer/config.js';
 import { hostSongs, songBytes } from '../../support/hosted-songs.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { tempFolder } from '../../support/temp-folder.js';
+import { until } from '../../support/until.js';
 import { songRow } from '../prompt/fake-peer.js';
 import { FakeTracker, serverAt } from './fake-tracker.js';
 import { configIn, failureFrom, TestWorld } from './test-world.js';
@@ -185,6 +186,32 @@ t.test('a signal ends get and removes what is half there', async t => {
   t.teardown(() => clearInterval(waiting));
   t.equal(await running, 143);
   t.same(await readdir(folder), []);
+});
+
+t.test('on a terminal a wait has its reason', async t => {
+  const { config, fake, folder } = await setUp(t, { 10: songBytes(100) });
+  const silent = await serverAt(t, () => {});
+  fake.rows = [{ ...fake.rows[0]!, hosts: [`127.0.0.1:${silent.port}`] }];
+  const words = ['10'];
+  const waits: [RegExp, (world: TestWorld) => Promise<number>][] = [
+    [/….*waiting for 127\.0\.0\.1:\d+/, world => runPlay(config, { words }, world)],
+    [
+      /0 B of .*, waiting for 127\.0\.0\.1:\d+/,
+      world => runGet(config, { words, out: join(folder, 'x') }, world),
+    ],
+    [
+      /Waiting for the tracker 127\.0\.0\.1:\d+ …/,
+      world => runGet({ ...config, tracker: silent }, { words }, world),
+    ],
+  ];
+  for (const [reason, run] of waits) {
+    const world = new TestWorld();
+    world.isTerminal = { stdin: false, stdout: true, stderr: true };
+    const running = run(world);
+    await until(String(reason), () => reason.test(world.stdout.text + world.stderr.text));
+    world.end('SIGINT');
+    t.equal(await running, 130);
+  }
 });
 
 t.test('a file is named after the song, whatever its title says', async t => {
