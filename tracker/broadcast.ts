@@ -14,7 +14,7 @@ import type { Milliseconds } from '../protocol/ports.js';
 import { encode } from '../protocol/tsp/codec.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { nextRevision } from '../protocol/tsp/revision.js';
-import { encodeBroadcastRow, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
+import { encodeBroadcastRow, encodeRow, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
 import { CatchUp } from './catch-up.js';
 import type { Journal } from './journal.js';
 import { type ListBytes, ListSegments } from './list-segments.js';
@@ -51,6 +51,9 @@ interface Said {
   hosts: readonly string[];
   hostCount: number;
 }
+
+/** Of a song that is new. */
+const NOTHING: Said = Object.freeze({ offer: undefined, hosts: [], hostCount: 0 });
 
 const BROADCAST_FIELDS = ['title', 'artist', 'duration'] as const;
 
@@ -91,11 +94,9 @@ export class Broadcast {
   /** To be called before a song changes. */
   touched(song: Song): void {
     if (this.#dirty.has(song.id)) return;
-    this.#dirty.set(song.id, {
-      offer: shownOffer(song),
-      hosts: sampleHosts(song),
-      hostCount: song.hostCount,
-    });
+    const offer = shownOffer(song);
+    const { hostCount } = song;
+    this.#dirty.set(song.id, offer === undefined ? NOTHING : { offer, hosts: sampleHosts(song), hostCount });
   }
 
   addressGone(address: string): void {
@@ -274,15 +275,12 @@ const bytesOf = (batches: readonly Batch[]): number => batches.reduce((sum, { le
 
 const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, change: { hosts: [] } });
 
-function listRow(id: SongId, offer: OfferRow, hosts: readonly string[], hostCount: number): Buffer {
-  const { hash, title, artist, duration } = offer;
-  const change = {
-    hash,
-    ...(title === undefined ? {} : { title }),
-    ...(artist === undefined ? {} : { artist }),
-    ...(duration === undefined ? {} : { duration }),
-    hosts,
-    hostCount,
-  };
-  return encodeBroadcastRow({ kind: 'song', id, change });
+/** What is not known is left out. */
+function listRow(
+  id: SongId,
+  { hash, title, artist, duration }: OfferRow,
+  hosts: readonly string[],
+  hostCount: number,
+): Buffer {
+  return encodeRow({ id, hash, title, artist, duration, hosts, hostCount });
 }

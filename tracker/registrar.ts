@@ -206,15 +206,15 @@ export class Registrar {
       else if (isSliceEnd(index)) await this.#pause();
       if (!member.live) return { rows: rows.bytes() };
       const { hash } = offer;
-      const isListed = this.#table.songOf(hash) !== undefined;
-      const id = this.#idFor(member, hash, isListed ? undefined : newSongs);
+      const listed = this.#table.songOf(hash);
+      const id = listed?.id ?? this.#idFor(member, hash, newSongs);
       if (typeof id === 'string') {
         rows.refused(hash, id);
         if (id === 'unavailable') delayed = true;
         else this.#forget(member, hash);
         continue;
       }
-      if (!isListed) newSongs += 1;
+      if (listed === undefined) newSongs += 1;
       placed.push({ id, offer });
       rows.id(hash, id);
       const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
@@ -242,11 +242,10 @@ export class Registrar {
     }
   }
 
-  /** `newSongs`: how many before this one will be new in the list; undefined if this one is not. */
-  #idFor(member: Member, hash: ContentHash, newSongs: number | undefined): SongId | ErrorCode {
+  /** Of a song that is not listed. `newSongs`: how many before this one will be new in the list. */
+  #idFor(member: Member, hash: ContentHash, newSongs: number): SongId | ErrorCode {
     const { maxSongs, maxIds } = this.#config;
-    if (newSongs !== undefined && this.#table.songCount + this.#reserved + newSongs >= maxSongs)
-      return 'refused';
+    if (this.#table.songCount + this.#reserved + newSongs >= maxSongs) return 'refused';
     const known = this.#registry.idOf(hash);
     if (known !== undefined) return known;
     if (this.#registry.idCount >= maxIds) return 'refused';

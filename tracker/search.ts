@@ -50,6 +50,11 @@ interface Entry {
   dead: number;
 }
 
+interface Recent {
+  readonly text: string;
+  readonly entries: readonly Entry[];
+}
+
 /** A word of the question, and the words of the list that it begins. */
 interface Expansion {
   readonly word: string;
@@ -63,6 +68,8 @@ export class SearchIndex {
   readonly #docs = new Map<SongId, Doc>();
   readonly #entries = new Map<string, Entry>();
   readonly #words = new SortedWords<Entry>();
+  /** The last artist and album: of a peer's songs many come one after the other. */
+  #recent: readonly Recent[] = [];
   #questions = 0;
 
   get size(): number {
@@ -76,7 +83,9 @@ export class SearchIndex {
   /** A song, new or changed. */
   set(id: SongId, song: SongFields): void {
     this.delete(id);
-    const [title = [], artist = [], album = []] = FIELDS.map(field => this.#entriesOf(song[field]));
+    const title = this.#entriesOf(song.title);
+    const artist = this.#recentEntriesOf(song.artist);
+    const album = this.#recentEntriesOf(song.album);
     const doc: Doc = {
       id,
       entries: title.concat(artist, album),
@@ -105,6 +114,7 @@ export class SearchIndex {
       entry.live -= 1;
       entry.dead += 1;
       if (entry.live === 0) {
+        this.#recent = [];
         this.#entries.delete(entry.word);
         this.#words.delete(entry);
       } else if (entry.dead > entry.live && entry.dead >= MIN_DEAD) sweep(entry);
@@ -148,9 +158,24 @@ export class SearchIndex {
     return found;
   }
 
+  #recentEntriesOf(text: string | undefined): readonly Entry[] {
+    if (text === undefined) return [];
+    const known = this.#recent.find(recent => recent.text === text);
+    if (known !== undefined) return known.entries;
+    const entries = this.#entriesOf(text);
+    this.#recent = [{ text, entries }, ...this.#recent.slice(0, 1)];
+    return entries;
+  }
+
   #entriesOf(text: string | undefined): Entry[] {
     if (text === undefined) return [];
-    return [...new Set(wordsOf(text))].map(word => this.#entry(word));
+    const entries: Entry[] = [];
+    for (const word of wordsOf(text)) {
+      const entry = this.#entry(word);
+      // A title has a handful of words: a Set would cost more than it saves.
+      if (!entries.includes(entry)) entries.push(entry);
+    }
+    return entries;
   }
 
   #entry(word: string): Entry {

@@ -119,7 +119,7 @@ export class SongTable {
   place(host: Host, id: SongId, offer: OfferRow): void {
     const song = this.#byHash.get(offer.hash);
     if (song === undefined) {
-      this.#enter({ id, hash: offer.hash, holdings: [], hostCount: 0 }, host, offer);
+      this.#enter(id, host, offer);
       return;
     }
     const at = position(song, host);
@@ -140,10 +140,11 @@ export class SongTable {
   }
 
   /** A song that nobody had. */
-  #enter(nobodys: Song, host: Host, offer: OfferRow): void {
-    this.#watcher.touched(nobodys);
+  #enter(id: SongId, host: Host, offer: OfferRow): void {
+    const { hash } = offer;
+    this.#watcher.touched({ id, hash, holdings: [], hostCount: 0 });
     // Most songs have one host: a list with room for one.
-    const song = { ...nobodys, holdings: [{ host, offer }], hostCount: host.addresses.length };
+    const song: Song = { id, hash, holdings: [{ host, offer }], hostCount: host.addresses.length };
     this.#byId.set(song.id, song);
     this.#byHash.set(song.hash, song);
     host.songs.set(song.hash, song);

@@ -18,7 +18,7 @@ import {
   MESSAGE_TYPE,
   type MessageName,
 } from './constants.js';
-import { encodeJson, parseErrorBody, parseHello, parseJsonObject, parseWelcome } from './json.js';
+import { encodeJson, parseErrorBody, parseHello, parseJsonObject, parseWelcome, utf8 } from './json.js';
 import type { Message, SongId, StreamHeader } from './messages.js';
 import { type ContentHash, encodeRow, parseOfferChange, RowReader } from './rows.js';
 
@@ -98,7 +98,7 @@ const TABLE: { readonly [N in MessageName]: Row<N> } = {
     parse: (field, payload) => ({
       type: 'HELLO',
       port: parsePort(field),
-      hello: parseHello(parseJsonObject(payload, 'HELLO')),
+      hello: parseHello(parseJsonObject(utf8(payload), 'HELLO')),
     }),
   },
   RANGE: {
@@ -176,7 +176,7 @@ const TABLE: { readonly [N in MessageName]: Row<N> } = {
     parse: (revision, payload) => ({
       type: 'WELCOME',
       revision,
-      welcome: parseWelcome(parseJsonObject(payload, 'WELCOME')),
+      welcome: parseWelcome(parseJsonObject(utf8(payload), 'WELCOME')),
     }),
   },
   SONG_IDS: { carries: 'stream', field: () => 0, parse: (_, length) => ({ type: 'SONG_IDS', length }) },
@@ -196,7 +196,7 @@ const TABLE: { readonly [N in MessageName]: Row<N> } = {
     parse: (field, payload) => ({
       type: 'ERROR',
       song: field as SongId,
-      error: parseErrorBody(parseJsonObject(payload, 'ERROR')),
+      error: parseErrorBody(parseJsonObject(utf8(payload), 'ERROR')),
     }),
   },
 };

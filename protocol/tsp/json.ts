@@ -18,11 +18,15 @@ const MAX_RETRY_MS = 3_600_000;
 
 export const encodeJson = (value: object): Buffer => Buffer.from(JSON.stringify(value));
 
-/** Bad UTF-8 becomes U+FFFD; anything but a JSON object is `bad-message`. */
-export function parseJsonObject(bytes: Uint8Array, what: string): JsonObject {
+/** Bad UTF-8 becomes U+FFFD. */
+export const utf8 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+
+/** Anything but a JSON object is `bad-message`. */
+export function parseJsonObject(text: string, what: string): JsonObject {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
+    value = JSON.parse(text);
   } catch {
     throw new RemoteProtocolError('bad-message', `${what} is no JSON`);
   }

@@ -21,6 +21,7 @@ import {
   quantity,
   readFields,
   text,
+  utf8,
 } from './json.js';
 import type { SongId } from './messages.js';
 import { isSongId } from './song-id.js';
@@ -95,33 +96,45 @@ export class RowReader {
   /** The rows that `bytes` completes. Throws RemoteProtocolError `bad-message` (no JSON object) or `too-large`. */
   push(bytes: Uint8Array): JsonObject[] {
     const rows: JsonObject[] = [];
-    let start = 0;
-    for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, start)) {
-      this.#finish(bytes.subarray(start, end), rows);
-      start = end + 1;
-    }
-    if (start < bytes.length) this.#hold(bytes.subarray(start));
+    // So that a row that is too long is noticed, in however few pieces it comes.
+    for (let start = 0; start < bytes.length; start += MAX_ROW_BYTES)
+      this.#push(bytes.subarray(start, start + MAX_ROW_BYTES), rows);
     return rows;
   }
 
   /** The last row, which may do without its newline. */
   end(): JsonObject[] {
     const rows: JsonObject[] = [];
-    this.#finish(new Uint8Array(0), rows);
+    this.#read(this.#partial.take(), rows);
     return rows;
   }
 
-  #finish(tail: Uint8Array, rows: JsonObject[]): void {
-    let line = tail;
+  #push(bytes: Uint8Array, rows: JsonObject[]): void {
+    let start = 0;
     if (this.#partial.length > 0) {
-      this.#hold(tail);
-      line = this.#partial.take();
-    } else if (tail.length > MAX_ROW_BYTES) {
-      this.#hold(tail);
+      const newline = bytes.indexOf(NEWLINE);
+      this.#hold(newline === -1 ? bytes : bytes.subarray(0, newline));
+      if (newline === -1) return;
+      this.#read(this.#partial.take(), rows);
+      start = newline + 1;
     }
-    if (isBlank(line)) return;
-    this.#rows += 1;
-    rows.push(parseJsonObject(line, `row ${this.#rows}`));
+    const end = Math.max(start, bytes.lastIndexOf(NEWLINE) + 1);
+    this.#read(bytes.subarray(start, end), rows);
+    if (end < bytes.length) this.#hold(bytes.subarray(end));
+  }
+
+  /** Whole rows. Those that lie together become text together: for each by itself that takes as long as to read it. */
+  #read(bytes: Uint8Array, rows: JsonObject[]): void {
+    const text = utf8(bytes);
+    for (let start = 0; start < text.length; ) {
+      const newline = text.indexOf('\n', start);
+      const end = newline === -1 ? text.length : newline;
+      const line = text.slice(start, end);
+      start = end + 1;
+      if (BLANK.test(line)) continue;
+      this.#rows += 1;
+      rows.push(parseJsonObject(line, `row ${this.#rows}`));
+    }
   }
 
   #hold(bytes: Uint8Array): void {
@@ -154,10 +167,10 @@ export function parseHostRow(json: JsonObject): OfferRow & { readonly id?: SongI
 }
 
 /** What a peer hosts, as it tells the tracker. */
-export const parseOffer = (json: JsonObject): OfferRow => ({
-  hash: requireHash(json),
-  ...readFields<SongFields>(json, SONG_FIELDS),
-});
+export function parseOffer(json: JsonObject): OfferRow {
+  requireHash(json);
+  return readFields<OfferRow>(json, OFFER_FIELDS) as OfferRow;
+}
 
 export function parseOfferChange(json: JsonObject): OfferChange {
   return json.gone === true ? { hash: requireHash(json), gone: true } : parseOffer(json);
@@ -196,8 +209,7 @@ export function encodeBroadcastRow(row: BroadcastRow): Buffer {
 const NEWLINE = 0x0a;
 const HASH_PATTERN = /^[0-9a-f]{64}$/;
 /** What JSON counts as white space, so a lone CR or an empty line is no row. */
-const isBlank = (line: Uint8Array): boolean =>
-  line.every(byte => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+const BLANK = /^[ \t\r]*$/;
 
 function requireSongId(json: JsonObject): SongId {
   if (!isSongId(json.id)) throw new RemoteProtocolError('bad-message', 'a row without a song ID');
@@ -232,6 +244,8 @@ const SONG_FIELDS: { readonly [K in keyof SongFields]-?: FieldReader<NonNullable
   channels: count,
   audioStart: count,
 };
+
+const OFFER_FIELDS = { hash: asContentHash, ...SONG_FIELDS };
 
 const SONG_ROW_FIELDS: { readonly [K in keyof Omit<SongRow, 'id'>]-?: FieldReader<NonNullable<SongRow[K]>> } =
   {

@@ -58,6 +58,7 @@ export type TrackerEffect =
 
 /** What became of a registration's songs: SONG_IDS rows as bytes, and when to enlist again what had to wait. */
 export interface Enlisted {
+  /** Several rows each. */
   readonly rows: readonly Uint8Array[];
   readonly retryInMs?: number;
 }

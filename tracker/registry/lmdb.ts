@@ -6,14 +6,14 @@
  *                                                      told    number (u32)       ─▶ a block of tracker/journal.ts
  *
  * Writes queue up and go out in transactions of about 2,000, each made durable by one fsync on LMDB's own thread, so
- * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in `#unsaved`; IDs are looked up in the mapped
- * file otherwise, so that ten million of them cost no memory of ours.
+ * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in memory; they
+ * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours.
  */
 import { statfs } from 'node:fs/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { fromHex, toHex, writeU32 } from '../../protocol/bytes.js';
+import { toHex, writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
-import { FIRST_SONG_ID } from '../../protocol/tsp/constants.js';
+import { FIRST_SONG_ID, HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
@@ -48,14 +48,8 @@ export interface LmdbOptions extends RegistryOptions {
   readonly minFreeBytes?: number;
 }
 
-interface Write {
-  readonly store: Store;
-  readonly key: Buffer;
-  /** undefined: to be removed. */
-  readonly value: Buffer | undefined;
-  /** Held in `#unsaved` until this write is done. */
-  readonly hash?: ContentHash;
-}
+/** Puts or removes something, all of it in one transaction. Bytes are made here, so that what waits costs little. */
+type Write = () => Promise<unknown>;
 
 interface Waiter {
   resolve(): void;
@@ -73,12 +67,14 @@ export class LmdbRegistry implements Registry {
   readonly #hosts: Store;
   readonly #rows: Store;
   readonly #blocks: Store;
-  readonly #unsaved = new Map<ContentHash, SongId>();
+  /** IDs that wait to be written … */
+  #unsaved = new Map<ContentHash, SongId>();
+  /** … and those that are being written. */
+  #saving: ReadonlyMap<ContentHash, SongId> = new Map();
   #idCount: number;
   #lastSongId: number;
   #lastHostKey: number;
-  /** Each is in one transaction. */
-  #writes: (readonly Write[])[] = [];
+  #writes: Write[] = [];
   #waiters: Waiter[] = [];
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
@@ -118,17 +114,19 @@ export class LmdbRegistry implements Registry {
   }
 
   idOf(hash: ContentHash): SongId | undefined {
-    return this.#unsaved.get(hash) ?? (this.#ids.get(hashKey(hash))?.readUInt32BE() as SongId | undefined);
+    return (
+      this.#unsaved.get(hash) ??
+      this.#saving.get(hash) ??
+      (this.#ids.getBinaryFast(hashKey(hash))?.readUInt32BE() as SongId | undefined)
+    );
   }
 
   assignId(hash: ContentHash): SongId {
-    const known = this.idOf(hash);
-    if (known !== undefined) return known;
     const id = nextSongId(this.#lastSongId);
     this.#lastSongId = id;
     this.#idCount += 1;
     this.#unsaved.set(hash, id);
-    this.#enqueue({ store: this.#ids, key: hashKey(hash), value: u32(id), hash });
+    this.#enqueue(() => this.#ids.put(hashKey(hash), u32(id)));
     return id;
   }
 
@@ -150,19 +148,19 @@ export class LmdbRegistry implements Registry {
   }
 
   putHost({ key, ...host }: StoredHost): void {
-    this.#enqueue({ store: this.#hosts, key: u32(key), value: json(host) });
+    this.#enqueue(() => this.#hosts.put(u32(key), json(host)));
   }
 
   removeHost(hostKey: number): void {
-    this.#enqueue({ store: this.#hosts, key: u32(hostKey), value: undefined });
+    this.#enqueue(() => this.#hosts.remove(u32(hostKey)));
   }
 
-  putRow(hostKey: number, { hash, ...fields }: OfferRow): void {
-    this.#enqueue({ store: this.#rows, key: rowKey(hostKey, hash), value: json(fields) });
+  putRow(hostKey: number, row: OfferRow): void {
+    this.#enqueue(() => this.#rows.put(rowKey(hostKey, row.hash), json({ ...row, hash: undefined })));
   }
 
   removeRow(hostKey: number, hash: ContentHash): void {
-    this.#enqueue({ store: this.#rows, key: rowKey(hostKey, hash), value: undefined });
+    this.#enqueue(() => this.#rows.remove(rowKey(hostKey, hash)));
   }
 
   told(): Told {
@@ -172,8 +170,15 @@ export class LmdbRegistry implements Registry {
 
   saveTold({ runs, blocks }: Told): void {
     this.#lastRevision = (runs.at(-1)!.last + RESERVED_REVISIONS) >>> 0;
-    const writes = [...blocks].map(([number, value]) => ({ store: this.#blocks, key: u32(number), value }));
-    this.#enqueue(this.#meta('runs', runs), ...writes);
+    const told = [...blocks];
+    this.#enqueue(() =>
+      Promise.all([
+        this.#putMeta('runs', runs),
+        ...told.map(([number, block]) =>
+          block === undefined ? this.#blocks.remove(u32(number)) : this.#blocks.put(u32(number), block),
+        ),
+      ]),
+    );
   }
 
   flushed(): Promise<void> {
@@ -189,8 +194,8 @@ export class LmdbRegistry implements Registry {
     await this.#root.close();
   }
 
-  #enqueue(...together: readonly Write[]): void {
-    this.#writes.push(together);
+  #enqueue(write: Write): void {
+    this.#writes.push(write);
     this.#write();
   }
 
@@ -214,35 +219,33 @@ export class LmdbRegistry implements Registry {
 
   /** Everything queued until now. On an error the rest of it is given up: its waiters refuse what they wanted kept. */
   async #writeRound(): Promise<RequestError | undefined> {
-    const writes = this.#writes;
+    // The counters first, so that no ID or key can be on disk beyond them.
+    const writes = [(): Promise<unknown> => this.#putCounters()].concat(this.#writes);
     this.#writes = [];
-    // First, so that no ID or key can be on disk beyond them.
-    const counters = Object.entries(this.#counters()).map(([name, value]) => this.#meta(name, value));
+    this.#saving = this.#unsaved;
+    this.#unsaved = new Map();
     try {
-      for (const transaction of transactions([counters, ...writes])) await this.#commit(transaction);
-      this.#forget(writes.flat());
+      for (let start = 0; start < writes.length; start += WRITES_A_TRANSACTION)
+        await this.#commit(writes.slice(start, start + WRITES_A_TRANSACTION));
       return undefined;
     } catch (cause) {
-      this.#forget(writes.flat());
       this.#idCount = this.#savedIds + this.#unsaved.size;
       return new RequestError('unavailable', 'the registry cannot be written', {
         cause,
         retryAfterMs: WRITE_RETRY_MS,
       });
+    } finally {
+      this.#saving = new Map();
     }
   }
 
-  #counters(): Record<string, string | number> {
-    return {
-      tracker: this.tracker,
-      lastSongId: this.#lastSongId,
-      lastHostKey: this.#lastHostKey,
-      revision: this.#lastRevision,
-    };
-  }
-
-  #forget(writes: readonly Write[]): void {
-    for (const { hash } of writes) if (hash !== undefined) this.#unsaved.delete(hash);
+  #putCounters(): Promise<unknown> {
+    return Promise.all([
+      this.#putMeta('tracker', this.tracker),
+      this.#putMeta('lastSongId', this.#lastSongId),
+      this.#putMeta('lastHostKey', this.#lastHostKey),
+      this.#putMeta('revision', this.#lastRevision),
+    ]);
   }
 
   get #savedIds(): number {
@@ -255,8 +258,7 @@ export class LmdbRegistry implements Registry {
       throw new Error(`of the disk ${bavail * bsize} bytes are free, and ${this.#minFreeBytes} are needed`);
     const done: Promise<unknown>[] = [];
     const batch = this.#root.batch(() => {
-      for (const { store, key, value } of writes)
-        done.push(value === undefined ? store.remove(key) : store.put(key, value));
+      for (const write of writes) done.push(write());
     });
     // A transaction gives its writes one promise between them, and names the reason of a failure in another.
     const results = await Promise.allSettled(new Set([batch, ...done]));
@@ -273,22 +275,9 @@ export class LmdbRegistry implements Registry {
     return value === undefined ? undefined : (JSON.parse(value.toString()) as T);
   }
 
-  #meta(name: string, value: string | number | readonly Run[]): Write {
-    return { store: this.#metas, key: Buffer.from(name), value: json(value) };
+  #putMeta(name: string, value: string | number | readonly Run[]): Promise<unknown> {
+    return this.#metas.put(Buffer.from(name), json(value));
   }
-}
-
-/** As few as may be: what belongs together is not cut. */
-function* transactions(groups: readonly (readonly Write[])[]): Generator<readonly Write[]> {
-  let writes: Write[] = [];
-  for (const group of groups) {
-    if (writes.length > 0 && writes.length + group.length > WRITES_A_TRANSACTION) {
-      yield writes;
-      writes = [];
-    }
-    writes.push(...group);
-  }
-  yield writes;
 }
 
 interface CommitFailure {
@@ -297,12 +286,24 @@ interface CommitFailure {
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
+/** Of a host's key. */
+const KEY_BYTES = 4;
+
 function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
+  const bytes = Buffer.allocUnsafe(KEY_BYTES);
   writeU32(bytes, value, 0);
   return bytes;
 }
 
-const hashKey = (hash: ContentHash): Buffer => Buffer.from(fromHex(hash)!);
+function hashKey(hash: ContentHash): Buffer {
+  const bytes = Buffer.allocUnsafe(HASH_BYTES);
+  bytes.write(hash, 'hex');
+  return bytes;
+}
 
-const rowKey = (hostKey: number, hash: ContentHash): Buffer => Buffer.concat([u32(hostKey), hashKey(hash)]);
+function rowKey(hostKey: number, hash: ContentHash): Buffer {
+  const bytes = Buffer.allocUnsafe(KEY_BYTES + HASH_BYTES);
+  writeU32(bytes, hostKey, 0);
+  bytes.write(hash, KEY_BYTES, 'hex');
+  return bytes;
+}

@@ -66,8 +66,6 @@ export class MemoryRegistry implements Registry {
   }
 
   assignId(hash: ContentHash): SongId {
-    const known = this.idOf(hash);
-    if (known !== undefined) return known;
     const id = nextSongId(this.#store.lastSongId!);
     this.#store.lastSongId = id;
     this.#store.ids.set(hash, id);

@@ -46,7 +46,7 @@ export interface Registry {
   readonly idCount: number;
 
   idOf(hash: ContentHash): SongId | undefined;
-  /** The hash's ID, a new one if need be. Throws RequestError `refused` at the end of the range. */
+  /** A new ID for a hash that has none. Throws RequestError `refused` at the end of the range. */
   assignId(hash: ContentHash): SongId;
 
   /** Greater than every key before it. */
