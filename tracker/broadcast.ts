@@ -56,6 +56,8 @@ interface Said {
 const NOTHING: Said = Object.freeze({ offer: undefined, hosts: [], hostCount: 0 });
 
 const BROADCAST_FIELDS = ['title', 'artist', 'duration'] as const;
+/** As they stand in a row, and nothing else there: in a text the quotes would be escaped. */
+const BROADCAST_KEYS = BROADCAST_FIELDS.map(field => Buffer.from(`"${field}":`));
 
 export class Broadcast {
   readonly #table: SongTable;
@@ -188,21 +190,21 @@ export class Broadcast {
   /** One batch that leads from there to a revision of this run, which is the same for everybody; and those after it. */
   #returnFrom(revision: number): readonly Batch[] | undefined {
     if (!this.#journal.knows(revision)) return undefined;
-    let later = this.#catchUp && this.#after(this.#catchUp.revision);
-    if (later === undefined) {
-      this.#catchUp = new CatchUp(this.revision, this.#journal.changes(), id => this.#rowsOf(id));
-      later = [];
+    let catchUp = this.#catchUp;
+    const later = catchUp && this.#after(catchUp.revision);
+    if (catchUp === undefined || later === undefined) {
+      catchUp = new CatchUp(this.revision, this.#journal.changes(), id => this.#rowsOf(id));
+      this.#catchUp = catchUp;
     }
-    const batch = this.#catchUp?.from(revision);
-    return batch === undefined || batch.length > this.#segments.bytes ? undefined : [batch, ...later];
+    const batch = catchUp.from(revision);
+    return batch.length > this.#segments.bytes ? undefined : [batch, ...(later ?? [])];
   }
 
   /** Whatever a reader knew of the song, with these it knows what LIST says. */
   #rowsOf(id: SongId): readonly Buffer[] {
     const row = this.#segments.get(id);
     if (row === undefined) return [left(id)];
-    const fields = JSON.parse(row.toString()) as OfferRow;
-    return BROADCAST_FIELDS.every(field => fields[field] !== undefined) ? [row] : [left(id), row];
+    return BROADCAST_KEYS.every(key => row.includes(key)) ? [row] : [left(id), row];
   }
 
   /** Rows for addresses that nobody has any more, instead of a row for each of their songs. */

@@ -12,12 +12,9 @@ import type { SongId } from '../protocol/tsp/messages.js';
 import { isNewer } from '../protocol/tsp/revision.js';
 import { encodeBroadcastRow } from '../protocol/tsp/rows.js';
 import type { Batch } from './broadcast.js';
-import type { Change } from './journal.js';
 import { SEGMENT_BYTES } from './list-segments.js';
 
 const FIRST_CHUNK_BYTES = 1024;
-/** Some 20,000 rows and 50 ms of this thread; 10,000 readers who missed that much are sent 40 GB. */
-export const MAX_CAUGHT_UP_BYTES = 4 * 1024 * 1024;
 
 interface Chunk {
   readonly bytes: Buffer;
@@ -28,15 +25,16 @@ interface Chunk {
 export class CatchUp {
   readonly revision: number;
   readonly #chunks: Chunk[] = [];
-  /** Of the changes that had no room. */
-  #newestLost: number | undefined;
 
   /** `changes` up to `revision`, the newest first; `rowsOf` a song, as of `revision`. */
-  constructor(revision: number, changes: readonly Change[], rowsOf: (id: SongId) => readonly Buffer[]) {
+  constructor(
+    revision: number,
+    changes: readonly (readonly [SongId, number])[],
+    rowsOf: (id: SongId) => readonly Buffer[],
+  ) {
     this.revision = revision;
     let rows: Buffer[] = [];
     let bytes = 0;
-    let allBytes = 0;
     let newest = 0;
     let chunkBytes = FIRST_CHUNK_BYTES;
     const close = (): void => {
@@ -45,25 +43,19 @@ export class CatchUp {
       rows = [];
       bytes = 0;
     };
-    for (const change of changes) {
-      if (allBytes >= MAX_CAUGHT_UP_BYTES) {
-        this.#newestLost = change.revision;
-        break;
-      }
-      if (rows.length === 0) newest = change.revision;
-      for (const row of rowsOf(change.id)) {
+    for (const [id, changedAt] of changes) {
+      if (rows.length === 0) newest = changedAt;
+      for (const row of rowsOf(id)) {
         rows.push(row);
         bytes += row.length;
-        allBytes += row.length;
       }
       if (bytes >= chunkBytes) close();
     }
     close();
   }
 
-  /** Brings a reader from `since` to `revision`; undefined when that is too much. */
-  from(since: number): Batch | undefined {
-    if (this.#newestLost !== undefined && isNewer(this.#newestLost, since)) return undefined;
+  /** Brings a reader from `since` to `revision`, if all changes between are among those given. */
+  from(since: number): Batch {
     const rows = [encodeBroadcastRow({ kind: 'since', revision: since })];
     for (const { bytes, newest } of this.#chunks) {
       if (!isNewer(newest, since)) break;

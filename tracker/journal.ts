@@ -11,7 +11,7 @@ import { hash } from 'node:crypto';
 import { writeU32 } from '../protocol/bytes.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { isNewer, nextRevision } from '../protocol/tsp/revision.js';
-import type { Registry, Run } from './registry/registry.js';
+import type { Registry, Run, Told } from './registry/registry.js';
 
 const BLOCK_SONGS = 64;
 const REVISION_BYTES = 4;
@@ -19,30 +19,26 @@ const REVISION_BYTES = 4;
 const PRINT_BYTES = 8;
 const ENTRY_BYTES = REVISION_BYTES + PRINT_BYTES;
 const LEFT = Buffer.alloc(PRINT_BYTES);
-/** Blocks whose songs have all left say so to those who come back. 100,000 songs are more than a list would be shorter than. */
-const MAX_LEFT_BLOCKS = 1_600;
+/**
+ * Who missed more gets the list. Some 2 MB, which 10,000 readers would be sent; to make it takes 20 ms, and what has left
+ * takes no more memory than this many blocks.
+ */
+export const MAX_CHANGES = 10_000;
 /** Who was away for so many restarts gets the list. */
 const MAX_RUNS = 32;
 
 interface Block {
   readonly bytes: Buffer;
-  newest: number;
   listed: number;
-}
-
-export interface Change {
-  readonly id: SongId;
-  /** The last that changed its row. */
-  readonly revision: number;
 }
 
 export class Journal {
   readonly #registry: Pick<Registry, 'told' | 'saveTold' | 'flushed'>;
   readonly #blocks = new Map<number, Block>();
-  /** Blocks without a listed song, in the order in which they came to that. */
-  readonly #left = new Set<number>();
+  /** Songs whose row changed after the first revision of `#runs`, with the last that changed it; the newest is last. */
+  readonly #changed = new Map<SongId, number>();
   readonly #unsaved = new Set<number>();
-  /** The last one is this run. */
+  /** The first begins with the oldest revision after which all changes are known; the last one is this run. */
   readonly #runs: Run[];
   #saving: Promise<void> = Promise.resolve();
   #waiting: Promise<void> | undefined;
@@ -51,7 +47,7 @@ export class Journal {
     const { runs, blocks } = registry.told();
     this.#registry = registry;
     this.#runs = [...runs.slice(1 - MAX_RUNS), { first: registry.revision, last: registry.revision }];
-    for (const [number, bytes] of blocks) if (bytes !== undefined) this.#load(number, bytes);
+    this.#load(blocks);
   }
 
   /** The list's. */
@@ -61,20 +57,19 @@ export class Journal {
 
   /** The coming revision says this row of the song, or that it left. What was said already is no change. */
   note(id: SongId, row: Buffer | undefined): void {
-    const number = Math.floor(id / BLOCK_SONGS);
+    const number = blockOf(id);
     const block = this.#blocks.get(number) ?? this.#open(number);
     const start = (id % BLOCK_SONGS) * ENTRY_BYTES;
     const print = row === undefined ? LEFT : hash('sha1', row, 'buffer');
     const at = start + REVISION_BYTES;
     if (print.compare(block.bytes, at, at + PRINT_BYTES, 0, PRINT_BYTES) === 0) return;
-    const wasListed = isListed(block.bytes, start);
+    block.listed += Number(row !== undefined) - Number(isListed(block.bytes, start));
+    const revision = nextRevision(this.revision);
+    writeU32(block.bytes, revision, start);
     print.copy(block.bytes, at, 0, PRINT_BYTES);
-    block.newest = nextRevision(this.revision);
-    writeU32(block.bytes, block.newest, start);
-    block.listed += Number(row !== undefined) - Number(wasListed);
     this.#unsaved.add(number);
-    if (block.listed > 0) this.#left.delete(number);
-    else this.#blockLeft(number);
+    this.#changed.delete(id);
+    this.#change(id, revision);
   }
 
   /** The coming revision has come. */
@@ -95,19 +90,9 @@ export class Journal {
     return this.#runs.some(({ first, last }) => !isNewer(first, revision) && !isNewer(revision, last));
   }
 
-  /** Every song whose row changed after the oldest revision that is known, the newest change first. */
-  changes(): Change[] {
-    const oldest = this.#runs[0]!.first;
-    const changes: Change[] = [];
-    for (const [number, { bytes, newest }] of this.#blocks) {
-      if (!isNewer(newest, oldest)) continue;
-      for (let index = 0; index < BLOCK_SONGS; index += 1) {
-        const revision = bytes.readUInt32BE(index * ENTRY_BYTES);
-        if (revision !== 0 && isNewer(revision, oldest))
-          changes.push({ id: (number * BLOCK_SONGS + index) as SongId, revision });
-      }
-    }
-    return changes.sort((a, b) => (b.revision - a.revision) | 0);
+  /** Songs whose row changed after a revision that is known, each with the last that changed it; the newest first. */
+  changes(): readonly (readonly [SongId, number])[] {
+    return [...this.#changed].reverse();
   }
 
   /** Resolves when all that was noted is durable, or can't be made so: then the next call tries again. */
@@ -135,37 +120,54 @@ export class Journal {
     }
   }
 
-  #load(number: number, stored: Buffer): void {
-    const block: Block = { bytes: Buffer.from(stored), newest: 0, listed: 0 };
-    for (let start = 0; start < block.bytes.length; start += ENTRY_BYTES) {
-      const revision = block.bytes.readUInt32BE(start);
-      if (block.newest === 0 || isNewer(revision, block.newest)) block.newest = revision;
-      if (isListed(block.bytes, start)) block.listed += 1;
+  #load(blocks: Told['blocks']): void {
+    const oldest = this.#runs[0]!.first;
+    const changes: [SongId, number][] = [];
+    for (const [number, stored] of blocks) {
+      const block = this.#open(number, stored);
+      for (let index = 0; index < BLOCK_SONGS; index += 1) {
+        const start = index * ENTRY_BYTES;
+        const revision = block.bytes.readUInt32BE(start);
+        if (isListed(block.bytes, start)) block.listed += 1;
+        if (revision !== 0 && isNewer(revision, oldest))
+          changes.push([(number * BLOCK_SONGS + index) as SongId, revision]);
+      }
     }
-    this.#blocks.set(number, block);
-    if (block.listed === 0) this.#left.add(number);
+    changes.sort(([, a], [, b]) => (a - b) | 0);
+    for (const [id, revision] of changes) this.#change(id, revision);
+    for (const number of this.#blocks.keys()) this.#forget(number);
   }
 
-  #open(number: number): Block {
-    const block = { bytes: Buffer.alloc(BLOCK_SONGS * ENTRY_BYTES), newest: 0, listed: 0 };
+  #open(number: number, stored?: Buffer): Block {
+    const block = { bytes: Buffer.alloc(BLOCK_SONGS * ENTRY_BYTES), listed: 0 };
+    stored?.copy(block.bytes);
     this.#blocks.set(number, block);
     return block;
   }
 
-  /** Memory is bounded: the block that left first is forgotten, and with it what was before that. */
-  #blockLeft(number: number): void {
-    this.#left.add(number);
-    if (this.#left.size <= MAX_LEFT_BLOCKS) return;
-    const [oldest] = this.#left as Iterable<number>;
-    const { newest } = this.#blocks.get(oldest!)!;
-    this.#left.delete(oldest!);
-    this.#blocks.delete(oldest!);
-    this.#unsaved.add(oldest!);
-    while (this.#runs.length > 1 && isNewer(newest, this.#runs[0]!.last)) this.#runs.shift();
+  /** Past the bound the oldest is forgotten, and with it who has been away since before that. */
+  #change(id: SongId, revision: number): void {
+    this.#changed.set(id, revision);
+    if (this.#changed.size <= MAX_CHANGES) return;
+    const [oldest, from] = this.#changed.entries().next().value!;
+    this.#changed.delete(oldest);
+    while (this.#runs.length > 1 && isNewer(from, this.#runs[0]!.last)) this.#runs.shift();
     const { first, last } = this.#runs[0]!;
-    if (isNewer(newest, first)) this.#runs[0] = { first: newest, last };
+    if (isNewer(from, first)) this.#runs[0] = { first: from, last };
+    this.#forget(blockOf(oldest));
+  }
+
+  /** A block whose songs have all left, and nobody has to be told. */
+  #forget(number: number): void {
+    if (this.#blocks.get(number)?.listed !== 0) return;
+    for (let id = number * BLOCK_SONGS; id < (number + 1) * BLOCK_SONGS; id += 1)
+      if (this.#changed.has(id as SongId)) return;
+    this.#blocks.delete(number);
+    this.#unsaved.add(number);
   }
 }
+
+const blockOf = (id: SongId): number => Math.floor(id / BLOCK_SONGS);
 
 const isListed = (bytes: Buffer, start: number): boolean =>
   bytes.compare(LEFT, 0, PRINT_BYTES, start + REVISION_BYTES, start + ENTRY_BYTES) !== 0;

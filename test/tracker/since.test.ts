@@ -5,8 +5,7 @@ import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { KEPT_BATCHES_MS } from '../../tracker/broadcast.js';
-import { MAX_CAUGHT_UP_BYTES } from '../../tracker/catch-up.js';
-import { Journal } from '../../tracker/journal.js';
+import { Journal, MAX_CHANGES } from '../../tracker/journal.js';
 import { MemoryStore } from '../../tracker/registry/memory.js';
 import type { Host } from '../../tracker/song-table.js';
 import { listOfSongs, ModelReader, sorted } from './list-fixture.js';
@@ -138,27 +137,26 @@ t.test('too much is the list instead', async t => {
   const first = listOfSongs(store);
   const { place, broadcast } = first;
   const one = first.host(1);
-  const fat = Math.floor(MAX_CAUGHT_UP_BYTES / 5_500);
-  const title = 'x'.repeat(5_000);
-  for (let n = 1; n <= 3 * fat; n += 1) place(one, n, { title });
-  for (let batch = broadcast.flush(0); batch !== undefined; batch = broadcast.flush(0));
-  const at = [broadcast.revision];
-  for (const n of [0, fat, 2 * fat]) {
-    for (let m = 1; m <= fat; m += 1) place(one, n + m, { title, artist: 'new' });
+  const third = MAX_CHANGES / 2;
+  const at: number[] = [];
+  for (const begin of [0, third, 2 * third]) {
+    for (let n = 1; n <= third; n += 1) place(one, begin + n);
     for (let batch = broadcast.flush(0); batch !== undefined; batch = broadcast.flush(0));
     at.push(broadcast.revision);
   }
   await broadcast.saved();
-  const second = restarted(first, store);
-  const wholes = at.map(revision => back(second, revision, new Map()).wholes);
-  t.strictSame(wholes, [1, 1, 0, 0]);
+  const wholes = (list: List): number[] => at.map(revision => back(list, revision, new Map()).wholes);
+  t.strictSame(wholes(first), [0, 0, 0]);
+  t.strictSame(wholes(restarted(first, new MemoryStore(store))), [0, 0, 0]);
+  const fewer = restarted(first, store, [...first.table.songs()].slice(1));
+  t.strictSame(wholes(fewer), [1, 0, 0], 'one more than is remembered');
 });
 
 t.test('what left long ago is forgotten, and with it who has been away so long', async t => {
   const store = new MemoryStore();
   const { registry } = listOfSongs(store);
   const journal = new Journal(registry);
-  const ids = Array.from({ length: 1_700 }, (_, n) => ((n + 1) * 64) as SongId);
+  const ids = Array.from({ length: MAX_CHANGES + 100 }, (_, n) => ((n + 1) * 64) as SongId);
   for (const id of ids) journal.note(id, Buffer.from(`${id}`));
   journal.turn();
   const before = journal.revision;
@@ -170,9 +168,15 @@ t.test('what left long ago is forgotten, and with it who has been away so long',
   t.notOk(journal.knows(before));
   t.notOk(journal.knows(after[98]!));
   t.ok(journal.knows(after[99]!), 'it is what left after that which is still known');
+  t.equal(journal.changes().length, MAX_CHANGES);
   await journal.save();
-  t.equal(store.blocks.size, 1_600);
-  t.equal(new Journal(registry).knows(after[99]!), true);
+  t.equal(store.blocks.size, MAX_CHANGES);
+  const next = new Journal(registry);
+  t.strictSame(
+    [98, 99].map(n => next.knows(after[n]!)),
+    [false, true],
+  );
+  t.strictSame(next.changes(), journal.changes());
 });
 
 t.test('property: whoever comes back, whenever, whatever was on disk, has what LIST says', async t => {
