@@ -31,7 +31,7 @@ export const commonOptions = (logLevel: LogLevel) => ({
     choice('LEVEL', LOG_LEVELS),
     logLevel,
     OUTPUT,
-    'What is logged on standard error',
+    `What is logged on standard error: ${LOG_LEVELS.join(', ')}`,
   ),
   'trace-wire': flag(OUTPUT, 'Show every message, sent and received, on standard error'),
   json: flag(OUTPUT, 'JSON on standard output, one object a line'),

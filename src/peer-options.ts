@@ -57,8 +57,13 @@ export const peerOptions = (env: Environment) => ({
   encode: flag(SONGS, 'Offer WAV and AIFF files too, encoded to MP3'),
   'share-cache': flag(SONGS, 'Offer songs that were fetched from others too'),
   cache: single(size, DEFAULT_CACHE_BYTES, SONGS, 'How much fetched music to keep; 0: none'),
-  output: single(output(OUTPUTS), 'auto', SOUND, 'Where the sound goes'),
-  decoder: single<string>(choice('DECODER', DECODERS), 'auto', SOUND, 'What decodes MP3'),
+  output: single(output(OUTPUTS), 'auto', SOUND, `Where the sound goes: ${OUTPUTS.join(', ')} or file:PATH`),
+  decoder: single<string>(
+    choice('DECODER', DECODERS),
+    'auto',
+    SOUND,
+    `What decodes MP3: ${DECODERS.join(', ')}`,
+  ),
   raw: flag(SOUND, 'With --output stdout: the MP3 as it is'),
   tracker: single(
     hostPort(DEFAULT_TRACKER_PORT),

@@ -114,7 +114,7 @@ export class CommandRunner {
     let others = 0;
     for (const want of wanted) {
       if (want.by === 'id') {
-        songs.push(listed.find(row => row.id === want.id) ?? (await this.#askForId(want.id)));
+        songs.push(listed.find(row => row.id === want.id) ?? (await this.#askForId(want.id, listed)));
         continue;
       }
       const matches = this.#matcher.matches(listed, want.words);
@@ -135,11 +135,12 @@ export class CommandRunner {
   }
 
   /** A song that is not in our list may be in the tracker's: the last second's batch may still be on its way. */
-  async #askForId(id: SongId): Promise<SongRow> {
+  async #askForId(id: SongId, listed: readonly SongRow[]): Promise<SongRow> {
     const rows = await this.#peer.info(id).catch(emptyIfGone);
     const row = rows.find(candidate => candidate.id === id);
-    if (row === undefined) throw noSuchSong(id);
-    return row;
+    if (row !== undefined) return row;
+    const isTitle = this.#matcher.matches(listed, String(id)).length > 0;
+    throw noSuchSong(id, isTitle ? `Words that are a number stand in quotes: "${id}".` : undefined);
   }
 
   async #askForWords(words: string): Promise<readonly SongRow[]> {
@@ -216,12 +217,12 @@ const noListYet = (tracker: TrackerView): CommandError =>
     hint: 'It is tried again and again; status says how that goes.',
   });
 
-export const noSuchSong = (id: SongId): CommandError =>
+export const noSuchSong = (id: SongId, hint = 'list shows what there is now.'): CommandError =>
   new CommandError({
     code: 'no-such-song',
     exitCode: EXIT.failure,
     message: `There is no song ${id}.`,
-    hint: 'list shows what there is now.',
+    hint,
   });
 
 /** Text that is neither an ID nor words of a song counts as a bad ID. */

@@ -234,9 +234,9 @@ t.test('options that are given wrongly are a wrong use', async t => {
     ['--port --json', /--port wants a value/],
     ['--port=', /--port: "" is not a port/],
     ['lst', /no command "lst" \(did you mean list\?\)/],
-    ['get', /What\? tsp-peer get <song>/],
+    ['get', /wants to know what: tsp-peer get <song>/],
     ['get 1 2', /Too many words/],
-    ['find', /What\? tsp-peer find/],
+    ['find', /wants to know what: tsp-peer find/],
     ['doctor 1', /Too many words/],
     ['list -o x', /--out is for tsp-peer get/],
   ] as const) {

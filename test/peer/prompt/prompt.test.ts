@@ -278,7 +278,7 @@ async function run(peer: FakePeer, line: string): Promise<string> {
 
 t.test('every command is answered with at least a line, in every state of the player', async t => {
   const peer = new FakePeer();
-  peer.songs = [songRow(10, 'Blue Moon', 'Somebody'), songRow(11, 'Moon River')];
+  peer.songs = [songRow(10, 'Blue Moon', 'Somebody'), songRow(11, 'Moon River'), songRow(12, '1999')];
   const lines = [
     'list',
     'info',
@@ -320,6 +320,7 @@ t.test('every command is answered with at least a line, in every state of the pl
     'queue moon',
     'play 99',
     'info nothing like it',
+    'play 1999',
   );
   const answers: [string, string][] = [];
   for (const line of lines) answers.push([line, await run(peer, line)]);
@@ -337,6 +338,7 @@ t.test('every command is answered with at least a line, in every state of the pl
   t.match(said[32], /Playing 11 {2}Moon River \(1 other would match/, 'a title that begins so wins');
   t.match(said[34], /There is no song 99\./);
   t.match(said[35], /is no song ID, and no title/);
+  t.match(said[36], /There is no song 1999\.\nWords that are a number stand in quotes: "1999"\./);
 });
 
 t.test(
