@@ -18,6 +18,8 @@ export class Turns {
   readonly #nextTurn: () => Promise<unknown>;
   readonly #waiting: (() => void)[] = [];
   #isRunning = false;
+  /** On what was done at once in this turn of the event loop; undefined: nothing was. */
+  #spentMs: Milliseconds | undefined;
 
   /** `nextTurn` resolves when the event loop has been round: Node's `setImmediate`. */
   constructor(clock: Pick<Clock, 'now'>, nextTurn: () => Promise<unknown>) {
@@ -29,6 +31,23 @@ export class Turns {
   pause(): Promise<void> {
     if (!this.#isRunning) void this.#run();
     return new Promise(resolve => this.#waiting.push(resolve));
+  }
+
+  /** Does it at once; when a whole turn has been spent on such work already, one turn or some later. */
+  soon(work: () => void): void {
+    if (this.#spentMs !== undefined && this.#spentMs >= TURN_MS) {
+      void this.pause().then(work);
+      return;
+    }
+    if (this.#spentMs === undefined) void this.#forgetNextTurn();
+    const began = this.#clock.now();
+    work();
+    this.#spentMs = (this.#spentMs ?? 0) + this.#clock.now() - began;
+  }
+
+  async #forgetNextTurn(): Promise<void> {
+    await this.#nextTurn();
+    this.#spentMs = undefined;
   }
 
   async #run(): Promise<void> {

@@ -218,7 +218,7 @@ export class Wire {
         if (event === undefined) break;
         this.#traceEvent(event);
         this.#user.receive(event);
-        if (this.#now >= this.#sliceEndsAt) this.#rest();
+        if (this.#framer.buffered > 0 && this.#now >= this.#sliceEndsAt) this.#rest();
       }
       this.#greet();
       this.#pace.received(this.#framer, this.#now);
@@ -283,11 +283,18 @@ export class Wire {
     if (this.#socket.destroyed || at >= this.#armedFor) return;
     this.#disarm?.();
     this.#armedFor = at;
-    this.#disarm = this.#world.clock.after(Math.max(0, at - this.#now), () => {
-      this.#armedFor = Number.POSITIVE_INFINITY;
-      this.guard(() => this.#expire());
-      this.#arm();
+    const { clock, turns } = this.#world;
+    this.#disarm = clock.after(Math.max(0, at - this.#now), () => {
+      // Thousands that came together, and said nothing, end together: in turns.
+      turns.soon(() => this.#wake());
     });
+  }
+
+  #wake(): void {
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    if (this.#socket.destroyed) return;
+    this.guard(() => this.#expire());
+    this.#arm();
   }
 
   #nextDeadline(): Milliseconds {

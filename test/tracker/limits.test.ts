@@ -287,3 +287,21 @@ t.test('who has long work takes turns, and whoever comes between them waits for 
   }
   await Promise.all(working);
 });
+
+t.test('short work is done at once, and what is too much of it in one turn a turn later', async t => {
+  const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+  const clock = new VirtualClock();
+  const turns = new Turns(clock, nextTurn);
+  let done = 0;
+  const work = (): void => {
+    clock.advance(1);
+    done += 1;
+  };
+  for (let n = 0; n < 10; n += 1) turns.soon(work);
+  t.equal(done, 4, 'so much at once');
+  await nextTurn();
+  t.equal(done, 8);
+  await until('all is done', () => done === 10);
+  turns.soon(work);
+  t.equal(done, 11, 'and at once again');
+});
