@@ -24,6 +24,8 @@ const LEFT = Buffer.alloc(PRINT_BYTES);
  * takes no more memory than this many blocks.
  */
 export const MAX_CHANGES = 10_000;
+/** How many are forgotten together: to find the oldest of a Map from which much was deleted takes a walk. */
+export const FORGOTTEN_AT_ONCE = 1_000;
 /** Who was away for so many restarts gets the list. */
 const MAX_RUNS = 32;
 
@@ -145,16 +147,20 @@ export class Journal {
     return block;
   }
 
-  /** Past the bound the oldest is forgotten, and with it who has been away since before that. */
+  /** Past the bound the oldest are forgotten, and with them who has been away since before that. */
   #change(id: SongId, revision: number): void {
     this.#changed.set(id, revision);
-    if (this.#changed.size <= MAX_CHANGES) return;
-    const [oldest, from] = this.#changed.entries().next().value!;
-    this.#changed.delete(oldest);
-    while (this.#runs.length > 1 && isNewer(from, this.#runs[0]!.last)) this.#runs.shift();
-    const { first, last } = this.#runs[0]!;
-    if (isNewer(from, first)) this.#runs[0] = { first: from, last };
-    this.#forget(blockOf(oldest));
+    if (this.#changed.size < MAX_CHANGES + FORGOTTEN_AT_ONCE) return;
+    let forgotten = 0;
+    for (const [oldest, from] of this.#changed) {
+      this.#changed.delete(oldest);
+      while (this.#runs.length > 1 && isNewer(from, this.#runs[0]!.last)) this.#runs.shift();
+      const { first, last } = this.#runs[0]!;
+      if (isNewer(from, first)) this.#runs[0] = { first: from, last };
+      this.#forget(blockOf(oldest));
+      forgotten += 1;
+      if (forgotten === FORGOTTEN_AT_ONCE) return;
+    }
   }
 
   /** A block whose songs have all left, and nobody has to be told. */

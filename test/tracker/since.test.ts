@@ -5,7 +5,7 @@ import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { KEPT_BATCHES_MS } from '../../tracker/broadcast.js';
-import { Journal, MAX_CHANGES } from '../../tracker/journal.js';
+import { FORGOTTEN_AT_ONCE, Journal, MAX_CHANGES } from '../../tracker/journal.js';
 import { MemoryStore } from '../../tracker/registry/memory.js';
 import type { Host } from '../../tracker/song-table.js';
 import { listOfSongs, ModelReader, sorted } from './list-fixture.js';
@@ -148,15 +148,15 @@ t.test('too much is the list instead', async t => {
   const wholes = (list: List): number[] => at.map(revision => back(list, revision, new Map()).wholes);
   t.strictSame(wholes(first), [0, 0, 0]);
   t.strictSame(wholes(restarted(first, new MemoryStore(store))), [0, 0, 0]);
-  const fewer = restarted(first, store, [...first.table.songs()].slice(1));
-  t.strictSame(wholes(fewer), [1, 0, 0], 'one more than is remembered');
+  const fewer = restarted(first, store, [...first.table.songs()].slice(FORGOTTEN_AT_ONCE));
+  t.strictSame(wholes(fewer), [1, 0, 0], 'more than is remembered');
 });
 
 t.test('what left long ago is forgotten, and with it who has been away so long', async t => {
   const store = new MemoryStore();
   const { registry } = listOfSongs(store);
   const journal = new Journal(registry);
-  const ids = Array.from({ length: MAX_CHANGES + 100 }, (_, n) => ((n + 1) * 64) as SongId);
+  const ids = Array.from({ length: MAX_CHANGES + FORGOTTEN_AT_ONCE }, (_, n) => ((n + 1) * 64) as SongId);
   for (const id of ids) journal.note(id, Buffer.from(`${id}`));
   journal.turn();
   const before = journal.revision;
@@ -166,16 +166,15 @@ t.test('what left long ago is forgotten, and with it who has been away so long',
     return journal.revision;
   });
   t.notOk(journal.knows(before));
-  t.notOk(journal.knows(after[98]!));
-  t.ok(journal.knows(after[99]!), 'it is what left after that which is still known');
+  const lost = after[FORGOTTEN_AT_ONCE - 2]!;
+  const known = after[FORGOTTEN_AT_ONCE - 1]!;
+  t.notOk(journal.knows(lost));
+  t.ok(journal.knows(known), 'it is what left after that which is still known');
   t.equal(journal.changes().length, MAX_CHANGES);
   await journal.save();
   t.equal(store.blocks.size, MAX_CHANGES);
   const next = new Journal(registry);
-  t.strictSame(
-    [98, 99].map(n => next.knows(after[n]!)),
-    [false, true],
-  );
+  t.strictSame([next.knows(lost), next.knows(known)], [false, true]);
   t.strictSame(next.changes(), journal.changes());
 });
 
