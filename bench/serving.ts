@@ -176,8 +176,11 @@ async function measure(server: Server, listeners: number): Promise<Sample> {
 function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): BenchResult {
   const medianOf = (listeners: number, server: string, figure: keyof Sample) =>
     median(samples[listeners]![server]!.map(sample => sample[figure]));
-  const ratio = (listeners: number, figure: keyof Sample) =>
-    medianOf(listeners, 'ours', figure) / medianOf(listeners, 'nginx, sendfile', figure);
+  /** Of what ran one after the other: the machine is not the same from one minute to the next. */
+  const ratio = (listeners: number, figure: keyof Sample) => {
+    const { ours, 'nginx, sendfile': nginx } = samples[listeners]!;
+    return median(ours!.map((sample, round) => sample[figure] / nginx![round]![figure]));
+  };
   /** Whoever acknowledges packets also sends the next ones, in its own time: what one end saves, the other may pay. */
   const bothEnds = (listeners: number): number => {
     const spent = (server: string): number =>
@@ -202,7 +205,7 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
     title: 'One 4 MB song to 1, 64 and 1,000 listeners',
     method: [
       `Listeners on loopback, ${LISTENER_PROCESSES} process(es) of them, each with one connection on which it asks again when it has the song;`,
-      'they read 64 KiB at a time. Medians of five runs, the servers taking turns. nginx: one process, tcp_nopush, open_file_cache.',
+      'they read 64 KiB at a time. Medians of five rounds, and of the five ratios. nginx: one process, tcp_nopush, open_file_cache.',
       '«copying»: ours without koffi, and nginx with sendfile off.',
     ],
     figures: LISTENERS.flatMap(listeners => [

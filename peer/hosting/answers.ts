@@ -110,7 +110,8 @@ export class Answers {
   async #song(request: SongRequest): Promise<void> {
     const range = this.#world.host.range(request);
     this.#takeSlot();
-    const reader = await this.#world.cache.open(range.song);
+    const opening = this.#world.cache.open(range.song);
+    const reader = opening instanceof Promise ? await opening : opening;
     try {
       const header = this.#header({ type: 'SONG_DATA', song: request.song, length: range.count });
       if (range.count === 0) await this.#listener.write([header]);

@@ -67,6 +67,11 @@ export class ServedSong {
     return this.#file === undefined && this.#slices.size === 0;
   }
 
+  /** The file is open, and was the one that was hashed a moment ago. */
+  get isReady(): boolean {
+    return this.#isFresh();
+  }
+
   /** Opens the file if it is not, and makes sure that it is the one that was hashed. Rejects with RequestError. */
   async ready(): Promise<void> {
     this.#file ??= this.#open();

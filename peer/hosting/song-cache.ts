@@ -36,8 +36,9 @@ export class SongCache {
   readonly #songs = new Map<ContentHash, ServedSong>();
   /** Files that were seen to differ, and until when that is believed. */
   readonly #spoiled = new Map<ContentHash, { readonly song: HostedSong; readonly until: Milliseconds }>();
-  /** Oldest first; with the function that takes back the timer. */
-  readonly #idle = new Map<ServedSong, () => void>();
+  /** Descriptors that nobody uses, and since when, oldest first. */
+  readonly #idle = new Map<ServedSong, Milliseconds>();
+  #disarm: (() => void) | undefined;
 
   constructor(world: SongCacheWorld) {
     this.#world = world;
@@ -49,19 +50,16 @@ export class SongCache {
     this.#memory.useRoom(room);
   }
 
-  /** Rejects with RequestError: `song-changed`, or `unavailable` when the file can't be opened now. */
-  async open(song: HostedSong): Promise<SongReader> {
+  /**
+   * At once when others have it open. Throws or rejects with RequestError: `song-changed`, or `unavailable` when the file
+   * can't be opened now.
+   */
+  open(song: HostedSong): SongReader | Promise<SongReader> {
     if (this.#isSpoiled(song)) throw new RequestError('song-changed', 'the file changed since it was hashed');
     const served = this.#servedSong(song);
     served.readers += 1;
     this.#wake(served);
-    try {
-      await served.ready();
-      return new SongReader(served, () => this.#leave(served));
-    } catch (error) {
-      this.#leave(served);
-      throw error;
-    }
+    return served.isReady ? this.#readerOf(served) : this.#readerOnceReady(served);
   }
 
   status(): { readonly songs: number; readonly slices: number; readonly heldBytes: number } {
@@ -70,9 +68,24 @@ export class SongCache {
 
   /** Closes what nobody uses. To be called when all readers have been closed. */
   async stop(): Promise<void> {
+    this.#disarm?.();
     await this.#closeIdle(0);
     for (const served of this.#songs.values()) served.forgetSlices();
     this.#songs.clear();
+  }
+
+  #readerOf(served: ServedSong): SongReader {
+    return new SongReader(served, () => this.#leave(served));
+  }
+
+  async #readerOnceReady(served: ServedSong): Promise<SongReader> {
+    try {
+      await served.ready();
+      return this.#readerOf(served);
+    } catch (error) {
+      this.#leave(served);
+      throw error;
+    }
   }
 
   /** The entry of this content, unless it is about another file or about one that changed: then a new one. */
@@ -109,11 +122,9 @@ export class SongCache {
       this.#retire(served);
       return;
     }
-    this.#idle.set(
-      served,
-      this.#world.clock.after(IDLE_DESCRIPTOR_MS, () => void this.#closeOne(served)),
-    );
-    void this.#closeIdle(MAX_IDLE_DESCRIPTORS);
+    this.#idle.set(served, this.#world.clock.now());
+    this.#arm();
+    if (this.#idle.size > MAX_IDLE_DESCRIPTORS) void this.#closeIdle(MAX_IDLE_DESCRIPTORS);
   }
 
   #isSpoiled(song: HostedSong): boolean {
@@ -131,8 +142,20 @@ export class SongCache {
   }
 
   #wake(served: ServedSong): void {
-    this.#idle.get(served)?.();
     this.#idle.delete(served);
+  }
+
+  /** One timer for all; it finds out when it fires who was woken meanwhile, for that happens with every song. */
+  #arm(): void {
+    const [oldest] = this.#idle.values();
+    if (oldest === undefined || this.#disarm !== undefined) return;
+    const { clock } = this.#world;
+    this.#disarm = clock.after(Math.max(0, oldest + IDLE_DESCRIPTOR_MS - clock.now()), () => {
+      this.#disarm = undefined;
+      for (const [served, since] of this.#idle)
+        if (clock.now() - since >= IDLE_DESCRIPTOR_MS) void this.#closeOne(served);
+      this.#arm();
+    });
   }
 
   /** Readers that it has go on with what they opened; nobody new gets it. */
