@@ -1,6 +1,7 @@
 /** Remote text on a terminal: what is replaced, how wide the rest is, and how it is cut. */
 import fc from 'fast-check';
 import t from 'tap';
+import { layOut } from '../../../peer/prompt/table.js';
 import { cutToWidth, fitToWidth, safeJson, safeText, widthOf } from '../../../peer/prompt/terminal-text.js';
 import { hostile } from './hostile-text.js';
 
@@ -61,4 +62,15 @@ t.test('any text is cut and filled to exactly the width, and cleaning twice chan
     }),
     { numRuns: 500 },
   );
+});
+
+t.test('where nothing is cut, one endless cell sticks out of its own row only', async t => {
+  const columns = [
+    { heading: 'Title', cell: (text: string) => text, atLeast: 12 },
+    { heading: 'End', cell: () => 'x' },
+  ];
+  const { heading, rows } = layOut(['L'.repeat(255), 'Short'], columns, Number.POSITIVE_INFINITY);
+  t.equal(rows[0], `${'L'.repeat(255)}  x`);
+  t.equal(rows[1]!.indexOf('x'), heading.indexOf('End'));
+  t.ok(rows[1]!.length < 80);
 });
