@@ -34,7 +34,7 @@ t.test('slots: busy when all are taken, free when the connection ends or asks no
   await first.receive('SONG_DATA');
   second.send(play(1), { type: 'LIST' }, { type: 'HASHES', song: asId(1), level: 6 });
   t.match(await second.receive('ERROR'), {
-    error: { code: 'busy', type: 0x03, retryAfterMs: Number, message: /1 / },
+    error: { code: 'busy', type: 0x03, retryAfterMs: Number, message: /one upload slot/ },
   });
   await second.receive('LIST_INFO');
   await second.receive('HASH_LIST');
