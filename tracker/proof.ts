@@ -12,7 +12,6 @@ import { addressScope, canonicalIp, formatHostPort, isIp, parseHostPort } from '
 import { encode } from '../protocol/tsp/codec.js';
 import {
   LOWEST_PROVABLE_PORT,
-  MAX_PROOF_DIALS,
   MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE,
   MAX_PROOF_PONGS,
   PROOF_DIAL_MS,
@@ -68,12 +67,15 @@ export interface ProverOptions {
   readonly dialer: Dialer;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
+  /** At once. */
+  readonly maxDials: number;
 }
 
 export class Prover {
   readonly #dialer: Dialer;
   readonly #clock: Clock;
   readonly #randomBytes: RandomBytes;
+  readonly #maxDials: number;
   #dialling = 0;
   readonly #waiting: (() => void)[] = [];
   /** When each place was dialled in the last minute, the one dialled last at the end. */
@@ -81,10 +83,11 @@ export class Prover {
   #drawn = Buffer.alloc(0);
   #drawnTo = 0;
 
-  constructor({ dialer, clock, randomBytes }: ProverOptions) {
+  constructor({ dialer, clock, randomBytes, maxDials }: ProverOptions) {
     this.#dialer = dialer;
     this.#clock = clock;
     this.#randomBytes = randomBytes;
+    this.#maxDials = maxDials;
   }
 
   /** Tries all addresses of `claim`, which came from `observed` (an IP address). `done` is called at most once. */
@@ -209,7 +212,7 @@ export class Prover {
   }
 
   async #slot(): Promise<void> {
-    if (this.#dialling === MAX_PROOF_DIALS) await new Promise<void>(resolve => this.#waiting.push(resolve));
+    if (this.#dialling === this.#maxDials) await new Promise<void>(resolve => this.#waiting.push(resolve));
     else this.#dialling += 1;
   }
 

@@ -12,6 +12,7 @@
 import type { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { MAX_PROOF_DIALS } from '../protocol/tsp/constants.js';
 import { Turns } from '../protocol/turns.js';
 import { Answers } from './answers.js';
 import { Broadcast } from './broadcast.js';
@@ -29,6 +30,8 @@ import { TrackerServer } from './server.js';
 import { SongTable, shownOffer } from './song-table.js';
 import type { TrackerStatus } from './status.js';
 
+/** Of the sockets that the system allows, what proofs of address may take: they must not be short of them either. */
+const DIALS_SHARE = 0.1;
 /** About 5 ms of this thread. */
 const INDEXED_A_TURN = 250;
 /** Ample for what a row says; a list that is longer than its songs can be is none. */
@@ -152,13 +155,14 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     tracker: registry.tracker,
     ...(Number.isFinite(maxSongsPerPeer) ? { maxSongs: maxSongsPerPeer } : {}),
   } as const;
+  const maxDials = Math.max(1, Math.min(MAX_PROOF_DIALS, Math.floor(options.maxConnections * DIALS_SHARE)));
   const server = new TrackerServer({
-    config: options,
+    config: { ...options, maxConnections: options.maxConnections - maxDials },
     createServer: options.createServer,
     services: {
       answers,
       registrar,
-      prover: new Prover({ dialer: options.dialer ?? tcpDialer, clock, randomBytes }),
+      prover: new Prover({ dialer: options.dialer ?? tcpDialer, clock, randomBytes, maxDials }),
       fanOut,
       clock,
       logger,

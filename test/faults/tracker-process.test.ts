@@ -12,7 +12,7 @@ import { Framer } from '../../protocol/tsp/framing.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
-import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
+import { descriptorsOf, stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
@@ -41,6 +41,9 @@ for (const limit of [80, 256]) {
     const tracker = await spawnProgram(t, 'sh', ['-c', line, 'sh', ...program], {}, 'tsp-tracker');
     const { port } = await tracker.ready();
     const survivor = await watchSurvivor(tracker, asking(t, port));
+    const early = await connectTsp(t, port);
+    early.send({ type: 'PING', value: 1 });
+    await early.receive('PONG');
     const crowd = await Promise.all(range(400).map(index => connectFrom(t, port, index)));
     let answered = 0;
     const settled = new Set<Socket>();
@@ -53,6 +56,12 @@ for (const limit of [80, 256]) {
     }
     await until('each is served or sent away', () => settled.size === crowd.length);
     t.ok(answered > 0 && answered < limit, `${answered} were served`);
+    const { sockets } = descriptorsOf(tracker.pid);
+    t.ok(sockets <= limit - Math.min(64, limit / 2), `${sockets} sockets, the rest is kept for files`);
+    // An address is dialled and a store is written while no further connection would be let in.
+    const host = await registerHost(t, { port }, { client: early, songs: [song(1)] });
+    t.type(host.idOf(1), 'number');
+    early.destroy();
     for (const socket of crowd) socket.destroy();
     await Promise.all(crowd.map(gone));
     await until('there is room again', () =>
@@ -64,6 +73,19 @@ for (const limit of [80, 256]) {
     await survivor.survived();
   });
 }
+
+t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', async t => {
+  for (const [name, words] of [
+    ['tsp-tracker', WORDS],
+    ['tsp-peer', ['--headless', '--port', '0']],
+  ] as const) {
+    const line = 'unset NODE_OPTIONS NODE_V8_COVERAGE; ulimit -n 50; exec "$@"';
+    const program = [process.execPath, commandPath(name), ...words];
+    const command = await spawnProgram(t, 'sh', ['-c', line, 'sh', ...program], {}, name);
+    t.equal(await command.exitCode(), 78, name);
+    t.match(command.stderr, /Only 50 files may be open at once, and 64 are needed/);
+  }
+});
 
 t.test('calls that fail for want of descriptors pass by', { skip: noFaults }, async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);

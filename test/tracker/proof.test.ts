@@ -1,5 +1,6 @@
 /** Proof of address (TSP §5.2): what is dialled, what counts as proven, and how much of it there may be. */
 import t from 'tap';
+import { MAX_PROOF_DIALS } from '../../protocol/tsp/constants.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import type { Claim, Proved } from '../../protocol/tsp/tracker-effects.js';
 import { tcpDialer } from '../../tracker/dialer.js';
@@ -50,6 +51,7 @@ function network(dead: readonly string[] = [], names: Readonly<Record<string, re
     clock,
     // The first value is 0, which no proof may use.
     randomBytes: () => Buffer.from([0, 0, random >> 8, random++ & 0xff]),
+    maxDials: MAX_PROOF_DIALS,
   });
   const prove = (observed: string, claim: Claim): { attempt: Attempt; outcome: Proved | undefined } => {
     const proof: { attempt: Attempt; outcome: Proved | undefined } = {
