@@ -18,6 +18,7 @@ export class Turns {
   readonly #nextTurn: () => Promise<unknown>;
   readonly #waiting: (() => void)[] = [];
   #isRunning = false;
+  #hasNewcomer = false;
   /** On what was done at once in this turn of the event loop; undefined: nothing was. */
   #spentMs: Milliseconds | undefined;
 
@@ -31,6 +32,14 @@ export class Turns {
   pause(): Promise<void> {
     if (!this.#isRunning) void this.#run();
     return new Promise(resolve => this.#waiting.push(resolve));
+  }
+
+  /**
+   * Somebody new came in, and more may wait outside: Node 20 lets in one a turn. So turns are short for as long as the
+   * last long one was, or a crowd at the door and a long list would make each other wait for seconds.
+   */
+  newcomer(): void {
+    this.#hasNewcomer = true;
   }
 
   /** Does it at once; when a whole turn has been spent on such work already, one turn or some later. */
@@ -52,9 +61,14 @@ export class Turns {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
+    let shortUntil: Milliseconds = 0;
     do {
-      await this.#nextTurn();
-      const until = this.#clock.now() + TURN_MS;
+      do {
+        this.#hasNewcomer = false;
+        await this.#nextTurn();
+      } while (this.#hasNewcomer && this.#clock.now() < shortUntil);
+      const began = this.#clock.now();
+      const until = began + TURN_MS;
       // Whoever pauses again stands behind these, and has the next turn.
       for (let left = this.#waiting.length; left > 0; left -= 1) {
         this.#waiting.shift()!();
@@ -62,6 +76,8 @@ export class Turns {
         await undefined;
         if (this.#clock.now() >= until) break;
       }
+      const now = this.#clock.now();
+      shortUntil = now + (now - began);
     } while (this.#waiting.length > 0);
     this.#isRunning = false;
   }

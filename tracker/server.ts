@@ -96,6 +96,7 @@ export class TrackerServer {
 
   #accept(socket: Socket): void {
     socket.on('error', survive);
+    this.#services.turns.newcomer();
     const { remoteAddress = '', remoteFamily } = socket;
     // Node writes IPv4 as we do.
     const observed = remoteFamily === 'IPv4' ? remoteAddress : canonicalIp(remoteAddress);

@@ -33,7 +33,7 @@ const ATTACKERS_PRIORITY = 10;
 /** Each in a process of its own. */
 const ATTACKS: Readonly<Record<AttackName, string>> = {
   noise: 'nonsense on new connections, as many as they can make',
-  crowd: '500 connections from one address, again and again',
+  crowd: '500 connections from one address, each again a second after it was sent away',
   silence: 'silence and drips on 2,000 connections',
   questions: '10,000 questions in one write, on 4',
   resets: '16 that ask for lists and reset the connection somewhere in them',

@@ -185,6 +185,7 @@ export class SongServer {
   #accept(socket: Socket): void {
     // What went wrong shows in 'close' and in the writes that fail.
     socket.on('error', () => {});
+    this.#world.turns.newcomer();
     const address = socket.remoteAddress;
     if (address === undefined || this.#server === undefined) {
       socket.destroy();

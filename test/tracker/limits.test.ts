@@ -305,3 +305,24 @@ t.test('short work is done at once, and what is too much of it in one turn a tur
   turns.soon(work);
   t.equal(done, 11, 'and at once again');
 });
+
+t.test('while newcomers come, long work takes half of the time', async t => {
+  const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+  const clock = new VirtualClock();
+  const turns = new Turns(clock, nextTurn);
+  let worked = 0;
+  const working = (async () => {
+    for (; worked < 40; worked += 1) {
+      await turns.pause();
+      clock.advance(4);
+    }
+  })();
+  let came = 0;
+  for (; worked < 40; came += 1) {
+    turns.newcomer();
+    clock.advance(0.5);
+    await nextTurn();
+  }
+  await working;
+  t.ok(came > 40 * 6 && came < 40 * 12, `${came} of half a millisecond came to 40 slices of four`);
+});

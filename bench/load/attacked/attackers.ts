@@ -27,6 +27,7 @@ const NOISE_LANES = 64;
 const NOISES = 1_024;
 const MOST_NOISE_BYTES = 300;
 const CROWD = 500;
+const CROWD_BACK_MS = 1_000;
 const ASKERS = 4;
 const QUESTIONS = 10_000;
 const RESETTERS = 16;
@@ -91,10 +92,13 @@ function noise(): void {
   });
 }
 
-/** Five hundred at once from one address, again as soon as they are sent away. */
+/** Five hundred from one address, each again a second after it was sent away. */
 function crowd(): void {
   const address = nextAddress();
-  inLanes('crowd', CROWD, () => gone(attacker(address)));
+  inLanes('crowd', CROWD, async () => {
+    await rest(CROWD_BACK_MS * (0.5 + Math.random()));
+    await gone(attacker(address));
+  });
 }
 
 /** Ten thousand in one write. */
