@@ -142,7 +142,7 @@ t.test('one-shot commands list, find, describe, fetch, play and hash', async t =
   t.match(JSON.parse((await run('list', '--json')).out), { id: ids[0], title: 'Blue Moon', hostCount: 1 });
   t.match(JSON.parse((await run('find', 'moon', '--json')).out), { id: ids[0], size: bytes.length });
   t.match(await run('info', id), { code: 0, out: /Sound +128 kbit\/s, 44\.1 kHz, stereo/ });
-  t.match(await run('info', '99'), { code: 1, err: /nobody hosts that song/ });
+  t.match(await run('info', '99'), { code: 1, err: /There is no song 99/ });
   t.match(await run('info', 'abc'), { code: 2, err: /“abc” is no song ID/ });
   t.match(await run('get', '4294967296', '-o', '-'), { code: 2 });
   const got = await run('get', id, '-o', '-');

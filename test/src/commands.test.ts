@@ -62,7 +62,9 @@ t.test('version, help and wrong options', async t => {
   t.match(variable, { code: 78, stderr: /^tsp-tracker: TSP_PORT: "x" is not a port/ });
   t.match(completions, { code: 0, stdout: '--output\n' });
   t.match(json, { code: 2, stdout: '' });
-  t.match(JSON.parse(json.stderr), { error: { code: 'usage', message: /^get wants to know what/, hint: 'See --help.' } });
+  t.match(JSON.parse(json.stderr), {
+    error: { code: 'usage', message: /^get wants to know what/, hint: 'See --help.' },
+  });
 });
 
 t.test('without the native part of lmdb each command says what is missing and what brings it', async t => {
