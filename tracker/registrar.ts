@@ -280,6 +280,7 @@ export class Registrar {
     const { host, addresses, placed, gone, keepsOthers, newSongs } = pending;
     this.#reserved -= newSongs;
     this.#own(member, host, addresses);
+    const before = keepsOthers ? [] : [...host.songs.keys()];
     for (const hash of gone) this.#table.withdraw(host, hash);
     for (const [index, { id, offer }] of placed.entries()) {
       this.#forget(member, offer.hash);
@@ -287,10 +288,13 @@ export class Registrar {
       if (isSliceEnd(index)) await this.#pause();
       if (this.#owners.get(host) !== member) return;
     }
-    if (keepsOthers) return;
+    if (before.length === 0) return;
     const kept = new Set(placed.map(({ offer }) => offer.hash));
-    const others = [...host.songs.keys()].filter(hash => !kept.has(hash));
-    await this.#withdraw(host, others, () => this.#owners.get(host) === member);
+    await this.#withdraw(
+      host,
+      before.filter(hash => !kept.has(hash)),
+      () => this.#owners.get(host) === member,
+    );
   }
 
   /** The member is this host from now on; whoever was, or has one of its addresses, is ended. */

@@ -5,7 +5,7 @@
  *     ids    hash (32 bytes) ─▶ ID (u32)               rows    key (u32) · hash   ─▶ JSON of the row, less its hash
  *                                                      told    number (u32)       ─▶ a block of tracker/journal.ts
  *
- * Writes queue up and go out in transactions of about 2,000, each made durable by one fsync on LMDB's own thread, so
+ * Writes queue up and go out in transactions of at most 1,000, each made durable by one fsync on LMDB's own thread, so
  * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in memory; they
  * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours.
  */
@@ -28,8 +28,8 @@ import {
   type Told,
 } from './registry.js';
 
-/** Handing over one write costs this thread about 2 µs: no stall worth speaking of. */
-const WRITES_A_TRANSACTION = 2_000;
+/** Making and handing over one costs this thread about 5 µs. */
+const WRITES_A_TRANSACTION = 1_000;
 /**
  * A disk that is full is seldom emptied sooner; what was refused is said again after this. A peer that then registers anew
  * is dialled anew, four times a minute at most (TSP §5.2): sooner, it would be told `unreachable`, which is not true.
