@@ -82,7 +82,8 @@ export class Turn {
   sounds(at: Milliseconds): boolean {
     this.#heard = true;
     if (this.#startedInMs !== undefined) return false;
-    this.#startedInMs = Math.max(0, at - this.askedAt);
+    // In tenths: what is beyond is not the song's but the clock's.
+    this.#startedInMs = Math.round(Math.max(0, at - this.askedAt) * 10) / 10;
     return true;
   }
 
