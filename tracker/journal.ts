@@ -60,7 +60,8 @@ export class Journal {
   /** The coming revision says this row of the song, or that it left. What was said already is no change. */
   note(id: SongId, row: Buffer | undefined): void {
     const number = blockOf(id);
-    const block = this.#blocks.get(number) ?? this.#open(number);
+    const block = this.#blocks.get(number) ?? (row && this.#open(number));
+    if (block === undefined) return;
     const start = (id % BLOCK_SONGS) * ENTRY_BYTES;
     const print = row === undefined ? LEFT : hash('sha1', row, 'buffer');
     const at = start + REVISION_BYTES;

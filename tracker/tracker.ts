@@ -119,11 +119,12 @@ interface Running {
   index(goOn: () => boolean): Promise<void>;
 }
 
-async function close({ fanOut, registrar, answers, server, registry }: Running): Promise<void> {
+async function close({ fanOut, registrar, answers, server, broadcast, registry }: Running): Promise<void> {
   fanOut.stop();
   registrar.stop();
   answers.stop();
   await server.stop();
+  await broadcast.saved();
   await registry.close();
 }
 
