@@ -1,7 +1,7 @@
 /**
  * Long work, a slice at a time: whoever has more to do than a moment's work waits here for each next moment.
  *
- *     slice, pause ─▶ [ first · second · … ] ─▶ as many slices as 4 ms hold ─▶ everybody's sockets and timers ─▶ …
+ *     slice, pause ─▶ [ first · second · … ] ─▶ as many slices as 2 ms hold ─▶ everybody's sockets and timers ─▶ …
  *
  * The rule: however many have something long to do, whoever asks something short is answered a few milliseconds later.
  * They take turns, so a thousand that are greedy hold up each other and nobody else. Time and the event loop are lent.
@@ -11,7 +11,7 @@ import type { Clock, Milliseconds } from './ports.js';
 /** What one of them may do before it pauses. */
 export const SLICE_MS: Milliseconds = 1;
 /** Of each turn of the event loop. What comes in meanwhile waits for it, and for a slice that began late. */
-const TURN_MS: Milliseconds = 4;
+export const TURN_MS: Milliseconds = 2;
 
 export class Turns {
   readonly #clock: Pick<Clock, 'now'>;

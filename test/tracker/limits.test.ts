@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
-import { Turns } from '../../protocol/turns.js';
+import { TURN_MS, Turns } from '../../protocol/turns.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
@@ -282,7 +282,7 @@ t.test('who has long work takes turns, and whoever comes between them waits for 
   for (let turn = 1; done() < 50; turn += 1) {
     const before = done();
     await nextTurn();
-    t.ok(done() - before <= 4, `${done() - before} ms of work in turn ${turn}`);
+    t.ok(done() - before <= TURN_MS, `${done() - before} ms of work in turn ${turn}`);
     t.ok(Math.max(...slices) - Math.min(...slices) <= 1, 'nobody is ahead of the others');
   }
   await Promise.all(working);
@@ -298,9 +298,9 @@ t.test('short work is done at once, and what is too much of it in one turn a tur
     done += 1;
   };
   for (let n = 0; n < 10; n += 1) turns.soon(work);
-  t.equal(done, 4, 'so much at once');
+  t.equal(done, TURN_MS, 'so much at once');
   await nextTurn();
-  t.equal(done, 8);
+  t.equal(done, 2 * TURN_MS);
   await until('all is done', () => done === 10);
   turns.soon(work);
   t.equal(done, 11, 'and at once again');
