@@ -12,6 +12,8 @@ import type { Clock, Milliseconds } from './ports.js';
 export const SLICE_MS: Milliseconds = 1;
 /** Of each turn of the event loop. What comes in meanwhile waits for it, and for a slice that began late. */
 export const TURN_MS: Milliseconds = 2;
+/** As long as newcomers come they have so many times as long as long work: a good client may be among them. */
+const NEWCOMERS_SHARE = 3;
 
 export class Turns {
   readonly #clock: Pick<Clock, 'now'>;
@@ -35,8 +37,8 @@ export class Turns {
   }
 
   /**
-   * Somebody new came in, and more may wait outside: Node 20 lets in one a turn. So turns are short for as long as the
-   * last long one was, or a crowd at the door and a long list would make each other wait for seconds.
+   * Somebody new came in, and more may wait outside: Node 20 lets in one a turn. So turns are short for some times as long
+   * as the last long one was, or a crowd at the door and a long list would make everybody wait for seconds.
    */
   newcomer(): void {
     this.#hasNewcomer = true;
@@ -77,7 +79,7 @@ export class Turns {
         if (this.#clock.now() >= until) break;
       }
       const now = this.#clock.now();
-      shortUntil = now + (now - began);
+      shortUntil = now + NEWCOMERS_SHARE * (now - began);
     } while (this.#waiting.length > 0);
     this.#isRunning = false;
   }
