@@ -75,6 +75,7 @@ const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z
 const LONGEST_IPV4 = '255.255.255.255'.length;
 const ZERO = 0x30;
 const DOT = 0x2e - ZERO;
+const MAPPED = '::ffff:';
 const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 const NAT64_PREFIX = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 
@@ -83,6 +84,9 @@ type Bytes = readonly number[];
 /** 4 bytes of IPv4 (also of IPv4-mapped IPv6), 16 of other IPv6, undefined for anything else. */
 function ipBytes(input: string): Bytes | undefined {
   if (!input.includes(':')) return ipv4Bytes(input);
+  // So the system writes every IPv4 address to who listens on `::`.
+  const mapped = input.startsWith(MAPPED) ? ipv4Bytes(input.slice(MAPPED.length)) : undefined;
+  if (mapped !== undefined) return mapped;
   const bytes = ipv6Bytes(input.replace(/%.*$/, ''));
   return bytes !== undefined && startsWith(bytes, MAPPED_PREFIX) ? bytes.slice(12) : bytes;
 }
