@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Teardown } from '../../test/support/until.js';
@@ -48,6 +48,8 @@ interface Phase {
   readonly asked: GoodReport;
   readonly told: Told;
   readonly cores: number;
+  /** Of the time, in which the tracker's main thread had something to do and no core to do it on. */
+  readonly waited: number;
   readonly done: AttackReport;
   readonly seconds: number;
 }
@@ -68,13 +70,23 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
     await rest(WARM_UP_MS);
     await tell(attackers);
     const before = await tracker.ask();
+    const waitedBefore = await waitedSeconds(tracker.pid);
     const began = performance.now();
     const asked = await askFor(port, ms);
     const seconds = (performance.now() - began) / 1_000;
     const told = await tracker.ask();
+    const waited = ((await waitedSeconds(tracker.pid)) - waitedBefore) / seconds;
     const done = await tell(attackers);
     for (const attacker of attackers) attacker.kill('SIGKILL');
-    return { what, asked, told, cores: (told.cpuSeconds - before.cpuSeconds) / seconds, done, seconds };
+    return {
+      what,
+      asked,
+      told,
+      cores: (told.cpuSeconds - before.cpuSeconds) / seconds,
+      waited,
+      done,
+      seconds,
+    };
   };
 
   const alone = await measure('nobody', [], QUIET_MS);
@@ -119,7 +131,15 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
       },
       {
         caption: 'The tracker, while attacked by',
-        columns: ['attack', 'times a second', 'cores', 'MB resident', 'loop late, p99 ms', 'most'],
+        columns: [
+          'attack',
+          'times a second',
+          'cores',
+          'waited for one',
+          'MB resident',
+          'loop late, p99 ms',
+          'most',
+        ],
         rows: phases.map(trackerRow),
       },
       {
@@ -150,10 +170,17 @@ const trackerRow = (phase: Phase): (string | number)[] => [
   phase.what,
   phase.what in ATTACKS ? round(aSecond(phase, phase.what as AttackName)) : '',
   round(phase.cores),
+  `${Math.round(100 * phase.waited)} %`,
   round(phase.told.residentBytes / MB),
   round(phase.told.lateMs.p99),
   round(phase.told.lateMs.max),
 ];
+
+/** How long the main thread was ready and another ran in its place (proc(5), `schedstat`); 0 where nobody counts that. */
+async function waitedSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').catch(() => '0 0');
+  return Number(stat.split(' ')[1]) / 1e9;
+}
 
 const rest = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
