@@ -27,6 +27,19 @@ export class ByteReader {
     return this.#view.getUint8(this.#take(1, field));
   }
 
+  u16(field: string): number {
+    return this.#view.getUint16(this.#take(2, field));
+  }
+
+  u32(field: string): number {
+    return this.#view.getUint32(this.#take(4, field));
+  }
+
+  /** All 64 bits. */
+  bits64(field: string): bigint {
+    return this.#view.getBigUint64(this.#take(8, field));
+  }
+
   /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
   u64(field: string): number {
     const value = this.#view.getBigUint64(this.#take(8, field));

@@ -1,0 +1,80 @@
+/**
+ * Bin numbers (RFC 7574 §4.2): the nodes of a binary tree, numbered as they stand from left to right.
+ *
+ *          3              layer 2          chunk c is bin 2c
+ *      1       5          layer 1          layer l, offset o: (o << l+1) + (1 << l) − 1
+ *    0   2   4   6        layer 0
+ *
+ * A bin is a number up to 2^53 − 1; nothing here shifts, since JavaScript's shifts end at 32 bits.
+ */
+import { LAST_CHUNK } from './constants.js';
+import type { ChunkRange } from './messages.js';
+
+export const binAt = (layer: number, offset: number): number => offset * 2 ** (layer + 1) + (2 ** layer - 1);
+
+/** 0 for a chunk. */
+export function layerOf(bin: number): number {
+  let layer = 0;
+  for (let left = bin; left % 2 === 1; left = Math.floor(left / 2)) layer += 1;
+  return layer;
+}
+
+export const offsetOf = (bin: number): number => Math.floor(bin / 2 ** (layerOf(bin) + 1));
+
+export const parentOf = (bin: number): number => {
+  const layer = layerOf(bin);
+  return binAt(layer + 1, Math.floor(offsetOf(bin) / 2));
+};
+
+/** The other child of its parent. */
+export const siblingOf = (bin: number): number => {
+  const offset = offsetOf(bin);
+  return binAt(layerOf(bin), offset % 2 === 0 ? offset + 1 : offset - 1);
+};
+
+/** The chunks below it. */
+export function rangeOf(bin: number): ChunkRange {
+  const width = 2 ** layerOf(bin);
+  const start = offsetOf(bin) * width;
+  return { start, end: start + width - 1 };
+}
+
+/** The bin whose chunks these are; undefined when there is no such bin. */
+export function binOf({ start, end }: ChunkRange): number | undefined {
+  const width = end - start + 1;
+  const layer = Math.round(Math.log2(width));
+  if (2 ** layer !== width || start % width !== 0) return undefined;
+  return binAt(layer, start / width);
+}
+
+/** The fewest bins that make up a range, from left to right: at most two a layer. */
+export function binsOf({ start, end }: ChunkRange): number[] {
+  const bins: number[] = [];
+  for (let at = start; at <= end; ) {
+    let layer = 0;
+    while (at % 2 ** (layer + 1) === 0 && at + 2 ** (layer + 1) - 1 <= Math.min(end, LAST_CHUNK)) layer += 1;
+    bins.push(binAt(layer, at / 2 ** layer));
+    at += 2 ** layer;
+  }
+  return bins;
+}
+
+/** The peaks of a content of so many chunks (RFC 7574 §5.6.1): one for each 1 in the number, the largest first. */
+export const peaksOf = (chunks: number): number[] =>
+  chunks === 0 ? [] : binsOf({ start: 0, end: chunks - 1 });
+
+/**
+ * The uncles of a chunk up to `top`, which is left out, by descending height (RFC 7574 §5.3): the siblings of every
+ * node on the way. With `known`, those without which the reader can do because it has verified a chunk under their parent.
+ */
+export function unclesOf(
+  chunk: number,
+  top: number,
+  known: (range: ChunkRange) => boolean = () => false,
+): number[] {
+  const uncles: number[] = [];
+  for (let bin = binAt(0, chunk); bin !== top; bin = parentOf(bin)) {
+    if (!known(rangeOf(parentOf(bin)))) uncles.push(siblingOf(bin));
+  }
+  return uncles.reverse();
+}

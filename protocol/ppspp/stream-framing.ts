@@ -1,0 +1,60 @@
+/**
+ * Datagrams over a byte stream, as PyPPSPP writes them on TCP: the RFC knows UDP only (RFC 7574 §8).
+ *
+ *     length (u32) · datagram · length · datagram …
+ *
+ * Pull-based, in whatever pieces the stream comes. A length past the limit is refused before anything of it is kept.
+ */
+import { ByteCollector, ByteReader, writeU32 } from '../bytes.js';
+import { RemoteProtocolError } from '../errors.js';
+import { CHANNEL_BYTES, MAX_DATAGRAM_BYTES } from './constants.js';
+
+const LENGTH_BYTES = 4;
+
+/** The datagram with its length before it. */
+export function frameDatagram(datagram: Uint8Array): Buffer {
+  const length = new Uint8Array(LENGTH_BYTES);
+  writeU32(length, datagram.length, 0);
+  return Buffer.concat([length, datagram]);
+}
+
+export class DatagramFramer {
+  readonly #maxBytes: number;
+  #chunk: Uint8Array = new Uint8Array(0);
+  #collected = new ByteCollector(LENGTH_BYTES);
+  #owed: number | undefined;
+
+  constructor(options: { readonly maxDatagramBytes?: number } = {}) {
+    this.#maxBytes = options.maxDatagramBytes ?? MAX_DATAGRAM_BYTES;
+  }
+
+  /** Takes the chunk over. Only after `next` has returned undefined. */
+  push(chunk: Uint8Array): void {
+    this.#chunk = chunk;
+  }
+
+  /** The next datagram; undefined when more bytes are needed. RemoteProtocolError: then the stream is over. */
+  next(): Uint8Array | undefined {
+    while (true) {
+      const wanted = this.#owed ?? LENGTH_BYTES;
+      const piece = this.#chunk.subarray(0, wanted - this.#collected.length);
+      this.#collected.add(piece);
+      this.#chunk = this.#chunk.subarray(piece.length);
+      if (this.#collected.length < wanted) return undefined;
+      const bytes = this.#collected.take();
+      if (this.#owed !== undefined) {
+        this.#expect(undefined, LENGTH_BYTES);
+        return bytes;
+      }
+      const length = new ByteReader(bytes).u32('length');
+      if (length < CHANNEL_BYTES || length > this.#maxBytes)
+        throw new RemoteProtocolError('too-large', `${length} bytes are no datagram`);
+      this.#expect(length, length);
+    }
+  }
+
+  #expect(owed: number | undefined, limit: number): void {
+    this.#owed = owed;
+    this.#collected = new ByteCollector(limit);
+  }
+}
