@@ -1,0 +1,129 @@
+/**
+ * LEDBAT (RFC 6817): how much may be in flight so that others on the way are not delayed. Pure: told times and delays.
+ *
+ *     queueing delay = least of the last delays − least of the last ten minutes
+ *     window += GAIN · (TARGET − queueing delay) / TARGET · acked · MSS / window        halved by a loss, once a round trip
+ *
+ * Delays are differences of two clocks that need not agree: only their changes count. Bytes and milliseconds; one-way
+ * delays in microseconds, as the wire has them.
+ */
+import type { Milliseconds } from '../ports.js';
+
+/** RFC 6817 §2.4.2: at most 100 ms. */
+const TARGET_US = 100_000;
+const GAIN = 1;
+const ALLOWED_INCREASE_SEGMENTS = 1;
+/** RFC 6817 §2.4.2: the window at the start, and the least one. */
+const MIN_SEGMENTS = 2;
+const BASE_HISTORY_MINUTES = 10;
+const MINUTE_MS = 60_000;
+/** CURRENT_FILTER: the least of so many samples. */
+const CURRENT_SAMPLES = 4;
+/** RFC 6298: before the first sample, and the bounds of the timeout. */
+const FIRST_TIMEOUT_MS = 1_000;
+const MIN_TIMEOUT_MS = 200;
+const MAX_TIMEOUT_MS = 60_000;
+
+export class Ledbat {
+  readonly #segmentBytes: number;
+  #window: number;
+  #flight = 0;
+  /** Least delay of each of the last minutes, the present one last. */
+  readonly #base: number[] = [];
+  #minute: number | undefined;
+  readonly #current: number[] = [];
+  #smoothedMs: number | undefined;
+  #variationMs = 0;
+  #timeoutMs = FIRST_TIMEOUT_MS;
+  #lossAt: Milliseconds | undefined;
+
+  /** `segmentBytes`: the largest datagram that is sent. */
+  constructor(segmentBytes: number) {
+    this.#segmentBytes = segmentBytes;
+    this.#window = MIN_SEGMENTS * segmentBytes;
+  }
+
+  get windowBytes(): number {
+    return this.#window;
+  }
+
+  get flightBytes(): number {
+    return this.#flight;
+  }
+
+  /** How long to wait for an ACK before all that is in flight counts as lost. */
+  get timeoutMs(): Milliseconds {
+    return this.#timeoutMs;
+  }
+
+  get roundTripMs(): Milliseconds | undefined {
+    return this.#smoothedMs;
+  }
+
+  maySend(bytes: number): boolean {
+    return this.#flight + bytes <= this.#window;
+  }
+
+  sent(bytes: number): void {
+    this.#flight += bytes;
+  }
+
+  /** `roundTripMs` only of what was sent once (Karn). `bytes`: what this ACK acknowledges for the first time. */
+  acked(ack: {
+    readonly bytes: number;
+    readonly delayUs: number;
+    readonly roundTripMs?: Milliseconds;
+    readonly now: Milliseconds;
+  }): void {
+    if (ack.roundTripMs !== undefined) this.#measure(ack.roundTripMs);
+    this.#noteDelay(ack.delayUs, ack.now);
+    const queueing = Math.min(...this.#current) - Math.min(...this.#base);
+    const off = (TARGET_US - queueing) / TARGET_US;
+    const segment = this.#segmentBytes;
+    // A forged or wild delay takes back no more than the ACK could have given.
+    this.#window += (GAIN * Math.max(-1, off) * ack.bytes * segment) / this.#window;
+    this.#window = Math.min(this.#window, this.#flight + ALLOWED_INCREASE_SEGMENTS * segment);
+    this.#window = Math.max(this.#window, MIN_SEGMENTS * segment);
+    this.#flight = Math.max(0, this.#flight - ack.bytes);
+  }
+
+  /** A datagram is taken for lost. The window shrinks at most once a round trip. */
+  lost(bytes: number, now: Milliseconds): void {
+    this.#flight = Math.max(0, this.#flight - bytes);
+    if (this.#lossAt !== undefined && now - this.#lossAt < (this.#smoothedMs ?? FIRST_TIMEOUT_MS)) return;
+    this.#lossAt = now;
+    this.#window = Math.min(this.#window, Math.max(this.#window / 2, MIN_SEGMENTS * this.#segmentBytes));
+  }
+
+  /** No ACK for `timeoutMs`: nothing is in flight any more, one segment may go, and the next wait is twice as long. */
+  timedOut(): void {
+    this.#flight = 0;
+    this.#window = this.#segmentBytes;
+    this.#timeoutMs = Math.min(MAX_TIMEOUT_MS, this.#timeoutMs * 2);
+  }
+
+  #measure(sampleMs: Milliseconds): void {
+    if (this.#smoothedMs === undefined) {
+      this.#smoothedMs = sampleMs;
+      this.#variationMs = sampleMs / 2;
+    } else {
+      this.#variationMs = 0.75 * this.#variationMs + 0.25 * Math.abs(this.#smoothedMs - sampleMs);
+      this.#smoothedMs = 0.875 * this.#smoothedMs + 0.125 * sampleMs;
+    }
+    const timeout = this.#smoothedMs + 4 * this.#variationMs;
+    this.#timeoutMs = Math.min(MAX_TIMEOUT_MS, Math.max(MIN_TIMEOUT_MS, timeout));
+  }
+
+  #noteDelay(delayUs: number, now: Milliseconds): void {
+    this.#current.push(delayUs);
+    if (this.#current.length > CURRENT_SAMPLES) this.#current.shift();
+    const minute = Math.floor(now / MINUTE_MS);
+    if (minute !== this.#minute) {
+      this.#minute = minute;
+      this.#base.push(delayUs);
+      if (this.#base.length > BASE_HISTORY_MINUTES) this.#base.shift();
+    } else {
+      this.#base.push(Math.min(this.#base.pop()!, delayUs));
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Hashes of a tree's nodes by bin, in pages of 64 neighbours of one layer, so that a million of them are no million objects.
+ *
+ *     layer ─▶ page (64 × hash, and which of them are there)
+ *
+ * A page exists once one of its nodes does: a size that somebody claims costs nothing.
+ */
+import { layerOf, offsetOf } from './bins.js';
+
+const PAGE_NODES = 64;
+
+interface Page {
+  readonly hashes: Uint8Array;
+  readonly present: Uint8Array;
+}
+
+export class NodeStore {
+  readonly #layers: Map<number, Page>[] = [];
+
+  constructor(readonly hashBytes: number) {}
+
+  /** Shares the store's memory. */
+  get(bin: number): Uint8Array | undefined {
+    const offset = offsetOf(bin);
+    const page = this.#layers[layerOf(bin)]?.get(Math.floor(offset / PAGE_NODES));
+    const place = offset % PAGE_NODES;
+    if (page?.present[place] !== 1) return undefined;
+    return page.hashes.subarray(place * this.hashBytes, (place + 1) * this.hashBytes);
+  }
+
+  set(bin: number, hash: Uint8Array): void {
+    const layer = layerOf(bin);
+    const offset = offsetOf(bin);
+    while (this.#layers.length <= layer) this.#layers.push(new Map());
+    const pages = this.#layers[layer]!;
+    const number = Math.floor(offset / PAGE_NODES);
+    let page = pages.get(number);
+    if (page === undefined) {
+      page = { hashes: new Uint8Array(PAGE_NODES * this.hashBytes), present: new Uint8Array(PAGE_NODES) };
+      pages.set(number, page);
+    }
+    page.hashes.set(hash, (offset % PAGE_NODES) * this.hashBytes);
+    page.present[offset % PAGE_NODES] = 1;
+  }
+}
