@@ -57,7 +57,7 @@ export function parseLiveSwarmId(swarmId: Uint8Array): LiveKey {
 
 /** The swarm ID of a source's key. LocalProtocolError when the key is not of that algorithm. */
 export function liveSwarmId(algorithm: SignatureAlgorithm, key: KeyObject): Uint8Array {
-  const jwk = createPublicKey(key as never).export({ format: 'jwk' });
+  const jwk = createPublicKey(key).export({ format: 'jwk' });
   const { curve } = ALGORITHMS[algorithm];
   if (curve === undefined ? jwk.kty !== 'RSA' : jwk.crv !== curve.name)
     throw new LocalProtocolError(`this key is none of algorithm ${algorithm}`);

@@ -1,0 +1,261 @@
+/** Partial hash trees, bins, chunk sets and live signatures: from vectors, in any order, and with a flipped bit. */
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import t from 'tap';
+import { toHex } from '../../../protocol/bytes.js';
+import { LocalProtocolError, RemoteProtocolError } from '../../../protocol/errors.js';
+import { HASH_LENGTH, type HashName, hashChunk, hashPair, MerkleTree } from '../../../protocol/merkle.js';
+import {
+  binAt,
+  binOf,
+  binsOf,
+  parentOf,
+  peaksOf,
+  rangeOf,
+  siblingOf,
+  unclesOf,
+} from '../../../protocol/ppspp/bins.js';
+import { ChunkSet, MAX_RANGES } from '../../../protocol/ppspp/chunk-set.js';
+import { Claims, HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
+import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
+
+const vectors: { progressive: number[][]; roots: [number, string, string][] } = JSON.parse(
+  readFileSync(new URL('../../../../test/vectors/ppspp.json', import.meta.url), 'utf8'),
+);
+const content = (size: number): Buffer => Buffer.from(Uint8Array.from({ length: size }, (_, i) => i % 251));
+const chunkOf = (bytes: Uint8Array, chunk: number): Uint8Array =>
+  bytes.subarray(chunk * 1_024, (chunk + 1) * 1_024);
+
+function treeOf(bytes: Uint8Array, hash: HashName = 'sha256'): { tree: HashTree; root: Uint8Array } {
+  const digest = new MerkleTree({ hash, keep: 0 }).update(bytes).digest();
+  return { tree: HashTree.fromLeaves(digest.nodes(0), { size: bytes.length, hash }), root: digest.root };
+}
+
+function claim(claims: Claims, messages: readonly Message[]): void {
+  for (const message of messages) if (message.type === 'INTEGRITY') claims.add(message.range, message.hash);
+}
+
+t.test('bins are numbered as they stand', async t => {
+  t.same([binAt(0, 3), binAt(1, 1), binAt(2, 0)], [6, 5, 3]);
+  t.same([parentOf(4), parentOf(5), siblingOf(1), siblingOf(5)], [5, 3, 5, 1]);
+  t.same(rangeOf(11), { start: 4, end: 7 });
+  t.equal(binOf({ start: 1, end: 2 }), undefined);
+  t.same(peaksOf(7), [3, 9, 12]);
+  t.same(peaksOf(0), []);
+  t.same(binsOf({ start: 1, end: 6 }), [2, 5, 9, 12]);
+});
+
+t.test('a reader in order needs the hash sets of the RFC', async t => {
+  const have = new ChunkSet();
+  for (const [chunk, bins] of vectors.progressive.entries()) {
+    t.same(unclesOf(chunk, 7, range => have.touches(range)).reverse(), bins, `chunk ${chunk}`);
+    have.add({ start: chunk, end: chunk });
+  }
+});
+
+for (const [size, sha1, sha256] of vectors.roots) {
+  t.test(`${size} bytes`, async t => {
+    const bytes = content(size);
+    for (const [hash, root] of [
+      ['sha1', sha1],
+      ['sha256', sha256],
+    ] as const) {
+      const source = treeOf(bytes, hash);
+      t.equal(toHex(source.root), root);
+      const reader = new HashTree({ root: source.root, hash });
+      const claims = new Claims();
+      const chunks = Math.ceil(size / 1_024);
+      const have = new ChunkSet();
+      for (let chunk = 0; chunk < chunks; chunk += 1) {
+        claim(
+          claims,
+          source.tree.proofOf(chunk, chunk === 0, range => have.touches(range)),
+        );
+        t.equal(reader.verify(chunk, chunkOf(bytes, chunk), claims), 'verified');
+        have.add({ start: chunk, end: chunk });
+      }
+      t.equal(reader.chunks, chunks);
+      t.equal(reader.size, size);
+    }
+  });
+}
+
+t.test('any subset in any order gives the same tree, for every hash, and no flipped bit passes', async t => {
+  const hashes = Object.keys(HASH_LENGTH) as HashName[];
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 40_000 }),
+      fc.constantFrom(...hashes),
+      fc.boolean(),
+      fc.array(fc.tuple(fc.nat(), fc.nat(), fc.boolean()), { minLength: 1, maxLength: 30 }),
+      (size, hash, sizeKnown, picks) => {
+        const bytes = content(size);
+        const source = treeOf(bytes, hash);
+        const chunks = Math.ceil(size / 1_024);
+        const reader = new HashTree({ root: source.root, hash, ...(sizeKnown ? { size } : {}) });
+        const have = new ChunkSet();
+        if (!sizeKnown) picks.unshift([0, 0, false]);
+        for (const [pick, bit, flip] of picks) {
+          const chunk = pick % chunks;
+          const known = (range: ChunkRange): boolean => have.touches(range);
+          const data = Buffer.from(chunkOf(bytes, chunk));
+          const claims = new Claims();
+          claim(claims, source.tree.proofOf(chunk, true, known));
+          if (flip) {
+            data[bit % data.length]! ^= 1 << (bit % 8);
+            t.equal(reader.verify(chunk, data, claims), 'wrong');
+            continue;
+          }
+          // Alone in a tree of unknown size, a chunk of two hashes' length could be a node.
+          if (reader.chunks === undefined && size === 2 * HASH_LENGTH[hash]) continue;
+          t.equal(reader.verify(chunk, data, claims), 'verified');
+          have.add({ start: chunk, end: chunk });
+        }
+        for (const { start, end } of have.ranges) {
+          for (let chunk = start; chunk <= end; chunk += 1)
+            t.same(
+              reader.proofOf(chunk, true, () => false),
+              source.tree.proofOf(chunk, true, () => false),
+            );
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+t.test('what is claimed is not believed', async t => {
+  const bytes = content(7_162);
+  const source = treeOf(bytes);
+  const proof = source.tree.proofOf(0, true, () => false);
+  const fresh = (): HashTree => new HashTree({ root: source.root });
+  t.equal(fresh().verify(0, chunkOf(bytes, 0), new Claims()), 'unproven', 'without any hash');
+  const peaksOnly = new Claims();
+  claim(peaksOnly, proof.slice(0, 3));
+  t.equal(fresh().verify(0, chunkOf(bytes, 0), peaksOnly), 'unproven', 'without uncles');
+  const forged = new Claims();
+  claim(forged, proof);
+  forged.add({ start: 4, end: 5 }, new Uint8Array(32));
+  t.equal(fresh().verify(0, chunkOf(bytes, 0), forged), 'unproven', 'with peaks that fold to another root');
+
+  const reader = fresh();
+  const claims = new Claims();
+  claim(claims, proof);
+  reader.verify(0, chunkOf(bytes, 0), claims);
+  const before = toHex(reader.node(2)!);
+  claims.add({ start: 1, end: 1 }, new Uint8Array(32).fill(7));
+  t.equal(
+    reader.verify(1, chunkOf(bytes, 1), claims),
+    'verified',
+    'a claim against a proven node is nothing',
+  );
+  t.equal(toHex(reader.node(2)!), before);
+  t.equal(reader.verify(7, chunkOf(bytes, 6), new Claims()), 'wrong', 'past the content');
+  t.equal(reader.verify(2, bytes.subarray(0, 1_000), new Claims()), 'wrong', 'too short');
+  t.throws(() => reader.proofOf(4, false, () => false), LocalProtocolError);
+  t.throws(() => fresh().proofOf(0, false, () => false), LocalProtocolError);
+  t.throws(() => new HashTree({ root: new Uint8Array(20) }), LocalProtocolError);
+});
+
+t.test('two hashes end to end are no content of a swarm whose size is unknown', async t => {
+  const { root, tree } = treeOf(content(2_048));
+  const [left, right] = [tree.node(0)!, tree.node(2)!];
+  const claims = new Claims();
+  claims.add({ start: 0, end: 0 }, root);
+  t.equal(new HashTree({ root }).verify(0, Buffer.concat([left, right]), claims), 'unproven');
+});
+
+t.test('claims are few, and about nodes', async t => {
+  const claims = new Claims();
+  for (let chunk = 0; chunk < 10_000; chunk += 1)
+    claims.add({ start: chunk, end: chunk }, new Uint8Array(32));
+  t.equal([...claims.bins].length, 256);
+  t.notOk(claims.add({ start: 1, end: 2 }, new Uint8Array(32)));
+  t.notOk(claims.add({ start: 0, end: 2 ** 50 - 1 }, new Uint8Array(32)));
+  t.same(
+    hashPair(new Uint8Array(20), new Uint8Array(20), 'sha1'),
+    new Uint8Array(20),
+    'nothing is not hashed',
+  );
+  t.equal(toHex(hashChunk(content(1), 'sha1')), vectors.roots[0]![1]);
+  t.equal(HashTree.fromLeaves(new Uint8Array(0), { size: 0 }).chunks, 0);
+});
+
+t.test('a chunk set is what a set of numbers is', async t => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.boolean(), fc.nat(60), fc.nat(20)), { maxLength: 40 }),
+      fc.nat(60),
+      (steps, from) => {
+        const set = new ChunkSet();
+        const plain = new Set<number>();
+        for (const [add, start, length] of steps) {
+          const range = { start, end: start + length };
+          if (add) set.add(range);
+          else set.delete(range);
+          for (let i = start; i <= start + length; i += 1) add ? plain.add(i) : plain.delete(i);
+        }
+        t.equal(set.size, plain.size);
+        t.equal(set.isEmpty, plain.size === 0);
+        for (let i = 0; i < 90; i += 1) if (set.has(i) !== plain.has(i)) t.fail(`${i}`);
+        const gaps = set
+          .gaps({ start: from, end: 80 }, 100)
+          .flatMap(({ start, end }) => Array.from({ length: end - start + 1 }, (_, i) => start + i));
+        t.same(
+          gaps,
+          Array.from({ length: 81 - from }, (_, i) => from + i).filter(i => !plain.has(i)),
+        );
+      },
+    ),
+  );
+});
+
+t.test('2^32 chunks cost what one does, and every other one is not believed for ever', async t => {
+  const set = new ChunkSet();
+  set.add({ start: 0, end: 0xffff_ffff });
+  t.equal(set.ranges.length, 1);
+  t.same(set.rangeAround(77), { start: 0, end: 0xffff_ffff });
+  const hostile = new ChunkSet();
+  for (let i = 0; i < MAX_RANGES; i += 1)
+    t.ok(hostile.add({ start: 4 * i, end: 4 * i + 2 })) || t.bailout('full');
+  t.notOk(hostile.add({ start: 0x7fff_ffff, end: 0x7fff_ffff }));
+  hostile.delete({ start: 1, end: 1 });
+  t.equal(hostile.ranges.length, MAX_RANGES);
+});
+
+t.test('live keys and signatures are those of DNSSEC', async t => {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 1_024 }).privateKey;
+  const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey;
+  const signed = Buffer.from('a munro');
+  for (const [algorithm, key, idBytes, signatureBytes] of [
+    [5, rsa, 133, 128],
+    [8, rsa, 133, 128],
+    [13, p256, 65, 64],
+    [14, p384, 97, 96],
+  ] as const) {
+    const id = liveSwarmId(algorithm, key);
+    t.equal(id.length, idBytes);
+    const live = parseLiveSwarmId(id);
+    t.match(live, { algorithm, signatureBytes });
+    const signature = signLive(algorithm, key, signed);
+    t.ok(live.verify(signed, signature));
+    t.notOk(live.verify(Buffer.from('another'), signature));
+    t.notOk(live.verify(signed, signature.subarray(1)));
+  }
+  t.throws(() => liveSwarmId(13, p384), LocalProtocolError);
+  t.throws(() => liveSwarmId(8, p256), LocalProtocolError);
+  const long = Buffer.concat([Uint8Array.of(8, 0, 0, 3, 1, 0, 1), new Uint8Array(64).fill(0xab)]);
+  t.equal(parseLiveSwarmId(long).signatureBytes, 64, 'the long form of an exponent');
+  for (const bytes of [
+    [],
+    [6],
+    [13, 1],
+    [13, ...new Uint8Array(64)],
+    [8, 1, 3, 1],
+    [13, ...new Uint8Array(65)],
+  ])
+    t.throws(() => parseLiveSwarmId(Uint8Array.from(bytes)), RemoteProtocolError);
+});
