@@ -1,0 +1,100 @@
+/**
+ * What a HANDSHAKE says in each dialect, and whether what the other side said fits the swarm (RFC 7574 §3.1, §7).
+ *
+ *     rfc7574   version minimum swarm integrity hash [signature] addressing [window] chunk-size
+ *     draft10   the same without chunk-size, which libswift takes for an error: its chunk size is agreed elsewhere
+ *     pyppspp   version minimum swarm integrity=none addressing window chunk-size, and nothing of it is proven
+ *
+ * What doesn't fit is not answered at all (RFC 7574 §3.1.1): an answer would go to whoever was named as the sender.
+ */
+import { HASH_LENGTH, type HashName } from '../merkle.js';
+import {
+  type Addressing,
+  type IntegrityMethod,
+  PROTOCOL_VERSION,
+  type SignatureAlgorithm,
+} from './constants.js';
+import type { Options, WireFormat } from './messages.js';
+
+export type Dialect = 'rfc7574' | 'draft10' | 'pyppspp';
+
+/** A swarm's metadata, from a trusted source. */
+export interface SwarmMetadata {
+  readonly swarmId: Uint8Array;
+  readonly integrity: IntegrityMethod;
+  readonly hash: HashName;
+  readonly addressing: Addressing;
+  readonly chunkBytes: number;
+  /** Of a live swarm. */
+  readonly live?: {
+    readonly signature: SignatureAlgorithm;
+    readonly signatureBytes: number;
+    /** In chunks; Infinity: everything is kept. */
+    readonly discardWindow: number;
+  };
+}
+
+/** Our own options. Only an initiator names the swarm, but PyPPSPP wants it in the answer too. */
+export function ownOptions(swarm: SwarmMetadata, dialect: Dialect, role: 'initiator' | 'responder'): Options {
+  const { swarmId, integrity, hash, addressing, chunkBytes, live } = swarm;
+  const proven = dialect !== 'pyppspp';
+  const names = role === 'initiator' || !proven;
+  const hashes = integrity === 'merkle' || (integrity === 'unified-merkle' && dialect === 'rfc7574');
+  return {
+    version: PROTOCOL_VERSION,
+    minimumVersion: PROTOCOL_VERSION,
+    ...(names ? { swarmId } : {}),
+    integrity: proven ? integrity : 'none',
+    ...(proven && hashes ? { hash } : {}),
+    ...(proven && live !== undefined ? { signature: live.signature } : {}),
+    addressing,
+    ...(live === undefined ? {} : { discardWindow: live.discardWindow }),
+    ...(dialect === 'draft10' ? {} : { chunkBytes }),
+  };
+}
+
+/** Which dialect a HANDSHAKE is in. */
+export function dialectOf(options: Options): Dialect {
+  if (options.peerUuid !== undefined) return 'pyppspp';
+  return options.chunkBytes === undefined ? 'draft10' : 'rfc7574';
+}
+
+/**
+ * Why a HANDSHAKE doesn't fit the swarm, for the log; undefined when it does. `allowed`: the dialects that the user lets
+ * in; without `pyppspp` nothing unproven is taken.
+ */
+export function handshakeMismatch(
+  options: Options,
+  swarm: SwarmMetadata,
+  role: 'initiator' | 'responder',
+  allowed: readonly Dialect[],
+): string | undefined {
+  const dialect = dialectOf(options);
+  if (!allowed.includes(dialect)) return `dialect ${dialect}`;
+  const { version, minimumVersion = version } = options;
+  if (version === undefined || version < PROTOCOL_VERSION || minimumVersion! > PROTOCOL_VERSION)
+    return `version ${version}`;
+  if (role === 'initiator' && (options.swarmId === undefined || options.minimumVersion === undefined))
+    return 'an initiator without swarm or minimum version';
+  if (options.swarmId !== undefined && Buffer.compare(options.swarmId, swarm.swarmId) !== 0)
+    return 'another swarm';
+  const expected = ownOptions(swarm, dialect, role);
+  for (const field of ['integrity', 'hash', 'signature', 'addressing', 'chunkBytes'] as const) {
+    // libswift is silent of the hash of a live swarm; anybody may say more than is needed, if it is true.
+    const said = options[field];
+    const wanted = expected[field] ?? (said === undefined ? undefined : swarm[field as keyof SwarmMetadata]);
+    if (said !== wanted) return `${field} ${said}`;
+  }
+  if (dialect !== 'pyppspp' && (swarm.live !== undefined) !== (options.discardWindow !== undefined))
+    return 'live against static';
+  return undefined;
+}
+
+/** How a swarm's messages are laid out. */
+export const wireFormatOf = (swarm: SwarmMetadata, dialects: readonly Dialect[]): WireFormat => ({
+  addressing: swarm.addressing,
+  chunkBytes: swarm.chunkBytes,
+  hashBytes: HASH_LENGTH[swarm.hash],
+  signatureBytes: swarm.live?.signatureBytes ?? 0,
+  peerUuids: dialects.includes('pyppspp'),
+});
