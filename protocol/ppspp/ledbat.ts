@@ -68,6 +68,11 @@ export class Ledbat {
     this.#flight += bytes;
   }
 
+  /** It is not waited for any more, and nothing is learnt from it. */
+  forgotten(bytes: number): void {
+    this.#flight = Math.max(0, this.#flight - bytes);
+  }
+
   /** `roundTripMs` only of what was sent once (Karn). `bytes`: what this ACK acknowledges for the first time. */
   acked(ack: {
     readonly bytes: number;

@@ -49,7 +49,8 @@ export function encodeOptions(options: Options): Buffer {
 export function readOptions(reader: ByteReader, peerUuids: boolean): Options {
   const options: Record<string, unknown> = {};
   let addressing = DEFAULT_ADDRESSING;
-  for (let last = -1; ; ) {
+  let last = -1;
+  while (true) {
     const code = reader.u8('option');
     if (code === END_OF_OPTIONS) return options as Options;
     if (code <= last) throw bad(`option ${code} after option ${last}`);

@@ -1,0 +1,110 @@
+/**
+ * Chunks that were sent and not acknowledged, and when they count as lost: what LEDBAT is told, and what is sent again.
+ *
+ *     sent: 4 5 6 7 8      ACK 6 · 7 · 8  ─▶  4 and 5 are lost: three later ones have arrived
+ *     sent: 9              nothing for the timeout  ─▶  9 is lost, and the window is one segment (the tail)
+ *
+ * A chunk is counted once, however often and in whatever ranges it is acknowledged; one that was never sent, never.
+ */
+import type { Milliseconds } from '../ports.js';
+import { Ledbat } from './ledbat.js';
+import type { ChunkRange } from './messages.js';
+
+/** RFC 5681 §3.2: fewer may be mere reordering. */
+const REORDERED_SEGMENTS = 3;
+
+interface Sent {
+  readonly order: number;
+  readonly bytes: number;
+  readonly at: Milliseconds;
+  /** Sent before: its ACK says nothing of the round trip. */
+  readonly again: boolean;
+}
+
+export class InFlight {
+  readonly ledbat: Ledbat;
+  /** In the order of sending. */
+  readonly #sent = new Map<number, Sent>();
+  readonly #lostOnce = new Set<number>();
+  #order = 0;
+  #newestArrived = -1;
+  /** When something was last acknowledged, or sent into silence. */
+  #quietSince: Milliseconds = 0;
+
+  constructor(segmentBytes: number) {
+    this.ledbat = new Ledbat(segmentBytes);
+  }
+
+  get chunks(): number {
+    return this.#sent.size;
+  }
+
+  has(chunk: number): boolean {
+    return this.#sent.has(chunk);
+  }
+
+  /** `bytes`: of the datagram. A chunk that is still on its way is not sent again (false). */
+  sent(chunk: number, bytes: number, now: Milliseconds): boolean {
+    if (this.#sent.has(chunk)) return false;
+    if (this.#sent.size === 0) this.#quietSince = now;
+    this.#sent.set(chunk, { order: this.#order++, bytes, at: now, again: this.#lostOnce.has(chunk) });
+    this.ledbat.sent(bytes);
+    return true;
+  }
+
+  /** An ACK; the chunks that are now taken for lost. A range of any size costs what is in flight at most. */
+  acked(range: ChunkRange, delayUs: number, now: Milliseconds): number[] {
+    let bytes = 0;
+    let newest: Sent | undefined;
+    for (const [chunk, sent] of this.#sent) {
+      if (chunk < range.start || chunk > range.end) continue;
+      this.#sent.delete(chunk);
+      this.#lostOnce.delete(chunk);
+      bytes += sent.bytes;
+      newest = sent;
+    }
+    if (newest === undefined) return [];
+    this.#quietSince = now;
+    this.#newestArrived = Math.max(this.#newestArrived, newest.order);
+    const roundTrip = newest.again ? {} : { roundTripMs: now - newest.at };
+    this.ledbat.acked({ bytes, delayUs, now, ...roundTrip });
+    return this.#giveUp(
+      sent => sent.order + REORDERED_SEGMENTS <= this.#newestArrived,
+      sent => this.ledbat.lost(sent.bytes, now),
+    );
+  }
+
+  /** When `expire` has something to do; undefined when nothing is on its way. */
+  nextDeadline(): Milliseconds | undefined {
+    return this.#sent.size === 0 ? undefined : this.#quietSince + this.ledbat.timeoutMs;
+  }
+
+  /** After a timeout everything counts as lost: what to send again, the oldest first. */
+  expire(now: Milliseconds): number[] {
+    const deadline = this.nextDeadline();
+    if (deadline === undefined || now < deadline) return [];
+    this.ledbat.timedOut();
+    return this.#giveUp(() => true);
+  }
+
+  /** The other side has it after all, or wants it no more: it is not sent again. */
+  forget(chunk: number): void {
+    const sent = this.#sent.get(chunk);
+    this.#lostOnce.delete(chunk);
+    if (sent === undefined) return;
+    this.#sent.delete(chunk);
+    this.ledbat.forgotten(sent.bytes);
+  }
+
+  #giveUp(isLost: (sent: Sent) => boolean, tell: (sent: Sent) => void = () => {}): number[] {
+    const lost: number[] = [];
+    for (const [chunk, sent] of this.#sent) {
+      if (!isLost(sent)) continue;
+      this.#sent.delete(chunk);
+      this.#lostOnce.add(chunk);
+      lost.push(chunk);
+      tell(sent);
+    }
+    return lost;
+  }
+}

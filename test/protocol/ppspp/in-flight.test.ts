@@ -1,0 +1,66 @@
+/** What counts as lost and is sent again: by later arrivals, at the tail, and in a lossy, reordering simulation. */
+import fc from 'fast-check';
+import t from 'tap';
+import { InFlight } from '../../../protocol/ppspp/in-flight.js';
+
+const one = (chunk: number) => ({ start: chunk, end: chunk });
+
+t.test('a chunk is lost when three sent after it have arrived', async t => {
+  const flight = new InFlight(1_000);
+  for (let chunk = 0; chunk < 5; chunk += 1) t.ok(flight.sent(chunk, 1_000, chunk));
+  t.notOk(flight.sent(4, 1_000, 9), 'it is on its way');
+  t.same(flight.acked(one(1), 10, 20), []);
+  t.same(flight.acked(one(2), 10, 21), []);
+  t.same(flight.acked(one(3), 10, 22), [0]);
+  t.same(flight.acked(one(3), 10, 23), [], 'twice is once');
+  t.same(flight.acked({ start: 0, end: 2 ** 52 }, 10, 24), [], 'everything there is costs nothing');
+  t.equal(flight.chunks, 0);
+  t.equal(flight.nextDeadline(), undefined);
+  t.equal(flight.ledbat.flightBytes, 0);
+});
+
+t.test('at the tail the timeout finds it, and what is sent twice says nothing of the round trip', async t => {
+  const flight = new InFlight(1_000);
+  flight.sent(7, 1_000, 100);
+  t.same(flight.expire(1_099), []);
+  t.same(flight.expire(1_100), [7]);
+  flight.sent(7, 1_000, 1_100);
+  t.ok(flight.has(7));
+  t.equal(flight.nextDeadline(), 1_100 + 2_000);
+  flight.acked(one(7), 10, 1_101);
+  t.equal(flight.ledbat.roundTripMs, undefined);
+  flight.sent(8, 1_000, 1_200);
+  flight.forget(8);
+  flight.forget(8);
+  t.same([flight.chunks, flight.ledbat.flightBytes], [0, 0]);
+});
+
+t.test('everything arrives through loss, reordering and doubles', async t => {
+  fc.assert(
+    fc.property(fc.infiniteStream(fc.nat(99)), fc.integer({ min: 0, max: 30 }), (chance, lossPercent) => {
+      const dice = () => chance.next().value as number;
+      const flight = new InFlight(1_000);
+      const todo = Array.from({ length: 60 }, (_, i) => i);
+      const arrived = new Set<number>();
+      const acks: { at: number; chunk: number }[] = [];
+      let now = 0;
+      for (; arrived.size < 60 || flight.chunks > 0; now += 1) {
+        if (now > 3_000_000) return false;
+        for (const ack of acks.filter(({ at }) => at === now))
+          todo.push(...flight.acked(one(ack.chunk), 500, now));
+        todo.push(...flight.expire(now));
+        while (todo.length > 0 && (flight.chunks === 0 || flight.ledbat.maySend(1_000))) {
+          const chunk = todo.shift()!;
+          flight.sent(chunk, 1_000, now);
+          if (dice() < lossPercent) continue;
+          arrived.add(chunk);
+          for (let copies = dice() < 10 ? 2 : 1; copies > 0; copies -= 1)
+            if (dice() >= lossPercent) acks.push({ at: now + 20 + (dice() % 10), chunk });
+        }
+      }
+      return true;
+    }),
+    { numRuns: 15 },
+  );
+  t.pass();
+});
