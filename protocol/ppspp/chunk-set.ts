@@ -13,6 +13,12 @@ export const MAX_RANGES = 4_096;
 
 export class ChunkSet {
   #ranges: ChunkRange[] = [];
+  #changes = 0;
+
+  /** Goes up with every change: whoever saw the same number saw the same set. */
+  get changes(): number {
+    return this.#changes;
+  }
 
   get ranges(): readonly ChunkRange[] {
     return this.#ranges;
@@ -37,6 +43,16 @@ export class ChunkSet {
     return range !== undefined && range.start <= chunk ? range : undefined;
   }
 
+  covers({ start, end }: ChunkRange): boolean {
+    return (this.rangeAround(start)?.end ?? -1) >= end;
+  }
+
+  /** The first chunk of the set that is not before `chunk`. */
+  firstFrom(chunk: number): number | undefined {
+    const range = this.#ranges[this.#firstEndingAt(chunk)];
+    return range && Math.max(chunk, range.start);
+  }
+
   /** Whether any chunk of the range is in the set. */
   touches({ start, end }: ChunkRange): boolean {
     const range = this.#ranges[this.#firstEndingAt(start)];
@@ -54,6 +70,7 @@ export class ChunkSet {
       start: Math.min(start, this.#ranges[from]?.start ?? start),
       end: Math.max(end, to > from ? this.#ranges[to - 1]!.end : end),
     };
+    this.#changes += 1;
     this.#ranges.splice(from, to - from, joined);
     return true;
   }
@@ -70,7 +87,13 @@ export class ChunkSet {
     }
     if (this.#ranges.length - (to - from) + kept.length > MAX_RANGES)
       kept.sort((a, b) => b.end - b.start - (a.end - a.start)).pop();
+    this.#changes += 1;
     this.#ranges.splice(from, to - from, ...kept);
+  }
+
+  clear(): void {
+    this.#changes += 1;
+    this.#ranges = [];
   }
 
   /** The ranges within `within` that are not in the set, from left to right; at most `most`. */

@@ -9,8 +9,8 @@
 import type { ByteReader } from '../bytes.js';
 import { writeU32, writeU64 } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../errors.js';
-import { binOf, rangeOf } from './bins.js';
-import { LAST_CHUNK, SPEC_BYTES } from './constants.js';
+import { binOf, binsOf, rangeOf } from './bins.js';
+import { type Addressing, LAST_CHUNK, SPEC_BYTES } from './constants.js';
 import type { ChunkRange, WireFormat } from './messages.js';
 
 const ALL_32 = 0x7fff_ffff;
@@ -49,7 +49,11 @@ export function readRange(reader: ByteReader, format: WireFormat): ChunkRange {
   }
 }
 
-/** Writes one; LocalProtocolError when this addressing cannot say it (see `binsOf`). */
+/** A range in as few pieces as an addressing can say: bins stand for powers of two only. */
+export const sayable = (range: ChunkRange, addressing: Addressing): readonly ChunkRange[] =>
+  addressing === 'bin32' || addressing === 'bin64' ? binsOf(range).map(rangeOf) : [range];
+
+/** Writes one; LocalProtocolError when this addressing cannot say it (see `sayable`). */
 export function writeRange(range: ChunkRange, format: WireFormat): Uint8Array {
   const bytes = new Uint8Array(SPEC_BYTES[format.addressing]);
   const { start, end } = range;

@@ -9,55 +9,55 @@
  */
 import { ByteReader } from '../bytes.js';
 import { RemoteProtocolError } from '../errors.js';
+import { addressKey } from '../ip.js';
 import type { Milliseconds, RandomBytes } from '../ports.js';
+import { sayable } from './chunk-spec.js';
 import { decodeDatagram, encodeDatagram } from './codec.js';
 import { MESSAGE_TYPE, NO_CHANNEL } from './constants.js';
-import {
-  type Dialect,
-  dialectOf,
-  handshakeMismatch,
-  ownOptions,
-  type SwarmMetadata,
-  wireFormatOf,
-} from './handshake.js';
-import type { ChunkRange, Options } from './messages.js';
+import { type Dialect, dialectOf, handshakeMismatch, ownOptions, wireFormatOf } from './handshake.js';
+import type { Options } from './messages.js';
 import { readOptions } from './options.js';
+import type { OpenSwarm } from './swarm.js';
 
 export const MAX_HALF_OPEN = 1_024;
 export const MAX_HALF_OPEN_PER_ADDRESS = 16;
 export const HALF_OPEN_MS = 10_000;
+/** Ranges in an answer: no more of them has room in it anyway. */
+const MAX_ANNOUNCED = 8;
 
-/** A swarm that takes newcomers. */
-export interface OpenSwarm {
-  readonly metadata: SwarmMetadata;
-  readonly dialects: readonly Dialect[];
-  /** What is announced with the answer, as far as there is room. */
-  have(): readonly ChunkRange[];
+/** `address`: an IP address, as `canonicalIp` writes it. */
+export interface PeerAddress {
+  readonly address: string;
+  readonly port: number;
 }
 
+export const addressText = ({ address, port }: PeerAddress): string => `${address} ${port}`;
+
 /** Somebody who asked, and was answered. */
-export interface HalfOpen {
+export interface HalfOpen<S extends OpenSwarm = OpenSwarm> {
   /** Ours: what the other side puts before its datagrams. */
   readonly channel: number;
   readonly peerChannel: number;
-  readonly swarm: OpenSwarm;
+  readonly swarm: S;
   readonly dialect: Dialect;
-  /** `address` and port, as the shell writes them. */
+  /** Option 8, if it was there. */
+  readonly supportedMessages?: Uint8Array;
+  /** Where it is, and who that counts as in limits. */
   readonly from: string;
   readonly address: string;
   readonly since: Milliseconds;
 }
 
-export class Gate {
+export class Gate<S extends OpenSwarm = OpenSwarm> {
   readonly #random: RandomBytes;
-  readonly #swarmOf: (swarmId: Uint8Array) => OpenSwarm | undefined;
+  readonly #swarmOf: (swarmId: Uint8Array) => S | undefined;
   readonly #isTaken: (channel: number) => boolean;
   /** By our channel, oldest first. */
-  readonly #halfOpen = new Map<number, HalfOpen>();
+  readonly #halfOpen = new Map<number, HalfOpen<S>>();
 
   constructor(world: {
     readonly random: RandomBytes;
-    swarmOf(swarmId: Uint8Array): OpenSwarm | undefined;
+    swarmOf(swarmId: Uint8Array): S | undefined;
     /** Whether a channel number is in use. */
     isTaken(channel: number): boolean;
   }) {
@@ -71,11 +71,7 @@ export class Gate {
   }
 
   /** A datagram to channel 0; the answer, or undefined for silence. */
-  greet(
-    datagram: Uint8Array,
-    from: { readonly address: string; readonly port: number },
-    now: Milliseconds,
-  ): Uint8Array | undefined {
+  greet(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): Uint8Array | undefined {
     const options = peekOptions(datagram);
     const swarm = options?.swarmId && this.#swarmOf(options.swarmId);
     if (options === undefined || swarm === undefined) return undefined;
@@ -87,21 +83,24 @@ export class Gate {
       return undefined;
 
     const dialect = dialectOf(options);
-    const half = this.#admit(
-      `${from.address} ${from.port}`,
-      from.address,
-      hello.channel,
+    const bitmap = options.supportedMessages;
+    const half = this.#admit({
+      peerChannel: hello.channel,
       swarm,
       dialect,
-      now,
-    );
+      ...(bitmap && { supportedMessages: Uint8Array.from(bitmap) }),
+      from: addressText(from),
+      address: addressKey(from.address),
+      since: now,
+    });
     const handshake = {
       type: 'HANDSHAKE',
       channel: half.channel,
       options: ownOptions(swarm.metadata, dialect, 'responder'),
     } as const;
     let answer = encodeDatagram(hello.channel, [handshake], format);
-    for (const range of swarm.have()) {
+    const announced = swarm.have.ranges.slice(0, MAX_ANNOUNCED);
+    for (const range of announced.flatMap(have => sayable(have, format.addressing))) {
       const more = encodeDatagram(hello.channel, [{ type: 'HAVE', range }], format).subarray(4);
       if (answer.length + more.length > datagram.length) break;
       answer = Buffer.concat([answer, more]);
@@ -110,41 +109,33 @@ export class Gate {
   }
 
   /** A datagram to a channel that nobody has: who it is, once, if it comes from where the answer went. */
-  claim(
-    channel: number,
-    from: { readonly address: string; readonly port: number },
-    now: Milliseconds,
-  ): HalfOpen | undefined {
+  claim(channel: number, from: PeerAddress, now: Milliseconds): HalfOpen<S> | undefined {
     const half = this.#halfOpen.get(channel);
-    if (half === undefined || half.from !== `${from.address} ${from.port}`) return undefined;
+    if (half === undefined || half.from !== addressText(from)) return undefined;
     this.#halfOpen.delete(channel);
     return now - half.since < HALF_OPEN_MS ? half : undefined;
   }
 
-  #admit(
-    from: string,
-    address: string,
-    peerChannel: number,
-    swarm: OpenSwarm,
-    dialect: Dialect,
-    now: Milliseconds,
-  ): HalfOpen {
-    const ofAddress: HalfOpen[] = [];
+  #admit(asked: Omit<HalfOpen<S>, 'channel'>): HalfOpen<S> {
+    const { from, address, peerChannel, swarm } = asked;
+    const ofAddress: HalfOpen<S>[] = [];
     for (const half of this.#halfOpen.values()) {
       // The same HANDSHAKE again gets the same answer (RFC 7574 §8.2: messages are idempotent).
-      if (half.from === from && half.peerChannel === peerChannel && half.swarm === swarm) return half;
-      if (half.address === address) ofAddress.push(half);
+      if (half.from === from && half.peerChannel === peerChannel && half.swarm === swarm) {
+        if (asked.since - half.since < HALF_OPEN_MS) return half;
+        this.#halfOpen.delete(half.channel);
+      } else if (half.address === address) ofAddress.push(half);
     }
     if (ofAddress.length >= MAX_HALF_OPEN_PER_ADDRESS) this.#halfOpen.delete(ofAddress[0]!.channel);
     if (this.#halfOpen.size >= MAX_HALF_OPEN)
       this.#halfOpen.delete(this.#halfOpen.keys().next().value as number);
-    const half = { channel: this.#freeChannel(), peerChannel, swarm, dialect, from, address, since: now };
+    const half = { channel: this.freeChannel(), ...asked };
     this.#halfOpen.set(half.channel, half);
     return half;
   }
 
   /** Random, so that nobody who has not seen the answer can name it (RFC 7574 §3.11). */
-  #freeChannel(): number {
+  freeChannel(): number {
     while (true) {
       const channel = new ByteReader(this.#random(4)).u32('channel');
       if (channel !== NO_CHANNEL && !this.#halfOpen.has(channel) && !this.#isTaken(channel)) return channel;

@@ -11,6 +11,8 @@ import { HASH_LENGTH, type HashName } from '../merkle.js';
 import {
   type Addressing,
   type IntegrityMethod,
+  MESSAGE_TYPE,
+  type MessageName,
   PROTOCOL_VERSION,
   type SignatureAlgorithm,
 } from './constants.js';
@@ -88,6 +90,25 @@ export function handshakeMismatch(
   if (dialect !== 'pyppspp' && (swarm.live !== undefined) !== (options.discardWindow !== undefined))
     return 'live against static';
   return undefined;
+}
+
+/** What PyPPSPP reads without losing its way in the datagram. */
+const PYPPSPP_READS: readonly MessageName[] = ['HANDSHAKE', 'DATA', 'ACK', 'HAVE', 'REQUEST'];
+
+/**
+ * Whether the other side can read a message: by its bitmap (RFC 7574 §7.10), or by what its dialect is known to read, whose
+ * own bitmap is wrong.
+ */
+export function speaks(
+  dialect: Dialect,
+  supportedMessages: Uint8Array | undefined,
+): (name: MessageName) => boolean {
+  if (dialect === 'pyppspp') return name => PYPPSPP_READS.includes(name);
+  if (supportedMessages === undefined) return () => true;
+  return name => {
+    const type = MESSAGE_TYPE[name];
+    return (((supportedMessages[type >> 3] ?? 0) << (type & 7)) & 0x80) !== 0;
+  };
 }
 
 /** How a swarm's messages are laid out. */

@@ -13,7 +13,7 @@
 import { LocalProtocolError } from '../errors.js';
 import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf } from '../merkle.js';
 import { binAt, binOf, layerOf, offsetOf, parentOf, peaksOf, rangeOf, siblingOf, unclesOf } from './bins.js';
-import type { ChunkRange, Message } from './messages.js';
+import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
 
 /** Peaks and uncles of the largest content that there can be, twice over. */
@@ -143,7 +143,7 @@ export class HashTree {
    * The INTEGRITY messages that go before a chunk (RFC 7574 §5.3): peaks while `withPeaks`, then the uncles by descending
    * height, without those that a peer with the chunks of `known` can do without. LocalProtocolError for a node not proven.
    */
-  proofOf(chunk: number, withPeaks: boolean, known: (range: ChunkRange) => boolean): Message[] {
+  proofOf(chunk: number, withPeaks: boolean, known: (range: ChunkRange) => boolean): Claim[] {
     const peaks = this.#chunks === undefined ? [] : peaksOf(this.#chunks);
     const top = peaks.find(peak => rangeOf(peak).end >= chunk);
     if (top === undefined) throw new LocalProtocolError(`chunk ${chunk} is past the content`);

@@ -12,6 +12,8 @@ import type { ChunkRange } from './messages.js';
 
 /** RFC 5681 §3.2: fewer may be mere reordering. */
 const REORDERED_SEGMENTS = 3;
+/** Who still has not said that it has a chunk is not interested, or speaks a dialect that never says so of the last ones. */
+export const MAX_SENDS = 10;
 
 interface Sent {
   readonly order: number;
@@ -25,7 +27,8 @@ export class InFlight {
   readonly ledbat: Ledbat;
   /** In the order of sending. */
   readonly #sent = new Map<number, Sent>();
-  readonly #lostOnce = new Set<number>();
+  /** How often each was lost. */
+  readonly #losses = new Map<number, number>();
   #order = 0;
   #newestArrived = -1;
   /** When something was last acknowledged, or sent into silence. */
@@ -47,7 +50,7 @@ export class InFlight {
   sent(chunk: number, bytes: number, now: Milliseconds): boolean {
     if (this.#sent.has(chunk)) return false;
     if (this.#sent.size === 0) this.#quietSince = now;
-    this.#sent.set(chunk, { order: this.#order++, bytes, at: now, again: this.#lostOnce.has(chunk) });
+    this.#sent.set(chunk, { order: this.#order++, bytes, at: now, again: this.#losses.has(chunk) });
     this.ledbat.sent(bytes);
     return true;
   }
@@ -56,12 +59,13 @@ export class InFlight {
   acked(range: ChunkRange, delayUs: number, now: Milliseconds): number[] {
     let bytes = 0;
     let newest: Sent | undefined;
-    for (const [chunk, sent] of this.#sent) {
-      if (chunk < range.start || chunk > range.end) continue;
+    for (const chunk of this.#within(range)) {
+      const sent = this.#sent.get(chunk);
+      this.#losses.delete(chunk);
+      if (sent === undefined) continue;
       this.#sent.delete(chunk);
-      this.#lostOnce.delete(chunk);
       bytes += sent.bytes;
-      newest = sent;
+      if (newest === undefined || sent.order > newest.order) newest = sent;
     }
     if (newest === undefined) return [];
     this.#quietSince = now;
@@ -87,23 +91,36 @@ export class InFlight {
     return this.#giveUp(() => true);
   }
 
-  /** The other side has it after all, or wants it no more: it is not sent again. */
-  forget(chunk: number): void {
-    const sent = this.#sent.get(chunk);
-    this.#lostOnce.delete(chunk);
-    if (sent === undefined) return;
-    this.#sent.delete(chunk);
-    this.ledbat.forgotten(sent.bytes);
+  /** The other side has them after all, or wants them no more: they are not sent again. */
+  forget(range: ChunkRange): void {
+    for (const chunk of this.#within(range)) {
+      this.ledbat.forgotten(this.#sent.get(chunk)?.bytes ?? 0);
+      this.#sent.delete(chunk);
+      this.#losses.delete(chunk);
+    }
   }
 
+  /** Those of a range that may be on their way or lost: at most what is. */
+  *#within({ start, end }: ChunkRange): Iterable<number> {
+    if (end - start < this.#sent.size + this.#losses.size)
+      for (let chunk = start; chunk <= end; chunk += 1) yield chunk;
+    else
+      for (const chunks of [this.#sent, this.#losses])
+        for (const chunk of chunks.keys()) if (chunk >= start && chunk <= end) yield chunk;
+  }
+
+  /** From the oldest on, as long as they are lost. */
   #giveUp(isLost: (sent: Sent) => boolean, tell: (sent: Sent) => void = () => {}): number[] {
     const lost: number[] = [];
     for (const [chunk, sent] of this.#sent) {
-      if (!isLost(sent)) continue;
+      if (!isLost(sent)) break;
       this.#sent.delete(chunk);
-      this.#lostOnce.add(chunk);
-      lost.push(chunk);
       tell(sent);
+      const losses = (this.#losses.get(chunk) ?? 0) + 1;
+      if (losses < MAX_SENDS) {
+        this.#losses.set(chunk, losses);
+        lost.push(chunk);
+      } else this.#losses.delete(chunk);
     }
     return lost;
   }

@@ -81,6 +81,8 @@ export class Ledbat {
     readonly now: Milliseconds;
   }): void {
     if (ack.roundTripMs !== undefined) this.#measure(ack.roundTripMs);
+    // Whatever it answers, the path lives: who waits on as long as in the silence before stalls where much is lost.
+    this.#timeoutMs = this.#measuredTimeoutMs;
     this.#noteDelay(ack.delayUs, ack.now);
     const queueing = Math.min(...this.#current) - Math.min(...this.#base);
     const off = (TARGET_US - queueing) / TARGET_US;
@@ -115,8 +117,11 @@ export class Ledbat {
       this.#variationMs = 0.75 * this.#variationMs + 0.25 * Math.abs(this.#smoothedMs - sampleMs);
       this.#smoothedMs = 0.875 * this.#smoothedMs + 0.125 * sampleMs;
     }
-    const timeout = this.#smoothedMs + 4 * this.#variationMs;
-    this.#timeoutMs = Math.min(MAX_TIMEOUT_MS, Math.max(MIN_TIMEOUT_MS, timeout));
+  }
+
+  get #measuredTimeoutMs(): Milliseconds {
+    if (this.#smoothedMs === undefined) return FIRST_TIMEOUT_MS;
+    return Math.min(MAX_TIMEOUT_MS, Math.max(MIN_TIMEOUT_MS, this.#smoothedMs + 4 * this.#variationMs));
   }
 
   #noteDelay(delayUs: number, now: Milliseconds): void {

@@ -59,6 +59,9 @@ export type Message =
   /** X.509v3, DER. */
   | { readonly type: 'PEX_REScert'; readonly certificate: Uint8Array };
 
+/** What a peer says of hashes, and has yet to prove. */
+export type Claim = Extract<Message, { type: 'INTEGRITY' | 'SIGNED_INTEGRITY' }>;
+
 /** What the swarm's metadata say of the wire: no field carries its own length. */
 export interface WireFormat {
   readonly addressing: Addressing;

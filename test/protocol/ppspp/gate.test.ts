@@ -1,6 +1,7 @@
 /** First datagrams: who is answered, with how much, and what is kept of those who never come back. */
 import fc from 'fast-check';
 import t from 'tap';
+import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
 import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import {
   Gate,
@@ -18,8 +19,9 @@ const metadata: SwarmMetadata = {
   chunkBytes: 1_024,
 };
 const format = wireFormatOf(metadata, ['rfc7574']);
-const have = Array.from({ length: 9 }, (_, i) => ({ start: 10 * i, end: 10 * i + 4 }));
-const swarm = { metadata, dialects: ['rfc7574'] as const, have: () => have };
+const have = new ChunkSet();
+for (let i = 0; i < 9; i += 1) have.add({ start: 10 * i, end: 10 * i + 4 });
+const swarm = { metadata, dialects: ['rfc7574'] as const, have };
 const here = { address: '192.0.2.1', port: 6_778 };
 
 function gate(): Gate {
@@ -56,7 +58,12 @@ t.test('a HANDSHAKE is answered with no more than it brought, and its sender let
   t.match(door.claim(ours, here, 2), { channel: ours, peerChannel: 9, dialect: 'rfc7574' });
   t.equal(door.claim(ours, here, 2), undefined);
   const late = decodeDatagram(door.greet(hello(9), here, 0)!, format).messages[0] as { channel: number };
-  t.equal(door.claim(late.channel, here, HALF_OPEN_MS), undefined, 'too late');
+  const again = decodeDatagram(door.greet(hello(9), here, HALF_OPEN_MS)!, format).messages[0];
+  t.not((again as { channel: number }).channel, late.channel, 'another, after so long');
+  const { channel: old } = decodeDatagram(door.greet(hello(8), here, 0)!, format).messages[0] as {
+    channel: number;
+  };
+  t.equal(door.claim(old, here, HALF_OPEN_MS), undefined, 'too late');
 });
 
 t.test('anything else is met with silence', async t => {
@@ -98,6 +105,9 @@ t.test('those who never come back leave little behind', async t => {
   const door = gate();
   for (let i = 1; i < 100; i += 1) door.greet(hello(i), here, 0);
   t.equal(door.halfOpen, MAX_HALF_OPEN_PER_ADDRESS);
-  for (let i = 0; i < 2_000; i += 1) door.greet(hello(5), { address: `2001:db8::${i}`, port: 9 }, 0);
+  for (let i = 1; i < 100; i += 1) door.greet(hello(i), { address: `2001:db8::${i}`, port: 9 }, 0);
+  t.equal(door.halfOpen, 2 * MAX_HALF_OPEN_PER_ADDRESS, 'a /64 is one');
+  for (let i = 0; i < 2_000; i += 1)
+    door.greet(hello(5), { address: `2001:db8:0:${i.toString(16)}::1`, port: 9 }, 0);
   t.equal(door.halfOpen, MAX_HALF_OPEN);
 });

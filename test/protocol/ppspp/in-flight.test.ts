@@ -30,8 +30,8 @@ t.test('at the tail the timeout finds it, and what is sent twice says nothing of
   flight.acked(one(7), 10, 1_101);
   t.equal(flight.ledbat.roundTripMs, undefined);
   flight.sent(8, 1_000, 1_200);
-  flight.forget(8);
-  flight.forget(8);
+  flight.forget(one(8));
+  flight.forget(one(8));
   t.same([flight.chunks, flight.ledbat.flightBytes], [0, 0]);
 });
 

@@ -1,0 +1,218 @@
+/**
+ * All channels behind one socket (RFC 7574 §3.11): which datagram is whose, who is let in, and who must be left alone.
+ *
+ *     receive ─▶ channel 0 ─▶ gate ─▶ an answer
+ *                a channel of ours, from where its peer is ─▶ that channel
+ *                a channel that was promised ─▶ a new one
+ *                anything else ─▶ silence
+ *
+ * Pure as its channels are: the shell owns the socket, hands in what came, and sends what `transmit` gives. Over TCP an
+ * endpoint is the same with `isReliable`, and addresses are those of the connections.
+ */
+import { toHex } from '../bytes.js';
+import { addressKey } from '../ip.js';
+import type { Milliseconds, RandomBytes } from '../ports.js';
+import { Channel, type ChannelEvent } from './channel.js';
+import { CHANNEL_BYTES, NO_CHANNEL } from './constants.js';
+import { addressText, Gate, type HalfOpen, type PeerAddress } from './gate.js';
+import { earliest } from './liveness.js';
+import type { Swarm } from './swarm.js';
+
+export const MAX_CHANNELS = 1_000;
+/** The rest is for those that we dial, so that nobody can surround us (RFC 7574 §12.1). */
+export const MAX_INCOMING = 600;
+/** Of one address: so many swarms at once with one peer, or peers behind one router. */
+export const MAX_INCOMING_PER_ADDRESS = 64;
+
+/** What one channel may send in its turn. */
+const TURN_BYTES = 64 * 1_024;
+
+export interface Outgoing {
+  readonly to: PeerAddress;
+  readonly datagram: Uint8Array;
+}
+
+export interface EndpointEvent {
+  readonly channel: Channel;
+  readonly from: PeerAddress;
+  readonly event: ChannelEvent;
+}
+
+interface Line {
+  readonly channel: Channel;
+  readonly to: PeerAddress;
+  readonly isIncoming: boolean;
+}
+
+export interface EndpointOptions {
+  readonly random: RandomBytes;
+  /** From `now` to milliseconds since 1970. */
+  readonly unixOffsetMs: number;
+  /** Over a stream; see `Channel`. */
+  readonly isReliable?: boolean;
+  /** Whether somebody may come in at all: not who was caught lying. */
+  readonly admits?: (from: PeerAddress) => boolean;
+}
+
+export class Endpoint {
+  readonly #options: EndpointOptions;
+  readonly #gate: Gate<Swarm>;
+  readonly #swarms = new Map<string, Swarm>();
+  readonly #lines = new Map<number, Line>();
+  /** Incoming lines of an address. */
+  readonly #incoming = new Map<string, number>();
+  /** Who may have something to send. */
+  readonly #busy = new Set<Line>();
+  readonly #answers: Outgoing[] = [];
+
+  constructor(options: EndpointOptions) {
+    this.#options = options;
+    this.#gate = new Gate({
+      random: options.random,
+      swarmOf: id => this.#swarms.get(toHex(id)),
+      isTaken: channel => this.#lines.has(channel),
+    });
+  }
+
+  get channels(): number {
+    return this.#lines.size;
+  }
+
+  /** Lets newcomers into a swarm. */
+  join(swarm: Swarm): void {
+    this.#swarms.set(toHex(swarm.metadata.swarmId), swarm);
+  }
+
+  /** Closes all its channels, with the next `transmit`. */
+  leave(swarm: Swarm): void {
+    this.#swarms.delete(toHex(swarm.metadata.swarmId));
+    for (const { channel } of this.#lines.values()) if (channel.swarm === swarm) channel.close();
+  }
+
+  /** A channel of our own making; undefined when there are too many. */
+  dial(swarm: Swarm, to: PeerAddress, now: Milliseconds): Channel | undefined {
+    if (this.#lines.size >= MAX_CHANNELS) return undefined;
+    return this.#add(swarm, to, now, undefined);
+  }
+
+  /** Who is at the other end. */
+  addressOf(channel: Channel): PeerAddress | undefined {
+    return this.#lines.get(channel.channel)?.to;
+  }
+
+  receive(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): EndpointEvent[] {
+    if (datagram.length < CHANNEL_BYTES) return [];
+    const number = new DataView(datagram.buffer, datagram.byteOffset).getUint32(0);
+    if (number === NO_CHANNEL) {
+      this.#greet(datagram, from, now);
+      return [];
+    }
+    const line = this.#lines.get(number);
+    if (line === undefined) return this.#enter(number, datagram, from, now);
+    if (addressText(line.to) !== addressText(from)) return [];
+    return this.#told(line, line.channel.receive(datagram, now));
+  }
+
+  /** All that is to be sent now; chunks up to about `budgetBytes`, in turns. */
+  transmit(now: Milliseconds, budgetBytes = Number.POSITIVE_INFINITY): Outgoing[] {
+    const out = this.#answers.splice(0);
+    let left = budgetBytes;
+    for (const line of [...this.#busy]) {
+      const { channel, to } = line;
+      this.#busy.delete(line);
+      for (const datagram of channel.transmit(now, Math.min(left, TURN_BYTES))) {
+        out.push({ to, datagram });
+        left -= datagram.length;
+      }
+      if (channel.state === 'ended') this.#remove(line);
+      // Behind the others: what is left of the budget is theirs first.
+      else if (channel.isReady) this.#busy.add(line);
+    }
+    return out;
+  }
+
+  /** Whether chunks could go if there were budget for them, or were at hand. */
+  get isReady(): boolean {
+    for (const { channel } of this.#busy) if (channel.isReady) return true;
+    return false;
+  }
+
+  expire(now: Milliseconds): EndpointEvent[] {
+    const events: EndpointEvent[] = [];
+    for (const line of [...this.#lines.values()]) {
+      if (now < (line.channel.nextDeadline() ?? Number.POSITIVE_INFINITY)) continue;
+      events.push(...this.#told(line, line.channel.expire(now)));
+    }
+    return events;
+  }
+
+  /** When `expire` and then `transmit` have something to do. Walks all channels: not for every datagram. */
+  nextDeadline(): Milliseconds | undefined {
+    let first: Milliseconds | undefined;
+    for (const { channel } of this.#lines.values()) first = earliest(first, channel.nextDeadline());
+    return first;
+  }
+
+  #greet(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): void {
+    if (!this.#hasRoomFor(from)) return;
+    const answer = this.#gate.greet(datagram, from, now);
+    if (answer !== undefined) this.#answers.push({ to: from, datagram: answer });
+  }
+
+  /** The third datagram: its sender has our answer, and is where it says. */
+  #enter(number: number, datagram: Uint8Array, from: PeerAddress, now: Milliseconds): EndpointEvent[] {
+    const halfOpen = this.#gate.claim(number, from, now);
+    if (halfOpen === undefined || !this.#hasRoomFor(from)) return [];
+    const channel = this.#add(halfOpen.swarm, from, now, halfOpen);
+    const line = this.#lines.get(number)!;
+    const open = { kind: 'open', dialect: halfOpen.dialect } as const;
+    return this.#told(line, [open, ...channel.receive(datagram, now)]);
+  }
+
+  #hasRoomFor(from: PeerAddress): boolean {
+    if (this.#options.admits?.(from) === false) return false;
+    let incoming = 0;
+    for (const count of this.#incoming.values()) incoming += count;
+    const ofAddress = this.#incoming.get(addressKey(from.address)) ?? 0;
+    return incoming < MAX_INCOMING && ofAddress < MAX_INCOMING_PER_ADDRESS && this.#lines.size < MAX_CHANNELS;
+  }
+
+  #add(swarm: Swarm, to: PeerAddress, now: Milliseconds, halfOpen: HalfOpen | undefined): Channel {
+    const { unixOffsetMs, isReliable = false } = this.#options;
+    const number = halfOpen?.channel ?? this.#gate.freeChannel();
+    const channel: Channel = new Channel(
+      {
+        swarm,
+        channel: number,
+        unixOffsetMs,
+        isReliable,
+        stirred: () => this.#busy.add(line),
+        ...(halfOpen && { halfOpen }),
+      },
+      now,
+    );
+    const line = { channel, to, isIncoming: halfOpen !== undefined };
+    this.#lines.set(number, line);
+    this.#busy.add(line);
+    if (line.isIncoming) this.#count(to, 1);
+    return channel;
+  }
+
+  #remove({ channel, to, isIncoming }: Line): void {
+    // Once only, whatever an engine still says to a channel that is over.
+    const isThere = this.#lines.delete(channel.channel);
+    if (isThere && isIncoming) this.#count(to, -1);
+  }
+
+  #count({ address }: PeerAddress, by: number): void {
+    const key = addressKey(address);
+    const count = (this.#incoming.get(key) ?? 0) + by;
+    if (count === 0) this.#incoming.delete(key);
+    else this.#incoming.set(key, count);
+  }
+
+  #told(line: Line, events: readonly ChannelEvent[]): EndpointEvent[] {
+    this.#busy.add(line);
+    return events.map(event => ({ channel: line.channel, from: line.to, event }));
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The taking half of a channel: what was asked of the other side, what came, whether it is true, and what to say of it.
+ *
+ *     INTEGRITY ─▶ judge ◀─ DATA        verified ─▶ have, ACK, the engine
+ *                                       unproven ─▶ dropped: it comes again
+ *                                       wrong    ─▶ a strike; a few, and the channel is over
+ *
+ * A chunk that nobody can prove (method 0, PyPPSPP) is taken only if it was asked for, and never counts as had.
+ */
+import type { Milliseconds } from '../ports.js';
+import { ChunkSet } from './chunk-set.js';
+import { sayable } from './chunk-spec.js';
+import { LAST_CHUNK } from './constants.js';
+import type { Dialect } from './handshake.js';
+import type { Judge } from './integrity.js';
+import type { ChunkRange, Claim, Message } from './messages.js';
+import type { Swarm } from './swarm.js';
+import { Wanted } from './wanted.js';
+
+/** UDP's checksum lets an error through now and then, so one wrong chunk makes no liar … */
+export const MAX_STRIKES = 3;
+/** … and so many true ones make up for it. */
+const CHUNKS_A_STRIKE = 64;
+
+export type ChunkEvent =
+  /** A chunk, sharing the datagram's memory. Not `isProven`: to be checked as a whole before it is used or passed on. */
+  | {
+      readonly kind: 'chunk';
+      readonly chunk: number;
+      readonly bytes: Uint8Array;
+      readonly isProven: boolean;
+    }
+  | { readonly kind: 'wrong'; readonly chunk: number };
+
+export class Fetching {
+  readonly wanted: Wanted;
+  readonly #swarm: Swarm;
+  readonly #dialect: Dialect;
+  readonly #isReliable: boolean;
+  readonly #proves: boolean;
+  readonly #judge: Judge;
+  /** Came, and nobody can prove it. */
+  readonly #taken = new ChunkSet();
+  /** Delay of what is to be acknowledged, by chunk, in the order in which it came. */
+  readonly #toAck = new Map<number, number>();
+  readonly #toCancel: ChunkRange[] = [];
+  #isChoked = false;
+  #strikes = 0;
+
+  constructor(options: {
+    readonly swarm: Swarm;
+    readonly dialect: Dialect;
+    readonly isReliable: boolean;
+    readonly proves: boolean;
+  }) {
+    this.#swarm = options.swarm;
+    this.#dialect = options.dialect;
+    this.#isReliable = options.isReliable;
+    this.#proves = options.proves;
+    this.#judge = options.swarm.integrity.judge();
+    this.wanted = new Wanted(options.isReliable);
+  }
+
+  get isChoked(): boolean {
+    return this.#isChoked;
+  }
+
+  /** Too much of what came was false. */
+  get hasLied(): boolean {
+    return this.#strikes >= MAX_STRIKES;
+  }
+
+  get hasToSay(): boolean {
+    return this.#toAck.size > 0 || this.#toCancel.length > 0 || this.wanted.hasUnsaid;
+  }
+
+  /** False: it may not be asked now, or in so many pieces. */
+  request(range: ChunkRange): boolean {
+    return !this.#isChoked && this.wanted.add(range);
+  }
+
+  cancel(range: ChunkRange): void {
+    if (!this.wanted.chunks.touches(range)) return;
+    this.wanted.delete(range);
+    this.#toCancel.push(range);
+  }
+
+  /** All that was asked is dead (RFC 7574 §3.8): the ranges. */
+  choked(): readonly ChunkRange[] {
+    const dead = [...this.wanted.chunks.ranges];
+    this.#isChoked = true;
+    for (const range of dead) this.wanted.delete(range);
+    return dead;
+  }
+
+  unchoked(): void {
+    this.#isChoked = false;
+  }
+
+  /** False: the other side is at fault. */
+  hear(claim: Claim, unixMs: number): boolean {
+    return this.#judge.hear(claim, unixMs);
+  }
+
+  data(
+    { chunk, bytes, timestampUs }: Extract<Message, { type: 'DATA' }>,
+    unixUs: number,
+  ): ChunkEvent | undefined {
+    const isNew = !this.#swarm.have.has(chunk) && !this.#taken.has(chunk);
+    if (isNew && !this.#proves && !this.wanted.chunks.has(chunk)) return undefined;
+    const verdict = isNew ? this.#verdict(chunk, bytes) : 'verified';
+    if (verdict === 'unproven') return undefined;
+    if (verdict === 'wrong') {
+      this.#strikes += 1;
+      return { kind: 'wrong', chunk };
+    }
+    this.wanted.came(chunk);
+    if (!this.#isReliable) this.#toAck.set(chunk, unixUs - timestampUs);
+    if (!isNew) return undefined;
+    this.#strikes = Math.max(0, this.#strikes - 1 / CHUNKS_A_STRIKE);
+    (this.#proves ? this.#swarm.have : this.#taken).add({ start: chunk, end: chunk });
+    return { kind: 'chunk', chunk, bytes, isProven: this.#proves };
+  }
+
+  /** What is to be said now, and is taken for said. */
+  say(now: Milliseconds): Message[] {
+    return [
+      ...this.#toCancel.splice(0).flatMap(range => this.#ranged('CANCEL', range)),
+      ...this.#requests(now),
+      ...this.#acks(),
+    ];
+  }
+
+  #verdict(chunk: number, bytes: Uint8Array): ReturnType<Judge['judge']> {
+    return this.#proves ? this.#judge.judge(chunk, bytes) : 'verified';
+  }
+
+  /** While nobody knows how much there is, chunk 0 alone is asked for: with it comes the size (RFC 7574 §5.6). */
+  #requests(now: Milliseconds): Message[] {
+    const isSized = this.#swarm.integrity.chunks !== undefined;
+    return this.wanted.due(now, { start: 0, end: isSized ? LAST_CHUNK : 0 }).flatMap(range => {
+      // PyPPSPP takes a wish for chunk 0 alone for none.
+      const end = this.#dialect === 'pyppspp' ? Math.max(range.end, 1) : range.end;
+      return this.#ranged('REQUEST', { start: range.start, end });
+    });
+  }
+
+  /** The biggest range around each chunk, once (RFC 7574 §4.3.2); one by one for those who expect it so. */
+  #acks(): Message[] {
+    const acks = new Map<number, Message>();
+    for (const [chunk, delayUs] of this.#toAck) {
+      const around = this.#dialect === 'rfc7574' ? this.#swarm.have.rangeAround(chunk) : undefined;
+      const range = sayable(around ?? { start: chunk, end: chunk }, this.#swarm.metadata.addressing).find(
+        ({ end }) => end >= chunk,
+      )!;
+      acks.set(range.start, { type: 'ACK', range, delayUs });
+    }
+    this.#toAck.clear();
+    return [...acks.values()];
+  }
+
+  #ranged(type: 'REQUEST' | 'CANCEL', range: ChunkRange): Message[] {
+    return sayable(range, this.#swarm.metadata.addressing).map(piece => ({ type, range: piece }));
+  }
+}

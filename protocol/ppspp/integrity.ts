@@ -1,0 +1,89 @@
+/**
+ * How chunks are proven (RFC 7574 §5, §6), as a channel sees it, whichever the method: what goes before a chunk, and what
+ * is made of one that came.
+ *
+ *     sender     proofOf(chunk, reader) ─▶ INTEGRITY, SIGNED_INTEGRITY … DATA
+ *     reader     Judge, one a peer: hear(INTEGRITY) …  judge(DATA) ─▶ verified · unproven · wrong
+ *
+ * What is proven belongs to the swarm and what is claimed to the peer that claimed it.
+ */
+import type { MessageName } from './constants.js';
+import { Claims, type HashTree, type Verdict } from './hash-tree.js';
+import type { ChunkRange, Claim } from './messages.js';
+
+/** What the sender may take the other side to have verified. */
+export interface Reader {
+  /** Any chunk of these. */
+  knows(range: ChunkRange): boolean;
+  /** Any chunk at all. */
+  readonly knowsAny: boolean;
+}
+
+export interface Integrity {
+  /** How many chunks there are; undefined while nobody knows, Infinity while they are still being made. */
+  readonly chunks: number | undefined;
+  /** False: whatever comes is taken, and must be checked as a whole before it is used. */
+  readonly proves: boolean;
+  /** Which claims have a meaning here; any other is invalid. */
+  readonly claims: readonly MessageName[];
+  /** What goes before this chunk, which is proven here. */
+  proofOf(chunk: number, reader: Reader): Claim[];
+  /** What a newcomer is shown unasked: where a live swarm is now (RFC 7574 §6.1.2.3). Nothing when it knows. */
+  tuneIn(reader: Reader): Claim[];
+  judge(): Judge;
+}
+
+/** One peer's claims, and the verdict on its chunks. */
+export interface Judge {
+  /** False: it is false or makes no sense, and that is the peer's fault. `unixMs`: the time of day. */
+  hear(claim: Claim, unixMs: number): boolean;
+  judge(chunk: number, bytes: Uint8Array): Verdict;
+}
+
+/** Method 1: a tree whose root is the swarm's ID. */
+export class MerkleIntegrity implements Integrity {
+  readonly proves = true;
+  readonly claims = ['INTEGRITY'] as const;
+
+  constructor(readonly tree: HashTree) {}
+
+  get chunks(): number | undefined {
+    return this.tree.chunks;
+  }
+
+  proofOf(chunk: number, reader: Reader): Claim[] {
+    return this.tree.proofOf(chunk, !reader.knowsAny, range => reader.knows(range));
+  }
+
+  tuneIn(): Claim[] {
+    return [];
+  }
+
+  judge(): Judge {
+    const claims = new Claims();
+    return {
+      hear: claim => claim.type === 'INTEGRITY' && claims.add(claim.range, claim.hash),
+      judge: (chunk, bytes) => this.tree.verify(chunk, bytes, claims),
+    };
+  }
+}
+
+/** Method 0, for networks where nobody lies; `chunks` from the metadata. */
+export class NoIntegrity implements Integrity {
+  readonly proves = false;
+  readonly claims = [] as const;
+
+  constructor(readonly chunks: number | undefined) {}
+
+  proofOf(): Claim[] {
+    return [];
+  }
+
+  tuneIn(): Claim[] {
+    return [];
+  }
+
+  judge(): Judge {
+    return { hear: () => false, judge: () => 'verified' };
+  }
+}

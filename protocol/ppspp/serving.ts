@@ -1,0 +1,148 @@
+/**
+ * The giving half of a channel: what the other side has and wants, and which chunk goes to it next, with which proofs.
+ *
+ *     REQUEST ─▶ queue ─▶ [proofs · DATA] ─▶ in flight ─ ACK, HAVE ─▶ it has them
+ *                  ▲───────── lost ─────────────┘
+ *
+ * Over a stream nothing is lost and the stream itself says how much may be under way: there a chunk that was sent has
+ * arrived, and its proofs serve those after it.
+ */
+import type { Milliseconds } from '../ports.js';
+import { ChunkSet } from './chunk-set.js';
+import { LAST_CHUNK } from './constants.js';
+import { InFlight } from './in-flight.js';
+import type { Reader } from './integrity.js';
+import type { ChunkRange, Claim, Message } from './messages.js';
+import { RequestQueue } from './request-queue.js';
+import type { Swarm } from './swarm.js';
+
+const EVERYTHING: ChunkRange = { start: 0, end: LAST_CHUNK };
+
+/** What goes together: a chunk and what proves it. */
+export interface ChunkUnit {
+  readonly proof: readonly Claim[];
+  readonly data: Extract<Message, { type: 'DATA' }>;
+}
+
+export class Serving {
+  /** What the other side said it has. */
+  readonly peerHas = new ChunkSet();
+  readonly #flight: InFlight;
+  readonly #swarm: Swarm;
+  readonly #proves: boolean;
+  readonly #isReliable: boolean;
+  readonly #datagramBytes: number;
+  readonly #queue = new RequestQueue();
+  /** Over a stream: what has arrived because it was sent. */
+  readonly #delivered = new ChunkSet();
+  #isChoking = false;
+
+  constructor(options: {
+    readonly swarm: Swarm;
+    /** False: the other side reads no proofs. */
+    readonly proves: boolean;
+    readonly isReliable: boolean;
+    readonly maxDatagramBytes: number;
+  }) {
+    this.#swarm = options.swarm;
+    this.#proves = options.proves;
+    this.#isReliable = options.isReliable;
+    this.#datagramBytes = options.maxDatagramBytes;
+    this.#flight = new InFlight(options.maxDatagramBytes);
+  }
+
+  get isChoking(): boolean {
+    return this.#isChoking;
+  }
+
+  get roundTripMs(): Milliseconds | undefined {
+    return this.#flight.ledbat.roundTripMs;
+  }
+
+  /** Chunks are asked for, and the way is free. */
+  get isReady(): boolean {
+    if (this.#queue.isEmpty) return false;
+    return this.#isReliable || this.#flight.chunks === 0 || this.#flight.ledbat.maySend(this.#datagramBytes);
+  }
+
+  /** It has all there is. */
+  get peerIsComplete(): boolean {
+    const { chunks } = this.#swarm.integrity;
+    return chunks !== undefined && chunks > 0 && this.peerHas.covers({ start: 0, end: chunks - 1 });
+  }
+
+  /** How the other side can prove things already. */
+  get reader(): Reader {
+    return {
+      knows: range => this.peerHas.touches(range) || this.#delivered.touches(range),
+      knowsAny: !this.peerHas.isEmpty || !this.#delivered.isEmpty,
+    };
+  }
+
+  asked(range: ChunkRange): void {
+    if (!this.#isChoking) this.#queue.add(range);
+  }
+
+  cancelled(range: ChunkRange): void {
+    this.#queue.delete(range);
+    this.#flight.forget(range);
+  }
+
+  /** A HAVE: also an answer to what was sent, and the end of all wish for it (RFC 7574 §3.2). */
+  announced(range: ChunkRange): void {
+    this.peerHas.add(range);
+    this.cancelled(range);
+  }
+
+  acked(range: ChunkRange, delayUs: number, now: Milliseconds): void {
+    this.peerHas.add(range);
+    this.#queue.delete(range);
+    this.#sendAgain(this.#flight.acked(range, delayUs, now));
+  }
+
+  /** What was asked is dead on both sides (RFC 7574 §3.8). */
+  choke(): void {
+    this.#isChoking = true;
+    this.#queue.clear();
+    this.#flight.forget(EVERYTHING);
+  }
+
+  unchoke(): void {
+    this.#isChoking = false;
+  }
+
+  /** The next chunk, with its proofs, if one may go now. It is to be reported as `sent`. */
+  next(timestampUs: number): ChunkUnit | undefined {
+    while (this.isReady) {
+      const chunk = this.#queue.take(this.#swarm.have);
+      if (chunk === undefined) return undefined;
+      if (this.#flight.has(chunk)) continue;
+      const bytes = this.#swarm.source.read(chunk);
+      if (bytes === undefined) {
+        this.#queue.addFirst(chunk);
+        return undefined;
+      }
+      const proof = this.#proves ? this.#swarm.integrity.proofOf(chunk, this.reader) : [];
+      return { proof, data: { type: 'DATA', chunk, timestampUs, bytes } };
+    }
+    return undefined;
+  }
+
+  /** `bytes`: of the datagrams that a chunk took. */
+  sent(chunk: number, bytes: number, now: Milliseconds): void {
+    if (this.#isReliable) this.#delivered.add({ start: chunk, end: chunk });
+    else this.#flight.sent(chunk, bytes, now);
+  }
+
+  nextDeadline(): Milliseconds | undefined {
+    return this.#flight.nextDeadline();
+  }
+
+  expire(now: Milliseconds): void {
+    this.#sendAgain(this.#flight.expire(now));
+  }
+
+  #sendAgain(lost: readonly number[]): void {
+    for (const chunk of lost.toReversed()) this.#queue.addFirst(chunk);
+  }
+}

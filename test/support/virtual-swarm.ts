@@ -1,0 +1,223 @@
+/**
+ * Peers of a swarm in one process, joined by links that lose, double, delay and spoil datagrams, on a clock of their own.
+ *
+ *     const swarm = new VirtualSwarm(seed, { loss: 0.3, reorderMs: 40, doubles: 0.1 })
+ *     swarm.peer({ … })      a.dial(b)      swarm.run(untilMs, () => a.isComplete)
+ *
+ * Each peer has an endpoint and the simplest engine there can be: it asks whoever has what it lacks, a few chunks at a time.
+ */
+import { MerkleTree } from '../../protocol/merkle.js';
+import type { Channel, ChannelEvent } from '../../protocol/ppspp/channel.js';
+import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
+import { Endpoint, type EndpointEvent, type Outgoing } from '../../protocol/ppspp/endpoint.js';
+import type { PeerAddress } from '../../protocol/ppspp/gate.js';
+import type { Dialect, SwarmMetadata } from '../../protocol/ppspp/handshake.js';
+import { HashTree } from '../../protocol/ppspp/hash-tree.js';
+import { type Integrity, MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
+import type { Swarm } from '../../protocol/ppspp/swarm.js';
+import { Chance } from '../simulation/chance.js';
+
+export interface Link {
+  /** Probabilities of being lost, sent twice, and changed in one bit. */
+  readonly loss?: number;
+  readonly doubles?: number;
+  readonly spoils?: number;
+  readonly delayMs?: number;
+  /** Up to so much more, so that datagrams overtake one another. */
+  readonly reorderMs?: number;
+}
+
+/** Questions open to one peer. */
+const WINDOW_CHUNKS = 24;
+
+interface Flying {
+  readonly at: number;
+  readonly from: PeerAddress;
+  readonly to: PeerAddress;
+  readonly datagram: Uint8Array;
+}
+
+export class VirtualSwarm {
+  readonly chance: Chance;
+  readonly peers: VirtualPeer[] = [];
+  now = 0;
+  /** Every datagram that was sent, lost or not. */
+  onSent: (from: PeerAddress, outgoing: Outgoing) => void = () => {};
+  readonly #link: Link;
+  #flying: Flying[] = [];
+
+  constructor(seed: number, link: Link = {}) {
+    this.chance = new Chance(seed);
+    this.#link = link;
+  }
+
+  peer(options: PeerOptions): VirtualPeer {
+    const peer = new VirtualPeer(this, `10.0.0.${this.peers.length + 1}`, options);
+    this.peers.push(peer);
+    return peer;
+  }
+
+  send(from: PeerAddress, outgoing: Outgoing): void {
+    this.onSent(from, outgoing);
+    const { loss = 0, doubles = 0, spoils = 0, delayMs = 20, reorderMs = 0 } = this.#link;
+    for (let copies = this.chance.is(doubles) ? 2 : 1; copies > 0; copies -= 1) {
+      if (this.chance.is(loss)) continue;
+      const datagram = Uint8Array.from(outgoing.datagram);
+      if (this.chance.is(spoils))
+        datagram[this.chance.int(0, datagram.length - 1)]! ^= 1 << this.chance.int(0, 7);
+      const at = this.now + delayMs + this.chance.unit() * reorderMs;
+      this.#flying.push({ at, from, to: outgoing.to, datagram });
+    }
+  }
+
+  /** Lets time pass until `done`, or `untilMs`; true when it is done. */
+  run(untilMs: number, done: () => boolean): boolean {
+    for (const peer of this.peers) peer.flush();
+    while (!done()) {
+      const next = Math.min(
+        ...this.#flying.map(({ at }) => at),
+        ...this.peers.map(({ endpoint }) => endpoint.nextDeadline() ?? Number.POSITIVE_INFINITY),
+      );
+      if (next > untilMs) return false;
+      this.now = Math.max(this.now, next);
+      const arrived = this.#flying.filter(({ at }) => at <= this.now).sort((a, b) => a.at - b.at);
+      this.#flying = this.#flying.filter(({ at }) => at > this.now);
+      for (const { to, from, datagram } of arrived)
+        this.peers.find(({ address }) => address.address === to.address)?.take(datagram, from);
+      for (const peer of this.peers) peer.flush();
+    }
+    return true;
+  }
+}
+
+export interface PeerOptions {
+  readonly metadata: SwarmMetadata;
+  /** What it has from the start. */
+  readonly content?: Uint8Array;
+  readonly dialects?: readonly Dialect[];
+  /** Known from elsewhere. */
+  readonly size?: number;
+  readonly integrity?: Integrity;
+  /** What is sent for a chunk; a liar sends something else. */
+  readonly spoil?: (chunk: number, bytes: Uint8Array) => Uint8Array;
+}
+
+export class VirtualPeer {
+  readonly address: PeerAddress;
+  readonly endpoint: Endpoint;
+  readonly swarm: Swarm;
+  readonly chunks = new Map<number, Uint8Array>();
+  readonly events: ChannelEvent[] = [];
+  readonly channels: Channel[] = [];
+  readonly banned = new Set<string>();
+  readonly #net: VirtualSwarm;
+
+  constructor(net: VirtualSwarm, ip: string, options: PeerOptions) {
+    this.#net = net;
+    this.address = { address: ip, port: 6_778 };
+    const { metadata, content, spoil = (_, bytes) => bytes } = options;
+    const have = new ChunkSet();
+    this.swarm = {
+      metadata,
+      dialects: options.dialects ?? ['rfc7574'],
+      have,
+      integrity: options.integrity ?? integrityOf(options),
+      source: {
+        read: chunk => {
+          const bytes = this.chunks.get(chunk);
+          return bytes && spoil(chunk, bytes);
+        },
+      },
+    };
+    if (content !== undefined) this.store(content, 0);
+    const chance = net.chance.fork();
+    this.endpoint = new Endpoint({
+      random: length => chance.bytes(length),
+      unixOffsetMs: 1.7e12 + chance.int(-1e7, 1e7),
+      admits: from => !this.banned.has(from.address),
+    });
+    this.endpoint.join(this.swarm);
+  }
+
+  /** Chunks from elsewhere. */
+  store(content: Uint8Array, first: number): void {
+    const { chunkBytes } = this.swarm.metadata;
+    for (let at = 0; at < content.length; at += chunkBytes) {
+      const chunk = first + at / chunkBytes;
+      this.chunks.set(chunk, content.subarray(at, at + chunkBytes));
+      this.swarm.have.add({ start: chunk, end: chunk });
+    }
+  }
+
+  get isComplete(): boolean {
+    const { chunks } = this.swarm.integrity;
+    return chunks !== undefined && this.swarm.have.covers({ start: 0, end: chunks - 1 });
+  }
+
+  get content(): Uint8Array {
+    const chunks = [...this.chunks].sort(([a], [b]) => a - b);
+    return Buffer.concat(chunks.map(([, bytes]) => bytes));
+  }
+
+  dial(peer: VirtualPeer): Channel {
+    const channel = this.endpoint.dial(this.swarm, peer.address, this.#net.now)!;
+    this.channels.push(channel);
+    return channel;
+  }
+
+  take(datagram: Uint8Array, from: PeerAddress): void {
+    this.#heed(this.endpoint.receive(datagram, from, this.#net.now));
+  }
+
+  flush(): void {
+    this.#heed(this.endpoint.expire(this.#net.now));
+    for (const channel of this.channels) if (channel.mayRequest) this.#ask(channel);
+    for (const outgoing of this.endpoint.transmit(this.#net.now)) this.#net.send(this.address, outgoing);
+  }
+
+  #heed(events: readonly EndpointEvent[]): void {
+    for (const { channel, from, event } of events) {
+      this.events.push(event);
+      if (event.kind === 'open' && !this.channels.includes(channel)) this.channels.push(channel);
+      if (event.kind === 'chunk') this.chunks.set(event.chunk, Uint8Array.from(event.bytes));
+      if (event.kind === 'ended') {
+        this.channels.splice(this.channels.indexOf(channel), 1);
+        if (event.why === 'lies') this.banned.add(from.address);
+      }
+    }
+  }
+
+  /** Whatever it has and we don't, as far as there is room; twice from two, should both have it. */
+  #ask(channel: Channel): void {
+    const { have } = this.swarm;
+    let room = WINDOW_CHUNKS - channel.wanted.reduce((sum, { start, end }) => sum + end - start + 1, 0);
+    const asked = new ChunkSet();
+    for (const range of channel.wanted) asked.add(range);
+    for (const theirs of channel.peerHas?.ranges ?? []) {
+      for (const gap of have.gaps(theirs, 8)) {
+        for (const { start, end } of asked.gaps(gap, 8)) {
+          if (room <= 0) return;
+          const range = { start, end: Math.min(end, start + room - 1) };
+          if (channel.request(range)) room -= range.end - range.start + 1;
+        }
+      }
+    }
+  }
+}
+
+function integrityOf({ metadata, content, size }: PeerOptions): Integrity {
+  const { hash, chunkBytes, swarmId } = metadata;
+  if (content === undefined)
+    return new MerkleIntegrity(
+      new HashTree({ root: swarmId, hash, chunkBytes, ...(size === undefined ? {} : { size }) }),
+    );
+  const leaves = new MerkleTree({ hash, keep: 0 }).update(content).digest().nodes(0);
+  return new MerkleIntegrity(HashTree.fromLeaves(leaves, { size: content.length, hash, chunkBytes }));
+}
+
+/** Of a static swarm with this content. */
+export function metadataOf(content: Uint8Array, more: Partial<SwarmMetadata> = {}): SwarmMetadata {
+  const hash = more.hash ?? 'sha256';
+  const swarmId = new MerkleTree({ hash }).update(content).digest().root;
+  return { swarmId, integrity: 'merkle', hash, addressing: 'chunk32', chunkBytes: 1_024, ...more };
+}
