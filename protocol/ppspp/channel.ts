@@ -79,7 +79,6 @@ export class Channel {
   readonly #format: WireFormat;
   readonly #dialling: Dialling;
   readonly #liveness: Liveness;
-  #dialect: Dialect | undefined;
   #peerChannel = NO_CHANNEL;
   #talk: Conversation | undefined;
   #end: EndReason | undefined;
@@ -109,9 +108,9 @@ export class Channel {
     return this.#talk === undefined ? 'opening' : 'open';
   }
 
-  /** Undefined while opening. */
-  get dialect(): Dialect | undefined {
-    return this.#dialect;
+  /** When anything last came from the other side. */
+  get heardAt(): Milliseconds {
+    return this.#liveness.heardAt;
   }
 
   /** What the other side says it has; undefined while opening. */
@@ -188,7 +187,7 @@ export class Channel {
     if (this.#end !== undefined) return [];
     const { messages, error } = decodeDatagram(datagram, this.#format);
     const events: ChannelEvent[] = [];
-    if (this.#talk !== undefined) this.#confirmBy = undefined;
+    if (messages[0]?.type !== 'HANDSHAKE') this.#confirmBy = undefined;
     for (const message of messages) {
       const heard = this.#hear(message, now);
       if (heard === undefined) {
@@ -250,7 +249,6 @@ export class Channel {
 
   #open(peerChannel: number, dialect: Dialect, supportedMessages: Uint8Array | undefined): void {
     this.#peerChannel = peerChannel;
-    this.#dialect = dialect;
     this.#talk = new Conversation({
       swarm: this.swarm,
       dialect,
@@ -270,7 +268,7 @@ export class Channel {
     const packer = new Packer({
       channel: this.#peerChannel,
       format: this.#format,
-      dialect: this.#dialect!,
+      dialect: this.#talk.dialect,
       maxBytes: this.#maxBytes,
     });
     if (this.#talk.say(packer, now, budgetBytes)) this.#liveness.news(now);

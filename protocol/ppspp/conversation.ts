@@ -37,6 +37,7 @@ export interface ConversationOptions {
 }
 
 export class Conversation {
+  readonly dialect: Dialect;
   readonly serving: Serving;
   readonly fetching: Fetching;
   readonly #options: ConversationOptions;
@@ -52,6 +53,7 @@ export class Conversation {
     const { swarm, dialect, isReliable, maxDatagramBytes } = options;
     const proves = swarm.integrity.proves && dialect !== 'pyppspp';
     this.#options = options;
+    this.dialect = dialect;
     this.serving = new Serving({ swarm, proves, isReliable, maxDatagramBytes });
     this.fetching = new Fetching({ swarm, dialect, proves, isReliable });
   }

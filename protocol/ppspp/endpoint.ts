@@ -16,6 +16,7 @@ import { Channel, type ChannelEvent } from './channel.js';
 import { CHANNEL_BYTES, NO_CHANNEL } from './constants.js';
 import { addressText, Gate, type HalfOpen, type PeerAddress } from './gate.js';
 import { earliest } from './liveness.js';
+import { type KnownPeer, maySpeakOf, peersToTell } from './peer-exchange.js';
 import type { Swarm } from './swarm.js';
 
 export const MAX_CHANNELS = 1_000;
@@ -32,10 +33,11 @@ export interface Outgoing {
   readonly datagram: Uint8Array;
 }
 
+/** Of a peer that we are told of only if who told us may be believed; who asks for peers is told, and no event. */
 export interface EndpointEvent {
   readonly channel: Channel;
   readonly from: PeerAddress;
-  readonly event: ChannelEvent;
+  readonly event: Exclude<ChannelEvent, { kind: 'peers-wanted' }>;
 }
 
 interface Line {
@@ -52,6 +54,10 @@ export interface EndpointOptions {
   readonly isReliable?: boolean;
   /** Whether somebody may come in at all: not who was caught lying. */
   readonly admits?: (from: PeerAddress) => boolean;
+  /** False: nobody learns of our peers, as is good for a source (RFC 7574 §12.2). */
+  readonly tellsPeers?: boolean;
+  /** Peers are exchanged in plain over public addresses too. */
+  readonly isTrusting?: boolean;
 }
 
 export class Endpoint {
@@ -110,7 +116,7 @@ export class Endpoint {
     const line = this.#lines.get(number);
     if (line === undefined) return this.#enter(number, datagram, from, now);
     if (addressText(line.to) !== addressText(from)) return [];
-    return this.#told(line, line.channel.receive(datagram, now));
+    return this.#told(line, line.channel.receive(datagram, now), now);
   }
 
   /** All that is to be sent now; chunks up to about `budgetBytes`, in turns. */
@@ -141,7 +147,7 @@ export class Endpoint {
     const events: EndpointEvent[] = [];
     for (const line of [...this.#lines.values()]) {
       if (now < (line.channel.nextDeadline() ?? Number.POSITIVE_INFINITY)) continue;
-      events.push(...this.#told(line, line.channel.expire(now)));
+      events.push(...this.#told(line, line.channel.expire(now), now));
     }
     return events;
   }
@@ -166,7 +172,7 @@ export class Endpoint {
     const channel = this.#add(halfOpen.swarm, from, now, halfOpen);
     const line = this.#lines.get(number)!;
     const open = { kind: 'open', dialect: halfOpen.dialect } as const;
-    return this.#told(line, [open, ...channel.receive(datagram, now)]);
+    return this.#told(line, [open, ...channel.receive(datagram, now)], now);
   }
 
   #hasRoomFor(from: PeerAddress): boolean {
@@ -211,8 +217,21 @@ export class Endpoint {
     else this.#incoming.set(key, count);
   }
 
-  #told(line: Line, events: readonly ChannelEvent[]): EndpointEvent[] {
+  #told(line: Line, events: readonly ChannelEvent[], now: Milliseconds): EndpointEvent[] {
     this.#busy.add(line);
-    return events.map(event => ({ channel: line.channel, from: line.to, event }));
+    return events.flatMap(event => {
+      if (event.kind === 'peer' && !maySpeakOf(line.to, event.peer, this.#options.isTrusting)) return [];
+      if (event.kind !== 'peers-wanted') return [{ channel: line.channel, from: line.to, event }];
+      line.channel.tell(
+        peersToTell(line.to, this.#peersOf(line.channel.swarm), now, this.#options.isTrusting),
+      );
+      return [];
+    });
+  }
+
+  *#peersOf(swarm: Swarm): Iterable<KnownPeer> {
+    if (this.#options.tellsPeers === false) return;
+    for (const { channel, to } of this.#lines.values())
+      if (channel.swarm === swarm && channel.state === 'open') yield { ...to, exchangedAt: channel.heardAt };
   }
 }

@@ -24,6 +24,10 @@ export class Liveness {
     this.#beatAt = now + FIRST_BEAT_MS;
   }
 
+  get heardAt(): Milliseconds {
+    return this.#heardAt;
+  }
+
   heard(now: Milliseconds): void {
     this.#heardAt = now;
     this.#sentSince = 0;

@@ -18,10 +18,11 @@ import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { Chance } from '../simulation/chance.js';
 
 export interface Link {
-  /** Probabilities of being lost, sent twice, and changed in one bit. */
+  /** Probabilities of being lost, sent twice, changed in one bit, and cut short. */
   readonly loss?: number;
   readonly doubles?: number;
   readonly spoils?: number;
+  readonly cuts?: number;
   readonly delayMs?: number;
   /** Up to so much more, so that datagrams overtake one another. */
   readonly reorderMs?: number;
@@ -59,26 +60,30 @@ export class VirtualSwarm {
 
   send(from: PeerAddress, outgoing: Outgoing): void {
     this.onSent(from, outgoing);
-    const { loss = 0, doubles = 0, spoils = 0, delayMs = 20, reorderMs = 0 } = this.#link;
+    const { loss = 0, doubles = 0, spoils = 0, cuts = 0, delayMs = 20, reorderMs = 0 } = this.#link;
     for (let copies = this.chance.is(doubles) ? 2 : 1; copies > 0; copies -= 1) {
       if (this.chance.is(loss)) continue;
       const datagram = Uint8Array.from(outgoing.datagram);
       if (this.chance.is(spoils))
         datagram[this.chance.int(0, datagram.length - 1)]! ^= 1 << this.chance.int(0, 7);
+      const length = this.chance.is(cuts) ? this.chance.int(0, datagram.length) : datagram.length;
       const at = this.now + delayMs + this.chance.unit() * reorderMs;
-      this.#flying.push({ at, from, to: outgoing.to, datagram });
+      this.#flying.push({ at, from, to: outgoing.to, datagram: datagram.subarray(0, length) });
     }
   }
 
   /** Lets time pass until `done`, or `untilMs`; true when it is done. */
-  run(untilMs: number, done: () => boolean): boolean {
+  run(untilMs: number, done: () => boolean = () => false): boolean {
     for (const peer of this.peers) peer.flush();
     while (!done()) {
       const next = Math.min(
         ...this.#flying.map(({ at }) => at),
         ...this.peers.map(({ endpoint }) => endpoint.nextDeadline() ?? Number.POSITIVE_INFINITY),
       );
-      if (next > untilMs) return false;
+      if (next > untilMs) {
+        this.now = untilMs;
+        return false;
+      }
       this.now = Math.max(this.now, next);
       const arrived = this.#flying.filter(({ at }) => at <= this.now).sort((a, b) => a.at - b.at);
       this.#flying = this.#flying.filter(({ at }) => at > this.now);
@@ -98,6 +103,9 @@ export interface PeerOptions {
   /** Known from elsewhere. */
   readonly size?: number;
   readonly integrity?: Integrity;
+  /** It asks for nothing of its own accord. */
+  readonly isIdle?: boolean;
+  readonly isReliable?: boolean;
   /** What is sent for a chunk; a liar sends something else. */
   readonly spoil?: (chunk: number, bytes: Uint8Array) => Uint8Array;
 }
@@ -111,11 +119,13 @@ export class VirtualPeer {
   readonly channels: Channel[] = [];
   readonly banned = new Set<string>();
   readonly #net: VirtualSwarm;
+  readonly #isIdle: boolean;
 
   constructor(net: VirtualSwarm, ip: string, options: PeerOptions) {
     this.#net = net;
     this.address = { address: ip, port: 6_778 };
-    const { metadata, content, spoil = (_, bytes) => bytes } = options;
+    const { metadata, content, isIdle = false, isReliable = false, spoil = (_, bytes) => bytes } = options;
+    this.#isIdle = isIdle;
     const have = new ChunkSet();
     this.swarm = {
       metadata,
@@ -133,6 +143,7 @@ export class VirtualPeer {
     const chance = net.chance.fork();
     this.endpoint = new Endpoint({
       random: length => chance.bytes(length),
+      isReliable,
       unixOffsetMs: 1.7e12 + chance.int(-1e7, 1e7),
       admits: from => !this.banned.has(from.address),
     });
@@ -171,7 +182,7 @@ export class VirtualPeer {
 
   flush(): void {
     this.#heed(this.endpoint.expire(this.#net.now));
-    for (const channel of this.channels) if (channel.mayRequest) this.#ask(channel);
+    if (!this.#isIdle) for (const channel of this.channels) if (channel.mayRequest) this.#ask(channel);
     for (const outgoing of this.endpoint.transmit(this.#net.now)) this.#net.send(this.address, outgoing);
   }
 

@@ -24,3 +24,64 @@ t.test('two peers, whatever the pipe does', async t => {
     t.ok(Buffer.compare(reader.content, content) === 0, `seed ${seed}: bit-exact`);
   }
 });
+
+t.test('a crowd with a liar, through spoilt and cut datagrams', async t => {
+  for (let seed = 1; seed <= 4; seed += 1) {
+    const content = contentOf(60_000, seed);
+    const net = new VirtualSwarm(seed, { loss: 0.1, doubles: 0.05, spoils: 0.01, cuts: 0.01, reorderMs: 30 });
+    const metadata = metadataOf(content);
+    const spoil = (chunk: number, bytes: Uint8Array): Uint8Array =>
+      chunk % 3 === 0 ? bytes : Uint8Array.from(bytes, byte => byte ^ 1);
+    const liar = net.peer({ metadata, content, spoil });
+    const source = net.peer({ metadata, content });
+    const readers = Array.from({ length: 4 }, () => net.peer({ metadata }));
+    for (const [i, reader] of readers.entries()) {
+      reader.dial(liar);
+      reader.dial(readers[(i + 1) % 4]!);
+      if (i % 2 === 0) reader.dial(source);
+    }
+    t.ok(
+      net.run(1_200_000, () => readers.every(({ isComplete }) => isComplete)),
+      `seed ${seed}: complete after ${Math.round(net.now)} ms`,
+    );
+    for (const reader of readers) t.ok(Buffer.compare(reader.content, content) === 0, 'bit-exact');
+    t.ok(
+      readers.some(({ banned }) => banned.has(liar.address.address)),
+      'the liar was found out',
+    );
+    t.ok(
+      readers.every(({ banned }) => !banned.has(source.address.address)),
+      'and nobody else',
+    );
+  }
+});
+
+t.test('nothing is amplified before the third datagram, whoever asks however', async t => {
+  const content = contentOf(20_000);
+  const metadata = metadataOf(content);
+  const chance = new Chance(5);
+  const net = new VirtualSwarm(5);
+  const source = net.peer({ metadata, content });
+  const reader = net.peer({ metadata });
+  const seen: Uint8Array[] = [];
+  net.onSent = (_, { datagram }) => seen.push(Uint8Array.from(datagram));
+  reader.dial(source);
+  t.ok(net.run(60_000, () => reader.isComplete));
+  const channels = source.endpoint.channels;
+  const received = new Map<string, number>();
+  const sent = new Map<string, number>();
+  for (let i = 0; i < 3_000; i += 1) {
+    const datagram = Uint8Array.from(chance.is(0.3) ? seen[0]! : chance.pick(seen));
+    for (let flips = chance.int(0, 3); flips > 0; flips -= 1)
+      datagram[chance.int(0, datagram.length - 1)] = chance.int(0, 255);
+    const cut = datagram.subarray(0, chance.is(0.3) ? chance.int(0, datagram.length) : datagram.length);
+    const from = { address: `198.51.100.${chance.int(1, 20)}`, port: chance.int(1, 3) };
+    received.set(from.address, (received.get(from.address) ?? 0) + cut.length);
+    source.endpoint.receive(cut, from, net.now);
+    for (const { to, datagram } of source.endpoint.transmit(net.now))
+      sent.set(to.address, (sent.get(to.address) ?? 0) + datagram.length);
+  }
+  t.ok(sent.size > 10, 'some were answered');
+  for (const [address, bytes] of sent) t.ok(bytes <= (received.get(address) ?? 0), address);
+  t.equal(source.endpoint.channels, channels, 'and none was let in');
+});

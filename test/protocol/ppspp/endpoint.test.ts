@@ -1,0 +1,137 @@
+/** Many channels behind one socket: who is let in, who is told of whom, over datagrams and over a stream. */
+import t from 'tap';
+import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { Endpoint, MAX_CHANNELS, MAX_INCOMING_PER_ADDRESS } from '../../../protocol/ppspp/endpoint.js';
+import {
+  decodePeer,
+  EXCHANGED_WITHIN_MS,
+  encodePeer,
+  MAX_PEERS_TOLD,
+  maySpeakOf,
+  peersToTell,
+} from '../../../protocol/ppspp/peer-exchange.js';
+import { CONTENT, EVERYTHING, FORMAT, METADATA, pair } from '../../support/swarm-pair.js';
+import { VirtualSwarm } from '../../support/virtual-swarm.js';
+
+t.test('closing is said, and heard', async t => {
+  const { net, source, reader, channel } = pair();
+  channel.close();
+  channel.close();
+  t.equal(channel.state, 'ended');
+  net.run(200);
+  t.same(source.events.at(-1), { kind: 'ended', why: 'closed' });
+  t.same([source.endpoint.channels, reader.endpoint.channels], [0, 0]);
+  channel.unchoke();
+  reader.flush();
+  t.same([source.endpoint.channels, reader.endpoint.channels], [0, 0]);
+  const again = pair();
+  again.source.endpoint.leave(again.source.swarm);
+  again.net.run(300);
+  t.same(again.reader.events.at(-1), { kind: 'ended', why: 'closed' });
+  t.equal(again.source.endpoint.channels, 0);
+});
+
+t.test('peers are told of when they are asked for', async t => {
+  const { net, source, reader, channel, back, types } = pair();
+  const third = net.peer({ metadata: METADATA, isIdle: true });
+  third.dial(source);
+  net.run(200);
+  const peers = [
+    { address: '10.0.0.9', port: 6_778 },
+    { address: '127.0.0.1', port: 6_778 },
+    { address: '2001:db8::9', port: 6_779 },
+  ];
+  back.tell(peers);
+  net.run(300);
+  const met = () => reader.events.flatMap(event => (event.kind === 'peer' ? [event.peer] : []));
+  t.same(met(), [], 'not when not');
+  channel.askForPeers();
+  channel.askForPeers();
+  net.run(400);
+  t.same(met(), [third.address]);
+  t.equal(types('source').filter(type => type === 'PEX_RESv4').length, 2 + 1, 'once a second at most');
+  back.tell(peers);
+  net.run(500);
+  t.same(met(), [third.address, peers[0], peers[2]], 'nobody far tells us of ourselves');
+  t.same(source.endpoint.addressOf(back), reader.address);
+});
+
+t.test('who may be told of whom', async t => {
+  const at = (address: string, port = 1) => ({ address, port });
+  const [here, home, public4, public6] = ['127.0.0.1', '192.168.1.2', '8.8.4.4', '2a00::1'] as const;
+  for (const [of, peer, may, mayIfTrusting] of [
+    [here, here, true, true],
+    [here, home, true, true],
+    [home, here, false, false],
+    [home, '10.1.1.1', true, true],
+    [home, 'fd00::1', true, true],
+    [home, public6, true, true],
+    [public4, public6, false, true],
+    [public4, home, false, false],
+    [public4, 'fe80::1', false, false],
+    ['fe80::1', home, false, false],
+    [home, '224.0.0.1', false, false],
+    [home, '0.0.0.0', false, false],
+  ] as const) {
+    t.equal(maySpeakOf(at(of), at(peer)), may, `${of} of ${peer}`);
+    t.equal(maySpeakOf(at(of), at(peer), true), mayIfTrusting, `${of} of ${peer}, trusting`);
+  }
+  t.notOk(maySpeakOf(at(home), at(home, 0)), 'nobody is at port 0');
+  const known = Array.from({ length: 99 }, (_, i) => ({ ...at('10.0.0.1', i + 1), exchangedAt: 10 * i }));
+  const told = peersToTell(at('10.0.0.1', 40), known, EXCHANGED_WITHIN_MS + 300);
+  t.equal(told.length, MAX_PEERS_TOLD);
+  t.equal(told[0]!.port, 32, 'none from longer ago');
+  t.notOk(
+    told.some(({ port }) => port === 40),
+    'not of itself',
+  );
+  for (const peer of [at('192.0.2.1', 9), at('2001:db8::1', 9)]) t.same(decodePeer(encodePeer(peer)), peer);
+});
+
+t.test(
+  'over a stream: nothing twice, no ACK, many chunks a frame, no more than there is room for',
+  async t => {
+    const { net, reader, channel, back, said, types } = pair({ size: CONTENT.length, isReliable: true });
+    channel.request(EVERYTHING);
+    net.run(5_000, () => reader.isComplete);
+    t.ok(Buffer.compare(reader.content, CONTENT) === 0);
+    t.notOk(types('reader').includes('ACK'));
+    t.equal(types('source').filter(type => type === 'DATA').length, 40);
+    const hashes = said.flatMap(({ message }) => (message.type === 'INTEGRITY' ? [message.range] : []));
+    t.equal(new Set(hashes.map(({ start, end }) => `${start}-${end}`)).size, hashes.length, 'each hash once');
+    const frames: number[] = [];
+    net.onSent = (_, { datagram }) => frames.push(datagram.length);
+    const other = pair({ size: CONTENT.length, isReliable: true });
+    other.source.endpoint.receive(
+      encodeDatagram(other.back.channel, [{ type: 'REQUEST', range: EVERYTHING }], FORMAT),
+      other.reader.address,
+      100,
+    );
+    t.ok(other.back.isReady && other.source.endpoint.isReady);
+    const first = other.source.endpoint.transmit(100, 4_000);
+    t.equal(first.length, 1);
+    t.ok(first[0]!.datagram.length > 4_000 && first[0]!.datagram.length < 6_000);
+    t.ok(other.source.endpoint.isReady, 'the rest waits');
+    t.ok(back.state === 'open');
+  },
+);
+
+t.test('an endpoint lets in so many, and dials so many', async t => {
+  const net = new VirtualSwarm(1, { delayMs: 1 });
+  const source = net.peer({ metadata: METADATA, content: CONTENT });
+  const crowd = net.peer({ metadata: METADATA, isIdle: true });
+  for (let i = 0; i < 40; i += 1) crowd.dial(source);
+  for (let i = 1; i < 6; i += 1)
+    net.run(i * 10_000, () => source.endpoint.channels >= MAX_INCOMING_PER_ADDRESS);
+  t.ok(source.endpoint.channels <= MAX_INCOMING_PER_ADDRESS);
+  t.same(source.endpoint.receive(Uint8Array.of(1, 2), crowd.address, net.now), []);
+  t.same(source.endpoint.receive(new Uint8Array(4).fill(1), crowd.address, net.now), [], 'nobody’s channel');
+  const elsewhere = { address: '10.9.9.9', port: 1 };
+  const [theirs] = crowd.channels;
+  t.same(crowd.endpoint.receive(encodeDatagram(theirs!.channel, [], FORMAT), elsewhere, net.now), []);
+  const endpoint = new Endpoint({ random: length => net.chance.bytes(length), unixOffsetMs: 0 });
+  t.equal(endpoint.nextDeadline(), undefined);
+  for (let i = 0; i < MAX_CHANNELS; i += 1) endpoint.dial(source.swarm, elsewhere, 0);
+  t.equal(endpoint.dial(source.swarm, elsewhere, 0), undefined);
+  t.equal(endpoint.channels, MAX_CHANNELS);
+});
