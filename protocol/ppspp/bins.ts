@@ -5,21 +5,27 @@
  *      1       5          layer 1          layer l, offset o: (o << l+1) + (1 << l) − 1
  *    0   2   4   6        layer 0
  *
- * A bin is a number up to 2^53 − 1; nothing here shifts, since JavaScript's shifts end at 32 bits.
+ * A bin is a number up to 2^53 − 1. JavaScript's shifts end at 32 bits, so powers come from a table, and only where a bin
+ * is known to be small are its bits looked at as such.
  */
 import { LAST_CHUNK } from './constants.js';
 import type { ChunkRange } from './messages.js';
 
-export const binAt = (layer: number, offset: number): number => offset * 2 ** (layer + 1) + (2 ** layer - 1);
+/** 2 ** n, without the cost of computing it: a chunk's proof asks for dozens. */
+const POWER = Float64Array.from({ length: 64 }, (_, n) => 2 ** n);
 
-/** 0 for a chunk. */
+export const binAt = (layer: number, offset: number): number =>
+  offset * POWER[layer + 1]! + (POWER[layer]! - 1);
+
+/** 0 for a chunk: how many ones the number ends in. */
 export function layerOf(bin: number): number {
+  if (bin < 0x7fff_ffff) return 31 - Math.clz32(~bin & (bin + 1));
   let layer = 0;
   for (let left = bin; left % 2 === 1; left = Math.floor(left / 2)) layer += 1;
   return layer;
 }
 
-export const offsetOf = (bin: number): number => Math.floor(bin / 2 ** (layerOf(bin) + 1));
+export const offsetOf = (bin: number): number => Math.floor(bin / POWER[layerOf(bin) + 1]!);
 
 export const parentOf = (bin: number): number => {
   const layer = layerOf(bin);
@@ -34,8 +40,9 @@ export const siblingOf = (bin: number): number => {
 
 /** The chunks below it. */
 export function rangeOf(bin: number): ChunkRange {
-  const width = 2 ** layerOf(bin);
-  const start = offsetOf(bin) * width;
+  const layer = layerOf(bin);
+  const width = POWER[layer]!;
+  const start = Math.floor(bin / POWER[layer + 1]!) * width;
   return { start, end: start + width - 1 };
 }
 
@@ -65,7 +72,8 @@ export const peaksOf = (chunks: number): number[] =>
 
 /**
  * The uncles of a chunk up to `top`, which is left out, by descending height (RFC 7574 §5.3): the siblings of every
- * node on the way. With `known`, those without which the reader can do because it has verified a chunk under their parent.
+ * node on the way. With `known`, without those that the reader has: it has verified a chunk under their parent, so it has
+ * all that is above too.
  */
 export function unclesOf(
   chunk: number,
@@ -73,8 +81,14 @@ export function unclesOf(
   known: (range: ChunkRange) => boolean = () => false,
 ): number[] {
   const uncles: number[] = [];
-  for (let bin = binAt(0, chunk); bin !== top; bin = parentOf(bin)) {
-    if (!known(rangeOf(parentOf(bin)))) uncles.push(siblingOf(bin));
+  const height = layerOf(top);
+  let offset = chunk;
+  for (let layer = 0; layer < height; layer += 1) {
+    const sibling = offset % 2 === 0 ? offset + 1 : offset - 1;
+    offset = Math.floor(offset / 2);
+    const width = POWER[layer + 1]!;
+    if (known({ start: offset * width, end: (offset + 1) * width - 1 })) break;
+    uncles.push(binAt(layer, sibling));
   }
   return uncles.reverse();
 }

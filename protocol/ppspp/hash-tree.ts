@@ -30,7 +30,7 @@ export class Claims {
     const bin = binOf(range);
     if (bin === undefined || layerOf(bin) > MAX_LAYER) return false;
     this.#hashes.delete(bin);
-    this.#hashes.set(bin, Uint8Array.from(hash));
+    this.#hashes.set(bin, new Uint8Array(hash));
     if (this.#hashes.size > MAX_CLAIMS) this.#hashes.delete(this.#hashes.keys().next().value!);
     return true;
   }
@@ -65,6 +65,9 @@ export class HashTree {
   readonly #root: Uint8Array;
   readonly #nodes: NodeStore;
   #chunks: number | undefined;
+  /** Both once `#chunks` is known. */
+  #peaks: readonly number[] = [];
+  #top = 0;
   #size: number | undefined;
 
   /** `size`: bytes of content, where trusted metadata say it; otherwise it is learnt from peaks. */
@@ -144,7 +147,7 @@ export class HashTree {
    * height, without those that a peer with the chunks of `known` can do without. LocalProtocolError for a node not proven.
    */
   proofOf(chunk: number, withPeaks: boolean, known: (range: ChunkRange) => boolean): Claim[] {
-    const peaks = this.#chunks === undefined ? [] : peaksOf(this.#chunks);
+    const peaks = this.#peaks;
     const top = peaks.find(peak => rangeOf(peak).end >= chunk);
     if (top === undefined) throw new LocalProtocolError(`chunk ${chunk} is past the content`);
     return [...(withPeaks ? peaks : []), ...unclesOf(chunk, top, known)].map(bin => {
@@ -161,7 +164,7 @@ export class HashTree {
     claims: Claims,
     way: Map<number, Uint8Array>,
   ): Verdict {
-    const top = binAt(heightOf(chunks), 0);
+    const top = chunks === this.#chunks ? this.#top : binAt(heightOf(chunks), 0);
     let bin = leaf;
     let hash = leafHash;
     while (true) {
@@ -226,6 +229,8 @@ export class HashTree {
 
   #settle(chunks: number): void {
     this.#chunks = chunks;
-    if (chunks > 0) this.#nodes.set(binAt(heightOf(chunks), 0), this.#root);
+    this.#peaks = peaksOf(chunks);
+    this.#top = binAt(heightOf(chunks), 0);
+    if (chunks > 0) this.#nodes.set(this.#top, this.#root);
   }
 }
