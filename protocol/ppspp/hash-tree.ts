@@ -1,63 +1,19 @@
 /**
  * The tree of one content as far as it is proven (RFC 7574 §5): it verifies chunks, learns the size, and says what to send.
  *
- *     INTEGRITY ─▶ Claims (one peer's, not believed)
- *     DATA ──────▶ verify: leaf ─ climbs by proven or claimed siblings ─▶ a proven node?   equal: all on the way is proven
+ *     INTEGRITY ─▶ Claims (one peer's, not believed)        DATA ─▶ verify ─▶ all on the way to a proven node is proven
  *
- * A proven node is never replaced. A claim proves itself only by leading to a proven node, and the claims of one peer never
- * serve another's chunk. Siblings past the content are zeros and need no claim.
+ * Siblings past the content are zeros and need no claim.
  *
  * A root says nothing of its height, so peaks that fold to it may belong to a lower tree, whose last «chunk» is two hashes
  * end to end. A size is therefore believed only with a chunk that this cannot be.
  */
 import { LocalProtocolError } from '../errors.js';
 import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf } from '../merkle.js';
-import { binAt, binOf, layerOf, offsetOf, parentOf, peaksOf, rangeOf, siblingOf, unclesOf } from './bins.js';
+import { binAt, binOf, layerOf, peaksOf, rangeOf, unclesOf } from './bins.js';
+import { type Claims, climb, MAX_LAYER, type Verdict, type Way } from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
-
-/** Peaks and uncles of the largest content that there can be, twice over. */
-const MAX_CLAIMS = 256;
-/** Higher than any content is: 2^43 chunks of 1,024 bytes have a size in 53 bits. */
-const MAX_LAYER = 43;
-
-/** What one peer said and nobody has proven. The oldest is forgotten first. */
-export class Claims {
-  readonly #hashes = new Map<number, Uint8Array>();
-
-  /** False when the range is no node. */
-  add(range: ChunkRange, hash: Uint8Array): boolean {
-    const bin = binOf(range);
-    if (bin === undefined || layerOf(bin) > MAX_LAYER) return false;
-    this.#hashes.delete(bin);
-    this.#hashes.set(bin, new Uint8Array(hash));
-    if (this.#hashes.size > MAX_CLAIMS) this.#hashes.delete(this.#hashes.keys().next().value!);
-    return true;
-  }
-
-  get(bin: number): Uint8Array | undefined {
-    return this.#hashes.get(bin);
-  }
-
-  delete(bin: number): void {
-    this.#hashes.delete(bin);
-  }
-
-  clear(): void {
-    this.#hashes.clear();
-  }
-
-  get bins(): Iterable<number> {
-    return this.#hashes.keys();
-  }
-}
-
-/**
- * - verified: this is the chunk
- * - unproven: hashes are missing; nobody is to blame
- * - wrong: the chunk, or a claim of the same peer, is false
- */
-export type Verdict = 'verified' | 'unproven' | 'wrong';
 
 export class HashTree {
   readonly hash: HashName;
@@ -129,8 +85,11 @@ export class HashTree {
     const chunks = this.#chunks ?? this.#claimedChunks(claims, chunk, bytes.length);
     if (chunks === undefined) return 'unproven';
     if (chunk >= chunks || !this.#hasRightLength(chunk, bytes.length, chunks)) return 'wrong';
-    const way = new Map<number, Uint8Array>();
-    const verdict = this.#climb(binAt(0, chunk), hashChunk(bytes, this.hash), chunks, claims, way);
+    const top = chunks === this.#chunks ? this.#top : binAt(heightOf(chunks), 0);
+    const { verdict, way } = climb(binAt(0, chunk), hashChunk(bytes, this.hash), this.hash, {
+      proven: bin => (bin === top ? this.#root : this.#nodes.get(bin)),
+      believed: (bin, way) => this.#believed(bin, chunks, claims, way),
+    });
     if (verdict === 'wrong') claims.clear();
     if (verdict !== 'verified') return verdict;
     if (this.#chunks === undefined) this.#settle(chunks);
@@ -157,36 +116,8 @@ export class HashTree {
     });
   }
 
-  #climb(
-    leaf: number,
-    leafHash: Uint8Array,
-    chunks: number,
-    claims: Claims,
-    way: Map<number, Uint8Array>,
-  ): Verdict {
-    const top = chunks === this.#chunks ? this.#top : binAt(heightOf(chunks), 0);
-    let bin = leaf;
-    let hash = leafHash;
-    while (true) {
-      const proven = bin === top ? this.#root : this.#nodes.get(bin);
-      if (proven !== undefined && Buffer.compare(proven, hash) !== 0) return 'wrong';
-      way.set(bin, hash);
-      if (proven !== undefined) return 'verified';
-      const sibling = siblingOf(bin);
-      const other = this.#believed(sibling, chunks, claims, way);
-      if (other === undefined) return 'unproven';
-      hash = offsetOf(bin) % 2 === 0 ? hashPair(hash, other, this.hash) : hashPair(other, hash, this.hash);
-      bin = parentOf(bin);
-    }
-  }
-
   /** A node's hash by proof, by being past the content, by a claim, or from those of its children: peaks need folding. */
-  #believed(
-    bin: number,
-    chunks: number,
-    claims: Claims,
-    way: Map<number, Uint8Array>,
-  ): Uint8Array | undefined {
+  #believed(bin: number, chunks: number, claims: Claims, way: Way): Uint8Array | undefined {
     const { start, end } = rangeOf(bin);
     if (start >= chunks) return new Uint8Array(HASH_LENGTH[this.hash]);
     let hash = this.#nodes.get(bin) ?? claims.get(bin);

@@ -7,8 +7,8 @@
  *
  * What is proven belongs to the swarm and what is claimed to the peer that claimed it.
  */
-import type { MessageName } from './constants.js';
-import { Claims, type HashTree, type Verdict } from './hash-tree.js';
+import { Claims, type Verdict } from './claims.js';
+import type { HashTree } from './hash-tree.js';
 import type { ChunkRange, Claim } from './messages.js';
 
 /** What the sender may take the other side to have verified. */
@@ -24,8 +24,6 @@ export interface Integrity {
   readonly chunks: number | undefined;
   /** False: whatever comes is taken, and must be checked as a whole before it is used. */
   readonly proves: boolean;
-  /** Which claims have a meaning here; any other is invalid. */
-  readonly claims: readonly MessageName[];
   /** What goes before this chunk, which is proven here. */
   proofOf(chunk: number, reader: Reader): Claim[];
   /** What a newcomer is shown unasked: where a live swarm is now (RFC 7574 §6.1.2.3). Nothing when it knows. */
@@ -43,7 +41,6 @@ export interface Judge {
 /** Method 1: a tree whose root is the swarm's ID. */
 export class MerkleIntegrity implements Integrity {
   readonly proves = true;
-  readonly claims = ['INTEGRITY'] as const;
 
   constructor(readonly tree: HashTree) {}
 
@@ -71,7 +68,6 @@ export class MerkleIntegrity implements Integrity {
 /** Method 0, for networks where nobody lies; `chunks` from the metadata. */
 export class NoIntegrity implements Integrity {
   readonly proves = false;
-  readonly claims = [] as const;
 
   constructor(readonly chunks: number | undefined) {}
 

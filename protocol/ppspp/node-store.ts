@@ -42,4 +42,12 @@ export class NodeStore {
     page.hashes.set(hash, (offset % PAGE_NODES) * this.hashBytes);
     page.present[offset % PAGE_NODES] = 1;
   }
+
+  /** Forgets the pages that have nothing from this chunk on. */
+  forgetBefore(chunk: number): void {
+    for (const [layer, pages] of this.#layers.entries()) {
+      const first = Math.floor(chunk / 2 ** layer / PAGE_NODES);
+      for (const number of pages.keys()) if (number < first) pages.delete(number);
+    }
+  }
 }

@@ -17,7 +17,8 @@ import {
   unclesOf,
 } from '../../../protocol/ppspp/bins.js';
 import { ChunkSet, MAX_RANGES } from '../../../protocol/ppspp/chunk-set.js';
-import { Claims, HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import { Claims } from '../../../protocol/ppspp/claims.js';
+import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
 import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
 import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
 
