@@ -18,7 +18,16 @@ import { Conversation } from './conversation.js';
 import { Dialling } from './dialling.js';
 import type { ChunkEvent } from './fetching.js';
 import { HALF_OPEN_MS, type HalfOpen, type PeerAddress } from './gate.js';
-import { type Dialect, dialectOf, handshakeMismatch, ownOptions, speaks, wireFormatOf } from './handshake.js';
+import {
+  type Abilities,
+  abilitiesOf,
+  type Dialect,
+  dialectOf,
+  handshakeMismatch,
+  ownOptions,
+  speaks,
+  wireFormatOf,
+} from './handshake.js';
 import { earliest, Liveness } from './liveness.js';
 import type { ChunkRange, Message, WireFormat } from './messages.js';
 import { DATAGRAM_BYTES, FRAME_BYTES, Packer } from './packer.js';
@@ -99,8 +108,7 @@ export class Channel {
     this.#format = wireFormatOf(swarm.metadata, swarm.dialects);
     this.#dialling = new Dialling(swarm.dialects, now);
     this.#liveness = new Liveness(now);
-    if (halfOpen !== undefined)
-      this.#open(halfOpen.peerChannel, halfOpen.dialect, halfOpen.supportedMessages);
+    if (halfOpen !== undefined) this.#open(halfOpen.peerChannel, halfOpen.dialect, halfOpen);
   }
 
   get state(): 'opening' | 'open' | 'ended' {
@@ -242,12 +250,12 @@ export class Channel {
     if (handshakeMismatch(options, this.swarm.metadata, 'responder', this.swarm.dialects) !== undefined)
       return undefined;
     const dialect = dialectOf(options);
-    this.#open(channel, dialect, options.supportedMessages);
+    this.#open(channel, dialect, abilitiesOf(options, this.swarm.metadata));
     this.#confirmBy = now + HALF_OPEN_MS;
     return [{ kind: 'open', dialect }];
   }
 
-  #open(peerChannel: number, dialect: Dialect, supportedMessages: Uint8Array | undefined): void {
+  #open(peerChannel: number, dialect: Dialect, abilities: Abilities): void {
     this.#peerChannel = peerChannel;
     this.#talk = new Conversation({
       swarm: this.swarm,
@@ -255,7 +263,8 @@ export class Channel {
       isReliable: this.#isReliable,
       maxDatagramBytes: this.#maxBytes,
       unixOffsetMs: this.#unixOffsetMs,
-      speaks: speaks(dialect, supportedMessages && Uint8Array.from(supportedMessages)),
+      peerKeeps: abilities.keeps,
+      speaks: speaks(dialect, abilities.supportedMessages),
     });
     // The third datagram lets the other side give too, and the fourth tells it where we are (RFC 7574 §3.1.1).
     this.#owesDatagram = true;
@@ -271,7 +280,7 @@ export class Channel {
       dialect: this.#talk.dialect,
       maxBytes: this.#maxBytes,
     });
-    if (this.#talk.say(packer, now, budgetBytes)) this.#liveness.news(now);
+    if (this.#talk.say(packer, now, budgetBytes, this.#owesDatagram)) this.#liveness.news(now);
     if (this.#owesDatagram) packer.keepAlive();
     return packer.finish();
   }

@@ -30,6 +30,8 @@ export interface ConversationOptions {
   readonly dialect: Dialect;
   readonly isReliable: boolean;
   readonly maxDatagramBytes: number;
+  /** How many chunks the other side keeps; Infinity: all. */
+  readonly peerKeeps: number;
   /** From `now` to milliseconds since 1970. */
   readonly unixOffsetMs: number;
   /** What the other side can read. */
@@ -54,7 +56,7 @@ export class Conversation {
     const proves = swarm.integrity.proves && dialect !== 'pyppspp';
     this.#options = options;
     this.dialect = dialect;
-    this.serving = new Serving({ swarm, proves, isReliable, maxDatagramBytes });
+    this.serving = new Serving({ swarm, proves, isReliable, maxDatagramBytes, peerKeeps: options.peerKeeps });
     this.fetching = new Fetching({ swarm, dialect, proves, isReliable });
   }
 
@@ -89,11 +91,16 @@ export class Conversation {
     return this.#orders.length > 0 || this.fetching.hasToSay || (this.#hasNews && now >= this.#tellAt);
   }
 
-  /** Says what there is to say, chunks last, until about `budgetBytes` are full. True: there was news that may get lost. */
-  say(packer: Packer, now: Milliseconds, budgetBytes: number): boolean {
+  /**
+   * Says what there is to say, chunks last, until about `budgetBytes` are full; with `mustSpeak` also where nothing is new.
+   * True: there was news that may get lost.
+   */
+  say(packer: Packer, now: Milliseconds, budgetBytes: number, mustSpeak: boolean): boolean {
     const isNews = this.#orders.length > 0 || (this.#hasNews && now >= this.#tellAt);
     const words = [...this.#orders.splice(0), ...this.#news(now), ...this.fetching.say(now)];
-    for (const word of words) if (this.#options.speaks(word.type)) packer.add(word);
+    // Where a live swarm is now, with everything that is said until the other side is there too (RFC 7574 §6.1.2.3).
+    const tuneIn = mustSpeak || words.length > 0 ? this.#tuneIn() : [];
+    for (const word of [...tuneIn, ...words]) if (this.#options.speaks(word.type)) packer.add(word);
     for (let left = budgetBytes; left > 0; ) {
       const unit = this.serving.next(this.unixUs(now));
       if (unit === undefined) break;
@@ -109,7 +116,6 @@ export class Conversation {
     this.#told.clear();
     this.#toldChanges = -1;
     if (this.#hasChoked) this.#orders.push({ type: this.serving.isChoking ? 'CHOKE' : 'UNCHOKE' });
-    this.#orders.push(...this.#options.swarm.integrity.tuneIn(this.serving.reader));
   }
 
   expire(now: Milliseconds): void {
@@ -130,6 +136,10 @@ export class Conversation {
   /** Chunks that it should know of: not if it has everything (RFC 7574 §3.2). */
   get #hasNews(): boolean {
     return this.#toldChanges !== this.#options.swarm.have.changes && !this.serving.peerIsComplete;
+  }
+
+  #tuneIn(): Message[] {
+    return this.#options.swarm.integrity.tuneIn(this.serving.reader);
   }
 
   #news(now: Milliseconds): Message[] {
@@ -165,8 +175,9 @@ const STEPS: { readonly [N in MessageName]: Step<Extract<Message, { type: N }>> 
     serving.acked(range, delayUs, now);
     return NOTHING;
   },
-  HAVE: ({ serving }, { range }) => {
+  HAVE: ({ serving, fetching }, { range }) => {
     serving.announced(range);
+    if (serving.peerForgot !== undefined) fetching.wanted.delete(serving.peerForgot);
     return [{ kind: 'have', range }];
   },
   INTEGRITY: claim,

@@ -14,7 +14,15 @@ import type { Milliseconds, RandomBytes } from '../ports.js';
 import { sayable } from './chunk-spec.js';
 import { decodeDatagram, encodeDatagram } from './codec.js';
 import { MESSAGE_TYPE, NO_CHANNEL } from './constants.js';
-import { type Dialect, dialectOf, handshakeMismatch, ownOptions, wireFormatOf } from './handshake.js';
+import {
+  type Abilities,
+  abilitiesOf,
+  type Dialect,
+  dialectOf,
+  handshakeMismatch,
+  ownOptions,
+  wireFormatOf,
+} from './handshake.js';
 import type { Options } from './messages.js';
 import { readOptions } from './options.js';
 import type { OpenSwarm } from './swarm.js';
@@ -34,14 +42,12 @@ export interface PeerAddress {
 export const addressText = ({ address, port }: PeerAddress): string => `${address} ${port}`;
 
 /** Somebody who asked, and was answered. */
-export interface HalfOpen<S extends OpenSwarm = OpenSwarm> {
+export interface HalfOpen<S extends OpenSwarm = OpenSwarm> extends Abilities {
   /** Ours: what the other side puts before its datagrams. */
   readonly channel: number;
   readonly peerChannel: number;
   readonly swarm: S;
   readonly dialect: Dialect;
-  /** Option 8, if it was there. */
-  readonly supportedMessages?: Uint8Array;
   /** Where it is, and who that counts as in limits. */
   readonly from: string;
   readonly address: string;
@@ -83,12 +89,11 @@ export class Gate<S extends OpenSwarm = OpenSwarm> {
       return undefined;
 
     const dialect = dialectOf(options);
-    const bitmap = options.supportedMessages;
     const half = this.#admit({
       peerChannel: hello.channel,
       swarm,
       dialect,
-      ...(bitmap && { supportedMessages: Uint8Array.from(bitmap) }),
+      ...abilitiesOf(options, swarm.metadata),
       from: addressText(from),
       address: addressKey(from.address),
       since: now,

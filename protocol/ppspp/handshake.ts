@@ -50,7 +50,9 @@ export function ownOptions(swarm: SwarmMetadata, dialect: Dialect, role: 'initia
     ...(proven && hashes ? { hash } : {}),
     ...(proven && live !== undefined ? { signature: live.signature } : {}),
     addressing,
-    ...(live === undefined ? {} : { discardWindow: live.discardWindow }),
+    ...(live === undefined
+      ? {}
+      : { discardWindow: live.discardWindow * (addressing === 'byte64' ? chunkBytes : 1) }),
     ...(dialect === 'draft10' ? {} : { chunkBytes }),
   };
 }
@@ -90,6 +92,24 @@ export function handshakeMismatch(
   if (dialect !== 'pyppspp' && (swarm.live !== undefined) !== (options.discardWindow !== undefined))
     return 'live against static';
   return undefined;
+}
+
+/** What a HANDSHAKE says of its sender alone. */
+export interface Abilities {
+  /** Option 8, if it was there; a copy. */
+  readonly supportedMessages?: Uint8Array;
+  /** How many chunks it keeps; Infinity: all. */
+  readonly keeps: number;
+}
+
+export function abilitiesOf(options: Options, { addressing, chunkBytes, live }: SwarmMetadata): Abilities {
+  const { supportedMessages, discardWindow = Number.POSITIVE_INFINITY } = options;
+  const window = addressing === 'byte64' ? Math.floor(discardWindow / chunkBytes) : discardWindow;
+  return {
+    // PyPPSPP names a window in swarms that are not live, and keeps everything.
+    keeps: live === undefined ? Number.POSITIVE_INFINITY : window,
+    ...(supportedMessages && { supportedMessages: new Uint8Array(supportedMessages) }),
+  };
 }
 
 /** What PyPPSPP reads without losing its way in the datagram. */

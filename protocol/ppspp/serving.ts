@@ -32,6 +32,7 @@ export class Serving {
   readonly #proves: boolean;
   readonly #isReliable: boolean;
   readonly #datagramBytes: number;
+  readonly #peerKeeps: number;
   readonly #queue = new RequestQueue();
   /** Over a stream: what has arrived because it was sent. */
   readonly #delivered = new ChunkSet();
@@ -43,10 +44,13 @@ export class Serving {
     readonly proves: boolean;
     readonly isReliable: boolean;
     readonly maxDatagramBytes: number;
+    /** How many chunks the other side keeps (RFC 7574 §6.2); Infinity: all. */
+    readonly peerKeeps: number;
   }) {
     this.#swarm = options.swarm;
     this.#proves = options.proves;
     this.#isReliable = options.isReliable;
+    this.#peerKeeps = options.peerKeeps;
     this.#datagramBytes = options.maxDatagramBytes;
     this.#flight = new InFlight(options.maxDatagramBytes);
   }
@@ -79,6 +83,12 @@ export class Serving {
     };
   }
 
+  /** What it had and has no more, if it doesn't keep everything. */
+  get peerForgot(): ChunkRange | undefined {
+    const end = (this.peerHas.ranges.at(-1)?.end ?? 0) - this.#peerKeeps;
+    return end >= 0 ? { start: 0, end } : undefined;
+  }
+
   asked(range: ChunkRange): void {
     if (!this.#isChoking) this.#queue.add(range);
   }
@@ -90,12 +100,12 @@ export class Serving {
 
   /** A HAVE: also an answer to what was sent, and the end of all wish for it (RFC 7574 §3.2). */
   announced(range: ChunkRange): void {
-    this.peerHas.add(range);
+    this.#has(range);
     this.cancelled(range);
   }
 
   acked(range: ChunkRange, delayUs: number, now: Milliseconds): void {
-    this.peerHas.add(range);
+    this.#has(range);
     this.#queue.delete(range);
     this.#sendAgain(this.#flight.acked(range, delayUs, now));
   }
@@ -140,6 +150,13 @@ export class Serving {
 
   expire(now: Milliseconds): void {
     this.#sendAgain(this.#flight.expire(now));
+  }
+
+  /** And no longer what lies before its window, which ends at the last that it has. */
+  #has(range: ChunkRange): void {
+    this.peerHas.add(range);
+    const { peerForgot } = this;
+    if (peerForgot !== undefined) this.peerHas.delete(peerForgot);
   }
 
   #sendAgain(lost: readonly number[]): void {

@@ -103,6 +103,7 @@ export interface PeerOptions {
   /** Known from elsewhere. */
   readonly size?: number;
   readonly integrity?: Integrity;
+  readonly have?: ChunkSet;
   /** It asks for nothing of its own accord. */
   readonly isIdle?: boolean;
   readonly isReliable?: boolean;
@@ -113,6 +114,8 @@ export interface PeerOptions {
 export class VirtualPeer {
   readonly address: PeerAddress;
   readonly endpoint: Endpoint;
+  /** Each has a clock of its own. */
+  readonly unixOffsetMs: number;
   readonly swarm: Swarm;
   readonly chunks = new Map<number, Uint8Array>();
   readonly events: ChannelEvent[] = [];
@@ -126,7 +129,7 @@ export class VirtualPeer {
     this.address = { address: ip, port: 6_778 };
     const { metadata, content, isIdle = false, isReliable = false, spoil = (_, bytes) => bytes } = options;
     this.#isIdle = isIdle;
-    const have = new ChunkSet();
+    const have = options.have ?? new ChunkSet();
     this.swarm = {
       metadata,
       dialects: options.dialects ?? ['rfc7574'],
@@ -141,10 +144,11 @@ export class VirtualPeer {
     };
     if (content !== undefined) this.store(content, 0);
     const chance = net.chance.fork();
+    this.unixOffsetMs = 1.7e12 + chance.int(-1e4, 1e4);
     this.endpoint = new Endpoint({
       random: length => chance.bytes(length),
       isReliable,
-      unixOffsetMs: 1.7e12 + chance.int(-1e7, 1e7),
+      unixOffsetMs: this.unixOffsetMs,
       admits: from => !this.banned.has(from.address),
     });
     this.endpoint.join(this.swarm);

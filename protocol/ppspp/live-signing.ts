@@ -1,0 +1,43 @@
+/**
+ * What is signed in a live swarm, and when (RFC 7574 §6.1, §8.8): the bytes under a SIGNED_INTEGRITY, in two dialects.
+ *
+ *     rfc7574   chunk specification · NTP time, 32.32 since 1900 · munro hash, or the chunk (Sign All)
+ *     draft10   the munro hash alone; the time counts microseconds since 1970, and nobody signs it (libswift)
+ */
+import { writeRange } from './chunk-spec.js';
+import type { ChunkRange, WireFormat } from './messages.js';
+
+export type LiveDialect = 'rfc7574' | 'draft10';
+
+/** Chunks and munros signed longer ago say nothing of where a live swarm is now. libswift has the same. */
+export const STALE_MS = 30_000;
+
+/** From 1900, where NTP begins, to 1970. */
+const NTP_EPOCH_SECONDS = 2_208_988_800;
+
+export function timestampOf(unixMs: number, dialect: LiveDialect): bigint {
+  if (dialect === 'draft10') return BigInt(Math.floor(unixMs * 1_000));
+  const seconds = Math.floor(unixMs / 1_000);
+  const fraction = Math.floor(((unixMs - seconds * 1_000) / 1_000) * 2 ** 32);
+  return (BigInt(seconds + NTP_EPOCH_SECONDS) << 32n) | BigInt(fraction);
+}
+
+export function unixMsOf(timestamp: bigint, dialect: LiveDialect): number {
+  if (dialect === 'draft10') return Number(timestamp) / 1_000;
+  const seconds = Number(timestamp >> 32n) - NTP_EPOCH_SECONDS;
+  return seconds * 1_000 + (Number(timestamp & 0xffff_ffffn) / 2 ** 32) * 1_000;
+}
+
+/** `subject`: a munro's hash, or a chunk. */
+export function signedBytes(
+  range: ChunkRange,
+  timestamp: bigint,
+  subject: Uint8Array,
+  format: WireFormat,
+  dialect: LiveDialect,
+): Uint8Array {
+  if (dialect === 'draft10') return subject;
+  const time = new Uint8Array(8);
+  new DataView(time.buffer).setBigUint64(0, timestamp);
+  return Buffer.concat([writeRange(range, format), time, subject]);
+}
