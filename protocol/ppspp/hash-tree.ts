@@ -10,10 +10,11 @@
  */
 import { LocalProtocolError } from '../errors.js';
 import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf } from '../merkle.js';
-import { binAt, binOf, layerOf, peaksOf, rangeOf, unclesOf } from './bins.js';
+import { binAt, binOf, layerOf, parentOf, peaksOf, rangeOf, siblingOf, unclesOf } from './bins.js';
 import { type Claims, climb, MAX_LAYER, type Verdict, type Way } from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
+import { subtree } from './subtree.js';
 
 export class HashTree {
   readonly hash: HashName;
@@ -50,18 +51,12 @@ export class HashTree {
     options: { readonly size: number; readonly hash?: HashName; readonly chunkBytes?: number },
   ): HashTree {
     const hash = options.hash ?? 'sha256';
-    const length = HASH_LENGTH[hash];
-    const zeros = new Uint8Array(length);
-    const layers: Uint8Array[][] = [[]];
-    for (let at = 0; at < leaves.length; at += length) layers[0]!.push(leaves.subarray(at, at + length));
-    for (let below = layers[0]!; below.length > 1; below = layers.at(-1)!) {
-      const above: Uint8Array[] = [];
-      for (let i = 0; i < below.length; i += 2) above.push(hashPair(below[i]!, below[i + 1] ?? zeros, hash));
-      layers.push(above);
-    }
-    const tree = new HashTree({ ...options, root: layers.at(-1)![0] ?? zeros });
-    for (const [layer, nodes] of layers.entries())
-      for (const [offset, node] of nodes.entries()) tree.#nodes.set(binAt(layer, offset), node);
+    const row = rowOf(leaves, hash);
+    const levels = heightOf(row.length);
+    const nodes = subtree(row, { layer: 0, offset: 0, levels, hash });
+    const root = nodes.get(binAt(levels, 0)) ?? new Uint8Array(HASH_LENGTH[hash]);
+    const tree = new HashTree({ ...options, root });
+    tree.#keep(nodes);
     return tree;
   }
 
@@ -116,6 +111,70 @@ export class HashTree {
     });
   }
 
+  /** All that is proven, by bin, upwards and from left to right: to be kept with the chunks. Shares the tree's memory. */
+  get proven(): Iterable<readonly [bin: number, hash: Uint8Array]> {
+    return this.#nodes;
+  }
+
+  /** Takes over what was `proven` before, as far as it leads to the root. The size is known. */
+  restore(nodes: Iterable<readonly [bin: number, hash: Uint8Array]>): void {
+    const stored = new Map(nodes);
+    const downwards = [...stored].sort(([a], [b]) => layerOf(b) - layerOf(a));
+    for (const [bin, hash] of downwards) {
+      const sibling = siblingOf(bin);
+      const isPast = rangeOf(sibling).start >= (this.#chunks ?? 0);
+      const other = isPast ? new Uint8Array(hash.length) : stored.get(sibling);
+      const parent = this.#nodes.get(parentOf(bin));
+      if (parent === undefined || other === undefined) continue;
+      const [left, right] = bin < sibling ? [hash, other] : [other, hash];
+      if (Buffer.compare(hashPair(left, right, this.hash), parent) === 0) this.#nodes.set(bin, hash);
+    }
+  }
+
+  /**
+   * Takes over all nodes of a level, end to end, as TSP's HASHES has them, with the last piece of the content, under whose
+   * node the peaks below that level stand: who has no peaks could prove nothing to others, nor be helped. The size is known.
+   * True if both lead to the root; a level that does not is not kept.
+   */
+  proveLevel(nodes: Uint8Array, layer: number, lastPiece: Uint8Array): boolean {
+    const count = Math.ceil((this.#chunks ?? 0) / 2 ** layer);
+    if (count === 0 || nodes.length !== count * HASH_LENGTH[this.hash]) return false;
+    const levels = layerOf(this.#top) - layer;
+    if (levels >= 0) {
+      const above = subtree(rowOf(nodes, this.hash), { layer, offset: 0, levels, hash: this.hash });
+      if (!this.#keepIfProven(above, this.#top)) return false;
+    }
+    return this.verifyPiece((count - 1) * 2 ** layer, lastPiece, layer);
+  }
+
+  /**
+   * Judges all chunks of a subtree at once, without claims: `first` and those after it, 2 ** `layer` or up to the end. True if
+   * they are the content. The node above them is proven by then (`proveLevel`).
+   */
+  verifyPiece(first: number, bytes: Uint8Array, layer: number): boolean {
+    const levels = Math.min(layer, layerOf(this.#top));
+    const count = Math.min(2 ** levels, (this.#chunks ?? 0) - first);
+    const end = Math.min((first + count) * this.chunkBytes, this.#size ?? Number.POSITIVE_INFINITY);
+    if (first % 2 ** levels !== 0 || count <= 0 || bytes.length !== end - first * this.chunkBytes)
+      return false;
+    const leaves = Array.from({ length: count }, (_, i) =>
+      hashChunk(bytes.subarray(i * this.chunkBytes, (i + 1) * this.chunkBytes), this.hash),
+    );
+    const nodes = subtree(leaves, { layer: 0, offset: first, levels, hash: this.hash });
+    return this.#keepIfProven(nodes, binAt(levels, first / 2 ** levels));
+  }
+
+  #keepIfProven(nodes: ReadonlyMap<number, Uint8Array>, top: number): boolean {
+    const proven = this.#nodes.get(top);
+    if (proven === undefined || Buffer.compare(proven, nodes.get(top)!) !== 0) return false;
+    this.#keep(nodes);
+    return true;
+  }
+
+  #keep(nodes: ReadonlyMap<number, Uint8Array>): void {
+    for (const [bin, node] of nodes) this.#nodes.set(bin, node);
+  }
+
   /** A node's hash by proof, by being past the content, by a claim, or from those of its children: peaks need folding. */
   #believed(bin: number, chunks: number, claims: Claims, way: Way): Uint8Array | undefined {
     const { start, end } = rangeOf(bin);
@@ -164,4 +223,12 @@ export class HashTree {
     this.#top = binAt(heightOf(chunks), 0);
     if (chunks > 0) this.#nodes.set(this.#top, this.#root);
   }
+}
+
+/** Nodes that stand end to end, one by one. */
+function rowOf(nodes: Uint8Array, hash: HashName): Uint8Array[] {
+  const length = HASH_LENGTH[hash];
+  return Array.from({ length: nodes.length / length }, (_, i) =>
+    nodes.subarray(i * length, (i + 1) * length),
+  );
 }

@@ -6,13 +6,14 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { LocalProtocolError } from '../errors.js';
-import { hashChunk, hashPair } from '../merkle.js';
+import { hashChunk } from '../merkle.js';
 import { binAt } from './bins.js';
 import type { ChunkSet } from './chunk-set.js';
 import type { LiveIntegrity } from './live-integrity.js';
 import { signedBytes, timestampOf } from './live-signing.js';
 import type { ChunkRange } from './messages.js';
 import { signLive } from './signatures.js';
+import { subtree } from './subtree.js';
 
 /** A signature a second or so of music, and 32 times less to verify than one a chunk. */
 export const CHUNKS_PER_SIGNATURE = 32;
@@ -76,17 +77,10 @@ export class LiveSource {
 
   /** All nodes of the subtree, those without content too: a reader can't know that there is none. */
   #nodes(): Map<number, Uint8Array> {
-    const { hash: hashName } = this.#integrity.metadata;
-    const zeros = new Uint8Array(this.#integrity.format.hashBytes);
-    const nodes = new Map<number, Uint8Array>();
-    let row = Array.from({ length: this.#width }, (_, i) => this.#leaves[i] ?? zeros);
-    for (let layer = 0; ; layer += 1) {
-      const offset = this.#first / 2 ** layer;
-      for (const [i, hash] of row.entries()) nodes.set(binAt(layer, offset + i), hash);
-      if (row.length === 1) return nodes;
-      row = Array.from({ length: row.length / 2 }, (_, i) =>
-        hashPair(row[2 * i]!, row[2 * i + 1]!, hashName),
-      );
-    }
+    const { metadata, format } = this.#integrity;
+    const zeros = new Uint8Array(format.hashBytes);
+    const row = Array.from({ length: this.#width }, (_, i) => this.#leaves[i] ?? zeros);
+    const levels = Math.log2(this.#width);
+    return subtree(row, { layer: 0, offset: this.#first, levels, hash: metadata.hash });
   }
 }

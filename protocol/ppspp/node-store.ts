@@ -5,7 +5,7 @@
  *
  * A page exists once one of its nodes does: a size that somebody claims costs nothing.
  */
-import { layerOf, offsetOf } from './bins.js';
+import { binAt, layerOf, offsetOf } from './bins.js';
 
 const PAGE_NODES = 64;
 
@@ -41,6 +41,18 @@ export class NodeStore {
     }
     page.hashes.set(hash, (offset % PAGE_NODES) * this.hashBytes);
     page.present[offset % PAGE_NODES] = 1;
+  }
+
+  /** Upwards, and in each layer page by page. Shares the store's memory. */
+  *[Symbol.iterator](): Iterator<readonly [bin: number, hash: Uint8Array]> {
+    for (const [layer, pages] of this.#layers.entries())
+      for (const [number, { hashes, present }] of pages)
+        for (const [place, isPresent] of present.entries())
+          if (isPresent === 1)
+            yield [
+              binAt(layer, number * PAGE_NODES + place),
+              hashes.subarray(place * this.hashBytes, (place + 1) * this.hashBytes),
+            ];
   }
 
   /** Forgets the pages that have nothing from this chunk on. */

@@ -160,6 +160,68 @@ t.test('what is claimed is not believed', async t => {
   t.throws(() => new HashTree({ root: new Uint8Array(20) }), LocalProtocolError);
 });
 
+t.test('pieces that came with all nodes of their level serve as proven chunks do', async t => {
+  for (const size of [1, 1_024, 65_536, 65_537, 200_000]) {
+    const bytes = content(size);
+    const { root, tree } = treeOf(bytes);
+    const reader = new HashTree({ root, size });
+    const nodes = new MerkleTree().update(bytes).digest().nodes(6);
+    const last = bytes.subarray(Math.floor((size - 1) / 65_536) * 65_536);
+    const forged = Uint8Array.from(nodes);
+    forged[0]! ^= 1;
+    t.equal(
+      reader.proveLevel(forged, 6, last),
+      size < 65_536,
+      'where the root stands so low it is not looked at',
+    );
+    t.notOk(reader.proveLevel(nodes.subarray(1), 6, last));
+    t.notOk(reader.proveLevel(nodes, 6, last.subarray(1)));
+    t.ok(reader.proveLevel(nodes, 6, last), `${size} bytes`);
+    for (let first = 0; first * 1_024 < size; first += 64) {
+      const piece = bytes.subarray(first * 1_024, (first + 64) * 1_024);
+      const other = Uint8Array.from(piece);
+      other[0]! ^= 1;
+      t.notOk(reader.verifyPiece(first, other, 6));
+      t.notOk(reader.verifyPiece(first, piece.subarray(1), 6));
+      t.ok(reader.verifyPiece(first, piece, 6));
+      const proof = (from: HashTree) => from.proofOf(first, true, () => false);
+      t.same(proof(reader), proof(tree));
+    }
+    t.notOk(reader.verifyPiece(1_024, bytes, 6), 'past the content');
+    t.notOk(
+      new HashTree({ root, size }).verifyPiece(64, bytes.subarray(65_536, 131_072), 6),
+      'without its node',
+    );
+  }
+});
+
+t.test('a tree that was stored is believed as far as it leads to the root', async t => {
+  const size = 70_100;
+  const bytes = content(size);
+  const { root, tree } = treeOf(bytes);
+  const reader = new HashTree({ root, size });
+  for (const chunk of [0, 9, 68]) {
+    const claims = new Claims();
+    claim(
+      claims,
+      tree.proofOf(chunk, true, () => false),
+    );
+    t.equal(reader.verify(chunk, chunkOf(bytes, chunk), claims), 'verified');
+  }
+  const stored = [...reader.proven].map(([bin, hash]) => [bin, Uint8Array.from(hash)] as const);
+  const restored = new HashTree({ root, size });
+  restored.restore(stored);
+  t.same([...restored.proven].sort(), [...reader.proven].sort());
+  t.equal(restored.verify(9, chunkOf(bytes, 9), new Claims()), 'verified');
+  t.equal(restored.verify(9, chunkOf(bytes, 8), new Claims()), 'wrong');
+  for (const [spoilt] of stored) {
+    const other = new HashTree({ root, size });
+    other.restore(stored.map(([bin, hash]) => [bin, bin === spoilt ? new Uint8Array(32) : hash] as const));
+    for (const [bin, hash] of other.proven) t.same(hash, tree.node(bin) ?? hash);
+    t.ok([...other.proven].length < stored.length || spoilt === 127);
+  }
+});
+
 t.test('two hashes end to end are no content of a swarm whose size is unknown', async t => {
   const { root, tree } = treeOf(content(2_048));
   const [left, right] = [tree.node(0)!, tree.node(2)!];
