@@ -56,7 +56,14 @@ export class Conversation {
     const proves = swarm.integrity.proves && dialect !== 'pyppspp';
     this.#options = options;
     this.dialect = dialect;
-    this.serving = new Serving({ swarm, proves, isReliable, maxDatagramBytes, peerKeeps: options.peerKeeps });
+    this.serving = new Serving({
+      swarm,
+      dialect,
+      proves,
+      isReliable,
+      maxDatagramBytes,
+      peerKeeps: options.peerKeeps,
+    });
     this.fetching = new Fetching({ swarm, dialect, proves, isReliable });
   }
 

@@ -34,8 +34,9 @@ export class InFlight {
   /** When something was last acknowledged, or sent into silence. */
   #quietSince: Milliseconds = 0;
 
-  constructor(segmentBytes: number) {
-    this.ledbat = new Ledbat(segmentBytes);
+  /** As `Ledbat`. */
+  constructor(segmentBytes: number, segmentsAnAck = 1) {
+    this.ledbat = new Ledbat(segmentBytes, segmentsAnAck);
   }
 
   get chunks(): number {

@@ -26,6 +26,9 @@ const MAX_TIMEOUT_MS = 60_000;
 
 export class Ledbat {
   readonly #segmentBytes: number;
+  /** The window after silence, and the least one otherwise. */
+  readonly #leastBytes: number;
+  readonly #minBytes: number;
   #window: number;
   #flight = 0;
   /** Least delay of each of the last minutes, the present one last. */
@@ -37,10 +40,15 @@ export class Ledbat {
   #timeoutMs = FIRST_TIMEOUT_MS;
   #lossAt: Milliseconds | undefined;
 
-  /** `segmentBytes`: the largest datagram that is sent. */
-  constructor(segmentBytes: number) {
+  /**
+   * `segmentBytes`: the largest datagram that is sent. `segmentsAnAck`: as many must be able to go before an answer can be
+   * expected; more than 1 is no LEDBAT, but the only way with who answers so rarely.
+   */
+  constructor(segmentBytes: number, segmentsAnAck = 1) {
     this.#segmentBytes = segmentBytes;
-    this.#window = MIN_SEGMENTS * segmentBytes;
+    this.#leastBytes = segmentsAnAck * segmentBytes;
+    this.#minBytes = MIN_SEGMENTS * this.#leastBytes;
+    this.#window = this.#minBytes;
   }
 
   get windowBytes(): number {
@@ -90,7 +98,7 @@ export class Ledbat {
     // A forged or wild delay takes back no more than the ACK could have given.
     this.#window += (GAIN * Math.max(-1, off) * ack.bytes * segment) / this.#window;
     this.#window = Math.min(this.#window, this.#flight + ALLOWED_INCREASE_SEGMENTS * segment);
-    this.#window = Math.max(this.#window, MIN_SEGMENTS * segment);
+    this.#window = Math.max(this.#window, this.#minBytes);
     this.#flight = Math.max(0, this.#flight - ack.bytes);
   }
 
@@ -99,13 +107,13 @@ export class Ledbat {
     this.#flight = Math.max(0, this.#flight - bytes);
     if (this.#lossAt !== undefined && now - this.#lossAt < (this.#smoothedMs ?? FIRST_TIMEOUT_MS)) return;
     this.#lossAt = now;
-    this.#window = Math.min(this.#window, Math.max(this.#window / 2, MIN_SEGMENTS * this.#segmentBytes));
+    this.#window = Math.min(this.#window, Math.max(this.#window / 2, this.#minBytes));
   }
 
-  /** No ACK for `timeoutMs`: nothing is in flight any more, one segment may go, and the next wait is twice as long. */
+  /** No ACK for `timeoutMs`: nothing is in flight any more, the least may go, and the next wait is twice as long. */
   timedOut(): void {
     this.#flight = 0;
-    this.#window = this.#segmentBytes;
+    this.#window = this.#leastBytes;
     this.#timeoutMs = Math.min(MAX_TIMEOUT_MS, this.#timeoutMs * 2);
   }
 

@@ -10,6 +10,7 @@
 import type { Milliseconds } from '../ports.js';
 import { ChunkSet } from './chunk-set.js';
 import { LAST_CHUNK } from './constants.js';
+import type { Dialect } from './handshake.js';
 import { InFlight } from './in-flight.js';
 import type { Reader } from './integrity.js';
 import type { ChunkRange, Claim, Message } from './messages.js';
@@ -17,6 +18,9 @@ import { RequestQueue } from './request-queue.js';
 import type { Swarm } from './swarm.js';
 
 const EVERYTHING: ChunkRange = { start: 0, end: LAST_CHUNK };
+
+/** It acknowledges eleven chunks at once, and not before. */
+const PYPPSPP_CHUNKS_AN_ACK = 12;
 
 /** What goes together: a chunk and what proves it. */
 export interface ChunkUnit {
@@ -40,6 +44,7 @@ export class Serving {
 
   constructor(options: {
     readonly swarm: Swarm;
+    readonly dialect: Dialect;
     /** False: the other side reads no proofs. */
     readonly proves: boolean;
     readonly isReliable: boolean;
@@ -52,7 +57,10 @@ export class Serving {
     this.#isReliable = options.isReliable;
     this.#peerKeeps = options.peerKeeps;
     this.#datagramBytes = options.maxDatagramBytes;
-    this.#flight = new InFlight(options.maxDatagramBytes);
+    this.#flight = new InFlight(
+      options.maxDatagramBytes,
+      options.dialect === 'pyppspp' ? PYPPSPP_CHUNKS_AN_ACK : 1,
+    );
   }
 
   get isChoking(): boolean {
