@@ -13,6 +13,7 @@ import type { MessageName } from './constants.js';
 import { Fetching } from './fetching.js';
 import type { PeerAddress } from './gate.js';
 import type { Dialect } from './handshake.js';
+import { NoIntegrity } from './integrity.js';
 import { earliest } from './liveness.js';
 import type { Claim, Message } from './messages.js';
 import type { Packer } from './packer.js';
@@ -52,19 +53,18 @@ export class Conversation {
   #tellAt: Milliseconds = Number.NEGATIVE_INFINITY;
 
   constructor(options: ConversationOptions) {
-    const { swarm, dialect, isReliable, maxDatagramBytes } = options;
-    const proves = swarm.integrity.proves && dialect !== 'pyppspp';
+    const { dialect, isReliable, maxDatagramBytes } = options;
+    const swarm = asSeenBy(options.swarm, dialect);
     this.#options = options;
     this.dialect = dialect;
     this.serving = new Serving({
       swarm,
       dialect,
-      proves,
       isReliable,
       maxDatagramBytes,
       peerKeeps: options.peerKeeps,
     });
-    this.fetching = new Fetching({ swarm, dialect, proves, isReliable });
+    this.fetching = new Fetching({ swarm, dialect, isReliable });
   }
 
   choke(): void {
@@ -159,6 +159,13 @@ export class Conversation {
     this.#tellAt = now + HAVE_EVERY_MS;
     return news.flatMap(have => sayable(have, metadata.addressing)).map(range => ({ type: 'HAVE', range }));
   }
+}
+
+/** PyPPSPP proves nothing and reads no proofs, whatever the swarm does. */
+function asSeenBy(swarm: Swarm, dialect: Dialect): Swarm {
+  if (dialect !== 'pyppspp') return swarm;
+  const { metadata, dialects, have, source, integrity } = swarm;
+  return { metadata, dialects, have, source, integrity: new NoIntegrity(integrity.chunks) };
 }
 
 type Step<M> = (talk: Conversation, message: M, now: Milliseconds) => readonly ChannelEvent[] | undefined;

@@ -37,7 +37,6 @@ export class Fetching {
   readonly #swarm: Swarm;
   readonly #dialect: Dialect;
   readonly #isReliable: boolean;
-  readonly #proves: boolean;
   readonly #judge: Judge;
   /** Came, and nobody can prove it. */
   readonly #taken = new ChunkSet();
@@ -51,12 +50,10 @@ export class Fetching {
     readonly swarm: Swarm;
     readonly dialect: Dialect;
     readonly isReliable: boolean;
-    readonly proves: boolean;
   }) {
     this.#swarm = options.swarm;
     this.#dialect = options.dialect;
     this.#isReliable = options.isReliable;
-    this.#proves = options.proves;
     this.#judge = options.swarm.integrity.judge();
     this.wanted = new Wanted(options.isReliable);
   }
@@ -106,9 +103,10 @@ export class Fetching {
     { chunk, bytes, timestampUs }: Extract<Message, { type: 'DATA' }>,
     unixUs: number,
   ): ChunkEvent | undefined {
+    const isProven = this.#swarm.integrity.proves;
     const isNew = !this.#swarm.have.has(chunk) && !this.#taken.has(chunk);
-    if (isNew && !this.#proves && !this.wanted.chunks.has(chunk)) return undefined;
-    const verdict = isNew ? this.#verdict(chunk, bytes) : 'verified';
+    if (isNew && !isProven && !this.wanted.chunks.has(chunk)) return undefined;
+    const verdict = isNew ? this.#judge.judge(chunk, bytes) : 'verified';
     if (verdict === 'unproven') return undefined;
     if (verdict === 'wrong') {
       this.#strikes += 1;
@@ -118,8 +116,8 @@ export class Fetching {
     if (!this.#isReliable) this.#toAck.set(chunk, unixUs - timestampUs);
     if (!isNew) return undefined;
     this.#strikes = Math.max(0, this.#strikes - 1 / CHUNKS_A_STRIKE);
-    (this.#proves ? this.#swarm.have : this.#taken).add({ start: chunk, end: chunk });
-    return { kind: 'chunk', chunk, bytes, isProven: this.#proves };
+    (isProven ? this.#swarm.have : this.#taken).add({ start: chunk, end: chunk });
+    return { kind: 'chunk', chunk, bytes, isProven };
   }
 
   /** What is to be said now, and is taken for said. */
@@ -129,10 +127,6 @@ export class Fetching {
       ...this.#requests(now),
       ...this.#acks(),
     ];
-  }
-
-  #verdict(chunk: number, bytes: Uint8Array): ReturnType<Judge['judge']> {
-    return this.#proves ? this.#judge.judge(chunk, bytes) : 'verified';
   }
 
   /** While nobody knows how much there is, chunk 0 alone is asked for: with it comes the size (RFC 7574 §5.6). */

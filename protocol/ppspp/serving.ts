@@ -33,7 +33,6 @@ export class Serving {
   readonly peerHas = new ChunkSet();
   readonly #flight: InFlight;
   readonly #swarm: Swarm;
-  readonly #proves: boolean;
   readonly #isReliable: boolean;
   readonly #datagramBytes: number;
   readonly #peerKeeps: number;
@@ -45,15 +44,12 @@ export class Serving {
   constructor(options: {
     readonly swarm: Swarm;
     readonly dialect: Dialect;
-    /** False: the other side reads no proofs. */
-    readonly proves: boolean;
     readonly isReliable: boolean;
     readonly maxDatagramBytes: number;
     /** How many chunks the other side keeps (RFC 7574 §6.2); Infinity: all. */
     readonly peerKeeps: number;
   }) {
     this.#swarm = options.swarm;
-    this.#proves = options.proves;
     this.#isReliable = options.isReliable;
     this.#peerKeeps = options.peerKeeps;
     this.#datagramBytes = options.maxDatagramBytes;
@@ -140,7 +136,7 @@ export class Serving {
         this.#queue.addFirst(chunk);
         return undefined;
       }
-      const proof = this.#proves ? this.#swarm.integrity.proofOf(chunk, this.reader) : [];
+      const proof = this.#swarm.integrity.proofOf(chunk, this.reader);
       return { proof, data: { type: 'DATA', chunk, timestampUs, bytes } };
     }
     return undefined;

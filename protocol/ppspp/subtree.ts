@@ -19,13 +19,14 @@ export function subtree(
   const zeros = new Uint8Array(HASH_LENGTH[place.hash]);
   const nodes = new Map<number, Uint8Array>();
   let current = row;
-  for (let up = 0; ; up += 1) {
+  for (let up = 0; up <= place.levels; up += 1) {
     const first = place.offset / 2 ** up;
-    for (const [i, node] of current.entries()) nodes.set(binAt(place.layer + up, first + i), node);
-    if (up === place.levels) return nodes;
     const above: Uint8Array[] = [];
-    for (let i = 0; i < current.length; i += 2)
-      above.push(hashPair(current[i]!, current[i + 1] ?? zeros, place.hash));
+    for (const [i, node] of current.entries()) {
+      nodes.set(binAt(place.layer + up, first + i), node);
+      if (i % 2 === 0) above.push(hashPair(node, current[i + 1] ?? zeros, place.hash));
+    }
     current = above;
   }
+  return nodes;
 }

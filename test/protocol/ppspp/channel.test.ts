@@ -46,7 +46,7 @@ t.test('an answer that does not fit opens nothing', async t => {
 });
 
 t.test('the third datagram asks, the fourth gives: peaks, uncles, the chunk', async t => {
-  const { net, reader, channel, said } = pair();
+  const { net, reader, channel, back, said } = pair();
   t.equal(channel.state, 'open');
   t.ok(channel.request({ start: 0, end: 1 }));
   said.length = 0;
@@ -56,6 +56,8 @@ t.test('the third datagram asks, the fourth gives: peaks, uncles, the chunk', as
   );
   t.same(ranges.slice(0, 9), ['REQUEST', '0-31', '32-39', '16-31', '8-15', '4-7', '2-3', '1-1', 'DATA']);
   t.equal(reader.swarm.integrity.chunks, 40);
+  net.run(3_000);
+  t.ok(back.roundTripMs! >= 10 && back.roundTripMs! < 20);
 });
 
 t.test('while the size is unknown chunk 0 alone is asked for', async t => {
