@@ -73,7 +73,7 @@ export interface ChannelOptions {
   /** Largest datagram; DATAGRAM_BYTES, over a stream FRAME_BYTES. */
   readonly maxDatagramBytes?: number;
   /** Called when `transmit` may have something to send, but for what `nextDeadline` knows. */
-  readonly stirred?: () => void;
+  readonly stirred?: () => unknown;
   /** The other side's first HANDSHAKE, where it was first. */
   readonly halfOpen?: HalfOpen;
 }
@@ -84,7 +84,7 @@ export class Channel {
   readonly #unixOffsetMs: number;
   readonly #isReliable: boolean;
   readonly #maxBytes: number;
-  readonly #stirred: () => void;
+  readonly #stirred: () => unknown;
   readonly #format: WireFormat;
   readonly #dialling: Dialling;
   readonly #liveness: Liveness;

@@ -119,6 +119,13 @@ export class Endpoint {
     return this.#told(line, line.channel.receive(datagram, now), now);
   }
 
+  /** A stream is over, and with it all channels in it. */
+  disconnected(from: PeerAddress): EndpointEvent[] {
+    const lines = [...this.#lines.values()].filter(({ to }) => addressText(to) === addressText(from));
+    for (const line of lines) this.#remove(line);
+    return lines.map(({ channel, to }) => ({ channel, from: to, event: { kind: 'ended', why: 'closed' } }));
+  }
+
   /** All that is to be sent now; chunks up to about `budgetBytes`, in turns. */
   transmit(now: Milliseconds, budgetBytes = Number.POSITIVE_INFINITY): Outgoing[] {
     const out = this.#answers.splice(0);
@@ -192,7 +199,8 @@ export class Endpoint {
         channel: number,
         unixOffsetMs,
         isReliable,
-        stirred: () => this.#busy.add(line),
+        // Not for what an engine still says to a channel that is over.
+        stirred: () => this.#lines.has(number) && this.#busy.add(line),
         ...(halfOpen && { halfOpen }),
       },
       now,
@@ -204,10 +212,12 @@ export class Endpoint {
     return channel;
   }
 
-  #remove({ channel, to, isIncoming }: Line): void {
-    // Once only, whatever an engine still says to a channel that is over.
-    const isThere = this.#lines.delete(channel.channel);
-    if (isThere && isIncoming) this.#count(to, -1);
+  #remove(line: Line): void {
+    const { channel, to, isIncoming } = line;
+    channel.close();
+    this.#busy.delete(line);
+    this.#lines.delete(channel.channel);
+    if (isIncoming) this.#count(to, -1);
   }
 
   #count({ address }: PeerAddress, by: number): void {

@@ -91,7 +91,10 @@ t.test('who may be told of whom', async t => {
 t.test(
   'over a stream: nothing twice, no ACK, many chunks a frame, no more than there is room for',
   async t => {
-    const { net, reader, channel, back, said, types } = pair({ size: CONTENT.length, isReliable: true });
+    const { net, source, reader, channel, back, said, types } = pair({
+      size: CONTENT.length,
+      isReliable: true,
+    });
     channel.request(EVERYTHING);
     net.run(5_000, () => reader.isComplete);
     t.ok(Buffer.compare(reader.content, CONTENT) === 0);
@@ -99,8 +102,6 @@ t.test(
     t.equal(types('source').filter(type => type === 'DATA').length, 40);
     const hashes = said.flatMap(({ message }) => (message.type === 'INTEGRITY' ? [message.range] : []));
     t.equal(new Set(hashes.map(({ start, end }) => `${start}-${end}`)).size, hashes.length, 'each hash once');
-    const frames: number[] = [];
-    net.onSent = (_, { datagram }) => frames.push(datagram.length);
     const other = pair({ size: CONTENT.length, isReliable: true });
     other.source.endpoint.receive(
       encodeDatagram(other.back.channel, [{ type: 'REQUEST', range: EVERYTHING }], FORMAT),
@@ -112,7 +113,14 @@ t.test(
     t.equal(first.length, 1);
     t.ok(first[0]!.datagram.length > 4_000 && first[0]!.datagram.length < 6_000);
     t.ok(other.source.endpoint.isReady, 'the rest waits');
-    t.ok(back.state === 'open');
+    t.equal(back.state, 'open');
+    t.same(source.endpoint.disconnected({ address: '10.0.0.77', port: 1 }), []);
+    t.match(source.endpoint.disconnected(reader.address), [
+      { channel: back, from: reader.address, event: { kind: 'ended', why: 'closed' } },
+    ]);
+    back.choke();
+    t.same(source.endpoint.transmit(net.now), [], 'nothing is said into a stream that is over');
+    t.equal(source.endpoint.channels, 0);
   },
 );
 
