@@ -35,6 +35,8 @@ import type { Swarm } from './swarm.js';
 
 /** Datagrams that make no sense, before the other side is left alone (RFC 7574 §8.2). */
 export const MAX_NONSENSE = 8;
+/** So many that do make up for one: a bit may have flipped on the way. */
+const DATAGRAMS_A_MISTAKE = 64;
 /** What one `transmit` sends at most, unless it is told otherwise. */
 const TRANSMIT_BYTES = 256 * 1_024;
 
@@ -91,7 +93,7 @@ export class Channel {
   #peerChannel = NO_CHANNEL;
   #talk: Conversation | undefined;
   #end: EndReason | undefined;
-  /** The initiator hears the other side's third datagram by then, or was forgotten there; undefined: it did. */
+  /** An initiator hears more than a HANDSHAKE by then, or has been forgotten there; undefined: it did. */
   #confirmBy: Milliseconds | undefined;
   /** A datagram must go, whatever is in it. */
   #owesDatagram = false;
@@ -195,18 +197,18 @@ export class Channel {
     if (this.#end !== undefined) return [];
     const { messages, error } = decodeDatagram(datagram, this.#format);
     const events: ChannelEvent[] = [];
+    let isNonsense = error !== undefined;
     if (messages[0]?.type !== 'HANDSHAKE') this.#confirmBy = undefined;
     for (const message of messages) {
       const heard = this.#hear(message, now);
-      if (heard === undefined) {
-        this.#nonsense += 1;
-        break;
-      }
+      isNonsense ||= heard === undefined;
+      if (heard === undefined) break;
       events.push(...heard);
       if (this.#end !== undefined) break;
     }
     if (this.#talk !== undefined) this.#liveness.heard(now);
-    if (error !== undefined) this.#nonsense += 1;
+    this.#nonsense = Math.max(0, this.#nonsense + (isNonsense ? 1 : -1 / DATAGRAMS_A_MISTAKE));
+    if (this.#end !== undefined) return events;
     if (this.#talk?.fetching.hasLied) events.push(...this.#finish('lies'));
     else if (this.#nonsense >= MAX_NONSENSE) events.push(...this.#finish('nonsense'));
     return events;
