@@ -1,5 +1,12 @@
 /** Whole channels between endpoints, through loss, reordering, doubles and spoilt bits: everybody ends bit-exact. */
+
+import fc from 'fast-check';
 import t from 'tap';
+import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
+import { decodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { wireFormatOf } from '../../../protocol/ppspp/handshake.js';
+import { DATAGRAM_BYTES } from '../../../protocol/ppspp/packer.js';
+import { RequestQueue } from '../../../protocol/ppspp/request-queue.js';
 import { Chance } from '../../simulation/chance.js';
 import { metadataOf, VirtualSwarm } from '../../support/virtual-swarm.js';
 
@@ -17,11 +24,20 @@ t.test('two peers, whatever the pipe does', async t => {
     });
     const source = net.peer({ metadata, content });
     const reader = net.peer({ metadata });
+    const format = wireFormatOf(metadata, ['rfc7574']);
+    let longest = 0;
+    let isDataLast = true;
+    net.onSent = (_, { datagram }) => {
+      longest = Math.max(longest, datagram.length);
+      const data = decodeDatagram(datagram, format).messages.findIndex(({ type }) => type === 'DATA');
+      isDataLast &&= data === -1 || data === decodeDatagram(datagram, format).messages.length - 1;
+    };
     if (chance.is(0.5)) reader.dial(source);
     else source.dial(reader);
     const done = net.run(600_000, () => reader.isComplete);
     t.ok(done, `seed ${seed}: ${content.length} bytes, loss ${loss.toFixed(2)}, ${Math.round(net.now)} ms`);
     t.ok(Buffer.compare(reader.content, content) === 0, `seed ${seed}: bit-exact`);
+    t.ok(isDataLast && longest <= DATAGRAM_BYTES, `seed ${seed}: datagrams of ${longest} bytes at most`);
   }
 });
 
@@ -84,4 +100,40 @@ t.test('nothing is amplified before the third datagram, whoever asks however', a
   t.ok(sent.size > 10, 'some were answered');
   for (const [address, bytes] of sent) t.ok(bytes <= (received.get(address) ?? 0), address);
   t.equal(source.endpoint.channels, channels, 'and none was let in');
+});
+
+t.test('a queue gives what was asked in that order, each once, whatever is taken back', async () => {
+  const range = fc.tuple(fc.nat(40), fc.nat(12)).map(([start, more]) => ({ start, end: start + more }));
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.constantFrom('add', 'delete', 'take', 'first'), range), { maxLength: 40 }),
+      fc.array(range),
+      (steps, had) => {
+        const have = new ChunkSet();
+        for (const each of had) have.add(each);
+        const queue = new RequestQueue();
+        let plain: number[] = [];
+        for (const [step, { start, end }] of steps) {
+          const chunks = Array.from({ length: end - start + 1 }, (_, i) => start + i);
+          if (step === 'add') {
+            queue.add({ start, end });
+            plain.push(...chunks.filter(chunk => !plain.includes(chunk)));
+          } else if (step === 'delete') {
+            queue.delete({ start, end });
+            plain = plain.filter(chunk => chunk < start || chunk > end);
+          } else if (step === 'first') {
+            queue.addFirst(start);
+            if (!plain.includes(start)) plain.unshift(start);
+          } else {
+            const taken = queue.take(have);
+            const place = plain.findIndex(chunk => have.has(chunk));
+            if (taken !== plain[place]) return false;
+            plain = place === -1 ? [] : plain.slice(place + 1);
+          }
+        }
+        return queue.isEmpty === (plain.length === 0);
+      },
+    ),
+    { numRuns: 500 },
+  );
 });
