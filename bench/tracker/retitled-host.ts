@@ -21,6 +21,8 @@ export async function openHost(port: number, last: number): Promise<{ retitle(ti
           registration?.write(encode({ type: 'PONG', value: event.message.value }));
     });
   }).listen(0, address);
+  // It ends with the bench.
+  proofs.unref();
   await once(proofs, 'listening');
   const socket = connect({ port, host: '127.0.0.1', localAddress: address, noDelay: true });
   registration = socket;
