@@ -81,7 +81,8 @@ export async function parseCommandLine(
 
 async function build(spec: CommandLineSpec, argv: readonly string[], columns: number): Promise<Argv<object>> {
   const { default: yargs } = await import('yargs');
-  const subcommand = spec.subcommands.find(({ name }) => argv.includes(name));
+  const named = argv.find(word => spec.subcommands.some(({ name }) => name === word));
+  const subcommand = spec.subcommands.find(({ name }) => name === named);
   let parser: Argv<object> = yargs([...argv])
     .scriptName(spec.name)
     .usage(

@@ -19,6 +19,7 @@ import { type LockedFolders, lockPeerFolders, peerFolders } from './peer-folders
 import { type PeerOptions, peerConfig } from './peer-options.js';
 import { columnsOf, type Program } from './program.js';
 import { type Invocation, readOptions } from './read-options.js';
+import { swarmArguments } from './swarm-options.js';
 import { defaultTrackerFolder } from './tracker-options.js';
 import { peerWorld, trackerWorld } from './world.js';
 
@@ -84,6 +85,7 @@ const ONE_SHOTS: Readonly<Record<string, () => Promise<OneShot>>> = {
   play: async () => (await import('../peer/commands/play.js')).runPlay,
   get: async () => (await import('../peer/commands/get.js')).runGet,
   hash: async () => (await import('../peer/commands/hash.js')).runHash,
+  swarm: async () => (await import('../peer/commands/swarm.js')).runSwarm,
   doctor: async () => (await import('../peer/commands/doctor.js')).runDoctor,
 };
 
@@ -93,5 +95,7 @@ async function runOneShot(
   world: World,
 ): Promise<number> {
   const run = await ONE_SHOTS[command!]!();
-  return await run(config, { words, ...(values.out === undefined ? {} : { out: values.out }) }, world);
+  const out = values.out === undefined ? {} : { out: values.out };
+  const swarm = command === 'swarm' ? { swarm: swarmArguments(values) } : {};
+  return await run(config, { words, ...out, ...swarm }, world);
 }

@@ -7,6 +7,7 @@ import type { CommandLineSpec, Subcommand } from './command-line.js';
 import { commonOptions, flag, single } from './common-options.js';
 import { COMPLETION_COMMAND } from './completion.js';
 import type { ListOption, Values } from './options.js';
+import { SWARM_COMMAND, swarmOptions } from './swarm-options.js';
 import {
   choice,
   countLimit,
@@ -100,6 +101,7 @@ export const peerOptions = (env: Environment) => ({
     'What this peer keeps; a second peer here takes one beside it',
   ),
   out: single(outputFile, undefined, 'Files:', 'get: the file to write; - is standard output'),
+  ...swarmOptions,
   headless: flag('Output:', 'No prompt: offer songs until a signal ends it'),
   ...commonOptions('warn'),
 });
@@ -154,6 +156,8 @@ const HOSTING = [
   'headless',
 ];
 
+const onlyForSwarm = Object.fromEntries(Object.keys(swarmOptions).map(name => [name, ['swarm']]));
+
 const ANY = Number.POSITIVE_INFINITY;
 const SUBCOMMANDS: readonly Subcommand[] = [
   {
@@ -173,6 +177,7 @@ const SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'find', words: '<words..>', fewest: 1, most: ANY, describe: 'The songs that match best' },
   { name: 'play', words: '<song..>', fewest: 1, most: ANY, describe: 'Play songs, by ID or by words' },
   { name: 'get', words: '<song>', fewest: 1, most: 1, describe: 'Fetch a song, verified, into a file' },
+  SWARM_COMMAND,
   { name: 'hash', words: '<file..>', fewest: 1, most: ANY, describe: 'The content hash of files' },
   {
     name: 'doctor',
@@ -190,7 +195,7 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
     'Offers your songs to others and plays theirs. Without a command it goes on until it is told to quit.',
   options: peerOptions(env),
   letters: { o: 'out' },
-  only: { out: ['get'] },
+  only: { out: ['get', 'swarm'], ...onlyForSwarm },
   withoutCommand: HOSTING,
   subcommands: SUBCOMMANDS,
   examples: [
@@ -198,6 +203,8 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
     ['$0 --tracker music.example --headless', 'only host, with a tracker elsewhere'],
     ['$0 play habanera', 'play what matches best, then end'],
     ['$0 get 10 -o song.mp3', 'fetch song 10'],
+    ['$0 swarm seed film.mkv', 'give any file to others; prints its swarm ID'],
+    ['$0 swarm get 8becd36f… --peer 192.0.2.7:6778 -o film.mkv', 'fetch it, from several peers at once'],
     ['$0 list --json | jq -r .title', 'the list for a program'],
     ['source <($0 completion)', 'tab completion in bash and zsh'],
   ],

@@ -100,6 +100,30 @@ export const hostPort = (defaultPort?: number): ValueType<HostPort | undefined> 
   show: value => (value === undefined ? null : formatHostPort(value.host, value.port)),
 });
 
+/** `PORT`, `HOST` or `HOST:PORT` to listen on; port 0 asks for any free one. */
+export const listenAt = (
+  usualPort: number,
+): ValueType<{ readonly host?: string; readonly port: number } | undefined> => ({
+  placeholder: '[HOST:]PORT',
+  expected: `PORT, HOST or HOST:PORT, such as ${usualPort}, 127.0.0.1:0 or [::1]:${usualPort}`,
+  parse(text) {
+    if (/^\d+$/.test(text)) {
+      const bare = port.parse(text);
+      return bare === undefined ? undefined : { port: bare };
+    }
+    const any = /^(.+):0$/.exec(text)?.[1];
+    const address = parseHostPort(any ?? text, usualPort);
+    if (address === undefined || address.host === '') return undefined;
+    return any === undefined ? address : { host: address.host, port: 0 };
+  },
+  show: value =>
+    value === undefined
+      ? 'auto'
+      : value.host === undefined
+        ? value.port
+        : formatHostPort(value.host, value.port),
+});
+
 /** An address of this machine, or a name that stands for one; an IPv6 address with or without brackets. */
 export const listenHost: ValueType<string | undefined> = {
   placeholder: 'ADDRESS',

@@ -91,6 +91,13 @@ export class ChunkSet {
     this.#ranges.splice(from, to - from, ...kept);
   }
 
+  /** Another set with the same chunks. */
+  copy(): ChunkSet {
+    const copy = new ChunkSet();
+    copy.#ranges = [...this.#ranges];
+    return copy;
+  }
+
   clear(): void {
     this.#changes += 1;
     this.#ranges = [];

@@ -19,7 +19,7 @@ import { subtree } from './subtree.js';
 export class HashTree {
   readonly hash: HashName;
   readonly chunkBytes: number;
-  readonly #root: Uint8Array;
+  readonly root: Uint8Array;
   readonly #nodes: NodeStore;
   #chunks: number | undefined;
   /** Both once `#chunks` is known. */
@@ -36,7 +36,7 @@ export class HashTree {
   }) {
     this.hash = options.hash ?? 'sha256';
     this.chunkBytes = options.chunkBytes ?? 1_024;
-    this.#root = options.root;
+    this.root = options.root;
     if (options.root.length !== HASH_LENGTH[this.hash])
       throw new LocalProtocolError(`${options.root.length} bytes are no root of ${this.hash}`);
     this.#nodes = new NodeStore(HASH_LENGTH[this.hash]);
@@ -58,6 +58,13 @@ export class HashTree {
     const tree = new HashTree({ ...options, root });
     tree.#keep(nodes);
     return tree;
+  }
+
+  /** Takes over nodes that are known to lead to the root (`kept-tree.ts`); `size` if it was known. */
+  rebuild(chunks: number, size: number | undefined, nodes: Iterable<readonly [number, Uint8Array]>): void {
+    this.#size ??= size;
+    this.#settle(chunks);
+    for (const [bin, hash] of nodes) this.#nodes.set(bin, hash);
   }
 
   /** Undefined until it is known. */
@@ -82,7 +89,7 @@ export class HashTree {
     if (chunk >= chunks || !this.#hasRightLength(chunk, bytes.length, chunks)) return 'wrong';
     const top = chunks === this.#chunks ? this.#top : binAt(heightOf(chunks), 0);
     const { verdict, way } = climb(binAt(0, chunk), hashChunk(bytes, this.hash), this.hash, {
-      proven: bin => (bin === top ? this.#root : this.#nodes.get(bin)),
+      proven: bin => (bin === top ? this.root : this.#nodes.get(bin)),
       believed: (bin, way) => this.#believed(bin, chunks, claims, way),
     });
     if (verdict === 'wrong') claims.clear();
@@ -206,7 +213,7 @@ export class HashTree {
     }
     if (chunks === 0) return undefined;
     const root = this.#believed(binAt(heightOf(chunks), 0), chunks, claims, new Map());
-    if (root === undefined || Buffer.compare(root, this.#root) !== 0) return undefined;
+    if (root === undefined || Buffer.compare(root, this.root) !== 0) return undefined;
     const witness = chunks === 1 ? length !== 2 * HASH_LENGTH[this.hash] : chunk < chunks - 1;
     return witness ? chunks : undefined;
   }
@@ -221,7 +228,7 @@ export class HashTree {
     this.#chunks = chunks;
     this.#peaks = peaksOf(chunks);
     this.#top = binAt(heightOf(chunks), 0);
-    if (chunks > 0) this.#nodes.set(this.#top, this.#root);
+    if (chunks > 0) this.#nodes.set(this.#top, this.root);
   }
 }
 

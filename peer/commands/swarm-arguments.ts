@@ -1,0 +1,21 @@
+/** What `tsp-peer swarm …` takes besides words and the options of every command. */
+import type { HashName } from '../../protocol/merkle.js';
+import type { HostPort } from '../../protocol/tsp/addresses.js';
+import type { ListenAt } from '../swarm/datagram-wire.js';
+
+/** As in the RFC's examples (RFC 7574 §3.1); nobody has assigned one. */
+export const USUAL_PORT = 6_778;
+
+export interface SwarmArguments {
+  /** `--peer`, as often as it was given. */
+  readonly peers: readonly HostPort[];
+  /** Absent: `seed` takes the usual port of all addresses, `get` a free one. */
+  readonly listen?: ListenAt;
+  /** Absent: SHA-256, or what the length of a swarm ID says. */
+  readonly hash?: HashName;
+  readonly chunkBytes: number;
+  /** `hash` makes the file, of `size` bytes. */
+  readonly create: boolean;
+  readonly size?: number;
+  readonly maxPeers: number;
+}

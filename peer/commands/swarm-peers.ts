@@ -1,0 +1,41 @@
+/** What `swarm seed` and `swarm get` share: their socket, and the addresses of `--peer`. */
+import { lookup } from 'node:dns/promises';
+import { TransportError } from '../../protocol/errors.js';
+import { canonicalIp } from '../../protocol/ip.js';
+import type { PeerAddress } from '../../protocol/ppspp/gate.js';
+import type { HostPort } from '../../protocol/tsp/addresses.js';
+import { listenError } from '../failures/listen-error.js';
+import type { ListenAt } from '../swarm/datagram-wire.js';
+import { SwarmNode } from '../swarm/swarm-node.js';
+import { UdpWire } from '../swarm/udp-wire.js';
+import type { OneShot } from './one-shot.js';
+
+/** Rejects with TransportError for a name that nobody knows. */
+export async function addressesOf(peers: readonly HostPort[]): Promise<PeerAddress[]> {
+  return await Promise.all(
+    peers.map(async ({ host, port }) => {
+      try {
+        return { address: canonicalIp((await lookup(host)).address), port };
+      } catch (error) {
+        throw new TransportError(`${host}: nobody knows this name`, { cause: error });
+      }
+    }),
+  );
+}
+
+/** Listening; throws CommandError when it cannot. */
+export async function openNode(
+  { world, config }: OneShot,
+  at: ListenAt,
+): Promise<{ readonly node: SwarmNode; readonly at: PeerAddress }> {
+  const node = new SwarmNode({
+    ...world,
+    wire: new UdpWire(),
+    maxUploadBytesPerSecond: config.maxUploadBytesPerSecond,
+  });
+  try {
+    return { node, at: await node.start(at) };
+  } catch (error) {
+    throw listenError(error, at.host ?? '::', at.port);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * `tsp-peer swarm seed FILE… [--peer HOST:PORT …]`: gives files to whoever asks, until a signal ends it.
+ *
+ *     8becd36f…  file.bin                       {"event":"seeding","swarm":"8becd36f…","size":1048577,"file":"file.bin"}
+ *     tsp-peer ready on [::]:6778               {"event":"ready","address":"::","port":6778}
+ *
+ * Files are hashed anew at each start. One that changes afterwards is not given any more, which is said.
+ */
+import { toHex } from '../../protocol/bytes.js';
+import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
+import { safeJson, safeText } from '../prompt/terminal-text.js';
+import { JoinedSwarm } from '../swarm/joined-swarm.js';
+import { type SeededFile, seedFile } from '../swarm/static-swarm.js';
+import type { SwarmNode } from '../swarm/swarm-node.js';
+import type { SwarmCommand } from './swarm.js';
+import { USUAL_PORT } from './swarm-arguments.js';
+import { addressesOf, openNode } from './swarm-peers.js';
+
+export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
+  const { session, words, swarm } = command;
+  const { world, config } = session;
+  const peers = await addressesOf(swarm.peers);
+  const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT });
+  const files: SeededFile[] = [];
+  try {
+    for (const path of words) {
+      const { file, joined } = await open(command, path, node, peers);
+      files.push(file);
+      node.add(joined);
+      const id = toHex(file.swarm.metadata.swarmId);
+      const { size } = file;
+      const line = config.json
+        ? safeJson({ event: 'seeding', swarm: id, size, file: path })
+        : `${id}  ${safeText(path)}`;
+      await session.write([line]);
+    }
+    const { address, port } = at;
+    const ready = config.json
+      ? safeJson({ event: 'ready', address, port })
+      : `tsp-peer ready on ${formatHostPort(address, port)}`;
+    await session.write([ready]);
+    await ended(world.signal);
+    return world.signal.reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(world.signal.reason);
+  } finally {
+    await node.stop();
+    for (const file of files) await file.close();
+  }
+}
+
+async function open(
+  { session, swarm }: SwarmCommand,
+  path: string,
+  node: SwarmNode,
+  peers: readonly { address: string; port: number }[],
+): Promise<{ file: SeededFile; joined: JoinedSwarm }> {
+  const { world } = session;
+  const { hash = 'sha256', chunkBytes, maxPeers } = swarm;
+  let joined: JoinedSwarm | undefined;
+  const onBroken = (error: unknown): void => {
+    if (joined !== undefined) node.remove(joined);
+    const message = `${safeText(path)} is not given any more: ${(error as Error).message}.`;
+    session.report({ code: 'file', exitCode: EXIT.failure, message });
+  };
+  const onLoaded = (): void => node.wake();
+  const file = await seedFile({ path, hash, chunkBytes, signal: world.signal, onLoaded, onBroken }).catch(
+    (error: unknown) => {
+      const problem = fileProblem(error, path);
+      if (problem === undefined) throw error;
+      throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
+    },
+  );
+  if (file === undefined)
+    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${safeText(path)} is empty.` });
+  joined = new JoinedSwarm({
+    swarm: file.swarm,
+    store: file.store,
+    peers,
+    maxPeers,
+    fetches: false,
+    place: 0,
+  });
+  return { file, joined };
+}
+
+async function ended(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
+}

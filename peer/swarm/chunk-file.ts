@@ -1,0 +1,198 @@
+/**
+ * The chunks of one file: proven ones are written at their offsets, in blocks; those that others ask for are read.
+ *
+ *     write ─▶ block in memory ─ full, or a checkpoint ─▶ file          read: from memory, or undefined until it is loaded
+ *
+ * Nothing waits here for the disk: who asks for a chunk that is not at hand gets it after `onLoaded`. A file that is
+ * served must stay what it was when its tree was made: it is looked at with every block, and one that changed is broken.
+ */
+import type { BigIntStats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
+import type { ChunkSource } from '../../protocol/ppspp/swarm.js';
+
+const BLOCK_BYTES = 256 * 1_024;
+/** Blocks kept because somebody asked for a chunk of theirs: 32 MiB. */
+const MAX_CACHED = 128;
+/** Blocks with chunks in them that are not written: as many. */
+const MAX_GATHERING = 128;
+/** Writes under way, in blocks; past it nothing more should be fetched. */
+const MAX_WRITING = 256;
+
+interface Gathering {
+  readonly bytes: Buffer;
+  readonly chunks: ChunkSet;
+}
+
+export interface ChunkFileOptions {
+  readonly file: FileHandle;
+  readonly chunkBytes: number;
+  /** A chunk that was not at hand now is. */
+  readonly onLoaded: () => void;
+  /** The file cannot be read or written, or is no longer what it was. Told once. */
+  readonly onBroken: (error: unknown) => void;
+  /** What the file must stay; undefined: it is being written here. */
+  readonly unchanged?: BigIntStats;
+}
+
+export class ChunkFile implements ChunkSource {
+  /** What is in the file. */
+  readonly written = new ChunkSet();
+  readonly #options: ChunkFileOptions;
+  readonly #blockChunks: number;
+  readonly #gathering = new Map<number, Gathering>();
+  /** Blocks on their way into the file; of each the newest last. */
+  readonly #writing = new Set<{ readonly block: number } & Gathering>();
+  /** Least recently used first. */
+  readonly #cache = new Map<number, Uint8Array>();
+  readonly #busy = new Map<number | object, Promise<void>>();
+  #isBroken = false;
+
+  constructor(options: ChunkFileOptions) {
+    this.#options = options;
+    this.#blockChunks = Math.max(1, Math.floor(BLOCK_BYTES / options.chunkBytes));
+  }
+
+  /** The disk is slower than what comes. */
+  get isFull(): boolean {
+    return this.#writing.size >= MAX_WRITING;
+  }
+
+  read(chunk: number): Uint8Array | undefined {
+    if (this.#isBroken) return undefined;
+    const block = Math.floor(chunk / this.#blockChunks);
+    const place = (chunk % this.#blockChunks) * this.#options.chunkBytes;
+    const bytes = this.#inMemory(block, chunk) ?? this.#cache.get(block);
+    if (bytes !== undefined) return bytes.subarray(place, place + this.#options.chunkBytes);
+    this.#load(block);
+    return undefined;
+  }
+
+  /** Takes a copy. */
+  write(chunk: number, bytes: Uint8Array): void {
+    const { chunkBytes } = this.#options;
+    const block = Math.floor(chunk / this.#blockChunks);
+    const gathering = this.#gathering.get(block) ?? this.#begin(block);
+    const place = (chunk % this.#blockChunks) * chunkBytes;
+    gathering.bytes.set(bytes, place);
+    gathering.chunks.add({ start: chunk, end: chunk });
+    // The end of the content ends the block: nothing comes after it.
+    const end = bytes.length < chunkBytes ? chunk : (block + 1) * this.#blockChunks - 1;
+    if (bytes.length < chunkBytes) this.#shorten(block, gathering, place + bytes.length);
+    if (gathering.chunks.covers({ start: block * this.#blockChunks, end })) this.#writeOut(block);
+    else if (this.#gathering.size > MAX_GATHERING) this.#writeOut(this.#gathering.keys().next().value!);
+  }
+
+  /** Writes what was gathered; resolves when the file has it, on a disk that tells the truth. */
+  async checkpoint(): Promise<void> {
+    for (const block of [...this.#gathering.keys()]) this.#writeOut(block);
+    await this.settled();
+    if (!this.#isBroken) await this.#options.file.datasync();
+  }
+
+  /** Nothing is being read or written. */
+  async settled(): Promise<void> {
+    while (this.#busy.size > 0) await Promise.all(this.#busy.values());
+  }
+
+  #begin(block: number): Gathering {
+    const bytes = Buffer.allocUnsafe(this.#blockChunks * this.#options.chunkBytes);
+    const gathering = { bytes, chunks: new ChunkSet() };
+    this.#gathering.set(block, gathering);
+    return gathering;
+  }
+
+  #shorten(block: number, { bytes, chunks }: Gathering, length: number): void {
+    this.#gathering.set(block, { bytes: bytes.subarray(0, length), chunks });
+  }
+
+  #inMemory(block: number, chunk: number): Uint8Array | undefined {
+    const gathering = this.#gathering.get(block);
+    if (gathering?.chunks.has(chunk)) return gathering.bytes;
+    for (const writing of this.#writing)
+      if (writing.block === block && writing.chunks.has(chunk)) return writing.bytes;
+    return undefined;
+  }
+
+  #writeOut(block: number): void {
+    const gathered = this.#gathering.get(block)!;
+    const writing = { block, ...gathered };
+    this.#gathering.delete(block);
+    this.#writing.add(writing);
+    this.#cache.delete(block);
+    this.#track(writing, async () => {
+      for (const { start, end } of gathered.chunks.ranges) await this.#writeRange(writing, start, end);
+      this.#writing.delete(writing);
+    });
+  }
+
+  async #writeRange(
+    { block, bytes }: { block: number } & Gathering,
+    start: number,
+    end: number,
+  ): Promise<void> {
+    const { file, chunkBytes } = this.#options;
+    const base = block * this.#blockChunks;
+    const to = Math.min(bytes.length, (end + 1 - base) * chunkBytes);
+    for (let at = (start - base) * chunkBytes; at < to; ) {
+      const { bytesWritten } = await file.write(bytes, at, to - at, base * chunkBytes + at);
+      at += bytesWritten;
+    }
+    this.written.add({ start, end });
+  }
+
+  #load(block: number): void {
+    if (this.#busy.has(block)) return;
+    this.#track(block, async () => {
+      const { file, chunkBytes, unchanged } = this.#options;
+      const bytes = Buffer.allocUnsafe(this.#blockChunks * chunkBytes);
+      let length = 0;
+      while (length < bytes.length) {
+        const { bytesRead } = await file.read(
+          bytes,
+          length,
+          bytes.length - length,
+          block * bytes.length + length,
+        );
+        if (bytesRead === 0) break;
+        length += bytesRead;
+      }
+      if (unchanged !== undefined) checkUnchanged(unchanged, await file.stat({ bigint: true }));
+      // What was written meanwhile is not in these bytes; it is read again when it is asked for.
+      if (unchanged === undefined && this.#isTouched(block)) return;
+      this.#cache.delete(block);
+      this.#cache.set(block, bytes.subarray(0, length));
+      if (this.#cache.size > MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
+    });
+  }
+
+  #isTouched(block: number): boolean {
+    if (this.#gathering.has(block)) return true;
+    for (const writing of this.#writing) if (writing.block === block) return true;
+    return false;
+  }
+
+  #track(key: number | object, work: () => Promise<void>): void {
+    const done = work()
+      .catch((error: unknown) => {
+        if (this.#isBroken) return;
+        this.#isBroken = true;
+        this.#options.onBroken(error);
+      })
+      .finally(() => {
+        this.#busy.delete(key);
+        if (typeof key === 'number') this.#options.onLoaded();
+      });
+    this.#busy.set(key, done);
+  }
+}
+
+/** A file that is served is not what its tree was made of any more. */
+export class FileChanged extends Error {
+  override readonly name = 'FileChanged';
+}
+
+export function checkUnchanged(before: BigIntStats, now: BigIntStats): void {
+  const same = before.size === now.size && before.mtimeNs === now.mtimeNs && before.ino === now.ino;
+  if (!same) throw new FileChanged('the file has changed since its swarm ID was computed');
+}

@@ -1,0 +1,71 @@
+/**
+ * A file's whole hash tree (RFC 7574 §5.1), for its swarm ID and for serving it: chunks of any size, any hash function.
+ *
+ *     file ─▶ chunks ─▶ leaves, end to end ─▶ HashTree
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { HASH_LENGTH, type HashName, hashChunk } from '../../protocol/merkle.js';
+import { HashTree } from '../../protocol/ppspp/hash-tree.js';
+
+/** As in hosting: large enough that reading costs little, small enough that others have their turn. */
+const READ_BYTES = 1_024 * 1_024;
+
+export interface TreeOptions {
+  readonly hash: HashName;
+  readonly chunkBytes: number;
+  /** Ends it: rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Hashes the content from its beginning. */
+export async function contentTree(
+  content: AsyncIterable<Uint8Array>,
+  options: TreeOptions,
+): Promise<HashTree> {
+  const { hash, chunkBytes, signal } = options;
+  const leaves: Uint8Array[] = [];
+  let rest = Buffer.alloc(0);
+  let size = 0;
+  for await (const bytes of content) {
+    signal?.throwIfAborted();
+    size += bytes.length;
+    const whole = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
+    let at = 0;
+    for (; at + chunkBytes <= whole.length; at += chunkBytes)
+      leaves.push(hashChunk(whole.subarray(at, at + chunkBytes), hash));
+    rest = Buffer.from(whole.subarray(at));
+  }
+  if (rest.length > 0) leaves.push(hashChunk(rest, hash));
+  return HashTree.fromLeaves(joined(leaves, hash), { size, hash, chunkBytes });
+}
+
+/** The tree of a file, which must be an ordinary one. */
+export async function fileTree(file: FileHandle, options: TreeOptions): Promise<HashTree> {
+  return await contentTree(bytesOf(file), options);
+}
+
+/** The tree of the file at a path. */
+export async function pathTree(path: string, options: TreeOptions): Promise<HashTree> {
+  const file = await open(path);
+  try {
+    return await fileTree(file, options);
+  } finally {
+    await file.close();
+  }
+}
+
+async function* bytesOf(file: FileHandle): AsyncGenerator<Uint8Array> {
+  const bytes = Buffer.allocUnsafe(READ_BYTES);
+  for (let at = 0; ; ) {
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, at);
+    if (bytesRead === 0) return;
+    yield bytes.subarray(0, bytesRead);
+    at += bytesRead;
+  }
+}
+
+function joined(leaves: readonly Uint8Array[], hash: HashName): Uint8Array {
+  const bytes = new Uint8Array(leaves.length * HASH_LENGTH[hash]);
+  for (const [index, leaf] of leaves.entries()) bytes.set(leaf, index * HASH_LENGTH[hash]);
+  return bytes;
+}

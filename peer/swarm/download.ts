@@ -1,0 +1,160 @@
+/**
+ * A whole file out of a swarm: joins, fetches from everybody, and gives it its name once every chunk is proven.
+ *
+ *     resumed or new ─▶ joined ─ chunks, a note each second ─ complete ─▶ renamed
+ *                          └─ nobody answers · nothing comes · the disk fails · interrupted ─▶ kept for the next time
+ */
+import { TransportError } from '../../protocol/errors.js';
+import type { Clock, Logger } from '../../protocol/ports.js';
+import type { PeerAddress } from '../../protocol/ppspp/gate.js';
+import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
+import { HashTree } from '../../protocol/ppspp/hash-tree.js';
+import { CHECKPOINT_MS, FetchedFile } from './fetched-file.js';
+import { JoinedSwarm } from './joined-swarm.js';
+import { staticSwarm } from './static-swarm.js';
+import type { SwarmNode } from './swarm-node.js';
+
+/** Who is there answers the first question or the second: past this nobody is. */
+export const NOBODY_MS = 15_000;
+/** Peers that are there and give nothing have nothing, or are gone without a word. */
+export const NOTHING_MS = 30_000;
+const LOOK_EVERY_MS = 200;
+
+export interface DownloadOptions {
+  readonly node: SwarmNode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly path: string;
+  readonly metadata: SwarmMetadata;
+  /** In bytes, where it is known from elsewhere. */
+  readonly size?: number;
+  readonly peers: readonly PeerAddress[];
+  readonly maxPeers: number;
+  /** Waits for peers that come by themselves, for as long as it takes. */
+  readonly waits: boolean;
+  readonly place: number;
+  readonly signal: AbortSignal;
+  /** Often, for a progress bar. */
+  readonly onProgress: (progress: DownloadProgress) => void;
+}
+
+export interface DownloadProgress {
+  readonly bytes: number;
+  readonly size?: number;
+  readonly peers: number;
+}
+
+export interface Downloaded {
+  readonly bytes: number;
+  /** Of these, what was here from another time. */
+  readonly resumedBytes: number;
+  readonly joined: JoinedSwarm;
+}
+
+/** Rejects with TransportError, the file system's error, or the signal's reason. */
+export async function download(options: DownloadOptions): Promise<Downloaded> {
+  const { node, metadata, size, path } = options;
+  const { swarmId: root, hash, chunkBytes } = metadata;
+  const tree = new HashTree({ root, hash, chunkBytes, ...(size === undefined ? {} : { size }) });
+  let broken: unknown;
+  const fetched = await FetchedFile.open({
+    path,
+    metadata,
+    tree,
+    onLoaded: () => node.wake(),
+    onBroken: error => {
+      broken = error;
+    },
+  });
+  const have = fetched.chunks.written.copy();
+  const swarm = staticSwarm({ metadata, tree, have, source: fetched.chunks });
+  const { peers, maxPeers, place } = options;
+  let changed = (): void => {};
+  const joined = new JoinedSwarm({
+    swarm,
+    store: fetched.chunks,
+    peers,
+    maxPeers,
+    fetches: true,
+    place,
+    onChange: () => joined.isComplete && changed(),
+  });
+  const resumedBytes = bytesOf(joined, tree);
+  const ended = new Promise<void>(resolve => {
+    changed = resolve;
+  });
+  node.add(joined);
+  try {
+    await untilComplete(options, { joined, tree, fetched, ended, broken: () => broken });
+  } catch (error) {
+    node.remove(joined);
+    await fetched.close();
+    throw error;
+  }
+  await fetched.finish();
+  return { bytes: bytesOf(joined, tree), resumedBytes, joined };
+}
+
+async function untilComplete(
+  { clock, signal, waits, onProgress }: DownloadOptions,
+  state: {
+    readonly joined: JoinedSwarm;
+    readonly tree: HashTree;
+    readonly fetched: FetchedFile;
+    /** Complete. */
+    readonly ended: Promise<void>;
+    broken(): unknown;
+  },
+): Promise<void> {
+  const { joined, tree, fetched, ended } = state;
+  const startedAt = clock.now();
+  let peersAt = startedAt;
+  let savedAt = startedAt;
+  while (!joined.isComplete) {
+    signal.throwIfAborted();
+    const now = clock.now();
+    if (joined.peers > 0) peersAt = now;
+    const quietMs = now - Math.max(joined.lastChunkAt ?? startedAt, startedAt);
+    if (!waits && now - peersAt >= NOBODY_MS) throw new TransportError(nobody(joined));
+    if (!waits && quietMs >= NOTHING_MS && joined.peers > 0)
+      throw new TransportError('the peers that answered give nothing more');
+    if (now - savedAt >= CHECKPOINT_MS) {
+      savedAt = now;
+      // What the disk says of chunks is told by `broken`; a note that cannot be written costs a resumption only.
+      void fetched.save().catch(() => {});
+    }
+    if (state.broken() !== undefined) throw state.broken();
+    onProgress({
+      bytes: bytesOf(joined, tree),
+      peers: joined.peers,
+      ...(tree.chunks === undefined ? {} : { size: tree.size ?? tree.chunks * tree.chunkBytes }),
+    });
+    await Promise.race([ended, passed(clock, LOOK_EVERY_MS, signal)]);
+  }
+  if (state.broken() !== undefined) throw state.broken();
+}
+
+/** Resolves after a while, or at once when the signal comes. */
+function passed(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const done = (): void => {
+      cancel();
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const cancel = clock.after(delayMs, done);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
+
+/** Of chunks that are here; the last may be shorter. */
+function bytesOf({ swarm }: JoinedSwarm, { chunkBytes, size, chunks }: HashTree): number {
+  const whole = swarm.have.size * chunkBytes;
+  if (size === undefined || chunks === undefined || !swarm.have.has(chunks - 1)) return whole;
+  return whole - (chunks * chunkBytes - size);
+}
+
+function nobody({ failed }: JoinedSwarm): string {
+  const said = failed.map(({ host, why }) => `${host} ${why}`).join(', ');
+  return said === '' ? 'no peer answers' : `no peer is left: ${said}`;
+}

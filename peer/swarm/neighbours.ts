@@ -1,0 +1,94 @@
+/**
+ * Who is dialled for a swarm, and when: those that a person named for ever, those that we heard of until they don't answer.
+ *
+ *     known ─ due ─▶ dialled ─ open ─▶ here ─ ended ─▶ after 1 s, 2 s, 4 s … 60 s again          lies ─▶ never
+ *
+ * Pure. At most `maxPeers` at once, so that what somebody tells us of costs us no more than that.
+ */
+import type { Milliseconds } from '../../protocol/ports.js';
+import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
+
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 60_000;
+/** Addresses that others told us of and that we may try. */
+const MAX_HEARD_OF = 1_000;
+
+interface Neighbour {
+  readonly address: PeerAddress;
+  readonly isNamed: boolean;
+  /** Of channels to it and from it that are there, open or being opened. */
+  channels: number;
+  failures: number;
+  dialAt: Milliseconds;
+}
+
+export class Neighbours {
+  readonly #maxPeers: number;
+  readonly #known = new Map<string, Neighbour>();
+
+  constructor(options: { readonly named: readonly PeerAddress[]; readonly maxPeers: number }) {
+    this.#maxPeers = options.maxPeers;
+    for (const address of options.named) this.#learn(address, true);
+  }
+
+  /** How many there are now. */
+  get count(): number {
+    let count = 0;
+    for (const { channels } of this.#known.values()) if (channels > 0) count += 1;
+    return count;
+  }
+
+  heardOf(address: PeerAddress): void {
+    if (this.#known.size < MAX_HEARD_OF) this.#learn(address, false);
+  }
+
+  /** Whom to dial now; they are taken for dialled. */
+  due(now: Milliseconds): PeerAddress[] {
+    const due: PeerAddress[] = [];
+    for (const neighbour of this.#known.values()) {
+      if (this.count >= this.#maxPeers) break;
+      if (neighbour.channels > 0 || now < neighbour.dialAt) continue;
+      neighbour.channels = 1;
+      due.push(neighbour.address);
+    }
+    return due;
+  }
+
+  /** It came in by itself. */
+  arrived(address: PeerAddress): void {
+    this.#learn(address, false).channels += 1;
+  }
+
+  /** It answers. */
+  opened(address: PeerAddress): void {
+    this.#learn(address, false).failures = 0;
+  }
+
+  /** A channel that was dialled or came in is over. */
+  left(address: PeerAddress, now: Milliseconds, isBanned: boolean): void {
+    const neighbour = this.#learn(address, false);
+    neighbour.channels = Math.max(0, neighbour.channels - 1);
+    neighbour.failures += 1;
+    const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (neighbour.failures - 1));
+    neighbour.dialAt = isBanned ? Number.POSITIVE_INFINITY : now + waitMs;
+    if (!neighbour.isNamed && !isBanned) this.#known.delete(addressText(address));
+  }
+
+  nextDeadline(): Milliseconds | undefined {
+    let first: Milliseconds | undefined;
+    if (this.count >= this.#maxPeers) return undefined;
+    for (const { channels, dialAt } of this.#known.values())
+      if (channels === 0 && dialAt < (first ?? Number.POSITIVE_INFINITY)) first = dialAt;
+    return first;
+  }
+
+  #learn(address: PeerAddress, isNamed: boolean): Neighbour {
+    const key = addressText(address);
+    let neighbour = this.#known.get(key);
+    if (neighbour === undefined) {
+      neighbour = { address, isNamed, channels: 0, failures: 0, dialAt: Number.NEGATIVE_INFINITY };
+      this.#known.set(key, neighbour);
+    }
+    return neighbour;
+  }
+}

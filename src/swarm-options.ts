@@ -1,0 +1,66 @@
+/** The options of `tsp-peer swarm`, and the SwarmArguments that they make. */
+import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-arguments.js';
+import type { Subcommand } from './command-line.js';
+import { flag, single } from './common-options.js';
+import type { ListOption, Values } from './options.js';
+import { choice, type HostPort, hostPort, listenAt, positiveCount, size } from './value-types.js';
+
+const SWARMS = 'Swarms:';
+const HASHES = ['sha1', 'sha256'] as const;
+const DEFAULT_CHUNK_BYTES = 1_024;
+const DEFAULT_MAX_PEERS = 50;
+
+const peer: ListOption<HostPort | undefined> = {
+  kind: 'list',
+  type: hostPort(USUAL_PORT),
+  default: [],
+  separator: ',',
+  group: SWARMS,
+  describe: 'seed, get: a peer to dial; may be given several times',
+};
+
+export const swarmOptions = {
+  peer,
+  listen: single(
+    listenAt(USUAL_PORT),
+    undefined,
+    SWARMS,
+    `Where to be reached; else seed takes UDP port ${USUAL_PORT}, get a free one`,
+  ),
+  hash: single<(typeof HASHES)[number] | undefined>(
+    choice('HASH', HASHES),
+    undefined,
+    SWARMS,
+    'Hash function of the swarm ID; else sha256, or what its length says',
+  ),
+  'chunk-size': single(
+    positiveCount,
+    DEFAULT_CHUNK_BYTES,
+    SWARMS,
+    'Bytes of a chunk; part of what a swarm is',
+  ),
+  create: flag(SWARMS, 'hash: make the file, of --size bytes'),
+  size: single<number | undefined>(size, undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
+  'max-peers': single(positiveCount, DEFAULT_MAX_PEERS, SWARMS, 'Peers at once'),
+};
+
+export const SWARM_COMMAND: Subcommand = {
+  name: 'swarm',
+  words: '<action> <words..>',
+  fewest: 2,
+  most: Number.POSITIVE_INFINITY,
+  describe: 'hash FILE…, seed FILE…, get ID: any file over PPSPP (RFC 7574), from many peers at once',
+};
+
+export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
+  const { peer, listen, hash, create, size } = values;
+  return {
+    peers: peer.flatMap(address => address ?? []),
+    ...(listen === undefined ? {} : { listen }),
+    ...(hash === undefined ? {} : { hash }),
+    ...(size === undefined ? {} : { size }),
+    chunkBytes: values['chunk-size'],
+    create,
+    maxPeers: values['max-peers'],
+  };
+}

@@ -1,0 +1,156 @@
+/** `tsp-peer swarm`, as real processes on real sockets: IDs, hosts that die or lie, a listener that is killed and goes on. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
+import { seedFile } from '../../../peer/swarm/static-swarm.js';
+import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
+import { UdpWire } from '../../../peer/swarm/udp-wire.js';
+import { systemClock } from '../../../src/clock.js';
+import { Chance } from '../../simulation/chance.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
+import { type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { type Teardown, until } from '../../support/until.js';
+
+const ANYWHERE = ['--listen', '127.0.0.1:0'];
+
+/** A file of chance, and its place. */
+async function contentIn(
+  t: Teardown,
+  size: number,
+): Promise<{ folder: string; path: string; content: Uint8Array }> {
+  const folder = await tempFolder(t);
+  const path = join(folder, 'content');
+  const content = new Chance(size).bytes(size);
+  writeFileSync(path, content);
+  return { folder, path, content };
+}
+
+async function seed(t: Teardown, path: string, ...more: string[]) {
+  const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', path, ...ANYWHERE, ...more]);
+  const { port } = await command.ready();
+  return { command, peer: ['--peer', `127.0.0.1:${port}`], id: command.lines[0]!.split(' ')[0]! };
+}
+
+const get = (t: Teardown, id: string, out: string, ...more: string[]): Promise<RunningCommand> =>
+  spawnCommand(t, 'tsp-peer', ['swarm', 'get', id, '-o', out, '--json', ...more]);
+
+/** A peer that changes a bit of every chunk. */
+async function liar(t: Teardown, path: string): Promise<{ host: string; peer: string[] }> {
+  const node = new SwarmNode({
+    clock: systemClock,
+    logger: new RecordingLogger(),
+    randomBytes,
+    wire: new UdpWire(),
+    maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
+  });
+  const { signal } = new AbortController();
+  const file = (await seedFile({
+    path,
+    hash: 'sha256',
+    chunkBytes: 1_024,
+    signal,
+    onLoaded: () => node.wake(),
+    onBroken: () => {},
+  }))!;
+  const read = (chunk: number): Uint8Array | undefined =>
+    file.store.read(chunk)?.map((byte, i) => (i === 7 ? byte ^ 1 : byte));
+  node.add(
+    new JoinedSwarm({
+      swarm: { ...file.swarm, source: { read } },
+      store: file.store,
+      peers: [],
+      maxPeers: 10,
+      fetches: false,
+      place: 0,
+    }),
+  );
+  const { port } = await node.start({ host: '127.0.0.1', port: 0 });
+  t.teardown(async () => {
+    await node.stop();
+    await file.close();
+  });
+  return { host: `127.0.0.1:${port}`, peer: ['--peer', `127.0.0.1:${port}`] };
+}
+
+t.test('IDs are those of the vectors', async t => {
+  const folder = await tempFolder(t);
+  for (const [size, hash, id] of [
+    ['1025', 'sha256', 'bdaf4f16f2106d5807886f560e865c02b811213b765c3398b19b149468124b46'],
+    ['7162', 'sha1', '771baa14ad60d82025d037c350f26942bd5b7f5a'],
+  ] as const) {
+    const file = join(folder, size);
+    const words = ['swarm', 'hash', '--create', '--size', size, '--hash', hash, file];
+    const made = await spawnCommand(t, 'tsp-peer', words);
+    t.equal(await made.exitCode(), 0);
+    t.same(made.lines, [`${id}  ${file}`]);
+    const again = await spawnCommand(t, 'tsp-peer', words);
+    t.equal(await again.exitCode(), 1, 'what is there is not written over');
+  }
+});
+
+t.test('two hosts, of which one is killed', async t => {
+  const { folder, path, content } = await contentIn(t, 3_000_001);
+  const [a, b] = await Promise.all([
+    seed(t, path, '--max-upload', '600k'),
+    seed(t, path, '--max-upload', '600k'),
+  ]);
+  const out = join(folder, 'out');
+  const getter = await get(t, a.id, out, ...a.peer, ...b.peer);
+  await until('something is here', () => existsSync(`${out}.part.json`));
+  a.command.kill('SIGKILL');
+  t.equal(await getter.exitCode(), 0);
+  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+  t.match(getter.rows, [{ bytes: content.length, swarm: a.id, verified: true }]);
+  t.notOk(existsSync(`${out}.part`) || existsSync(`${out}.part.json`), 'nothing is left behind');
+  t.equal(await b.command.end(), 0);
+});
+
+t.test('a liar is named, and the file is what it should be', async t => {
+  const { folder, path, content } = await contentIn(t, 1_000_000);
+  const [honest, lying] = await Promise.all([seed(t, path), liar(t, path)]);
+  const out = join(folder, 'out');
+  const getter = await get(t, honest.id, out, ...lying.peer, ...honest.peer);
+  t.equal(await getter.exitCode(), 0);
+  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+  const [told] = getter.rows as [{ failed: { host: string; lied?: boolean }[]; sources: { host: string }[] }];
+  t.same(
+    told.failed.map(({ host, lied }) => ({ host, lied })),
+    [{ host: lying.host, lied: true }],
+  );
+  t.notOk(
+    told.sources.some(({ host }) => host === lying.host),
+    'nothing of its is in it',
+  );
+});
+
+t.test('a listener that was killed goes on from where it was', async t => {
+  const { folder, path, content } = await contentIn(t, 3_000_000);
+  const slow = await seed(t, path, '--max-upload', '600k');
+  const out = join(folder, 'out');
+  const first = await get(t, slow.id, out, ...slow.peer);
+  await until('a note', () => existsSync(`${out}.part.json`));
+  first.kill('SIGKILL');
+  await first.exited;
+  t.notOk(existsSync(out), 'it does not appear before it is whole');
+  const fast = await seed(t, path);
+  const second = await get(t, slow.id, out, ...fast.peer);
+  t.equal(await second.exitCode(), 0);
+  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+  const [told] = second.rows as [{ resumed: number; sources: { bytes: number }[] }];
+  t.ok(told.resumed > 0, 'something was here');
+  t.equal(told.resumed + told.sources.reduce((sum, { bytes }) => sum + bytes, 0), content.length);
+});
+
+t.test('wrong use is told', async t => {
+  const run = async (...words: string[]) => {
+    const command = await spawnCommand(t, 'tsp-peer', ['swarm', ...words]);
+    return { code: await command.exitCode(), stderr: command.stderr };
+  };
+  t.match(await run('get', 'abc', '--peer', '127.0.0.1:9'), { code: 2, stderr: /no swarm ID/ });
+  t.match(await run('get', 'ab'.repeat(32)), { code: 2, stderr: /--peer/ });
+  t.match(await run('give', 'x'), { code: 2, stderr: /no command swarm give/ });
+  t.match(await run('seed', '/not/there', ...ANYWHERE), { code: 1, stderr: /no such file/ });
+});
