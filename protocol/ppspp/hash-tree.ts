@@ -10,7 +10,7 @@
  */
 import { LocalProtocolError } from '../errors.js';
 import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf } from '../merkle.js';
-import { binAt, binOf, layerOf, parentOf, peaksOf, rangeOf, siblingOf, unclesOf } from './bins.js';
+import { binAt, binOf, layerOf, peaksOf, rangeOf, unclesOf } from './bins.js';
 import { type Claims, climb, MAX_LAYER, type Verdict, type Way } from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
@@ -116,26 +116,6 @@ export class HashTree {
       if (hash === undefined) throw new LocalProtocolError(`node ${bin} is not proven`);
       return { type: 'INTEGRITY', range: rangeOf(bin), hash };
     });
-  }
-
-  /** All that is proven, by bin, upwards and from left to right: to be kept with the chunks. Shares the tree's memory. */
-  get proven(): Iterable<readonly [bin: number, hash: Uint8Array]> {
-    return this.#nodes;
-  }
-
-  /** Takes over what was `proven` before, as far as it leads to the root. The size is known. */
-  restore(nodes: Iterable<readonly [bin: number, hash: Uint8Array]>): void {
-    const stored = new Map(nodes);
-    const downwards = [...stored].sort(([a], [b]) => layerOf(b) - layerOf(a));
-    for (const [bin, hash] of downwards) {
-      const sibling = siblingOf(bin);
-      const isPast = rangeOf(sibling).start >= (this.#chunks ?? 0);
-      const other = isPast ? new Uint8Array(hash.length) : stored.get(sibling);
-      const parent = this.#nodes.get(parentOf(bin));
-      if (parent === undefined || other === undefined) continue;
-      const [left, right] = bin < sibling ? [hash, other] : [other, hash];
-      if (Buffer.compare(hashPair(left, right, this.hash), parent) === 0) this.#nodes.set(bin, hash);
-    }
   }
 
   /**

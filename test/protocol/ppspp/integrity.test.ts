@@ -19,6 +19,7 @@ import {
 import { ChunkSet, MAX_RANGES } from '../../../protocol/ppspp/chunk-set.js';
 import { Claims } from '../../../protocol/ppspp/claims.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import { frontierOf, rebuiltNodes } from '../../../protocol/ppspp/kept-tree.js';
 import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
 import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
 
@@ -195,32 +196,68 @@ t.test('pieces that came with all nodes of their level serve as proven chunks do
   }
 });
 
-t.test('a tree that was stored is believed as far as it leads to the root', async t => {
-  const size = 70_100;
-  const bytes = content(size);
-  const { root, tree } = treeOf(bytes);
-  const reader = new HashTree({ root, size });
-  for (const chunk of [0, 9, 68]) {
-    const claims = new Claims();
-    claim(
-      claims,
-      tree.proofOf(chunk, true, () => false),
+t.test(
+  'what is kept with some chunks proves them to others after a new start, and a flipped bit shows',
+  async t => {
+    const downloads = fc.integer({ min: 1, max: 40_000 }).chain(size =>
+      fc.record({
+        size: fc.constant(size),
+        chunks: fc.subarray([...Array(Math.ceil(size / 1_024)).keys()]),
+      }),
     );
-    t.equal(reader.verify(chunk, chunkOf(bytes, chunk), claims), 'verified');
-  }
-  const stored = [...reader.proven].map(([bin, hash]) => [bin, Uint8Array.from(hash)] as const);
-  const restored = new HashTree({ root, size });
-  restored.restore(stored);
-  t.same([...restored.proven].sort(), [...reader.proven].sort());
-  t.equal(restored.verify(9, chunkOf(bytes, 9), new Claims()), 'verified');
-  t.equal(restored.verify(9, chunkOf(bytes, 8), new Claims()), 'wrong');
-  for (const [spoilt] of stored) {
-    const other = new HashTree({ root, size });
-    other.restore(stored.map(([bin, hash]) => [bin, bin === spoilt ? new Uint8Array(32) : hash] as const));
-    for (const [bin, hash] of other.proven) t.same(hash, tree.node(bin) ?? hash);
-    t.ok([...other.proven].length < stored.length || spoilt === 127);
-  }
-});
+    fc.assert(
+      fc.property(downloads, fc.nat(), ({ size, chunks }, spoilt) => {
+        const bytes = content(size);
+        const { root, tree } = treeOf(bytes);
+        const reader = new HashTree({ root, size });
+        const have = new ChunkSet();
+        const fetch = (into: HashTree, chunk: number) => {
+          const claims = new Claims();
+          claim(
+            claims,
+            tree.proofOf(chunk, true, () => false),
+          );
+          t.equal(into.verify(chunk, chunkOf(bytes, chunk), claims), 'verified');
+        };
+        for (const chunk of chunks) {
+          fetch(reader, chunk);
+          have.add({ start: chunk, end: chunk });
+        }
+        if (chunks.length === 0) return;
+        const frontier = new Map(frontierOf(reader, have));
+        const kept = {
+          root,
+          hash: 'sha256' as const,
+          chunks: reader.chunks!,
+          have,
+          leafOf: (chunk: number) => hashChunk(chunkOf(bytes, chunk), 'sha256'),
+        };
+        const again = new HashTree({ root, size });
+        again.rebuild(reader.chunks!, size, rebuiltNodes({ ...kept, frontier })!);
+        for (const chunk of chunks)
+          t.same(
+            again.proofOf(chunk, true, () => false),
+            tree.proofOf(chunk, true, () => false),
+          );
+        for (let chunk = 0; chunk < reader.chunks!; chunk += 1) fetch(again, chunk);
+        const wrong = chunks[spoilt % chunks.length]!;
+        const flipped = (chunk: number) =>
+          hashChunk(
+            chunkOf(bytes, chunk).map(byte => byte ^ 1),
+            'sha256',
+          );
+        const leafOf = (chunk: number) => (chunk === wrong ? flipped(chunk) : kept.leafOf(chunk));
+        t.equal(rebuiltNodes({ ...kept, frontier, leafOf }), undefined);
+      }),
+      { numRuns: 60 },
+    );
+    t.same(
+      frontierOf(new HashTree({ root: treeOf(content(3_000)).root }), new ChunkSet()),
+      [],
+      'no size yet',
+    );
+  },
+);
 
 t.test('two hashes end to end are no content of a swarm whose size is unknown', async t => {
   const { root, tree } = treeOf(content(2_048));
