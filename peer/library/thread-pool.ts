@@ -50,6 +50,9 @@ interface Thread<Job, Note, Result> {
 const HEAP_MB = 128;
 /** Long enough to bridge the pauses of somebody who copies an album file by file. */
 const IDLE_MS = 5_000;
+/** Threads in a row that ended before they said a word, each after a rest; then it is not for want of room. */
+const MAX_STILLBORN = 6;
+const REST_MS = 300;
 
 export class ThreadPool<Job, Note, Result> {
   readonly #options: ThreadPoolOptions<Note>;
@@ -57,6 +60,8 @@ export class ThreadPool<Job, Note, Result> {
   readonly #ending = new Set<Promise<unknown>>();
   #queue: Task<Job, Note, Result>[] = [];
   #limit: number;
+  #stillborn = 0;
+  #cancelRest: (() => void) | undefined;
   #stopped = false;
 
   constructor(options: ThreadPoolOptions<Note>) {
@@ -89,6 +94,7 @@ export class ThreadPool<Job, Note, Result> {
   /** Resolves when every thread has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#cancelRest?.();
     this.cancel();
     for (const thread of [...this.#threads]) this.#end(thread);
     await Promise.all(this.#ending);
@@ -97,7 +103,7 @@ export class ThreadPool<Job, Note, Result> {
   #assign(): void {
     while (this.#queue.length > 0) {
       const idle = [...this.#threads].find(thread => thread.task === undefined);
-      if (idle === undefined && this.#threads.size >= this.#limit) return;
+      if (idle === undefined && (this.#threads.size >= this.#limit || this.#cancelRest !== undefined)) return;
       this.#give(idle ?? this.#begin(), this.#queue.shift()!);
     }
   }
@@ -132,6 +138,7 @@ export class ThreadPool<Job, Note, Result> {
     // What a thread said just before it was given up.
     if (task === undefined || !this.#threads.has(thread)) return;
     thread.hasSpoken = true;
+    this.#stillborn = 0;
     if ('note' in message) {
       this.#expect(thread, message.note);
       task.onNote?.(message.note);
@@ -154,8 +161,8 @@ export class ThreadPool<Job, Note, Result> {
   #lose(thread: Thread<Job, Note, Result>, why: ThreadLost['why']): void {
     if (!this.#threads.has(thread)) return;
     this.#end(thread);
-    if (why === 'crashed' && !thread.hasSpoken && thread.task !== undefined && this.#threads.size > 0) {
-      this.#limit = this.#threads.size;
+    if (why === 'crashed' && !thread.hasSpoken && thread.task !== undefined && this.#mayRest()) {
+      this.#limit = Math.max(1, this.#threads.size);
       this.#queue.unshift(thread.task);
     } else {
       thread.task?.reject(new ThreadLost(why));
@@ -164,10 +171,21 @@ export class ThreadPool<Job, Note, Result> {
     this.#assign();
   }
 
+  /** Where one has room, several that begin at once may have none, nor one while the whole process begins. */
+  #mayRest(): boolean {
+    this.#stillborn += 1;
+    if (this.#stillborn > MAX_STILLBORN || this.#stopped) return false;
+    this.#cancelRest ??= this.#options.clock.after(REST_MS, () => {
+      this.#cancelRest = undefined;
+      this.#assign();
+    });
+    return true;
+  }
+
   #end(thread: Thread<Job, Note, Result>): void {
     thread.cancelTimer();
     this.#threads.delete(thread);
-    if (this.#threads.size === 0) this.#limit = this.#options.threads;
+    if (this.#threads.size === 0 && thread.hasSpoken) this.#limit = this.#options.threads;
     const ended = thread.worker.terminate().finally(() => this.#ending.delete(ended));
     this.#ending.add(ended);
   }

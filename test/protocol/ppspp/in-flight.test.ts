@@ -49,6 +49,9 @@ t.test('everything arrives through loss, reordering and doubles', async t => {
         for (const ack of acks.filter(({ at }) => at === now))
           todo.push(...flight.acked(one(ack.chunk), 500, now));
         todo.push(...flight.expire(now));
+        // What was lost ten times is not sent again unless it is asked for.
+        if (todo.length === 0 && flight.chunks === 0)
+          for (let chunk = 0; chunk < 60; chunk += 1) if (!arrived.has(chunk)) todo.push(chunk);
         while (todo.length > 0 && (flight.chunks === 0 || flight.ledbat.maySend(1_000))) {
           const chunk = todo.shift()!;
           flight.sent(chunk, 1_000, now);
