@@ -33,6 +33,8 @@ export interface SwarmNodeOptions {
   readonly wire: DatagramWire;
   /** To all others together; Infinity: no limit. */
   readonly maxUploadBytesPerSecond: number;
+  /** Milliseconds since 1970, for the stamps of DATA; absent: what this machine says. */
+  readonly unixMs?: () => number;
 }
 
 export class SwarmNode {
@@ -50,11 +52,11 @@ export class SwarmNode {
   #timerAt: Milliseconds = Number.POSITIVE_INFINITY;
 
   constructor(options: SwarmNodeOptions) {
-    const { clock, randomBytes, wire, maxUploadBytesPerSecond } = options;
+    const { clock, randomBytes, wire, maxUploadBytesPerSecond, unixMs = Date.now } = options;
     this.#options = options;
     this.#endpoint = new Endpoint({
       random: randomBytes,
-      unixOffsetMs: Date.now() - clock.now(),
+      unixOffsetMs: unixMs() - clock.now(),
       isReliable: wire.isReliable,
       admits: from => !this.#banned.has(banKey(from)),
     });
