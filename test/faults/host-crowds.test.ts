@@ -2,6 +2,7 @@
  * More listeners than a host wants: hundreds from one address, hundreds that take nothing, more than there are descriptors.
  * Whoever came honestly gets its song byte for byte, and what was held for the others is given back.
  */
+
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -11,6 +12,7 @@ import type { SongId } from '../../protocol/tsp/messages.js';
 import { connectFrom, gone, inTurns, range } from '../support/crowd.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
+import { noProc } from '../support/no-proc.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { TspClient } from '../support/tsp-client.js';
@@ -18,8 +20,6 @@ import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
 const SONG = mp3Bytes({ seconds: 60, bitrate: 320_000, seed: 1, title: 'Fandango' });
-const noProc = process.platform !== 'linux' && 'only Linux tells what a process holds';
-
 const network = await openNetwork(t);
 
 /** One PLAY from address number `from`: the song, or why not. */

@@ -14,6 +14,7 @@ import { connectFrom, gone, range } from '../support/crowd.js';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
+import { noProc } from '../support/no-proc.js';
 import { mount, noMounts, seenBy, spawnWithMount, unmount } from '../support/private-mounts.js';
 import { commandPath } from '../support/spawn-command.js';
 import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
@@ -22,8 +23,6 @@ import { connectTsp } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
-const noQueues = process.platform !== 'linux' && 'only Linux tells what a socket holds';
-
 /** More than the kernel holds for a listener that takes nothing, so that the host is in the middle of it. */
 const songOf = (seed: number): Buffer => {
   const frames = mp3Bytes({ seconds: 30, bitrate: 320_000, seed, title: `Martinete ${seed}` });
@@ -128,7 +127,7 @@ async function beginSong(t: Teardown, port: number, song: SongId) {
 }
 
 for (const [index, { how, change, harmless = false }] of CHANGES.entries()) {
-  t.test(`a file that is ${how} mid-song: the song or a reset`, { skip: noQueues }, async t => {
+  t.test(`a file that is ${how} mid-song: the song or a reset`, { skip: noProc }, async t => {
     const song = songs[index]!;
     const listener = await beginSong(t, host.port, ids[index]!);
     await change(join(host.folder, `${index}.mp3`), songOf(50 + index));
@@ -142,7 +141,7 @@ for (const [index, { how, change, harmless = false }] of CHANGES.entries()) {
 
 t.test(
   'a disk that fails mid-song is a reset, a line in the log, and no more',
-  { skip: noQueues || noFaults },
+  { skip: noProc || noFaults },
   async t => {
     const path = join(host.folder, 'failing.mp3');
     const listener = await beginSong(t, host.port, failingId);
@@ -249,7 +248,7 @@ async function hostWithMount(t: Teardown, mounted: 'music' | 'data', size: strin
 
 t.test(
   'a disk that vanishes takes its songs off the list; back again, they are listed',
-  { skip: noQueues || noMounts },
+  { skip: noProc || noMounts },
   async t => {
     const { command, port, folder, music } = await hostWithMount(t, 'music', '64M');
     const song = songOf(80);

@@ -2,6 +2,7 @@
  * What the machine does to a host while it sends songs: outputs close or are full, signals come, the clock jumps, the
  * process that plays its music is killed. Songs on their way arrive, byte for byte.
  */
+
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import t from 'tap';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
+import { noProc } from '../support/no-proc.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { connectTsp } from '../support/tsp-client.js';
@@ -197,7 +199,7 @@ globalThis.Date = class extends RealDate {
 
 t.test(
   'the audio process is killed mid-song: hosting goes on, and another one plays',
-  { skip: process.platform !== 'linux' && 'only Linux names the children of a process' },
+  { skip: noProc },
   async t => {
     const network = world.during(t);
     const [own, others] = [newSong(), newSong()];

@@ -140,13 +140,14 @@ t.test(
   { ...options },
   async t => {
     const { prompt, play } = await openPrompt(t, '--cache', '0');
+    t.match(await play(), played(/:\d+$/), 'so that a connection to that host stands');
     const fault = await failCalls(t, prompt.pid, { calls: 'socket', error: 'EMFILE' });
     const bytes = song(1, 3);
     await world.during(t).host({ songs: { 'new.mp3': bytes } });
     const id = String(await world.idOf(bytes));
     await prompt.says(/"event":"list","added":1/);
     t.match(await play(id), { outcome: 'failed', error: { message: /too many files are open here/ } });
-    t.match(await play(), played(/:\d+$/), 'a connection that there is still serves');
+    t.match(await play(), played(/:\d+$/), 'the connection that stands still serves');
     await fault.lift();
     t.match(await play(id), played(/:\d+$/));
     t.equal(stackTraceIn(prompt.stderr), undefined);

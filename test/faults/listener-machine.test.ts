@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
+import { noProc } from '../support/no-proc.js';
 import { noMounts, spawnWithMount } from '../support/private-mounts.js';
 import { commandPath, type RunningCommand } from '../support/spawn-command.js';
 import { stackTraceIn } from '../support/survivor.js';
@@ -33,7 +34,6 @@ const PROMPT = ['--json', '--port', '0', '--output', 'null'];
 const endings = ({ rows }: RunningCommand): unknown[] =>
   rows.filter(({ event }) => event === 'ended').map(({ outcome }) => outcome);
 
-const noProc = process.platform === 'linux' ? false : 'who is whose child is asked of /proc';
 const childrenOf = (pid: number): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 

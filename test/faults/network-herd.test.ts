@@ -17,7 +17,8 @@ import { RecordingLogger } from '../support/recording-logger.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
-import { connectTsp, TspClient } from '../support/tsp-client.js';
+import { TspClient } from '../support/tsp-client.js';
+import { listAt } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 import { song } from '../tracker/tracker-fixture.js';
@@ -109,10 +110,7 @@ async function startTracker(t: Test, home: string, port: number) {
 
 /** Hash → ID of everything that is listed with a host. */
 async function listedIds(t: Teardown, port: number): Promise<Map<unknown, unknown>> {
-  const client = await connectTsp(t, port);
-  client.send({ type: 'LIST' });
-  const { rows } = await client.receive('LIST_INFO');
-  client.destroy();
+  const rows = await listAt(t, port);
   return new Map(rows.filter(({ hostCount }) => hostCount === 1).map(({ hash, id }) => [hash, id]));
 }
 

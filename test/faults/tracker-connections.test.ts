@@ -2,11 +2,11 @@
  * Clients that break every rule, at one real `tsp-tracker`: they drip, flood, lie about lengths, ask ten thousand times,
  * take nothing, vanish. After each, the same process serves the next client and holds nothing of the last ones.
  */
-import { once } from 'node:events';
 import t from 'tap';
 import { encode } from '../../protocol/tsp/codec.js';
 import { Framer } from '../../protocol/tsp/framing.js';
-import { connectFrom, gone, inTurns, randomNumbers, range } from '../support/crowd.js';
+import { connectFrom, gone, randomNumbers, range } from '../support/crowd.js';
+import { messageOf, RuleBreakers } from '../support/rule-breakers.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { connectTsp } from '../support/tsp-client.js';
@@ -42,35 +42,8 @@ async function asks(): Promise<void> {
 }
 const survivor = await watchSurvivor(tracker, asks);
 
-/** The header of any type, and its payload if the type has one. */
-function messageOf(type: number, field: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9);
-  head[0] = type;
-  head.writeUInt32BE(field, 1);
-  head.writeUInt32BE(payload.length, 5);
-  return type < 0x40 ? head.subarray(0, 5) : Buffer.concat([head, payload]);
-}
-
 t.test('silence, and headers and payloads that drip, end after their five seconds', async t => {
-  const hello = Buffer.concat([Buffer.of(0x40, 0, 0, 0, 0, 0, 0, 0x0f, 0xa0), Buffer.from('{"tsp":1,')]);
-  const speeches = [
-    { at: 0, bytes: [] },
-    { at: 0, bytes: [0x41, 0, 0, 0] },
-    { at: 0, bytes: [0x42, 0, 0, 0, 0, 0, 0, 0] },
-    { at: 9, bytes: hello },
-  ];
-  await inTurns([...speeches, ...speeches, ...speeches, ...speeches], 16, async ({ at, bytes }) => {
-    const socket = await connectFrom(t, port, 1);
-    socket.write(Uint8Array.from(bytes.slice(0, at)));
-    const drip = (next: number): void => {
-      if (next >= bytes.length || socket.destroyed) return;
-      socket.write(Uint8Array.of(bytes[next]!), () => setTimeout(drip, 600, next + 1));
-    };
-    drip(at);
-    const [answer] = await once(socket, 'data');
-    t.match(answer.toString('latin1'), /"too-slow"/);
-    await gone(socket);
-  });
+  for (const told of await new RuleBreakers(t, port).drip(0x42)) t.match(told, /"too-slow"/);
   await survivor.survived();
 });
 
@@ -88,24 +61,8 @@ t.test('every type with odd IDs and odd payloads is answered, skipped or refused
     Buffer.from('['.repeat(4_096)),
     Buffer.alloc(4_096, 0xc0),
   ];
-  const cases = range(256).flatMap(type => payloads.map(payload => ({ type, payload })));
-  const seen = new Map<string, number>();
-  await inTurns(cases, 32, async ({ type, payload }) => {
-    const socket = await connectFrom(t, port, 2 + (type << 4) + (payload.length & 0xf));
-    const answers = new Framer({ maxPayloadBytes: MAX_LIST_BYTES });
-    socket.on('data', chunk => {
-      answers.push(chunk);
-      for (let event = answers.next(); event !== undefined; event = answers.next()) {
-        if (event.kind === 'unknown') throw new Error(`the tracker said ${event.type}`);
-        const what = event.kind === 'message' ? event.message.type : event.kind;
-        seen.set(what, (seen.get(what) ?? 0) + 1);
-      }
-    });
-    socket.end(Buffer.concat(ids.map(field => messageOf(type, field, payload))));
-    await gone(socket);
-    answers.end();
-  });
-  for (const what of ['PONG', 'ERROR', 'WELCOME', 'stream']) t.ok(seen.has(what), `${what} was said`);
+  const heard = await new RuleBreakers(t, port).sayEverything(ids, payloads);
+  for (const what of ['PONG', 'ERROR', 'WELCOME', 'stream']) t.ok(heard.has(what), `${what} was said`);
   await survivor.survived();
 });
 
@@ -121,15 +78,11 @@ t.test('a length past the limit is refused before a byte of the payload has come
     [0xc3, 4_097],
     [0xff, 0x0100_0000],
   ] as const) {
-    const socket = await connectFrom(t, port, 40_000 + type);
-    const head = Buffer.alloc(9);
-    head[0] = type;
-    head.writeUInt32BE(length, 5);
-    socket.write(head);
-    const [answer] = await once(socket, 'data');
-    t.match(answer.toString('latin1'), /"(too-large|bad-message)"/, `type ${type}`);
-    socket.end();
-    await gone(socket);
+    t.match(
+      await new RuleBreakers(t, port).announce(type, length),
+      /"(too-large|bad-message)"/,
+      `type ${type}`,
+    );
   }
   await survivor.survived();
 });
@@ -146,16 +99,7 @@ t.test('noise on three thousand connections, while an honest client is served wi
     client.destroy();
     return answered;
   })();
-  await inTurns(range(3_000), 64, async index => {
-    const random = randomNumbers(index);
-    const socket = await connectFrom(t, port, 10_000 + index);
-    const noise = Buffer.from(range(1 + (random() % 300)).map(() => random()));
-    // Half of them begin with a type that there is, so that the noise gets further in.
-    if (index % 2 === 0) noise[0] = [0x00, 0x01, 0x02, 0x06, 0x40, 0x42, 0x43][random() % 7]!;
-    if (index % 3 === 0) socket.write(noise, () => socket.resetAndDestroy());
-    else socket.end(noise);
-    await gone(socket);
-  });
+  await new RuleBreakers(t, port).makeNoise(3_000);
   isNoisy = false;
   t.ok((await honest) > 0);
   await survivor.survived();
@@ -186,17 +130,7 @@ t.test('ten thousand questions in one write are answered, all of them, in turn',
 t.test('clients that vanish at any point of a list leave nothing behind', async t => {
   const random = randomNumbers(7);
   const points = [0, 1, 8, 9, 10, ...range(195).map(() => random() % 200_000)];
-  await inTurns(points, 16, async point => {
-    const socket = await connectFrom(t, port, 100 + point);
-    socket.write(encode({ type: 'LIST' }));
-    socket.on('data', () => {
-      if (socket.bytesRead < point) return;
-      if (point % 2 === 0) socket.resetAndDestroy();
-      else socket.destroy();
-    });
-    if (point === 0) socket.resetAndDestroy();
-    await gone(socket);
-  });
+  await new RuleBreakers(t, port).vanish(encode({ type: 'LIST' }), points);
   await survivor.survived();
 });
 

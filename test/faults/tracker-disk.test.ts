@@ -20,7 +20,7 @@ import { RecordingLogger } from '../support/recording-logger.js';
 import { commandPath } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
-import { connectTsp, listenTsp } from '../support/tsp-client.js';
+import { connectTsp, listAt, listenTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 import { registerHost, song, startTracker } from '../tracker/tracker-fixture.js';
@@ -106,18 +106,9 @@ t.test(
     const program = [process.execPath, commandPath('tsp-tracker'), ...words];
     const tracker = await spawnWithMount(t, { folder, size: '32M' }, program);
     const { port } = await tracker.ready();
-    const asks = async (): Promise<Record<string, unknown>[]> => {
-      const client = await connectTsp(t, port);
-      client.send({ type: 'LIST' });
-      const { rows } = await client.receive('LIST_INFO');
-      client.destroy();
-      return rows;
-    };
-    const survivor = await watchSurvivor(tracker, async () => {
-      await asks();
-    });
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
     const before = await registerHost(t, { port }, { songs: [song(1)] });
-    await until('it is listed', async () => (await asks()).length === 1);
+    await until('it is listed', async () => (await listAt(t, port)).length === 1);
 
     const filler = seenBy(tracker, join(folder, 'filler'));
     fill(filler);
@@ -130,12 +121,12 @@ t.test(
     }
     before.client.send({ type: 'UPDATE', changes: [song(7)] });
     t.match((await before.client.await('ERROR')).error, { code: 'unavailable' });
-    t.match(await asks(), [{ id: before.idOf(1) }]);
+    t.match(await listAt(t, port), [{ id: before.idOf(1) }]);
     rmSync(filler);
 
     const after = await registerHost(t, { port }, { songs: [song(7)] });
     t.type(after.idOf(7), 'number');
-    await until('it is listed', async () => (await asks()).length === 2);
+    await until('it is listed', async () => (await listAt(t, port)).length === 2);
     before.client.destroy();
     after.client.destroy();
     await survivor.survived();

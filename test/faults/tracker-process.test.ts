@@ -14,25 +14,12 @@ import { failCalls, noFaults } from '../support/failing-calls.js';
 import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
 import { descriptorsOf, stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
-import { connectTsp } from '../support/tsp-client.js';
+import { connectTsp, listAt } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
 import { registerHost, song } from '../tracker/tracker-fixture.js';
 
 const WORDS = ['--host', '127.0.0.1', '--port', '0'];
 const OPEN = ['--max-per-address', '0'];
-
-/** The rows of LIST. */
-async function listOf(t: Teardown, port: number): Promise<Record<string, unknown>[]> {
-  const client = await connectTsp(t, port);
-  client.send({ type: 'LIST' });
-  const { rows } = await client.receive('LIST_INFO');
-  client.destroy();
-  return rows;
-}
-
-const asking = (t: Teardown, port: number) => async (): Promise<void> => {
-  await listOf(t, port);
-};
 
 for (const limit of [80, 256]) {
   t.test(`with ${limit} descriptors a crowd is cut, and the tracker serves on`, async t => {
@@ -40,7 +27,7 @@ for (const limit of [80, 256]) {
     const program = [process.execPath, commandPath('tsp-tracker'), ...WORDS, ...OPEN];
     const tracker = await spawnProgram(t, 'sh', ['-c', line, 'sh', ...program], {}, 'tsp-tracker');
     const { port } = await tracker.ready();
-    const survivor = await watchSurvivor(tracker, asking(t, port));
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
     const early = await connectTsp(t, port);
     early.send({ type: 'PING', value: 1 });
     await early.receive('PONG');
@@ -65,7 +52,7 @@ for (const limit of [80, 256]) {
     for (const socket of crowd) socket.destroy();
     await Promise.all(crowd.map(gone));
     await until('there is room again', () =>
-      listOf(t, port).then(
+      listAt(t, port).then(
         () => true,
         () => false,
       ),
@@ -90,7 +77,7 @@ t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', a
 t.test('calls that fail for want of descriptors pass by', { skip: noFaults }, async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   const fault = await failCalls(t, tracker.pid, { calls: 'accept4,socket', error: 'EMFILE', when: '1..20' });
   const crowd = await Promise.all(range(20).map(index => connectFrom(t, port, index)));
   await fault.lift();
@@ -102,10 +89,10 @@ for (const error of ['ENOSPC', 'EIO']) {
   t.test(`${error} while IDs are written: said so, no ID given; later it is`, { skip: noFaults }, async t => {
     const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
     const { port } = await tracker.ready();
-    const survivor = await watchSurvivor(tracker, asking(t, port));
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
     const fault = await failCalls(t, tracker.pid, { calls: 'pwrite64,pwritev,fdatasync,fsync', error });
     await t.rejects(registerHost(t, { port }, { songs: [song(1)] }), { message: /"code":"unavailable"/ });
-    t.same(await listOf(t, port), []);
+    t.same(await listAt(t, port), []);
     await fault.lift();
     const host = await registerHost(t, { port }, { songs: [song(1)] });
     t.type(host.idOf(1), 'number');
@@ -121,7 +108,7 @@ t.test('a clock that jumps hours both ways ends no lease and holds up no change'
   const program = [`--import=${leaping}`, commandPath('tsp-tracker'), ...WORDS];
   const tracker = await spawnProgram(t, process.execPath, program, { home }, 'tsp-tracker');
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   const first = await registerHost(t, { port }, { songs: [song(1)] });
   await first.client.await('BROADCAST_LIST', ({ rows }) => rows.some(({ id }) => id === first.idOf(1)));
   const second = await registerHost(t, { port }, { songs: [song(2)] });
@@ -130,7 +117,7 @@ t.test('a clock that jumps hours both ways ends no lease and holds up no change'
   await first.client.await('PING');
   second.client.send({ type: 'UPDATE', changes: [song(2, { title: 'Later' })] });
   await first.client.await('BROADCAST_LIST', ({ rows }) => rows.some(({ title }) => title === 'Later'));
-  t.match(await listOf(t, port), [{ title: 'Song 1' }, { title: 'Later' }]);
+  t.match(await listAt(t, port), [{ title: 'Song 1' }, { title: 'Later' }]);
   first.client.destroy();
   second.client.destroy();
   await survivor.survived();
@@ -155,7 +142,7 @@ t.test('a tracker whose outputs are closed goes on', async t => {
     const rude = await connectFrom(t, port, index);
     rude.end(Buffer.alloc(100, 0x99));
     await gone(rude);
-    await listOf(t, port);
+    await listAt(t, port);
   }
   t.ok(tracker.running);
 });
@@ -166,7 +153,7 @@ async function trackerAtWork(t: Test): Promise<{ tracker: RunningCommand; port: 
   const { port } = await tracker.ready();
   const long = { title: 'x'.repeat(255), artist: 'y'.repeat(255) };
   await registerHost(t, { port }, { songs: range(2_000).map(n => song(n, long)) });
-  await until('the songs are listed', async () => (await listOf(t, port)).length === 2_000);
+  await until('the songs are listed', async () => (await listAt(t, port)).length === 2_000);
   const reader = await connectFrom(t, port, 1);
   reader.write(Buffer.concat(range(FORTY).map(() => encode({ type: 'LIST' }))));
   await once(reader, 'readable');
@@ -222,7 +209,7 @@ t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', a
 t.test('addresses that a liar gives are not listed, and nobody is dialled for him', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   let dials = 0;
   const victim = createServer(socket => {
     dials += 1;
@@ -251,14 +238,14 @@ t.test('addresses that a liar gives are not listed, and nobody is dialled for hi
   t.equal(answers.size, 1, 'one text for every failure');
   t.match([...answers][0], /^unreachable/);
   t.equal(dials, 0);
-  t.same(await listOf(t, port), []);
+  t.same(await listAt(t, port), []);
   await survivor.survived();
 });
 
 t.test('wrong PONGs prove nothing, the 64th ends the attempt', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   const mute = createServer(socket => socket.on('error', () => {}).resume());
   t.teardown(() => mute.close());
   await once(mute.listen(0, '127.0.0.1'), 'listening');
@@ -268,7 +255,7 @@ t.test('wrong PONGs prove nothing, the 64th ends the attempt', async t => {
   client.sendRows({ type: 'LIST_INFO', revision: 0 }, [song(1)]);
   client.send(...range(64).map(value => ({ type: 'PONG', value }) as const));
   t.equal((await client.await('ERROR')).error.code, 'unreachable');
-  t.same(await listOf(t, port), []);
+  t.same(await listAt(t, port), []);
   client.destroy();
   await survivor.survived();
 });
@@ -277,7 +264,7 @@ t.test('quotas refuse row by row, and nobody changes or removes what is anotherâ
   const quotas = ['--max-songs-per-peer', '5', '--max-songs', '8', '--max-ids', '9', '--max-peers', '3'];
   const tracker: RunningCommand = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, ...quotas]);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   const first = await registerHost(t, { port }, { songs: range(7).map(n => song(n)) });
   t.equal(first.ids.filter(({ error }) => error === 'refused').length, 2);
   const second = await registerHost(t, { port }, { songs: range(5).map(n => song(n + 4)) });
@@ -290,7 +277,7 @@ t.test('quotas refuse row by row, and nobody changes or removes what is anotherâ
   head.writeUInt32BE(payload.length, 5);
   second.client.write(Buffer.concat([head, payload]));
   await second.client.await('SONG_IDS');
-  const rows = await listOf(t, port);
+  const rows = await listAt(t, port);
   t.match(
     rows.filter(({ id }) => id === first.idOf(1) || id === first.idOf(4)),
     [{ title: 'Song 1' }, { title: 'Song 4' }],

@@ -11,8 +11,8 @@ import { connectFrom, gone, range } from '../support/crowd.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
-import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
-import { type Teardown, until } from '../support/until.js';
+import { connectTsp, listAt, listenTsp, type TspClient } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
 import { hashOf } from '../tracker/registry-contract.js';
 import { registerHost, registerListener, song } from '../tracker/tracker-fixture.js';
 
@@ -27,23 +27,10 @@ const ROWS_AN_UPDATE = 500;
 
 type Row = Record<string, unknown>;
 
-/** The rows of LIST. */
-async function listOf(t: Teardown, port: number): Promise<Row[]> {
-  const client = await connectTsp(t, port);
-  client.send({ type: 'LIST' });
-  const { rows } = await client.receive('LIST_INFO');
-  client.destroy();
-  return rows;
-}
-
-const asking = (t: Teardown, port: number) => async (): Promise<void> => {
-  await listOf(t, port);
-};
-
 t.test('of a list that is one song too long one is refused, the rest is listed', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   const modest = await registerHost(t, { port }, { songs: [song(SONGS_A_PEER + 7)] });
   const flood = await registerHost(t, { port }, { songs: range(SONGS_A_PEER + 1).map(n => song(n)) });
   t.strictSame(
@@ -61,12 +48,12 @@ t.test('of a list that is one song too long one is refused, the rest is listed',
   };
   await until('the last is listed', isListed);
   // A long list is made anew once a second.
-  await until('all are listed', async () => (await listOf(t, port)).length === SONGS_A_PEER + 1);
+  await until('all are listed', async () => (await listAt(t, port)).length === SONGS_A_PEER + 1);
   modest.client.send({ type: 'UPDATE', changes: [song(SONGS_A_PEER + 8)] });
   t.match((await modest.client.await('SONG_IDS')).rows, [{ hash: hashOf(SONGS_A_PEER + 8) }]);
   flood.client.destroy();
   await until('it takes its songs along', async () => !(await isListed()));
-  await until('but nobody else’s', async () => (await listOf(t, port)).length === 2);
+  await until('but nobody else’s', async () => (await listAt(t, port)).length === 2);
   modest.client.destroy();
   await survivor.survived();
 });
@@ -79,7 +66,7 @@ t.test(
     const words = [...WORDS, ...OPEN, '--max-ids', String(maxIds)];
     const tracker = await spawnCommand(t, 'tsp-tracker', words, { home });
     const { port } = await tracker.ready();
-    const survivor = await watchSurvivor(tracker, asking(t, port));
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
     const { client } = await registerHost(t, { port }, { songs: [] });
     // Each UPDATE brings songs that nobody has seen, and takes away those of the one before.
     const songsOf = (update: number): OfferRow[] =>
@@ -92,7 +79,7 @@ t.test(
     const answers: Row[] = [];
     for (const update of updates) {
       answers.push(...(await client.await('SONG_IDS')).rows);
-      if (update % 5 === 0) await listOf(t, port);
+      if (update % 5 === 0) await listAt(t, port);
     }
     t.strictSame(
       answers.map(({ hash }) => hash).sort(),
@@ -126,7 +113,7 @@ t.test(
 t.test('--max-per-address 4: nobody has more, others and later ones are served', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, '--max-per-address', '4']);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   const answers: number[] = [];
   const crowd = await Promise.all(range(30).map(() => connectFrom(t, port, 1)));
   for (const socket of crowd) {
@@ -158,14 +145,14 @@ t.test(
   async t => {
     const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
     const { port } = await tracker.ready();
-    const survivor = await watchSurvivor(tracker, asking(t, port));
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
     const { client: listener } = await registerListener(t, { port });
     for (const how of ['reset', 'close'] as const) {
       const host = await registerHost(t, { port }, { songs: [song(1), song(2)] });
       await listener.await('BROADCAST_LIST', ({ rows }) => rows.length === 2);
       host.client.destroy(how);
       await listener.await('BROADCAST_LIST', ({ rows }) => rows.some(row => row.gone === true));
-      t.strictSame(await listOf(t, port), []);
+      t.strictSame(await listAt(t, port), []);
     }
     listener.destroy();
     await survivor.survived();
@@ -175,7 +162,7 @@ t.test(
 t.test('hosts that die while they are taken in leave nothing in the list', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, asking(t, port));
+  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
   /** Dies when this has come, or as soon as it has proven its address. */
   const lives = ['LIST', 'PONG', 'SONG_IDS', 'WELCOME', 'BROADCAST_LIST'] as const;
   for (const [round, last] of [...lives, ...lives, ...lives].entries()) {
@@ -202,11 +189,11 @@ t.test('hosts that die while they are taken in leave nothing in the list', async
     }
     client.destroy(round % 2 === 0 ? 'reset' : 'close');
   }
-  await until('nothing is listed', async () => (await listOf(t, port)).length === 0);
+  await until('nothing is listed', async () => (await listAt(t, port)).length === 0);
   const { client: witness } = await registerListener(t, { port });
   const host = await registerHost(t, { port }, { songs: [song(1)] });
   await witness.await('BROADCAST_LIST', ({ rows }) => rows.some(({ id }) => id === host.idOf(1)));
-  t.equal((await listOf(t, port)).length, 1, 'nothing of them came back');
+  t.equal((await listAt(t, port)).length, 1, 'nothing of them came back');
   witness.destroy();
   host.client.destroy();
   await survivor.survived();

@@ -10,6 +10,7 @@ import { MerkleTree } from '../../protocol/merkle.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
+import { drip } from '../support/rule-breakers.js';
 import type { RunningCommand } from '../support/spawn-command.js';
 import { connectTsp, type TspClient } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
@@ -88,13 +89,7 @@ const MISBEHAVIOUR = {
   'falls silent inside a piece': (client: TspClient, _offset: number, bytes: Buffer) => {
     client.write(bytes.subarray(0, Math.floor(bytes.length / 2)));
   },
-  'drips a byte at a time': async (client: TspClient, _offset: number, bytes: Buffer) => {
-    for (const byte of bytes) {
-      if (client.socket.destroyed) return;
-      client.write(Uint8Array.of(byte));
-      await new Promise(resolve => setTimeout(resolve, 500));
-    }
-  },
+  'drips a byte at a time': (client: TspClient, _offset: number, bytes: Buffer) => drip(client.socket, bytes),
   'sends more than it announced': (client: TspClient, _offset: number, bytes: Buffer) => {
     client.write(Buffer.concat([bytes, Buffer.alloc(9, 0x83)]));
   },

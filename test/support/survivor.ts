@@ -23,7 +23,10 @@ export interface Survivor {
 }
 
 /** `serves` rejects when an honest client is not served. The command is at rest now, as far as clients are concerned. */
-export async function watchSurvivor(command: RunningCommand, serves: () => Promise<void>): Promise<Survivor> {
+export async function watchSurvivor(
+  command: RunningCommand,
+  serves: () => Promise<unknown>,
+): Promise<Survivor> {
   await serves();
   const before = descriptorsOf(command.pid);
   const readBefore = command.stderr.length;

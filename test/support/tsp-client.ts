@@ -187,3 +187,12 @@ export async function netcat(t: Teardown, port: number, bytes: Uint8Array | stri
   await within('the other side closes', over);
   return Buffer.concat(chunks);
 }
+
+/** What the tracker at that port lists, asked as anybody would ask: connect, LIST, leave. */
+export async function listAt(t: Teardown, port: number): Promise<Record<string, unknown>[]> {
+  const client = await connectTsp(t, port);
+  client.send({ type: 'LIST' });
+  const { rows } = await client.receive('LIST_INFO');
+  client.destroy();
+  return rows;
+}

@@ -1,5 +1,6 @@
 /** A list without sockets, and a reader of it that knows TSP §3.1 and nothing else. */
 import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import { Framer } from '../../protocol/tsp/framing.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
@@ -18,6 +19,7 @@ import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
 import { type Host, SongTable } from '../../tracker/song-table.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
+import { hashOf } from './registry-contract.js';
 import { song } from './tracker-fixture.js';
 
 /** A reader of the list that applies batches as TSP §3.1 says, and throws at one that does not follow. */
@@ -114,8 +116,48 @@ export function listOfSongs(store = new MemoryStore()) {
     const all = broadcast.list().segments.flatMap(segment => rows.push(segment));
     return new Map(all.map(parseSongRow).map(row => [row.id, row]));
   };
-  return { clock, logger, registry, table, broadcast, fanOut, host, place, listed };
+  let moves = 0;
+  /** One thing that a host does; a host that is not there does nothing but come. */
+  const act = ({ host: key, song: n, title, what }: HostAction): void => {
+    const at = [...table.hosts].find(known => known.key === key);
+    if (what === 'place') {
+      // Some hosts are reached at two addresses.
+      const addresses = key % 5 === 0 ? [`203.0.113.${key}:1`, `203.0.113.${key}:2`] : [];
+      table.place(at ?? host(key, ...addresses), n as SongId, {
+        hash: hashOf(n),
+        ...(title === undefined ? {} : { title }),
+      });
+    } else if (at === undefined) return;
+    else if (what === 'withdraw') table.withdraw(at, hashOf(n));
+    else if (what === 'move') table.move(at, [`198.51.100.${++moves}:7461`]);
+    else if (what === 'leave') {
+      table.removeHost(at);
+      for (const hash of [...at.songs.keys()]) table.withdraw(at, hash);
+    }
+  };
+  return { clock, logger, registry, table, broadcast, fanOut, host, place, act, listed };
 }
+
+/** What a host does, or, in a history, something else that happens to the list. */
+export interface HostAction {
+  readonly host: number;
+  readonly song: number;
+  readonly title: string | undefined;
+  readonly what: string;
+}
+
+/** Steps of a history: what hosts do, songs come thrice as often as they go, and these events beside. */
+export const historySteps = (
+  { hosts, songs }: { hosts: number; songs: number },
+  events: readonly string[],
+): fc.Arbitrary<HostAction & { readonly chance: number }> =>
+  fc.record({
+    host: fc.integer({ min: 1, max: hosts }),
+    song: fc.integer({ min: 1, max: songs }),
+    title: fc.constantFrom('a', 'b', undefined),
+    what: fc.constantFrom('place', 'place', 'place', 'withdraw', 'leave', 'move', ...events),
+    chance: fc.nat(1_000),
+  });
 
 /** Whatever the order of its keys was. */
 export function sorted(row: SongRow): unknown {

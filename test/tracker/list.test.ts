@@ -6,55 +6,23 @@ import { nextRevision } from '../../protocol/tsp/revision.js';
 import { KEPT_BATCHES_MS, MAX_BATCH_ROWS, MAX_MISSED_BYTES } from '../../tracker/broadcast.js';
 import { ListSegments, SEGMENT_BYTES } from '../../tracker/list-segments.js';
 import { LIST_READER_STALL_MS, Outbox, OwnBytes } from '../../tracker/outbox.js';
-import type { Host } from '../../tracker/song-table.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
-import { listOfSongs, ModelReader, sorted } from './list-fixture.js';
-import { hashOf } from './registry-contract.js';
+import { historySteps, listOfSongs, ModelReader, sorted } from './list-fixture.js';
 import { ended, registerHost, registerListener, settledList, song, startTracker } from './tracker-fixture.js';
 
 t.test('property: whoever applies the batches has what LIST says, at every revision', async t => {
-  const step = fc.record({
-    host: fc.integer({ min: 1, max: 14 }),
-    song: fc.integer({ min: 1, max: 4 }),
-    title: fc.constantFrom('a', 'b', undefined),
-    what: fc.constantFrom(
-      'place',
-      'place',
-      'place',
-      'withdraw',
-      'leave',
-      'move',
-      'prepare',
-      'flush',
-      'flush',
-    ),
-  });
+  const step = historySteps({ hosts: 14, songs: 4 }, ['prepare', 'flush', 'flush']);
+  const ends = { host: 1, song: 1, title: 'a', what: 'flush' };
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), steps => {
-      const { broadcast, table, host, listed } = listOfSongs();
+      const { broadcast, act, listed } = listOfSongs();
       const reader = new ModelReader(broadcast.revision);
-      const hosts = new Map<number, Host>();
-      let moves = 0;
-      for (const { host: key, song: n, title, what } of [
-        ...steps,
-        { host: 1, song: 1, title: 'a', what: 'flush' },
-      ]) {
-        const at = hosts.get(key);
-        if (what === 'place') {
-          const there =
-            at ?? host(key, ...(key % 5 === 0 ? [`203.0.113.${key}:1`, `203.0.113.${key}:2`] : []));
-          hosts.set(key, there);
-          table.place(there, n as SongId, { hash: hashOf(n), ...(title === undefined ? {} : { title }) });
-        } else if (what === 'withdraw' && at !== undefined) table.withdraw(at, hashOf(n));
-        else if (what === 'move' && at !== undefined) table.move(at, [`198.51.100.${++moves}:7461`]);
-        else if (what === 'leave' && at !== undefined) {
-          table.removeHost(at);
-          for (const hash of [...at.songs.keys()]) table.withdraw(at, hash);
-          hosts.delete(key);
-        } else if (what === 'prepare') void broadcast.prepare(async () => undefined);
-        else if (what === 'flush') {
+      for (const step of [...steps, ends]) {
+        act(step);
+        if (step.what === 'prepare') void broadcast.prepare(async () => undefined);
+        else if (step.what === 'flush') {
           const before = broadcast.revision;
           const batch = broadcast.flush(0);
           if (batch !== undefined) {

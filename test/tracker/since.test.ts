@@ -8,7 +8,7 @@ import { KEPT_BATCHES_MS } from '../../tracker/broadcast.js';
 import { FORGOTTEN_AT_ONCE, Journal, MAX_CHANGES } from '../../tracker/journal.js';
 import { MemoryStore } from '../../tracker/registry/memory.js';
 import type { Host } from '../../tracker/song-table.js';
-import { listOfSongs, ModelReader, sorted } from './list-fixture.js';
+import { historySteps, listOfSongs, ModelReader, sorted } from './list-fixture.js';
 import { hashOf } from './registry-contract.js';
 
 type List = ReturnType<typeof listOfSongs>;
@@ -179,48 +179,20 @@ t.test('what left long ago is forgotten, and with it who has been away so long',
 });
 
 t.test('property: whoever comes back, whenever, whatever was on disk, has what LIST says', async t => {
-  const step = fc.record({
-    host: fc.integer({ min: 1, max: 6 }),
-    song: fc.integer({ min: 1, max: 5 }),
-    title: fc.constantFrom('a', 'b', undefined),
-    what: fc.constantFrom(
-      'place',
-      'place',
-      'place',
-      'withdraw',
-      'leave',
-      'move',
-      'flush',
-      'flush',
-      'save',
-      'crash',
-    ),
-    chance: fc.nat(1_000),
-  });
-  const ends = { host: 1, song: 1, title: 'a', what: 'crash', chance: 0 } as const;
+  const step = historySteps({ hosts: 6, songs: 5 }, ['flush', 'flush', 'save', 'crash']);
+  const ends = { host: 1, song: 1, title: 'a', what: 'crash', chance: 0 };
   let [comebacks, wholes] = [0, 0];
   const history = fc.asyncProperty(fc.array(step, { maxLength: 100 }), async steps => {
     let store = new MemoryStore();
     let list = listOfSongs(store);
-    let moves = 0;
     /** Of which the next run may begin from any. */
     let disks = [new MemoryStore(store)];
     const told = new Map<number, ReadonlyMap<number, SongRow>>();
-    for (const { host: key, song: n, title, what, chance } of [...steps, ends]) {
+    for (const step of [...steps, ends]) {
       const { table, broadcast } = list;
-      const at = [...table.hosts].find(host => host.key === key);
-      if (what === 'place')
-        table.place(at ?? list.host(key), n as SongId, {
-          hash: hashOf(n),
-          ...(title === undefined ? {} : { title }),
-        });
-      else if (what === 'withdraw' && at !== undefined) table.withdraw(at, hashOf(n));
-      else if (what === 'move' && at !== undefined) table.move(at, [`198.51.100.${++moves}:7461`]);
-      else if (what === 'leave' && at !== undefined) {
-        table.removeHost(at);
-        for (const hash of [...at.songs.keys()]) table.withdraw(at, hash);
-      } else if (what === 'flush' && broadcast.flush(0) !== undefined)
-        told.set(broadcast.revision, list.listed());
+      const { what, chance } = step;
+      list.act(step);
+      if (what === 'flush' && broadcast.flush(0) !== undefined) told.set(broadcast.revision, list.listed());
       else if (what === 'save') {
         await broadcast.saved();
         disks.push(new MemoryStore(store));

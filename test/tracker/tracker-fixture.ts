@@ -11,7 +11,7 @@ import { systemClock } from '../../src/clock.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
 import { RecordingLogger } from '../support/recording-logger.js';
-import { connectTsp, listenTsp, type Received, type TspClient } from '../support/tsp-client.js';
+import { connectTsp, listAt, listenTsp, type Received, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 import { hashOf } from './registry-contract.js';
@@ -143,11 +143,7 @@ export async function settledList(t: Test, { port, tracker, clock }: RunningTrac
     if (clock instanceof VirtualClock) clock.advance(100);
     return !tracker.status().pending;
   });
-  const client = await connectTsp(t, port);
-  client.send({ type: 'LIST' });
-  const { rows } = await client.receive('LIST_INFO');
-  client.destroy();
-  return rows;
+  return await listAt(t, port);
 }
 
 /** The tracker has closed its side. */

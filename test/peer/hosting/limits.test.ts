@@ -5,6 +5,7 @@ import { BURST_MS, RateLimit } from '../../../peer/hosting/rate-limit.js';
 import { parseSendQueues, queueKey, readSendQueues } from '../../../peer/hosting/send-queues.js';
 import { type Slice, SliceMemory } from '../../../peer/hosting/slice-memory.js';
 import { BUSY_RETRY_MS, UploadSlots } from '../../../peer/hosting/slots.js';
+import { noProc } from '../../support/no-proc.js';
 import { connectTsp, listenTsp } from '../../support/tsp-client.js';
 import { until } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
@@ -151,7 +152,7 @@ t.test('send queues are read from the tables of proc(5)', async t => {
   t.equal(queues.size, 2);
 });
 
-t.test('the kernel says what a connection has not taken', { skip: process.platform !== 'linux' }, async t => {
+t.test('the kernel says what a connection has not taken', { skip: noProc }, async t => {
   const { port } = await listenTsp(t, client => {
     client.socket.pause();
     client.write(Buffer.alloc(16 * 1024 * 1024));
