@@ -1,7 +1,9 @@
 /** Songs fetched from real sockets, whose other end behaves. */
 import t from 'tap';
+import { HEDGE_MS } from '../../../peer/listening/fetch-effects.js';
 import { PIECE_BYTES } from '../../../protocol/tsp/constants.js';
 import { until } from '../../support/until.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
 import { collectWithin, fetcher, toFetch } from './fetching.js';
 import {
   type Listener,
@@ -169,22 +171,20 @@ t.test('warm connections: dialled ahead, at most sixteen', async t => {
 
 t.test('a prefetched song is exact, and asks no second host only to be quicker', async t => {
   const song = testSong(800_000);
-  const held: Parameters<typeof serveRange>[] = [];
-  let holding = true;
+  const clock = new VirtualClock();
+  const held: (() => void)[] = [];
+  let holds = true;
   const slow = await scriptedHost(t, [song], {
-    hashes: (listener, request) => {
-      setTimeout(() => {
-        holding = false;
-        serveHashes(listener, request, song);
-        for (const range of held) serveRange(...range);
-      }, 400);
-    },
-    range: (...range) => holding && held.push(range) > 0,
+    hashes: (...asked) => held.push(() => serveHashes(...asked)),
+    range: (...asked) => holds && held.push(() => serveRange(...asked)) > 0,
   });
   const other = await scriptedHost(t, [song]);
-  const stream = fetcher(t).open(toFetch(song, [slow, other], { size: song.bytes.length }), {
-    urgency: 'ahead',
-  });
-  t.ok((await collectWithin(stream)).equals(song.bytes));
-  t.equal(other.asked.length, 0);
+  const toSlowFirst = toFetch(song, [slow, other], { size: song.bytes.length });
+  const whole = collectWithin(fetcher(t, { clock }).open(toSlowFirst, { urgency: 'ahead' }));
+  await until('the slow one is asked', () => held.length >= 2);
+  await clock.advanceSlowly(2 * HEDGE_MS);
+  holds = false;
+  for (const answer of held) answer();
+  t.ok((await whole).equals(song.bytes));
+  t.same(other.asked, []);
 });
