@@ -5,6 +5,7 @@ import { canonicalIp } from '../../protocol/ip.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import { listenError } from '../failures/listen-error.js';
+import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 import { SwarmNode } from '../swarm/swarm-node.js';
 import { UdpWire } from '../swarm/udp-wire.js';
@@ -31,7 +32,7 @@ export async function openNode(
   const node = new SwarmNode({
     ...world,
     wire: new UdpWire(),
-    maxUploadBytesPerSecond: config.maxUploadBytesPerSecond,
+    rate: new RateLimit(config.maxUploadBytesPerSecond, world.clock),
   });
   try {
     return { node, at: await node.start(at) };

@@ -10,7 +10,7 @@ import { toHex } from '../../protocol/bytes.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
-import { JoinedSwarm } from '../swarm/joined-swarm.js';
+import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { type SeededFile, seedFile } from '../swarm/static-swarm.js';
 import type { SwarmNode } from '../swarm/swarm-node.js';
 import type { SwarmCommand } from './swarm.js';
@@ -25,9 +25,8 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   const files: SeededFile[] = [];
   try {
     for (const path of words) {
-      const { file, joined } = await open(command, path, node, peers);
+      const file = await open(command, path, node, peers);
       files.push(file);
-      node.add(joined);
       const id = toHex(file.swarm.metadata.swarmId);
       const { size } = file;
       const line = config.json
@@ -53,12 +52,12 @@ async function open(
   path: string,
   node: SwarmNode,
   peers: readonly { address: string; port: number }[],
-): Promise<{ file: SeededFile; joined: JoinedSwarm }> {
+): Promise<SeededFile> {
   const { world } = session;
   const { hash = 'sha256', chunkBytes, maxPeers } = swarm;
   let joined: JoinedSwarm | undefined;
   const onBroken = (error: unknown): void => {
-    if (joined !== undefined) node.remove(joined);
+    if (joined !== undefined) node.leave(joined);
     const message = `${safeText(path)} is not given any more: ${(error as Error).message}.`;
     session.report({ code: 'file', exitCode: EXIT.failure, message });
   };
@@ -72,15 +71,8 @@ async function open(
   );
   if (file === undefined)
     throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${safeText(path)} is empty.` });
-  joined = new JoinedSwarm({
-    swarm: file.swarm,
-    store: file.store,
-    peers,
-    maxPeers,
-    fetches: false,
-    place: 0,
-  });
-  return { file, joined };
+  joined = node.join({ swarm: file.swarm, peers, maxPeers });
+  return file;
 }
 
 async function ended(signal: AbortSignal): Promise<void> {

@@ -16,12 +16,14 @@ const LEAST_CHUNKS = 8;
 const MOST_CHUNKS = 8_192;
 /** What a host delivers in this time is asked of it: longer than any round trip. */
 const HORIZON_S = 1;
-/** A chunk is late when it takes half as long again. Time enough for one question that got lost. */
+/** A chunk is late when it takes longer. Time enough for one question that got lost. */
 export const LATE_MS = 1_500;
+/** No chunk is late sooner, however soon it is needed: a round trip and a burst of others before it. */
+export const SOONEST_LATE_MS = 300;
 /** So long is nothing asked of a host that was late with everything. */
 export const REST_MS = 5_000;
 
-/** The part of a channel that is asked. */
+/** Who is asked for chunks: a channel, or another way to the same content. */
 export type Asked = Pick<Channel, 'peerHas' | 'wanted' | 'mayRequest' | 'request' | 'cancel'>;
 
 interface Debt {
@@ -69,20 +71,28 @@ export class AskedHost {
     this.#restsUntil = Number.NEGATIVE_INFINITY;
   }
 
+  /** Since when it owes the oldest of what it owes; undefined: nothing. */
+  get owesSince(): Milliseconds | undefined {
+    return this.#oldest()?.at;
+  }
+
   /** Nothing has come of what it owes for too long: it is left alone for a while. True as long as it owes that. */
   isSilent(now: Milliseconds): boolean {
-    const oldest = this.#oldest();
-    const silent = oldest !== undefined && now - Math.max(oldest.at, this.#lastCame) > LATE_MS;
+    const since = this.owesSince;
+    const silent = since !== undefined && now - Math.max(since, this.#lastCame) > LATE_MS;
     if (silent) this.#restsUntil = now + REST_MS;
     return silent;
   }
 
-  /** Chunks that it owes for too long. */
-  late(now: Milliseconds): ChunkSet {
+  /** Chunks that it owes for too long; `dueAt`: when one is needed, for then there is less patience. */
+  late(now: Milliseconds, dueAt: (chunk: number) => Milliseconds): ChunkSet {
     const late = new ChunkSet();
     this.#oldest();
     for (const { range, at } of this.#debts) {
-      if (now - at <= LATE_MS) break;
+      if (now - at <= SOONEST_LATE_MS) break;
+      // Half of the time that there was is given to one host, the other half is left to another.
+      const patienceMs = Math.min(LATE_MS, Math.max(SOONEST_LATE_MS, (dueAt(range.start) - at) / 2));
+      if (now - at <= patienceMs) continue;
       for (const wanted of this.channel.wanted) {
         const start = Math.max(wanted.start, range.start);
         const end = Math.min(wanted.end, range.end);

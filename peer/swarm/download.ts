@@ -10,14 +10,10 @@ import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { CHECKPOINT_MS, FetchedFile } from './fetched-file.js';
-import { JoinedSwarm } from './joined-swarm.js';
+import type { JoinedSwarm } from './joined-swarm.js';
 import { staticSwarm } from './static-swarm.js';
 import type { SwarmNode } from './swarm-node.js';
 
-/** Who is there answers the first question or the second: past this nobody is. */
-export const NOBODY_MS = 15_000;
-/** Peers that are there and give nothing have nothing, or are gone without a word. */
-export const NOTHING_MS = 30_000;
 const LOOK_EVERY_MS = 200;
 
 export interface DownloadOptions {
@@ -70,12 +66,11 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
   const swarm = staticSwarm({ metadata, tree, have, source: fetched.chunks });
   const { peers, maxPeers, place } = options;
   let changed = (): void => {};
-  const joined = new JoinedSwarm({
+  const joined = node.join({
     swarm,
     store: fetched.chunks,
     peers,
     maxPeers,
-    fetches: true,
     place,
     onChange: () => joined.isComplete && changed(),
   });
@@ -83,11 +78,10 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
   const ended = new Promise<void>(resolve => {
     changed = resolve;
   });
-  node.add(joined);
   try {
     await untilComplete(options, { joined, tree, fetched, ended, broken: () => broken });
   } catch (error) {
-    node.remove(joined);
+    node.leave(joined);
     await fetched.close();
     throw error;
   }
@@ -107,17 +101,11 @@ async function untilComplete(
   },
 ): Promise<void> {
   const { joined, tree, fetched, ended } = state;
-  const startedAt = clock.now();
-  let peersAt = startedAt;
-  let savedAt = startedAt;
+  let savedAt = clock.now();
   while (!joined.isComplete) {
     signal.throwIfAborted();
     const now = clock.now();
-    if (joined.peers > 0) peersAt = now;
-    const quietMs = now - Math.max(joined.lastChunkAt ?? startedAt, startedAt);
-    if (!waits && now - peersAt >= NOBODY_MS) throw new TransportError(nobody(joined));
-    if (!waits && quietMs >= NOTHING_MS && joined.peers > 0)
-      throw new TransportError('the peers that answered give nothing more');
+    if (!waits && joined.problem !== undefined) throw new TransportError(joined.problem);
     if (now - savedAt >= CHECKPOINT_MS) {
       savedAt = now;
       // What the disk says of chunks is told by `broken`; a note that cannot be written costs a resumption only.
@@ -152,9 +140,4 @@ function bytesOf({ swarm }: JoinedSwarm, { chunkBytes, size, chunks }: HashTree)
   const whole = swarm.have.size * chunkBytes;
   if (size === undefined || chunks === undefined || !swarm.have.has(chunks - 1)) return whole;
   return whole - (chunks * chunkBytes - size);
-}
-
-function nobody({ failed }: JoinedSwarm): string {
-  const said = failed.map(({ host, why }) => `${host} ${why}`).join(', ');
-  return said === '' ? 'no peer answers' : `no peer is left: ${said}`;
 }

@@ -3,64 +3,107 @@
  *
  *     events of its channels ─▶ heed ─▶ store, picker, neighbours          drive(now) ─▶ dials, questions
  *
- * It opens nothing: the node that it is added to has the socket, and drives it when something happened or is due.
+ * It opens nothing: the node that it is joined at has the socket, and drives it when something happened or is due.
  */
+import { LocalProtocolError } from '../../protocol/errors.js';
+import { PIECE_LEVEL } from '../../protocol/merkle.js';
 import type { Milliseconds } from '../../protocol/ports.js';
-import type { Channel } from '../../protocol/ppspp/channel.js';
+import type { Channel, EndReason } from '../../protocol/ppspp/channel.js';
 import type { EndpointEvent } from '../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
+import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
+import { MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
 import { earliest } from '../../protocol/ppspp/liveness.js';
-import type { Swarm } from '../../protocol/ppspp/swarm.js';
+import type { ChunkSource, Swarm } from '../../protocol/ppspp/swarm.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
-import type { ChunkFile } from './chunk-file.js';
+import type { Asked } from './asked-host.js';
 import { Neighbours } from './neighbours.js';
 import { Picker } from './picker.js';
+import { type Failed, type Source, Tally } from './tally.js';
+import { type ReadOptions, verifiedBytes } from './verified-bytes.js';
 
 /** While chunks are missing it is looked this often who is late. */
 const LOOK_EVERY_MS = 250;
+/** Who owes chunks and says nothing at all for so long is gone. Who lives shows it each second. */
+const SILENT_MS = 4_000;
+/** Nobody is there since. */
+const NOBODY_MS = 8_000;
+/** Peers that are there and give nothing have nothing, or will not. */
+const NOTHING_MS = 20_000;
+const DEFAULT_MAX_PEERS = 50;
 
-export interface Source {
-  /** `host:port`. */
-  readonly host: string;
-  readonly bytes: number;
+/** Where chunks are kept. */
+export interface ChunkStore extends ChunkSource {
+  /** A proven chunk; the bytes are to be copied. */
+  write(chunk: number, bytes: Uint8Array): void;
+  /** Nothing more is to be fetched just now. */
+  readonly isFull: boolean;
 }
 
-export interface Failed {
-  readonly host: string;
-  readonly why: string;
-  readonly lied?: true;
-}
-
-export interface JoinedSwarmOptions {
+export interface JoinOptions {
   readonly swarm: Swarm;
-  readonly store: ChunkFile;
+  /** Where chunks go; absent: it only gives. */
+  readonly store?: ChunkStore;
   /** Who is dialled, and dialled again. */
-  readonly peers: readonly PeerAddress[];
-  readonly maxPeers: number;
-  /** False: it only gives. */
-  readonly fetches: boolean;
+  readonly peers?: readonly PeerAddress[];
+  readonly maxPeers?: number;
+  /** False: nobody is given anything. */
+  readonly serves?: boolean;
   /** Where to begin where all is equal, 0 … 1. */
-  readonly place: number;
+  readonly place?: number;
   /** Something changed that its owner may want to know: a chunk came, somebody came or went. */
   readonly onChange?: () => void;
 }
 
+/** What is used, from where on. */
+export interface Playing {
+  readonly byte: number;
+  /** Chunks further on are needed so much later. */
+  readonly bytesPerSecond?: number;
+  /** How far beyond it is fetched; absent: everything. */
+  readonly aheadBytes?: number;
+}
+
+/** The part of the node that its swarms use. */
+export interface SwarmHome {
+  now(): Milliseconds;
+  /** Drives the swarm soon. */
+  stir(joined: JoinedSwarm): void;
+  /** Resolves when the swarms were next driven, or a chunk was loaded. */
+  turned(): Promise<void>;
+}
+
+interface OpenChannel {
+  readonly from: PeerAddress;
+  /** `host:port`, as it is told of. */
+  readonly name: string;
+}
+
 export class JoinedSwarm {
   readonly swarm: Swarm;
-  readonly #options: JoinedSwarmOptions;
+  readonly serves: boolean;
+  readonly tally = new Tally();
+  readonly #home: SwarmHome;
+  readonly #options: JoinOptions;
   readonly #picker: Picker;
   readonly #neighbours: Neighbours;
-  readonly #open = new Set<Channel>();
-  readonly #sources = new Map<string, number>();
-  readonly #failed = new Map<string, Failed>();
+  readonly #open = new Map<Channel, OpenChannel>();
+  /** Other ways to the content. */
+  readonly #hosts = new Map<Asked, string>();
   #lookAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  #startedAt: Milliseconds | undefined;
+  #heardAt: Milliseconds = Number.NEGATIVE_INFINITY;
   #lastChunkAt: Milliseconds | undefined;
+  #problem: string | undefined;
 
-  constructor(options: JoinedSwarmOptions) {
-    this.swarm = options.swarm;
+  constructor(options: JoinOptions, home: SwarmHome) {
+    const { swarm, place = 0, peers = [], maxPeers = DEFAULT_MAX_PEERS, serves = true } = options;
+    this.swarm = swarm;
+    this.serves = serves;
     this.#options = options;
-    this.#picker = new Picker(options.swarm.have, options.place);
-    this.#neighbours = new Neighbours({ named: options.peers, maxPeers: options.maxPeers });
+    this.#home = home;
+    this.#picker = new Picker(swarm.have, place);
+    this.#neighbours = new Neighbours({ named: peers, maxPeers });
   }
 
   get isComplete(): boolean {
@@ -68,9 +111,9 @@ export class JoinedSwarm {
     return chunks !== undefined && (chunks === 0 || this.swarm.have.covers({ start: 0, end: chunks - 1 }));
   }
 
-  /** Peers that answer. */
+  /** Peers that answer, and other hosts. */
   get peers(): number {
-    return this.#open.size;
+    return this.#open.size + this.#hosts.size;
   }
 
   /** When a chunk last came. */
@@ -78,33 +121,102 @@ export class JoinedSwarm {
     return this.#lastChunkAt;
   }
 
+  /** Why nothing more can be expected, for a person; undefined: something can. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
   /** Who gave how much, most first. */
-  get sources(): Source[] {
-    return [...this.#sources].map(([host, bytes]) => ({ host, bytes })).sort((a, b) => b.bytes - a.bytes);
+  get sources(): readonly Source[] {
+    return this.tally.sources;
   }
 
   get failed(): readonly Failed[] {
-    return [...this.#failed.values()];
+    return this.tally.failed;
+  }
+
+  /** More peers to dial, and to dial again. */
+  addPeers(peers: readonly PeerAddress[]): void {
+    for (const peer of peers) this.#neighbours.name(peer);
+    this.#home.stir(this);
+  }
+
+  /** What is needed first. */
+  playFrom({ byte, bytesPerSecond, aheadBytes }: Playing): void {
+    const { chunkBytes } = this.swarm.metadata;
+    const playhead = {
+      chunk: Math.floor(byte / chunkBytes),
+      ...(bytesPerSecond === undefined ? {} : { chunksPerSecond: bytesPerSecond / chunkBytes }),
+      ...(aheadBytes === undefined ? {} : { ahead: Math.ceil(aheadBytes / chunkBytes) }),
+    };
+    this.#picker.playFrom(playhead, this.#home.now());
+    this.#home.stir(this);
+  }
+
+  /**
+   * Verified bytes in order, to the end of the content; what is read is what is fetched first. One reader at a time.
+   * Throws TransportError when nothing more can be expected.
+   */
+  read(options: ReadOptions = {}): AsyncGenerator<Uint8Array, void> {
+    return verifiedBytes(this, this.#options.store ?? this.swarm.source, options);
+  }
+
+  /** Resolves when something may have changed that a reader waits for. */
+  changed(): Promise<void> {
+    return this.#home.turned();
+  }
+
+  /** Another way to the content, asked as peers are. `name`: `host:port`. */
+  addHost(host: Asked, name: string): void {
+    this.#hosts.set(host, name);
+    this.#picker.add(host);
+    this.tally.here(name);
+    this.#home.stir(this);
+  }
+
+  removeHost(host: Asked, why?: string, lied = false): void {
+    const name = this.#hosts.get(host);
+    this.#hosts.delete(host);
+    this.#picker.remove(host);
+    if (name !== undefined && why !== undefined) this.tally.gone(name, why, lied);
+    this.#home.stir(this);
+  }
+
+  /** All nodes of level 6, as TSP has them, and the last piece of the content; its size is known. False: they are none. */
+  proveLevel(nodes: Uint8Array, lastPiece: Uint8Array): boolean {
+    return this.#tree.proveLevel(nodes, PIECE_LEVEL, lastPiece);
+  }
+
+  /** A piece of 64 KiB (or up to the end) from such a host, taken if it is what its node says. False: the host lied. */
+  deliver(host: Asked, firstChunk: number, piece: Uint8Array): boolean {
+    if (!this.#tree.verifyPiece(firstChunk, piece, PIECE_LEVEL)) return false;
+    const { have, metadata } = this.swarm;
+    const name = this.#hosts.get(host) ?? '';
+    const range = { start: firstChunk, end: firstChunk + Math.ceil(piece.length / metadata.chunkBytes) - 1 };
+    const missing = have.gaps(range, Number.POSITIVE_INFINITY);
+    have.add(range);
+    for (const { start, end } of missing) {
+      for (let chunk = start; chunk <= end; chunk += 1) {
+        const at = (chunk - firstChunk) * metadata.chunkBytes;
+        this.#took(chunk, piece.subarray(at, at + metadata.chunkBytes), host, name, this.#home.now());
+      }
+    }
+    this.#home.stir(this);
+    this.#options.onChange?.();
+    return true;
   }
 
   /** True: who it came from has lied, and is not to be let in again. */
-  heed({ channel, from, event }: EndpointEvent, isIncoming: boolean, now: Milliseconds): boolean {
-    const host = formatHostPort(from.address, from.port);
+  heed({ channel, from, isIncoming, event }: EndpointEvent, now: Milliseconds): boolean {
     this.#lookAt = Number.NEGATIVE_INFINITY;
+    if (event.kind === 'chunk') {
+      this.#took(event.chunk, event.bytes, channel, this.#open.get(channel)!.name, now);
+      this.#options.onChange?.();
+      return false;
+    }
     switch (event.kind) {
       case 'open':
-        if (isIncoming) this.#neighbours.arrived(from);
-        this.#neighbours.opened(from);
-        this.#open.add(channel);
-        this.#failed.delete(host);
-        this.#picker.add(channel);
-        if (this.#options.fetches) channel.askForPeers();
-        break;
-      case 'chunk':
-        this.#options.store.write(event.chunk, event.bytes);
-        this.#picker.came(event.chunk, channel, now);
-        this.#sources.set(host, (this.#sources.get(host) ?? 0) + event.bytes.length);
-        this.#lastChunkAt = now;
+        this.#opened(channel, from, isIncoming, now);
         break;
       case 'wrong':
         // Somebody else may be asked for it at once.
@@ -114,41 +226,92 @@ export class JoinedSwarm {
         this.#neighbours.heardOf(event.peer);
         break;
       case 'ended':
-        this.#open.delete(channel);
-        this.#picker.remove(channel);
-        this.#neighbours.left(from, now, event.why === 'lies');
-        if (event.why !== 'closed') this.#failed.set(host, failure(host, event.why));
+        this.#ended(channel, from, event.why === 'closed' ? undefined : REASONS[event.why], now);
         break;
     }
     if (event.kind !== 'have') this.#options.onChange?.();
     return event.kind === 'ended' && event.why === 'lies';
   }
 
-  /** Dials who is due, and asks for what there is room for. `dial`: false when that cannot be just now. */
+  /** Dials who is due, gives up who is gone, asks for what there is room for. `dial`: false when that cannot be now. */
   drive(now: Milliseconds, dial: (to: PeerAddress) => boolean): void {
-    const { fetches, store } = this.#options;
+    const { store } = this.#options;
+    this.#startedAt ??= now;
     for (const address of this.#neighbours.due(now))
       if (!dial(address)) this.#neighbours.left(address, now, false);
-    if (!fetches || this.isComplete) return;
-    this.#lookAt = now + LOOK_EVERY_MS;
+    if (store === undefined || this.isComplete) return;
+    if (now >= this.#lookAt) this.#look(now);
     if (!store.isFull) this.#picker.pick(this.swarm.integrity.chunks, now);
   }
 
+  /** Nothing more comes. */
+  left(): void {
+    this.#problem = 'the swarm was left';
+  }
+
   nextDeadline(): Milliseconds | undefined {
-    const look = this.#options.fetches && !this.isComplete ? this.#lookAt : undefined;
+    const look = this.#options.store !== undefined && !this.isComplete ? this.#lookAt : undefined;
     return earliest(look, this.#neighbours.nextDeadline());
+  }
+
+  get #tree(): HashTree {
+    const { integrity } = this.swarm;
+    if (integrity instanceof MerkleIntegrity) return integrity.tree;
+    throw new LocalProtocolError('only static content has pieces');
+  }
+
+  #opened(channel: Channel, from: PeerAddress, isIncoming: boolean, now: Milliseconds): void {
+    const name = nameOf(from);
+    if (isIncoming) this.#neighbours.arrived(from);
+    this.#neighbours.opened(from);
+    this.#open.set(channel, { from, name });
+    this.tally.here(name);
+    this.#picker.add(channel);
+    this.#heardAt = now;
+    if (!this.serves) channel.choke();
+    if (this.#options.store !== undefined) channel.askForPeers();
+  }
+
+  #ended(channel: Channel, from: PeerAddress, why: string | undefined, now: Milliseconds): void {
+    if (this.#open.delete(channel)) this.#heardAt = Math.max(this.#heardAt, channel.heardAt);
+    this.#picker.remove(channel);
+    const hasLied = why === REASONS.lies;
+    this.#neighbours.left(from, now, hasLied);
+    if (why !== undefined) this.tally.gone(nameOf(from), why, hasLied);
+  }
+
+  #took(chunk: number, bytes: Uint8Array, from: Asked, name: string, now: Milliseconds): void {
+    this.#options.store?.write(chunk, bytes);
+    this.#picker.came(chunk, from, now);
+    this.tally.came(name, bytes.length);
+    this.#lastChunkAt = now;
+  }
+
+  /** Gives up who is gone without a word, and sees whether there is hope. */
+  #look(now: Milliseconds): void {
+    this.#lookAt = now + LOOK_EVERY_MS;
+    for (const [channel, { from }] of this.#open) {
+      const owesSince = this.#picker.owesSince(channel);
+      if (owesSince === undefined || now - Math.max(owesSince, channel.heardAt) < SILENT_MS) continue;
+      channel.close();
+      this.#ended(channel, from, REASONS.dead, now);
+    }
+    this.#problem = this.#problemAt(now);
+  }
+
+  #problemAt(now: Milliseconds): string | undefined {
+    const since = Math.max(this.#startedAt!, this.#heardAt);
+    if (this.peers === 0) return now - since < NOBODY_MS ? undefined : this.tally.nobody();
+    const quietMs = now - Math.max(this.#startedAt!, this.#lastChunkAt ?? Number.NEGATIVE_INFINITY);
+    return quietMs < NOTHING_MS ? undefined : 'the peers that answered give nothing more';
   }
 }
 
-const REASONS: Readonly<Record<string, string>> = {
+const nameOf = ({ address, port }: PeerAddress): string => formatHostPort(address, port);
+
+const REASONS: Readonly<Record<Exclude<EndReason, 'closed'>, string>> = {
   unanswered: 'does not answer',
   dead: 'has fallen silent',
   lies: 'sent what is not in the file',
   nonsense: 'does not keep to the protocol',
 };
-
-const failure = (host: string, why: string): Failed => ({
-  host,
-  why: REASONS[why] ?? why,
-  ...(why === 'lies' ? { lied: true as const } : {}),
-});

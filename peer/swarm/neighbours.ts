@@ -15,7 +15,7 @@ const MAX_HEARD_OF = 1_000;
 
 interface Neighbour {
   readonly address: PeerAddress;
-  readonly isNamed: boolean;
+  isNamed: boolean;
   /** Of channels to it and from it that are there, open or being opened. */
   channels: number;
   failures: number;
@@ -36,6 +36,11 @@ export class Neighbours {
     let count = 0;
     for (const { channels } of this.#known.values()) if (channels > 0) count += 1;
     return count;
+  }
+
+  /** Somebody whom a person or a tracker names: dialled again and again. */
+  name(address: PeerAddress): void {
+    this.#learn(address, true);
   }
 
   heardOf(address: PeerAddress): void {
@@ -89,6 +94,7 @@ export class Neighbours {
       neighbour = { address, isNamed, channels: 0, failures: 0, dialAt: Number.NEGATIVE_INFINITY };
       this.#known.set(key, neighbour);
     }
+    neighbour.isNamed ||= isNamed;
     return neighbour;
   }
 }

@@ -1,10 +1,11 @@
 /**
- * Which chunk is asked of which host, for content that is used from its front while it comes.
+ * Which chunk is asked of which host, for content that is used in its order while it comes.
  *
- *     ▓▓▓▓▓▓▓▓░▓▓░░░░░░░░░│░░░░░▓▓▓▓░░░░░░░░░▓▓░░░░░
- *             └ window ───┘└ beyond: the rarest pieces first, from a place of our own
+ *     ▓▓▓▓▓▓▓▓░▓▓░░░░░░░░░│░░░░░▓▓▓▓░░░░░░░░░▓▓░░░░░┊
+ *     played ─▲ └ window ─┘└ beyond: the rarest pieces first, from a place of our own ┊ no further ahead
  *
- * - the window goes in order, to the fastest host first; what is late in it is asked of a second host too
+ * - the window goes in order, to the fastest host first; what is late in it is asked of a second host too, and where the
+ *   pace is known, what is needed soon is late sooner
  * - beyond it, what few hosts have goes first, and where all is equal two listeners begin at different places
  * - who has room and nothing new to fetch takes over the last of what the slowest owes, or doubles what is late
  *
@@ -27,11 +28,24 @@ const MARGIN_S = 0.25;
 /** Gaps looked at in one go; what is behind them has its turn later. */
 const MOST_GAPS = 512;
 
+/** What is used, from which chunk on. */
+export interface Playhead {
+  readonly chunk: number;
+  /** Chunks after it are needed so much later; absent: nobody knows when. */
+  readonly chunksPerSecond?: number;
+  /** How many chunks beyond it are fetched; absent: all. */
+  readonly ahead?: number;
+}
+
 export class Picker {
   readonly #have: ChunkSet;
   /** Where to begin where all is equal, 0 … 1. */
   readonly #place: number;
   readonly #hosts = new Map<Asked, AskedHost>();
+  #playhead: Playhead = { chunk: 0 };
+  /** When the chunk at the playhead is needed. */
+  #playedAt: Milliseconds = 0;
+  #hasMoved = false;
   /** Pieces beyond the window with something missing, the first to be asked for in front. */
   #order: number[] = [];
   #countedAt: Milliseconds = Number.NEGATIVE_INFINITY;
@@ -43,16 +57,26 @@ export class Picker {
     this.#place = place;
   }
 
-  get hosts(): readonly AskedHost[] {
-    return [...this.#hosts.values()];
-  }
-
   add(channel: Asked): void {
     this.#hosts.set(channel, new AskedHost(channel));
   }
 
   remove(channel: Asked): void {
     this.#hosts.delete(channel);
+  }
+
+  /** Since when a host owes something; undefined: nothing. */
+  owesSince(channel: Asked): Milliseconds | undefined {
+    return this.#hosts.get(channel)?.owesSince;
+  }
+
+  /** What is needed first from now on. After a jump what was asked beyond the new window has to wait for it. */
+  playFrom(playhead: Playhead, now: Milliseconds): void {
+    const isOn =
+      playhead.chunk >= this.#playhead.chunk && playhead.chunk <= this.#playhead.chunk + WINDOW_CHUNKS;
+    this.#hasMoved ||= !isOn;
+    this.#playhead = playhead;
+    this.#playedAt = now;
   }
 
   came(chunk: number, from: Asked, now: Milliseconds): void {
@@ -65,17 +89,18 @@ export class Picker {
 
   /** Asks for what there is room for. `chunks`: how many there are; undefined while nobody knows. */
   pick(chunks: number | undefined, now: Milliseconds): void {
-    const hosts = this.hosts.toSorted((a, b) => b.perSecond(now) - a.perSecond(now));
+    const hosts = [...this.#hosts.values()].sort((a, b) => b.perSecond(now) - a.perSecond(now));
     if (chunks === undefined) {
       this.#askForSize(hosts, now);
       return;
     }
-    const [head] = this.#have.gaps({ start: 0, end: chunks - 1 }, 1);
-    if (head === undefined) return;
-    const window = { start: head.start, end: Math.min(chunks, head.start + WINDOW_CHUNKS) - 1 };
+    const window = this.#window(chunks);
+    if (window === undefined) return;
+    if (this.#hasMoved) this.#jump(hosts, window);
+    const end = this.#end(chunks);
     const asked = new ChunkSet();
     for (const host of hosts) for (const range of host.channel.wanted) asked.add(range);
-    if (now - this.#countedAt >= COUNT_EVERY_MS) this.#count(window.end + 1, chunks, now);
+    if (now - this.#countedAt >= COUNT_EVERY_MS) this.#count(window.end + 1, end, now);
     const debtors = hosts.filter(host => host.owed > 0);
     const silent = new Set(debtors.filter(host => host.isSilent(now)));
     for (const host of hosts) {
@@ -86,22 +111,57 @@ export class Picker {
       room -= this.#take(host, window, asked, room, now);
       for (const piece of this.#order) {
         if (room <= 0) break;
-        const start = piece * PIECE_CHUNKS;
-        const end = Math.min(chunks, start + PIECE_CHUNKS) - 1;
-        room -= this.#take(host, { start, end }, asked, room, now);
+        room -= this.#take(host, pieceRange(piece, end), asked, room, now);
       }
       if (room <= 0) continue;
       for (const debtor of debtors) {
         if (debtor === host || room <= 0) continue;
-        room -= this.#double(host, debtor, { start: 0, end: chunks - 1 }, room, now);
+        room -= this.#double(host, debtor, { start: 0, end: end - 1 }, room, now);
         if (!silent.has(debtor)) room -= this.#takeOver(host, debtor, room, now);
       }
     }
-    this.#order = this.#order.filter(piece => {
-      const start = piece * PIECE_CHUNKS;
-      const end = Math.min(chunks, start + PIECE_CHUNKS) - 1;
-      return this.#have.gaps({ start, end }, 2).some(gap => asked.gaps(gap, 1).length > 0);
-    });
+    this.#order = this.#order.filter(piece =>
+      this.#have.gaps(pieceRange(piece, end), 2).some(gap => asked.gaps(gap, 1).length > 0),
+    );
+  }
+
+  /** What comes before anything else; undefined when nothing is missing that may be fetched. */
+  #window(chunks: number): ChunkRange | undefined {
+    const { chunk } = this.#playhead;
+    const end = this.#end(chunks);
+    const [ahead] = chunk < end ? this.#have.gaps({ start: chunk, end: end - 1 }, 1) : [];
+    // What lies before is fetched in the end, so that the whole may be kept and given.
+    const isAll = this.#playhead.ahead === undefined || chunk + this.#playhead.ahead >= chunks;
+    const [before] =
+      ahead === undefined && isAll && chunk > 0 ? this.#have.gaps({ start: 0, end: chunk - 1 }, 1) : [];
+    const start = (ahead ?? before)?.start;
+    return start === undefined ? undefined : { start, end: Math.min(end, start + WINDOW_CHUNKS) - 1 };
+  }
+
+  /** What is fetched ends before this chunk: in a live swarm, after the last that anybody has. */
+  #end(chunks: number): number {
+    const { chunk, ahead = Number.POSITIVE_INFINITY } = this.#playhead;
+    const end = Math.min(chunks, chunk + ahead);
+    if (end < Number.POSITIVE_INFINITY) return end;
+    const last = [...this.#hosts.keys()].map(({ peerHas }) => peerHas?.ranges.at(-1)?.end ?? -1);
+    return Math.max(-1, ...last) + 1;
+  }
+
+  /** What nobody waits for any more makes way. */
+  #jump(hosts: readonly AskedHost[], window: ChunkRange): void {
+    this.#hasMoved = false;
+    this.#countedAt = Number.NEGATIVE_INFINITY;
+    for (const { channel } of hosts)
+      for (const { start, end } of [...channel.wanted]) {
+        if (start < window.start) channel.cancel({ start, end: Math.min(end, window.start - 1) });
+        if (end > window.end) channel.cancel({ start: Math.max(start, window.end + 1), end });
+      }
+  }
+
+  #dueAt(chunk: number): Milliseconds {
+    const { chunk: first, chunksPerSecond } = this.#playhead;
+    if (chunksPerSecond === undefined || chunk < first) return Number.POSITIVE_INFINITY;
+    return this.#playedAt + ((chunk - first) * 1_000) / chunksPerSecond;
   }
 
   /** With the first chunk comes the size (RFC 7574 §5.6). */
@@ -132,7 +192,7 @@ export class Picker {
     let taken = 0;
     const theirs = host.channel.peerHas;
     if (theirs === undefined) return 0;
-    for (const late of debtor.late(now).ranges) {
+    for (const late of debtor.late(now, chunk => this.#dueAt(chunk)).ranges) {
       const start = Math.max(late.start, within.start);
       const end = Math.min(late.end, within.end);
       if (start > end) continue;
@@ -168,21 +228,26 @@ export class Picker {
     return most - left;
   }
 
-  #count(from: number, chunks: number, now: Milliseconds): void {
+  #count(from: number, end: number, now: Milliseconds): void {
     this.#countedAt = now;
     const first = Math.floor(from / PIECE_CHUNKS);
-    const pieces = Math.ceil(chunks / PIECE_CHUNKS);
+    const pieces = Math.max(first, Math.ceil(end / PIECE_CHUNKS));
     const turn = first + Math.floor(this.#place * (pieces - first));
     const rarity = new Map<number, number>();
-    const known = this.hosts.flatMap(({ channel }) => channel.peerHas ?? []);
+    const known = [...this.#hosts.keys()].flatMap(({ peerHas }) => peerHas ?? []);
     for (let i = 0; i < pieces - first; i += 1) {
       const piece = turn + i < pieces ? turn + i : turn + i - pieces + first;
-      const start = piece * PIECE_CHUNKS;
-      const range = { start, end: Math.min(chunks, start + PIECE_CHUNKS) - 1 };
+      const range = pieceRange(piece, end);
       if (this.#have.covers(range)) continue;
       rarity.set(piece, known.filter(has => has.touches(range)).length);
     }
     // Sorting keeps the order of equals.
     this.#order = [...rarity.keys()].sort((a, b) => rarity.get(a)! - rarity.get(b)!);
   }
+}
+
+/** The chunks of a piece of a content that ends before `end`. */
+function pieceRange(piece: number, end: number): ChunkRange {
+  const start = piece * PIECE_CHUNKS;
+  return { start, end: Math.min(end, start + PIECE_CHUNKS) - 1 };
 }

@@ -15,55 +15,72 @@ import { Endpoint, type EndpointEvent } from '../../protocol/ppspp/endpoint.js';
 import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
 import { earliest } from '../../protocol/ppspp/liveness.js';
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
-import { TokenBucket } from '../../protocol/token-bucket.js';
 import type { DatagramWire, ListenAt } from './datagram-wire.js';
-import type { JoinedSwarm } from './joined-swarm.js';
+import { JoinedSwarm, type JoinOptions, type SwarmHome } from './joined-swarm.js';
+import { type OfferedContent, OfferedSwarm } from './offered-content.js';
+import { ServedNeighbours, type Slots } from './served-neighbours.js';
+import { UploadAllowance, type UploadRate } from './upload-allowance.js';
 
 /** No deadline is met more exactly than this while something happens all the time. */
 const TICK_MS = 10;
-/** What may leave at once where a rate is set, in time: enough for a datagram at 50 kB/s. */
-const BURST_MS = 50;
-/** A chunk and its proofs: less room is none. */
-const LEAST_BUDGET_BYTES = 2_048;
+/** So long an offered content stays open after the last who wanted it. Longer than a handshake takes. */
+const OFFERED_IDLE_MS = 30_000;
+/** Offered contents that are open at once: who asks for more of them than that closes the first. */
+const MAX_OFFERED = 256;
 
 export interface SwarmNodeOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly randomBytes: RandomBytes;
   readonly wire: DatagramWire;
-  /** To all others together; Infinity: no limit. */
-  readonly maxUploadBytesPerSecond: number;
   /** Milliseconds since 1970, for the stamps of DATA; absent: what this machine says. */
   readonly unixMs?: () => number;
+  /** To all others together, TSP's listeners too; absent: no limit. */
+  readonly rate?: UploadRate;
+  /** How many are sent chunks at a time, TSP's listeners too; absent: no limit. */
+  readonly slots?: Slots;
+  /** Whole contents that are given to who comes for them, by swarm ID in hex. Asked for strangers: it must cost little. */
+  readonly offered?: (swarmId: string) => OfferedContent | undefined;
 }
 
-export class SwarmNode {
+interface Offered {
+  readonly offered: OfferedSwarm;
+  readonly joined: JoinedSwarm;
+  usedAt: Milliseconds;
+}
+
+export class SwarmNode implements SwarmHome {
   readonly #options: SwarmNodeOptions;
   readonly #endpoint: Endpoint;
   readonly #swarms = new Map<Swarm, JoinedSwarm>();
+  /** By swarm ID in hex; least recently wanted first. */
+  readonly #offered = new Map<string, Offered>();
   readonly #touched = new Set<JoinedSwarm>();
-  /** Numbers of the channels that we dialled. */
-  readonly #dialled = new Set<number>();
   readonly #banned = new Set<string>();
-  readonly #bucket: TokenBucket | undefined;
+  readonly #allowance: UploadAllowance | undefined;
+  readonly #served: ServedNeighbours | undefined;
+  #readers: (() => void)[] = [];
   #isFlushing = false;
   #isRunning = false;
   #cancelTimer: () => void = () => {};
   #timerAt: Milliseconds = Number.POSITIVE_INFINITY;
 
   constructor(options: SwarmNodeOptions) {
-    const { clock, randomBytes, wire, maxUploadBytesPerSecond, unixMs = Date.now } = options;
+    const { clock, randomBytes, wire, rate, slots, unixMs = Date.now } = options;
     this.#options = options;
     this.#endpoint = new Endpoint({
       random: randomBytes,
       unixOffsetMs: unixMs() - clock.now(),
       isReliable: wire.isReliable,
       admits: from => !this.#banned.has(banKey(from)),
+      offered: id => this.#offer(id),
     });
-    if (maxUploadBytesPerSecond < Number.POSITIVE_INFINITY) {
-      const burst = Math.max(2 * LEAST_BUDGET_BYTES, (maxUploadBytesPerSecond * BURST_MS) / 1_000);
-      this.#bucket = new TokenBucket({ burst, perSecond: maxUploadBytesPerSecond }, clock.now());
-    }
+    if (rate !== undefined) this.#allowance = new UploadAllowance(rate, () => this.wake());
+    if (slots !== undefined) this.#served = new ServedNeighbours(slots);
+  }
+
+  now(): Milliseconds {
+    return this.#options.clock.now();
   }
 
   /** Rejects with TransportError when it cannot listen there. */
@@ -80,23 +97,34 @@ export class SwarmNode {
     return address;
   }
 
-  /** From now on it asks and answers. */
-  add(joined: JoinedSwarm): void {
+  /** From now on, or from `start`, it asks and answers. */
+  join(options: JoinOptions): JoinedSwarm {
+    const joined = new JoinedSwarm(options, this);
     this.#swarms.set(joined.swarm, joined);
     this.#endpoint.join(joined.swarm);
-    this.#touched.add(joined);
-    this.wake();
+    this.stir(joined);
+    return joined;
   }
 
   /** Its peers are told. */
-  remove(joined: JoinedSwarm): void {
+  leave(joined: JoinedSwarm): void {
     this.#swarms.delete(joined.swarm);
     this.#touched.delete(joined);
+    joined.left();
     this.#endpoint.leave(joined.swarm);
     this.wake();
   }
 
-  /** Something may be sent that could not be before: looks at the end of this turn of the event loop. */
+  stir(joined: JoinedSwarm): void {
+    if (this.#swarms.has(joined.swarm)) this.#touched.add(joined);
+    this.wake();
+  }
+
+  turned(): Promise<void> {
+    return new Promise(resolve => this.#readers.push(resolve));
+  }
+
+  /** Something may be sent or read that could not be before: looks at the end of this turn of the event loop. */
   wake(): void {
     if (this.#isFlushing || !this.#isRunning) return;
     this.#isFlushing = true;
@@ -109,11 +137,15 @@ export class SwarmNode {
   /** Tells everybody, and closes the socket. */
   async stop(): Promise<void> {
     if (!this.#isRunning) return;
-    for (const joined of [...this.#swarms.values()]) this.remove(joined);
+    for (const joined of [...this.#swarms.values()]) this.leave(joined);
+    for (const { offered } of this.#offered.values()) offered.idle();
+    this.#offered.clear();
     this.#isRunning = false;
     this.#cancelTimer();
+    this.#allowance?.rest();
     const { wire, clock } = this.#options;
     for (const outgoing of this.#endpoint.transmit(clock.now(), 0)) wire.send(outgoing);
+    for (const read of this.#readers.splice(0)) read();
     await wire.stop();
   }
 
@@ -122,32 +154,36 @@ export class SwarmNode {
     const now = clock.now();
     for (const joined of this.#touched) this.#drive(joined, now);
     this.#touched.clear();
-    const budget = this.#budget(now);
+    const budget = this.#budget();
     let sent = 0;
-    for (const outgoing of this.#endpoint.transmit(now, budget < LEAST_BUDGET_BYTES ? 0 : budget)) {
+    for (const outgoing of this.#endpoint.transmit(now, budget)) {
       sent += outgoing.datagram.length;
       wire.send(outgoing);
     }
-    this.#bucket?.takeAnyway(sent, now);
+    this.#allowance?.sent(sent);
     // Turns are short; who still may send goes on in the next one. Sent nothing: the disk, or the rate, is waited for.
-    if (sent > 0 && this.#endpoint.isReady && budget >= LEAST_BUDGET_BYTES) this.wake();
+    if (!this.#endpoint.isReady) this.#allowance?.rest();
+    else if (sent > 0 && budget > 0) this.wake();
+    for (const read of this.#readers.splice(0)) read();
     this.#arm(now, now + TICK_MS);
   }
 
   /** What may be sent now. */
-  #budget(now: Milliseconds): number {
+  #budget(): number {
     const { room } = this.#options.wire;
-    return this.#bucket === undefined ? room : Math.min(room, this.#bucket.available(now));
+    return this.#endpoint.isReady ? Math.min(room, this.#allowance?.bytes() ?? room) : room;
   }
 
   #heed(events: readonly EndpointEvent[], now: Milliseconds): void {
     for (const event of events) {
-      const joined = this.#swarms.get(event.channel.swarm);
+      const { channel } = event;
+      const { kind } = event.event;
+      if (kind === 'asked') this.#served?.asked(channel, now);
+      if (kind === 'ended') this.#served?.left(channel);
+      const joined = this.#swarms.get(channel.swarm);
       if (joined === undefined) continue;
       this.#touched.add(joined);
-      const isIncoming = !this.#dialled.has(event.channel.channel);
-      if (event.event.kind === 'ended') this.#dialled.delete(event.channel.channel);
-      if (joined.heed(event, isIncoming, now)) this.#ban(event.from);
+      if (joined.heed(event, now)) this.#ban(event.from);
     }
   }
 
@@ -162,10 +198,43 @@ export class SwarmNode {
   #drive(joined: JoinedSwarm, now: Milliseconds): void {
     joined.drive(now, to => {
       if (this.#banned.has(banKey(to))) return false;
-      const channel = this.#endpoint.dial(joined.swarm, to, now);
-      if (channel !== undefined) this.#dialled.add(channel.channel);
-      return channel !== undefined;
+      return this.#endpoint.dial(joined.swarm, to, now) !== undefined;
     });
+  }
+
+  /** Opens what is offered, for somebody who comes for it. */
+  #offer(id: string): Swarm | undefined {
+    const now = this.now();
+    const open = this.#offered.get(id);
+    if (open !== undefined) {
+      open.usedAt = now;
+      this.#offered.delete(id);
+      this.#offered.set(id, open);
+      return open.joined.swarm;
+    }
+    const content = this.#options.offered?.(id);
+    if (content === undefined) return undefined;
+    const close = (): void => this.#withdraw(id);
+    const offered: OfferedSwarm = new OfferedSwarm(content, {
+      onLoaded: () => this.wake(),
+      onBroken: error => {
+        this.#options.logger.warn({ swarm: id, err: error }, 'a song is not given any more');
+        close();
+      },
+    });
+    const joined = new JoinedSwarm({ swarm: offered.swarm }, this);
+    this.#swarms.set(joined.swarm, joined);
+    this.#offered.set(id, { offered, joined, usedAt: now });
+    if (this.#offered.size > MAX_OFFERED) this.#withdraw(this.#offered.keys().next().value!);
+    return joined.swarm;
+  }
+
+  #withdraw(id: string): void {
+    const open = this.#offered.get(id);
+    if (open === undefined) return;
+    this.#offered.delete(id);
+    this.leave(open.joined);
+    open.offered.idle();
   }
 
   /** Whatever is due, and when to look again. */
@@ -173,14 +242,19 @@ export class SwarmNode {
     const now = this.#options.clock.now();
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#heed(this.#endpoint.expire(now), now);
+    this.#served?.look(now);
+    for (const [id, open] of this.#offered) {
+      if (open.joined.peers > 0) open.usedAt = now;
+      else if (now - open.usedAt >= OFFERED_IDLE_MS) this.#withdraw(id);
+    }
     for (const joined of this.#swarms.values())
       if ((joined.nextDeadline() ?? Number.POSITIVE_INFINITY) <= now) this.#touched.add(joined);
     this.#flush();
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#cancelTimer();
-    const waiting = this.#bucket !== undefined && this.#endpoint.isReady ? now + TICK_MS : undefined;
-    let next = earliest(this.#endpoint.nextDeadline(), waiting);
+    let next = earliest(this.#endpoint.nextDeadline(), this.#served?.nextDeadline());
     for (const joined of this.#swarms.values()) next = earliest(next, joined.nextDeadline());
+    if (this.#offered.size > 0) next = earliest(next, now + OFFERED_IDLE_MS);
     if (next !== undefined) this.#arm(now, Math.max(next, now + 1));
   }
 

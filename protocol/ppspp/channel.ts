@@ -58,6 +58,8 @@ export type ChannelEvent =
   /** `dead`: what was asked and will not come. */
   | { readonly kind: 'choked'; readonly dead: readonly ChunkRange[] }
   | { readonly kind: 'unchoked' }
+  /** The other side wants chunks, and wanted none before: it is served, unless it is choked. */
+  | { readonly kind: 'asked' }
   /** The other side asks for peers: `tell` it (`peersToTell`). */
   | { readonly kind: 'peers-wanted' }
   /** A peer that the other side knows, as it says (`maySpeakOf`). */
@@ -141,6 +143,11 @@ export class Channel {
   /** Chunks wait for it and the way to it is free: they lack budget, or are not at hand. */
   get isReady(): boolean {
     return this.state === 'open' && this.#talk!.serving.isReady;
+  }
+
+  /** The other side wants chunks that it has not got. */
+  get isAsked(): boolean {
+    return this.state === 'open' && this.#talk!.serving.isAsked;
   }
 
   get isChoking(): boolean {

@@ -197,8 +197,9 @@ const STEPS: { readonly [N in MessageName]: Step<Extract<Message, { type: N }>> 
   INTEGRITY: claim,
   SIGNED_INTEGRITY: claim,
   REQUEST: ({ serving }, { range }) => {
+    const isNew = !serving.isAsked;
     serving.asked(range);
-    return NOTHING;
+    return isNew && serving.isAsked ? [{ kind: 'asked' }] : NOTHING;
   },
   CANCEL: ({ serving }, { range }) => {
     serving.cancelled(range);

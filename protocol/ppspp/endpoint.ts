@@ -37,6 +37,8 @@ export interface Outgoing {
 export interface EndpointEvent {
   readonly channel: Channel;
   readonly from: PeerAddress;
+  /** Not one that we dialled. */
+  readonly isIncoming: boolean;
   readonly event: Exclude<ChannelEvent, { kind: 'peers-wanted' }>;
 }
 
@@ -54,6 +56,8 @@ export interface EndpointOptions {
   readonly isReliable?: boolean;
   /** Whether somebody may come in at all: not who was caught lying. */
   readonly admits?: (from: PeerAddress) => boolean;
+  /** A swarm that is not joined, but given when somebody comes for it. */
+  readonly offered?: (swarmId: string) => Swarm | undefined;
   /** False: nobody learns of our peers, as is good for a source (RFC 7574 §12.2). */
   readonly tellsPeers?: boolean;
   /** Peers are exchanged in plain over public addresses too. */
@@ -75,7 +79,7 @@ export class Endpoint {
     this.#options = options;
     this.#gate = new Gate({
       random: options.random,
-      swarmOf: id => this.#swarms.get(toHex(id)),
+      swarmOf: id => this.#swarms.get(toHex(id)) ?? options.offered?.(toHex(id)),
       isTaken: channel => this.#lines.has(channel),
     });
   }
@@ -123,7 +127,7 @@ export class Endpoint {
   disconnected(from: PeerAddress): EndpointEvent[] {
     const lines = [...this.#lines.values()].filter(({ to }) => addressText(to) === addressText(from));
     for (const line of lines) this.#remove(line);
-    return lines.map(({ channel, to }) => ({ channel, from: to, event: { kind: 'ended', why: 'closed' } }));
+    return lines.map(line => eventOf(line, { kind: 'ended', why: 'closed' }));
   }
 
   /** All that is to be sent now; chunks up to about `budgetBytes`, in turns. */
@@ -231,7 +235,7 @@ export class Endpoint {
     this.#busy.add(line);
     return events.flatMap(event => {
       if (event.kind === 'peer' && !maySpeakOf(line.to, event.peer, this.#options.isTrusting)) return [];
-      if (event.kind !== 'peers-wanted') return [{ channel: line.channel, from: line.to, event }];
+      if (event.kind !== 'peers-wanted') return [eventOf(line, event)];
       line.channel.tell(
         peersToTell(line.to, this.#peersOf(line.channel.swarm), now, this.#options.isTrusting),
       );
@@ -245,3 +249,10 @@ export class Endpoint {
       if (channel.swarm === swarm && channel.state === 'open') yield { ...to, exchangedAt: channel.heardAt };
   }
 }
+
+const eventOf = ({ channel, to, isIncoming }: Line, event: EndpointEvent['event']): EndpointEvent => ({
+  channel,
+  from: to,
+  isIncoming,
+  event,
+});

@@ -67,6 +67,11 @@ export class Serving {
     return this.#flight.ledbat.roundTripMs;
   }
 
+  /** Chunks are asked for, or on their way. */
+  get isAsked(): boolean {
+    return !this.#queue.isEmpty || this.#flight.chunks > 0;
+  }
+
   /** Chunks are asked for, and the way is free. */
   get isReady(): boolean {
     if (this.#queue.isEmpty) return false;

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
 import { seedFile } from '../../../peer/swarm/static-swarm.js';
 import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
@@ -44,7 +43,6 @@ async function liar(t: Teardown, path: string): Promise<{ host: string; peer: st
     logger: new RecordingLogger(),
     randomBytes,
     wire: new UdpWire(),
-    maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
   });
   const { signal } = new AbortController();
   const file = (await seedFile({
@@ -57,16 +55,7 @@ async function liar(t: Teardown, path: string): Promise<{ host: string; peer: st
   }))!;
   const read = (chunk: number): Uint8Array | undefined =>
     file.store.read(chunk)?.map((byte, i) => (i === 7 ? byte ^ 1 : byte));
-  node.add(
-    new JoinedSwarm({
-      swarm: { ...file.swarm, source: { read } },
-      store: file.store,
-      peers: [],
-      maxPeers: 10,
-      fetches: false,
-      place: 0,
-    }),
-  );
+  node.join({ swarm: { ...file.swarm, source: { read } } });
   const { port } = await node.start({ host: '127.0.0.1', port: 0 });
   t.teardown(async () => {
     await node.stop();

@@ -1,0 +1,46 @@
+/** Who gave how much of a swarm's content, and who failed and why, for a person: the last line of a song or a file. */
+
+export interface Source {
+  /** `host:port`. */
+  readonly host: string;
+  readonly bytes: number;
+}
+
+export interface Failed {
+  readonly host: string;
+  readonly why: string;
+  readonly lied?: true;
+}
+
+export class Tally {
+  readonly #sources = new Map<string, number>();
+  readonly #failed = new Map<string, Failed>();
+
+  /** Most first. */
+  get sources(): Source[] {
+    return [...this.#sources].map(([host, bytes]) => ({ host, bytes })).sort((a, b) => b.bytes - a.bytes);
+  }
+
+  get failed(): Failed[] {
+    return [...this.#failed.values()];
+  }
+
+  came(host: string, bytes: number): void {
+    this.#sources.set(host, (this.#sources.get(host) ?? 0) + bytes);
+  }
+
+  /** It is there, whatever it was before; a lie is not forgotten. */
+  here(host: string): void {
+    if (this.#failed.get(host)?.lied !== true) this.#failed.delete(host);
+  }
+
+  gone(host: string, why: string, lied: boolean): void {
+    this.#failed.set(host, { host, why, ...(lied ? { lied } : {}) });
+  }
+
+  /** Why nobody is left. */
+  nobody(): string {
+    const said = this.failed.map(({ host, why }) => `${host} ${why}`).join(', ');
+    return said === '' ? 'no peer answers' : `no peer is left: ${said}`;
+  }
+}

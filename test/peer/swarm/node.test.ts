@@ -1,0 +1,157 @@
+/** A swarm node on real sockets: songs offered to who comes, read in order while they come, beside other hosts, with few slots. */
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import { UploadSlots } from '../../../peer/hosting/slots.js';
+import type { Asked } from '../../../peer/swarm/asked-host.js';
+import type { ChunkStore, JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
+import type { OfferedContent } from '../../../peer/swarm/offered-content.js';
+import { staticMetadata, staticSwarm } from '../../../peer/swarm/static-swarm.js';
+import { SwarmNode, type SwarmNodeOptions } from '../../../peer/swarm/swarm-node.js';
+import { UdpWire } from '../../../peer/swarm/udp-wire.js';
+import { toHex } from '../../../protocol/bytes.js';
+import { MerkleTree, PIECE_BYTES, PIECE_LEVEL } from '../../../protocol/merkle.js';
+import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
+import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
+import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import { systemClock } from '../../../src/clock.js';
+import { Chance } from '../../simulation/chance.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
+import { type Teardown, until } from '../../support/until.js';
+
+const CONTENT = new Chance(7).bytes(300_001);
+const DIGEST = new MerkleTree().update(CONTENT).digest();
+
+const offer = (more: Partial<OfferedContent> = {}): OfferedContent => ({
+  swarmId: DIGEST.root,
+  size: CONTENT.length,
+  nodes: DIGEST.nodes(PIECE_LEVEL),
+  read: async (offset, length) => CONTENT.subarray(offset, offset + length),
+  ...more,
+});
+
+async function nodeFor(
+  t: Teardown,
+  options: Partial<SwarmNodeOptions> = {},
+): Promise<{ node: SwarmNode; at: PeerAddress; logger: RecordingLogger }> {
+  const logger = new RecordingLogger();
+  const node = new SwarmNode({ clock: systemClock, logger, randomBytes, wire: new UdpWire(), ...options });
+  const at = await node.start({ host: '127.0.0.1', port: 0 });
+  t.teardown(() => node.stop());
+  return { node, at, logger };
+}
+
+const giving = (content: OfferedContent) => (id: string) => (id === toHex(DIGEST.root) ? content : undefined);
+
+function listen(node: SwarmNode, peers: readonly PeerAddress[], serves = true): JoinedSwarm {
+  const chunks = new Map<number, Uint8Array>();
+  const store: ChunkStore = {
+    isFull: false,
+    read: chunk => chunks.get(chunk),
+    write: (chunk, bytes) => chunks.set(chunk, Uint8Array.from(bytes)),
+  };
+  const metadata = staticMetadata(DIGEST.root, 'sha256', 1_024);
+  const tree = new HashTree({ root: DIGEST.root, size: CONTENT.length });
+  const swarm = staticSwarm({ metadata, tree, have: new ChunkSet(), source: store });
+  return node.join({ swarm, store, peers, serves });
+}
+
+async function all(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of bytes) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+t.test('a song is given to who comes for it, and read in order', async t => {
+  const host = await nodeFor(t, { offered: giving(offer()) });
+  const { node } = await nodeFor(t);
+  const joined = listen(node, [host.at]);
+  t.ok((await all(joined.read())).equals(CONTENT), 'from the beginning');
+  t.ok(
+    (await all(joined.read({ fromByte: 70_001 }))).equals(CONTENT.subarray(70_001)),
+    'from within a chunk',
+  );
+  t.same(joined.sources, [{ host: `127.0.0.1:${host.at.port}`, bytes: CONTENT.length }]);
+});
+
+t.test('who reads from the middle, and not far ahead, gets no more than that', async t => {
+  const host = await nodeFor(t, { offered: giving(offer()) });
+  const { node } = await nodeFor(t);
+  const joined = listen(node, [host.at]);
+  const reader = joined.read({ fromByte: 100 * 1_024, aheadBytes: 32 * 1_024 });
+  const { value } = await reader.next();
+  t.ok(Buffer.from(value!).equals(CONTENT.subarray(100 * 1_024, 100 * 1_024 + value!.length)));
+  await until('all that is ahead is here', () => joined.swarm.have.covers({ start: 100, end: 131 }));
+  const [range, ...more] = joined.swarm.have.ranges;
+  t.equal(range!.start, 100);
+  t.ok(range!.end < 132 + 64, 'no further than a piece beyond');
+  t.same(more, []);
+  await reader.return();
+});
+
+t.test('what changed on disk is not given', async t => {
+  const changed = CONTENT.slice();
+  changed[200_000]! ^= 1;
+  const read = async (offset: number, length: number) => changed.subarray(offset, offset + length);
+  const host = await nodeFor(t, { offered: giving(offer({ read })) });
+  const { node } = await nodeFor(t);
+  const joined = listen(node, [host.at]);
+  await until('it was noticed', () =>
+    host.logger.messages('warn').some(message => /not given any more/.test(message)),
+  );
+  t.notOk(joined.swarm.have.has(Math.floor(200_000 / 1_024)));
+  t.same(joined.failed, [], 'and nobody lied');
+});
+
+t.test('one slot for two listeners: the second has its turn', async t => {
+  const slots = new UploadSlots(1);
+  const host = await nodeFor(t, { offered: giving(offer()), slots });
+  const [a, b] = [await nodeFor(t), await nodeFor(t)];
+  const first = listen(a.node, [host.at], false);
+  await until('the first is served', () => first.isComplete);
+  t.equal(slots.used, 1);
+  const second = listen(b.node, [host.at]);
+  await until('the second waits', () => second.peers > 0);
+  t.ok(second.swarm.have.isEmpty);
+  a.node.leave(first);
+  await until('the second is served', () => second.isComplete);
+});
+
+t.test('another way to the content takes part, and is checked piece by piece', async t => {
+  const host = await nodeFor(t, { offered: giving(offer()) });
+  const { node } = await nodeFor(t);
+  const joined = listen(node, []);
+  const last = CONTENT.subarray(4 * PIECE_BYTES);
+  t.notOk(joined.proveLevel(DIGEST.nodes(PIECE_LEVEL), last.subarray(1)));
+  t.ok(joined.proveLevel(DIGEST.nodes(PIECE_LEVEL), last));
+  const asked: { start: number; end: number }[] = [];
+  const peerHas = new ChunkSet();
+  peerHas.add({ start: 0, end: 127 });
+  const wanted = new ChunkSet();
+  const ranged: Asked = {
+    peerHas,
+    get wanted() {
+      return wanted.ranges;
+    },
+    mayRequest: true,
+    request: range => {
+      asked.push(range);
+      return wanted.add(range);
+    },
+    cancel: range => wanted.delete(range),
+  };
+  joined.addHost(ranged, 'other:7461');
+  await until('it is asked', () => asked.length > 0);
+  t.equal(asked[0]!.start, 0);
+  t.notOk(joined.deliver(ranged, 0, CONTENT.subarray(1, PIECE_BYTES + 1)), 'a lie');
+  t.ok(joined.deliver(ranged, 0, CONTENT.subarray(0, PIECE_BYTES)));
+  wanted.delete({ start: 0, end: 63 });
+  joined.addPeers([host.at]);
+  joined.removeHost(ranged, 'went away');
+  await until('the rest comes from the swarm', () => joined.isComplete);
+  t.ok((await all(joined.read())).equals(CONTENT));
+  t.match(joined.sources, [
+    { bytes: CONTENT.length - PIECE_BYTES },
+    { host: 'other:7461', bytes: PIECE_BYTES },
+  ]);
+  t.same(joined.failed, [{ host: 'other:7461', why: 'went away' }]);
+});
