@@ -11,7 +11,8 @@ import t from 'tap';
 import { mp3Bytes } from '../../support/mp3.js';
 import { commandPath, spawnCommand, spawnProgram } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
-import type { Teardown } from '../../support/until.js';
+import { listAt } from '../../support/tsp-client.js';
+import { type Teardown, until } from '../../support/until.js';
 
 const SPEC = fileURLToPath(new URL('../../../../protocol/tsp/README.md', import.meta.url));
 const TUNES = fileURLToPath(new URL('../../../../tunes/songs/', import.meta.url));
@@ -62,6 +63,8 @@ t.test('the lines of the specification list, fetch and host a song', { skip: mis
     ...['--headless', '--json'],
   ]);
   await host.says(/"event":"library","songs":3/);
+  // A list may be a second old.
+  await until('all are listed', async () => (await listAt(t, port)).length === TITLES.length);
   const bin = await commandFolder(t);
 
   for (const shell of ['dash', 'bash']) {
