@@ -12,6 +12,7 @@ import { EXIT } from '../peer/failures/failure.js';
 import type { World } from '../peer/world.js';
 import type { CommandLineSpec } from './command-line.js';
 import { embeddedTrackerOpener } from './embedded-tracker.js';
+import { usageError } from './failures.js';
 import { consoleToLog } from './logger.js';
 import { maxConnections } from './open-files.js';
 import { wrongInUse } from './options.js';
@@ -36,17 +37,20 @@ export async function runPeerCommand(
     process.stdout.write(invocation.text);
     return EXIT.ok;
   }
+  const { values, origins } = invocation;
+  if (values.raw && origins.raw === 'flag' && values.output !== 'stdout')
+    throw usageError('--raw goes with --output stdout.');
   const connections = await maxConnections();
   const world = await openWorld(invocation, program, connections);
   const folders = await openFolders(invocation, program);
   try {
-    const config = adjust(peerConfig(invocation.values, folders));
+    const config = adjust(peerConfig(values, folders));
     if (invocation.command !== undefined) return await runOneShot(invocation, config, world);
     program.onClosedOutput = 'go-on';
     const { runPeer } = await import('../peer/run-peer.js');
     return await runPeer(config, world);
   } catch (error) {
-    throw wrongInUse(error, invocation.origins);
+    throw wrongInUse(error, origins);
   } finally {
     await folders.release();
   }

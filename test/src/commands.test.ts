@@ -46,12 +46,13 @@ async function listening(t: Teardown, port = 0): Promise<{ port: number; server:
 }
 
 t.test('version, help and wrong options', async t => {
-  const [version, peerVersion, help, wrong, json, variable, completions] = await Promise.all([
+  const [version, peerVersion, help, wrong, json, raw, variable, completions] = await Promise.all([
     run(t, 'tsp-tracker', ['--version']),
     run(t, 'tsp-peer', ['--version']),
     run(t, 'tsp-peer', ['--help']),
     run(t, 'tsp-tracker', ['--prot', '1']),
     run(t, 'tsp-peer', ['--json', 'get']),
+    run(t, 'tsp-peer', ['play', '1', '--raw']),
     run(t, 'tsp-tracker', [], { TSP_PORT: 'x' }),
     run(t, 'tsp-peer', ['--completions', '--ou']),
   ]);
@@ -59,6 +60,7 @@ t.test('version, help and wrong options', async t => {
   t.same(peerVersion, version);
   t.match(help, { code: 0, stdout: /Examples:/, stderr: '' });
   t.match(wrong, { code: 2, stdout: '', stderr: /did you mean --port/ });
+  t.match(raw, { code: 2, stderr: /^tsp-peer: --raw goes with --output stdout/ });
   t.match(variable, { code: 78, stderr: /^tsp-tracker: TSP_PORT: "x" is not a port/ });
   t.match(completions, { code: 0, stdout: '--output\n' });
   t.match(json, { code: 2, stdout: '' });
