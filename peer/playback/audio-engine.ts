@@ -7,9 +7,9 @@
  * nothing comes between them. Knows no pipe and no process: commands come in, reports go out.
  */
 import type { Clock } from '../../protocol/ports.js';
+import { FrameScanner } from '../mpeg/frame-scanner.js';
 import type { AudioCommand, AudioReport, SongBegin } from './audio-messages.js';
 import type { Decoder } from './decoders/decoder.js';
-import { FrameScanner } from './frame-scanner.js';
 import { GaplessTrim } from './gapless.js';
 import { Inbox } from './inbox.js';
 import { type Output, OutputError } from './outputs/output.js';

@@ -9,9 +9,9 @@
  */
 import type { SongFields } from '../../protocol/tsp/rows.js';
 import type { FrameHeader } from '../mpeg/frame-header.js';
+import { type Frame, FrameScanner } from '../mpeg/frame-scanner.js';
 import { type InfoTag, parseInfoTag } from '../mpeg/info-tag.js';
 import type { SongBegin } from './audio-messages.js';
-import { type Frame, FrameScanner } from './frame-scanner.js';
 import { DECODER_DELAY } from './gapless.js';
 
 const PRE_ROLL_FRAMES = 10;

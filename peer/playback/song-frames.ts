@@ -7,9 +7,9 @@
  * frame alone gives no sound.
  */
 
+import { type Frame, FrameScanner } from '../mpeg/frame-scanner.js';
 import { type InfoTag, parseInfoTag } from '../mpeg/info-tag.js';
 import type { FrameRun } from './decoders/decoder.js';
-import { type Frame, FrameScanner } from './frame-scanner.js';
 
 const FIRST_RUN_FRAMES = 2;
 /** 210 ms of sound, decoded in about 1 ms: small enough that a stop is never behind much work. */

@@ -1,9 +1,9 @@
 /** What the first bytes of a frame, of a tag and of a song tell. */
 import t from 'tap';
 import { parseFrameHeader } from '../../../peer/mpeg/frame-header.js';
+import { type Frame, FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { id3v2Bytes } from '../../../peer/mpeg/id3v2.js';
 import { parseInfoTag } from '../../../peer/mpeg/info-tag.js';
-import { type Frame, FrameScanner } from '../../../peer/playback/frame-scanner.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { chirp, encode, missing } from '../playback/sound.js';
 

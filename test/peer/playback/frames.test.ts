@@ -1,8 +1,8 @@
 /** Frames in a stream of bytes, and what is made of them: pure functions of bytes. */
 import fc from 'fast-check';
 import t from 'tap';
+import { type Frame, FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { parseInfoTag } from '../../../peer/mpeg/info-tag.js';
-import { type Frame, FrameScanner } from '../../../peer/playback/frame-scanner.js';
 import { GaplessTrim } from '../../../peer/playback/gapless.js';
 import type { Pcm } from '../../../peer/playback/pcm.js';
 import { OutlineReader, seekPoint, songSeconds } from '../../../peer/playback/seek-map.js';

@@ -9,8 +9,8 @@
  * a header counts only if another that fits follows its frame.
  */
 
-import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from '../mpeg/frame-header.js';
-import { ID3V2_HEADER_BYTES, id3v2Bytes } from '../mpeg/id3v2.js';
+import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from './frame-header.js';
+import { ID3V2_HEADER_BYTES, id3v2Bytes } from './id3v2.js';
 
 export interface Frame {
   readonly header: FrameHeader;

@@ -1,0 +1,184 @@
+/**
+ * One broadcast, from its first frame until it leaves the air, whoever publishes it meanwhile.
+ *
+ *     frames ─▶ ring ─▶ listeners           no frame for 500 ms: silence, at the pace of time
+ *        └ none, and nobody publishes, for the grace: over
+ *
+ * The rule: the time line never breaks. While the publisher is away listeners hear silence in the feed's own format, and
+ * the next publisher goes on where that ends.
+ */
+import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import { type ContentHash, cleanText } from '../../protocol/tsp/rows.js';
+import type { FrameHeader } from '../mpeg/frame-header.js';
+import { durationMs, FrameRing, type LiveFrame, RingReader } from './frame-ring.js';
+import { silenceLike } from './silence.js';
+
+/** Longer than a frame of any rate and than the jitter of a good line, shorter than what a TSP listener holds. */
+export const SILENCE_AFTER_MS = 500;
+/** How often a feed looks whether it has gone silent. */
+const TICK_MS = 250;
+
+/** What is being played, as the publisher says. */
+export interface LiveTitle {
+  readonly title?: string | undefined;
+  readonly artist?: string | undefined;
+}
+
+/** Told of a feed as it happens, never from within `join`. */
+export interface FeedListener {
+  /** There is something to read; once a batch. */
+  frames(): void;
+  /** `title` changed. */
+  titled?(): void;
+  /** Nothing comes any more; what is left may still be read. */
+  ended(): void;
+}
+
+export interface LiveFeedOptions {
+  /** As in `--live NAME`. */
+  readonly name: string;
+  /** TSP §5.5. */
+  readonly id: ContentHash;
+  readonly graceMs: number;
+  readonly clock: Clock;
+}
+
+export class LiveFeed {
+  readonly name: string;
+  readonly id: ContentHash;
+  readonly #graceMs: number;
+  readonly #clock: Clock;
+  readonly #ring = new FrameRing();
+  readonly #listeners = new Set<FeedListener>();
+  #title: LiveTitle = {};
+  #isPublished = true;
+  #isOver = false;
+  /** When the last frame came that was not ours. */
+  #heardAt: Milliseconds;
+  /** Of silence since then. */
+  #silentMs = 0;
+  #cancelTick: (() => void) | undefined;
+
+  constructor({ name, id, graceMs, clock }: LiveFeedOptions) {
+    this.name = name;
+    this.id = id;
+    this.#graceMs = graceMs;
+    this.#clock = clock;
+    this.#heardAt = clock.now();
+  }
+
+  get title(): LiveTitle {
+    return this.#title;
+  }
+
+  /** Of the latest frame; undefined before the first. */
+  get format(): FrameHeader | undefined {
+    return this.#ring.latest?.header;
+  }
+
+  /** The first frame has come, and the end has not. */
+  get isOnAir(): boolean {
+    return this.#ring.latest !== undefined && !this.#isOver;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** How long no frame has come from a publisher. */
+  get quietMs(): number {
+    return this.#clock.now() - this.#heardAt;
+  }
+
+  /** Where the next frame will begin on the time line. */
+  get endMs(): number {
+    return this.#ring.endMs;
+  }
+
+  /** Begins so long before now, with a whole frame, and goes on with whatever comes. */
+  join(burstMs: number, listener: FeedListener): FeedReader {
+    if (!this.#isOver) this.#listeners.add(listener);
+    return new FeedReader(this.#ring, burstMs, () => this.#listeners.delete(listener));
+  }
+
+  /** Whole frames from the publisher. `bytes` are kept: they are nobody else's. */
+  receive(frames: readonly { readonly bytes: Buffer; readonly header: FrameHeader }[]): void {
+    if (this.#isOver || frames.length === 0) return;
+    for (const { bytes, header } of frames) this.#ring.push(bytes, header);
+    this.#heardAt = this.#clock.now();
+    this.#silentMs = 0;
+    this.#cancelTick ??= this.#clock.after(TICK_MS, () => this.#tick());
+    this.#tell(listener => listener.frames());
+  }
+
+  /** Absent keys stay as they are. True when that is news. */
+  setTitle({ title, artist }: LiveTitle): boolean {
+    const before = this.#title;
+    this.#title = {
+      title: title === undefined ? before.title : cleanText(title),
+      artist: artist === undefined ? before.artist : cleanText(artist),
+    };
+    if (this.#title.title === before.title && this.#title.artist === before.artist) return false;
+    this.#tell(listener => listener.titled?.());
+    return true;
+  }
+
+  /** Somebody publishes it, for the first time or again. */
+  published(): void {
+    this.#isPublished = true;
+  }
+
+  /** Nobody publishes it: the grace begins, or has begun with the last frame. */
+  abandoned(): void {
+    this.#isPublished = false;
+    if (!this.isOnAir || this.quietMs >= this.#graceMs) this.end();
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancelTick?.();
+    this.#tell(listener => listener.ended());
+    this.#listeners.clear();
+  }
+
+  #tick(): void {
+    this.#cancelTick = undefined;
+    const { quietMs } = this;
+    if (!this.#isPublished && quietMs >= this.#graceMs) {
+      this.end();
+      return;
+    }
+    this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick());
+    if (quietMs >= SILENCE_AFTER_MS) this.#fill(quietMs);
+  }
+
+  /** Silence up to the present, as if the publisher had sent it. */
+  #fill(quietMs: number): void {
+    const model = this.#ring.latest as LiveFrame;
+    const silence = silenceLike(model.bytes);
+    const frameMs = durationMs(model.header);
+    if (this.#silentMs + frameMs > quietMs) return;
+    for (; this.#silentMs + frameMs <= quietMs; this.#silentMs += frameMs)
+      this.#ring.push(silence, model.header);
+    this.#tell(listener => listener.frames());
+  }
+
+  #tell(what: (listener: FeedListener) => void): void {
+    for (const listener of [...this.#listeners]) what(listener);
+  }
+}
+
+export class FeedReader extends RingReader {
+  readonly leave: () => void;
+
+  /** `leave`: nothing is told any more; what is in the ring can still be read. */
+  constructor(ring: FrameRing, burstMs: number, leave: () => void) {
+    super(ring, burstMs);
+    this.leave = leave;
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * The feeds that this peer broadcasts or relays, by name: where publishers come in and listeners find what is on the air.
+ *
+ *     publisher ─ key ─▶ StreamKeys ─▶ Channel ─▶ LiveFeed ─▶ any number of listeners
+ */
+import type { Clock, Logger } from '../../protocol/ports.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { Channel } from './channel.js';
+import type { LiveFeed } from './live-feed.js';
+import { type OpenTranscoder, type Publication, PublishRefused } from './publication.js';
+import type { StreamKeys } from './stream-keys.js';
+
+/** Of an open peer, where everybody may make one. */
+const MAX_FEEDS = 64;
+
+export interface LiveFeedsOptions {
+  readonly keys: StreamKeys;
+  /** The feed's ID: the SHA-256 of its public key (TSP §5.5). */
+  readonly idOf: (name: string) => ContentHash;
+  /** How long a feed waits for a publisher that was lost. */
+  readonly graceMs: number;
+  /** Undefined: there is no ffmpeg here. */
+  readonly transcode: OpenTranscoder | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Publisher {
+  readonly key: string;
+  /** Where the protocol has it besides the key: then both must go together. */
+  readonly name?: string;
+  readonly via: 'RTMP' | 'Icecast';
+  /** `address:port`, for the log. */
+  readonly remote: string;
+  /** It is to be disconnected; called at most once. */
+  readonly dismissed: (why: string) => void;
+}
+
+export class LiveFeeds {
+  readonly #options: LiveFeedsOptions;
+  readonly #channels = new Map<string, Channel>();
+  readonly #listeners = new Set<() => void>();
+  #isStopped = false;
+
+  constructor(options: LiveFeedsOptions) {
+    this.#options = options;
+  }
+
+  /** What is on the air under this name, also in its grace. */
+  feed(name: string): LiveFeed | undefined {
+    return this.#channels.get(name)?.feed;
+  }
+
+  /** All that is on the air. */
+  *feeds(): Iterable<LiveFeed> {
+    for (const { feed } of this.#channels.values()) if (feed !== undefined) yield feed;
+  }
+
+  /** Called when a feed came, went, or has another title. Returns what ends that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The key of a feed, for a challenge. To be told to nobody. */
+  secretOf(name: string): string | undefined {
+    return this.#options.keys.keyOf(name);
+  }
+
+  /** Throws PublishRefused, and then nothing has happened. */
+  publish({ key, name, via, remote, dismissed }: Publisher): Publication {
+    const { keys, logger } = this.#options;
+    const feed = this.#isStopped ? undefined : keys.feedOf(key, name);
+    if (feed === undefined) {
+      logger.warn({ via, remote }, 'a publisher has a wrong key');
+      throw new PublishRefused('wrong-key', 'this key opens no feed here');
+    }
+    const publication = this.#channel(feed).publish(why => {
+      logger.info({ via, remote, feed, why }, 'a publisher was sent away');
+      dismissed(why);
+    });
+    logger.info({ via, remote, feed }, 'a publisher is here');
+    return publication;
+  }
+
+  /** A feed that comes from elsewhere, under its own ID. What it publishes has been let in already. */
+  relay(name: string, id: ContentHash): Channel {
+    return this.#add(name, id);
+  }
+
+  /** All feeds end. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const channel of this.#channels.values()) channel.stop('this peer is stopping');
+  }
+
+  #channel(name: string): Channel {
+    return this.#channels.get(name) ?? this.#add(name, this.#options.idOf(name));
+  }
+
+  #add(name: string, id: ContentHash): Channel {
+    if (this.#channels.size >= MAX_FEEDS)
+      throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
+    const { graceMs, clock, transcode } = this.#options;
+    const changed = (): void => {
+      for (const listener of [...this.#listeners]) listener();
+    };
+    const channel = new Channel({ name, id, graceMs, clock, transcode, changed });
+    this.#channels.set(name, channel);
+    return channel;
+  }
+}
