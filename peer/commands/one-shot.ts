@@ -15,18 +15,16 @@ import { CommandError, EXIT, exitCodeOfSignal, type Failure, failureOf } from '.
 import { errorAsJson } from '../prompt/answers.js';
 import { noSuchSong } from '../prompt/commands.js';
 import { parseId } from '../prompt/grammar.js';
-import { renderFailure } from '../prompt/render.js';
+import { renderFailure, SAY_WAITING_MS, waitingForTracker } from '../prompt/render.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { type Style, styleOf } from '../prompt/style.js';
-import { cutToWidth, safeJson } from '../prompt/terminal-text.js';
+import { safeJson } from '../prompt/terminal-text.js';
 import { LightClient } from '../tracker-client/light-client.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 
 /** Rows are joined into writes of about this many characters: a list of 200,000 songs is no 200,000 system calls. */
 const WRITE_CHARACTERS = 64 * 1024;
-/** An answer that takes longer is missed, and what it waits for is said. */
-export const SAY_WAITING_MS = 500;
 
 export class OneShot {
   readonly client: LightClient;
@@ -48,9 +46,8 @@ export class OneShot {
   async ask<T>(question: (client: LightClient) => Promise<T>): Promise<T> {
     const { world, client } = this;
     const line = new StatusLine(world.stderr, world.isTerminal.stderr);
-    const text = `Waiting for the tracker ${client.tracker} …`;
     const cancel = world.clock.after(SAY_WAITING_MS, () =>
-      line.show(cutToWidth(text, styleOf('stderr', world, this.config).width)),
+      line.show(waitingForTracker(client.tracker, styleOf('stderr', world, this.config))),
     );
     try {
       return await question(client);

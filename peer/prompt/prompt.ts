@@ -22,17 +22,15 @@ import { ListChangeNotice } from './list-changes.js';
 import { renderNowPlaying, renderScan } from './now-playing.js';
 import { parseFailure } from './parse-failure.js';
 import type { PeerEvent, PeerView } from './peer-view.js';
-import { renderAnswer, renderEvent } from './render.js';
+import { renderAnswer, renderEvent, SAY_WAITING_MS, waitingForTracker } from './render.js';
 import { painted, type Style } from './style.js';
-import { cutToWidth, widthOf } from './terminal-text.js';
+import { widthOf } from './terminal-text.js';
 
 export const PROMPT = 'torero> ';
 /** How often the clock of the now-playing line moves. */
 const REDRAW_MS = 1_000;
 /** While nothing sounds, whoever looks at the line wants to know what comes of it. */
 const REDRAW_WAITING_MS = 250;
-/** An answer that takes longer is missed, and what it waits for is said. */
-const SAY_WAITING_MS = 500;
 
 export interface PromptOptions {
   readonly peer: PeerView;
@@ -174,7 +172,7 @@ export class Prompt {
     // Nothing but the tracker is ever waited for.
     const cancel = this.#clock.after(SAY_WAITING_MS, () => {
       const { address } = this.#peer.status().tracker;
-      this.say([cutToWidth(`Waiting for the tracker ${address} …`, this.#style().width)]);
+      this.say([waitingForTracker(address, this.#style())]);
     });
     const answer = await this.#runner.run(command);
     cancel();

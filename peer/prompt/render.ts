@@ -250,6 +250,12 @@ export function trackerSentence(tracker: TrackerView): string {
     : `${where}: connected, listed as ${listed.join(', ')}.`;
 }
 
+/** An answer that takes longer is missed, and what it waits for is said. */
+export const SAY_WAITING_MS = 500;
+
+export const waitingForTracker = (address: string, { width }: Style): string =>
+  cutToWidth(`Waiting for the tracker ${address} …`, width);
+
 /** Which tracker is missing, and why, as far as that is known. */
 export const noTrackerYet = ({ address, why }: TrackerView): string =>
   `No tracker answers on ${address} yet${why === undefined ? '' : `: ${why}`}.`;
