@@ -10,15 +10,15 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
-import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
+import { addressKey } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
-import { Doorkeeper, LISTEN_BACKLOG, MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
+import { Doorkeeper, MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Turns } from '../../protocol/turns.js';
+import { listenSomewhere } from '../listen-somewhere.js';
 import { Host } from './host.js';
 import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
 import { openPageArena, type PageArena } from './page-arena.js';
@@ -133,7 +133,7 @@ export class SongServer {
     const server = make({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
     if (Number.isFinite(this.#options.maxConnections)) server.maxConnections = this.#options.maxConnections;
     await this.#prepareMemory();
-    await listenSomewhere(server, at.host, at.port);
+    await listenSomewhere(server, at, DEFAULT_PEER_PORT);
     server.on('error', error => this.#options.logger.error({ err: error }, 'the song server cannot accept'));
     this.#server = server;
     const { address, port } = server.address() as AddressInfo;
@@ -246,27 +246,3 @@ export class SongServer {
 function welcomeOf({ agent, name }: SongServerOptions): Welcome {
   return { tsp: 1, ...(agent === undefined ? {} : { agent }), ...(name === undefined ? {} : { name }) };
 }
-
-async function listenSomewhere(
-  server: Server,
-  wantedHost: string | undefined,
-  wantedPort: number | undefined,
-): Promise<void> {
-  let host = wantedHost ?? '::';
-  let port = wantedPort ?? DEFAULT_PEER_PORT;
-  for (;;) {
-    try {
-      server.listen({ host, port, backlog: LISTEN_BACKLOG });
-      await once(server, 'listening');
-      return;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && wantedPort === undefined && port !== 0) port = 0;
-      else if (NO_IPV6.has(code) && wantedHost === undefined && host === '::') host = '0.0.0.0';
-      else throw new TransportError(`cannot listen on ${formatHostPort(host, port)}`, { cause: error });
-    }
-  }
-}
-
-/** What listening on `::` says where IPv6 is switched off. */
-const NO_IPV6: ReadonlySet<string | undefined> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL']);
