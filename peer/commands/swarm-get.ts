@@ -28,7 +28,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   if (swarm.peers.length === 0 && swarm.listen === undefined)
     throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
   const path = await pathOf(out ?? toHex(metadata.swarmId));
-  const peers = await addressesOf(swarm.peers);
+  const peers = await addressesOf(swarm.peers, world.signal);
   const { node } = await openNode(session, swarm.listen ?? { port: 0 });
   const line = new StatusLine(world.stderr, world.isTerminal.stderr);
   const startedAt = world.clock.now();

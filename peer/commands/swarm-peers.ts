@@ -9,11 +9,12 @@ import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 import { SwarmNode } from '../swarm/swarm-node.js';
 import { UdpWire } from '../swarm/udp-wire.js';
+import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { OneShot } from './one-shot.js';
 
-/** Rejects with TransportError for a name that nobody knows. */
-export async function addressesOf(peers: readonly HostPort[]): Promise<PeerAddress[]> {
-  return await Promise.all(
+/** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
+export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<PeerAddress[]> {
+  const addresses = Promise.all(
     peers.map(async ({ host, port }) => {
       try {
         return { address: canonicalIp((await lookup(host)).address), port };
@@ -22,6 +23,7 @@ export async function addressesOf(peers: readonly HostPort[]): Promise<PeerAddre
       }
     }),
   );
+  return await unlessAborted(addresses, signal);
 }
 
 /** Listening; throws CommandError when it cannot. */

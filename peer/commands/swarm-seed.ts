@@ -20,7 +20,7 @@ import { addressesOf, openNode } from './swarm-peers.js';
 export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   const { session, words, swarm } = command;
   const { world, config } = session;
-  const peers = await addressesOf(swarm.peers);
+  const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT });
   const files: SeededFile[] = [];
   try {

@@ -1,14 +1,16 @@
 /**
  * A file's whole hash tree (RFC 7574 §5.1), for its swarm ID and for serving it: chunks of any size, any hash function.
  *
- *     file ─▶ chunks ─▶ leaves, end to end ─▶ HashTree
+ *     file ─▶ chunks ─▶ leaves ─▶ HashTree          a piece at a time: a signal ends it soon, others have their turn
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { HASH_LENGTH, type HashName, hashChunk } from '../../protocol/merkle.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
+import { NodeStore } from '../../protocol/ppspp/node-store.js';
+import { TreeBuilder } from '../../protocol/ppspp/tree-builder.js';
 
-/** As in hosting: large enough that reading costs little, small enough that others have their turn. */
-const READ_BYTES = 1_024 * 1_024;
+/** Large enough that reading costs little; hashed in two milliseconds, so that others have their turn. */
+const READ_BYTES = 256 * 1_024;
 
 export interface TreeOptions {
   readonly hash: HashName;
@@ -23,7 +25,8 @@ export async function contentTree(
   options: TreeOptions,
 ): Promise<HashTree> {
   const { hash, chunkBytes, signal } = options;
-  const leaves: Uint8Array[] = [];
+  const nodes = new NodeStore(HASH_LENGTH[hash]);
+  const builder = new TreeBuilder(hash, nodes);
   let rest = Buffer.alloc(0);
   let size = 0;
   for await (const bytes of content) {
@@ -32,11 +35,11 @@ export async function contentTree(
     const whole = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
     let at = 0;
     for (; at + chunkBytes <= whole.length; at += chunkBytes)
-      leaves.push(hashChunk(whole.subarray(at, at + chunkBytes), hash));
+      builder.add(hashChunk(whole.subarray(at, at + chunkBytes), hash));
     rest = Buffer.from(whole.subarray(at));
   }
-  if (rest.length > 0) leaves.push(hashChunk(rest, hash));
-  return HashTree.fromLeaves(joined(leaves, hash), { size, hash, chunkBytes });
+  if (rest.length > 0) builder.add(hashChunk(rest, hash));
+  return new HashTree({ root: builder.finish(), hash, chunkBytes, size, nodes });
 }
 
 /** The tree of a file, which must be an ordinary one. */
@@ -62,10 +65,4 @@ async function* bytesOf(file: FileHandle): AsyncGenerator<Uint8Array> {
     yield bytes.subarray(0, bytesRead);
     at += bytesRead;
   }
-}
-
-function joined(leaves: readonly Uint8Array[], hash: HashName): Uint8Array {
-  const bytes = new Uint8Array(leaves.length * HASH_LENGTH[hash]);
-  for (const [index, leaf] of leaves.entries()) bytes.set(leaf, index * HASH_LENGTH[hash]);
-  return bytes;
 }

@@ -16,11 +16,17 @@ export interface DatagramWire {
   readonly isReliable: boolean;
   /** Bytes that it takes now before memory fills. */
   readonly room: number;
-  /** `receive`: the bytes are valid until it returns, unless they are copied. `hasRoom`: there was none, and now is. */
-  start(at: ListenAt, receive: Receive, hasRoom: () => void): Promise<PeerAddress>;
+  /** And for this peer alone, where each has a way of its own. */
+  roomFor?(to: PeerAddress): number;
+  /**
+   * `receive`: the bytes are valid until it returns, unless they are copied. `hasRoom`: there was none, and now is. `lost`:
+   * the way to a peer is gone.
+   */
+  start(at: ListenAt, receive: Receive, hasRoom: () => void, lost?: Lost): Promise<PeerAddress>;
   send(outgoing: Outgoing): void;
   /** Resolves when what was sent has left and everything is closed. */
   stop(): Promise<void>;
 }
 
 export type Receive = (datagram: Uint8Array, from: PeerAddress) => void;
+export type Lost = (peer: PeerAddress) => void;

@@ -13,6 +13,7 @@ import { CHECKPOINT_MS, FetchedFile } from './fetched-file.js';
 import type { JoinedSwarm } from './joined-swarm.js';
 import { staticSwarm } from './static-swarm.js';
 import type { SwarmNode } from './swarm-node.js';
+import { unlessAborted } from './unless-aborted.js';
 
 const LOOK_EVERY_MS = 200;
 
@@ -117,23 +118,13 @@ async function untilComplete(
       peers: joined.peers,
       ...(tree.chunks === undefined ? {} : { size: tree.size ?? tree.chunks * tree.chunkBytes }),
     });
-    await Promise.race([ended, passed(clock, LOOK_EVERY_MS, signal)]);
+    await unlessAborted(Promise.race([ended, passed(clock, LOOK_EVERY_MS)]), signal);
   }
   if (state.broken() !== undefined) throw state.broken();
 }
 
-/** Resolves after a while, or at once when the signal comes. */
-function passed(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.after(delayMs, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
-}
+const passed = (clock: Clock, delayMs: number): Promise<void> =>
+  new Promise(resolve => clock.after(delayMs, resolve));
 
 /** Of chunks that are here; the last may be shorter. */
 function bytesOf({ swarm }: JoinedSwarm, { chunkBytes, size, chunks }: HashTree): number {

@@ -74,6 +74,7 @@ export class SwarmNode implements SwarmHome {
       isReliable: wire.isReliable,
       admits: from => !this.#banned.has(banKey(from)),
       offered: id => this.#offer(id),
+      ...(wire.roomFor && { roomFor: to => wire.roomFor!(to) }),
     });
     if (rate !== undefined) this.#allowance = new UploadAllowance(rate, () => this.wake());
     if (slots !== undefined) this.#served = new ServedNeighbours(slots);
@@ -91,7 +92,11 @@ export class SwarmNode implements SwarmHome {
       this.#heed(this.#endpoint.receive(datagram, from, now), now);
       this.wake();
     };
-    const address = await wire.start(at, receive, () => this.wake());
+    const lost = (peer: PeerAddress): void => {
+      this.#heed(this.#endpoint.disconnected(peer), clock.now());
+      this.wake();
+    };
+    const address = await wire.start(at, receive, () => this.wake(), lost);
     this.#isRunning = true;
     this.wake();
     return address;

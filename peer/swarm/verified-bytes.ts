@@ -7,6 +7,7 @@
 import { TransportError } from '../../protocol/errors.js';
 import type { ChunkSource } from '../../protocol/ppspp/swarm.js';
 import type { JoinedSwarm } from './joined-swarm.js';
+import { unlessAborted } from './unless-aborted.js';
 
 /** What is handed out at once, at most. */
 const READ_BYTES = 64 * 1_024;
@@ -39,7 +40,7 @@ export async function* verifiedBytes(
       : [];
     if (bytes.length === 0) {
       if (!have.has(chunk) && joined.problem !== undefined) throw new TransportError(joined.problem);
-      await interrupted(joined.changed(), signal);
+      await unlessAborted(joined.changed(), signal);
       continue;
     }
     chunk += bytes.length;
@@ -59,16 +60,4 @@ function readable(source: ChunkSource, first: number, more: number): Uint8Array[
     left -= bytes.length;
   }
   return chunks;
-}
-
-/** As the promise, or at once when the signal comes. */
-async function interrupted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return await promise;
-  let aborted = (): void => {};
-  const stop = new Promise<void>(resolve => {
-    aborted = resolve;
-  });
-  signal.addEventListener('abort', aborted, { once: true });
-  await Promise.race([promise, stop]);
-  signal.removeEventListener('abort', aborted);
 }

@@ -110,7 +110,7 @@ export class Channel {
     this.#maxBytes = options.maxDatagramBytes ?? (isReliable ? FRAME_BYTES : DATAGRAM_BYTES);
     this.#stirred = options.stirred ?? (() => {});
     this.#format = wireFormatOf(swarm.metadata, swarm.dialects);
-    this.#dialling = new Dialling(swarm.dialects, now);
+    this.#dialling = new Dialling(swarm.dialects, isReliable, now);
     this.#liveness = new Liveness(now);
     if (halfOpen !== undefined) this.#open(halfOpen.peerChannel, halfOpen.dialect, halfOpen);
   }

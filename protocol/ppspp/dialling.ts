@@ -4,7 +4,7 @@
  *     rfc7574 · 1 s · rfc7574 · 1 s · draft10 · 1 s · draft10 · 1 s · rfc7574 · 2 s …        30 s, and nobody is there
  *
  * Who does not understand a HANDSHAKE says nothing, so only silence tells that another dialect may be better. Not more
- * often than each second: PyPPSPP takes every one for somebody new.
+ * often than each second: PyPPSPP takes every one for somebody new. Over a stream nothing is lost: each dialect once.
  */
 import type { Milliseconds } from '../ports.js';
 import type { Dialect } from './handshake.js';
@@ -16,10 +16,14 @@ const TIMES_EACH = 2;
 export class Dialling {
   readonly #dialects: readonly Dialect[];
   readonly #endsAt: Milliseconds;
+  readonly #isReliable: boolean;
+  readonly #timesEach: number;
   #tries = 0;
   #nextAt: Milliseconds;
 
-  constructor(dialects: readonly Dialect[], now: Milliseconds) {
+  constructor(dialects: readonly Dialect[], isReliable: boolean, now: Milliseconds) {
+    this.#timesEach = isReliable ? 1 : TIMES_EACH;
+    this.#isReliable = isReliable;
     this.#dialects = dialects;
     this.#nextAt = now;
     this.#endsAt = now + GIVE_UP_MS;
@@ -28,10 +32,11 @@ export class Dialling {
   /** The dialect to try now, which is then taken for tried; undefined: wait. */
   due(now: Milliseconds): Dialect | undefined {
     if (now < this.#nextAt || this.isOver(now)) return undefined;
-    const turn = Math.floor(this.#tries / TIMES_EACH);
+    const turn = Math.floor(this.#tries / this.#timesEach);
     const round = Math.floor(turn / this.#dialects.length);
     this.#tries += 1;
-    this.#nextAt = now + FIRST_WAIT_MS * 2 ** round;
+    const isSaid = this.#isReliable && this.#tries >= this.#dialects.length;
+    this.#nextAt = isSaid ? Number.POSITIVE_INFINITY : now + FIRST_WAIT_MS * 2 ** round;
     return this.#dialects[turn % this.#dialects.length];
   }
 

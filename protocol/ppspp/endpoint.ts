@@ -54,6 +54,8 @@ export interface EndpointOptions {
   readonly unixOffsetMs: number;
   /** Over a stream; see `Channel`. */
   readonly isReliable?: boolean;
+  /** Room for chunks to one peer, where each has a way of its own. */
+  readonly roomFor?: (to: PeerAddress) => number;
   /** Whether somebody may come in at all: not who was caught lying. */
   readonly admits?: (from: PeerAddress) => boolean;
   /** A swarm that is not joined, but given when somebody comes for it. */
@@ -126,8 +128,11 @@ export class Endpoint {
   /** A stream is over, and with it all channels in it. */
   disconnected(from: PeerAddress): EndpointEvent[] {
     const lines = [...this.#lines.values()].filter(({ to }) => addressText(to) === addressText(from));
-    for (const line of lines) this.#remove(line);
-    return lines.map(line => eventOf(line, { kind: 'ended', why: 'closed' }));
+    return lines.map(line => {
+      const why = line.channel.state === 'opening' ? 'unanswered' : 'closed';
+      this.#remove(line);
+      return eventOf(line, { kind: 'ended', why });
+    });
   }
 
   /** All that is to be sent now; chunks up to about `budgetBytes`, in turns. */
@@ -137,7 +142,8 @@ export class Endpoint {
     for (const line of [...this.#busy]) {
       const { channel, to } = line;
       this.#busy.delete(line);
-      for (const datagram of channel.transmit(now, Math.min(left, TURN_BYTES))) {
+      const room = Math.min(left, TURN_BYTES, this.#options.roomFor?.(to) ?? TURN_BYTES);
+      for (const datagram of channel.transmit(now, room)) {
         out.push({ to, datagram });
         left -= datagram.length;
       }
@@ -244,9 +250,14 @@ export class Endpoint {
   }
 
   *#peersOf(swarm: Swarm): Iterable<KnownPeer> {
-    if (this.#options.tellsPeers === false) return;
-    for (const { channel, to } of this.#lines.values())
-      if (channel.swarm === swarm && channel.state === 'open') yield { ...to, exchangedAt: channel.heardAt };
+    const { tellsPeers, isReliable } = this.#options;
+    if (tellsPeers === false) return;
+    for (const { channel, to, isIncoming } of this.#lines.values()) {
+      // Nobody can dial the far end of a connection that somebody else made.
+      const isDialable = !(isReliable && isIncoming);
+      if (isDialable && channel.swarm === swarm && channel.state === 'open')
+        yield { ...to, exchangedAt: channel.heardAt };
+    }
   }
 }
 

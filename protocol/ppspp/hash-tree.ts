@@ -15,6 +15,7 @@ import { type Claims, climb, MAX_LAYER, type Verdict, type Way } from './claims.
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
 import { subtree } from './subtree.js';
+import { TreeBuilder } from './tree-builder.js';
 
 export class HashTree {
   readonly hash: HashName;
@@ -33,13 +34,15 @@ export class HashTree {
     readonly hash?: HashName;
     readonly chunkBytes?: number;
     readonly size?: number;
+    /** All of them, of a content that is here (`TreeBuilder`). */
+    readonly nodes?: NodeStore;
   }) {
     this.hash = options.hash ?? 'sha256';
     this.chunkBytes = options.chunkBytes ?? 1_024;
     this.root = options.root;
     if (options.root.length !== HASH_LENGTH[this.hash])
       throw new LocalProtocolError(`${options.root.length} bytes are no root of ${this.hash}`);
-    this.#nodes = new NodeStore(HASH_LENGTH[this.hash]);
+    this.#nodes = options.nodes ?? new NodeStore(HASH_LENGTH[this.hash]);
     if (options.size === undefined) return;
     this.#size = options.size;
     this.#settle(Math.ceil(options.size / this.chunkBytes));
@@ -51,13 +54,10 @@ export class HashTree {
     options: { readonly size: number; readonly hash?: HashName; readonly chunkBytes?: number },
   ): HashTree {
     const hash = options.hash ?? 'sha256';
-    const row = rowOf(leaves, hash);
-    const levels = heightOf(row.length);
-    const nodes = subtree(row, { layer: 0, offset: 0, levels, hash });
-    const root = nodes.get(binAt(levels, 0)) ?? new Uint8Array(HASH_LENGTH[hash]);
-    const tree = new HashTree({ ...options, root });
-    tree.#keep(nodes);
-    return tree;
+    const nodes = new NodeStore(HASH_LENGTH[hash]);
+    const builder = new TreeBuilder(hash, nodes);
+    for (const leaf of rowOf(leaves, hash)) builder.add(leaf);
+    return new HashTree({ ...options, root: builder.finish(), nodes });
   }
 
   /** Takes over nodes that are known to lead to the root (`kept-tree.ts`); `size` if it was known. */

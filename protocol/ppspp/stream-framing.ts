@@ -11,11 +11,11 @@ import { CHANNEL_BYTES, MAX_DATAGRAM_BYTES } from './constants.js';
 
 const LENGTH_BYTES = 4;
 
-/** The datagram with its length before it. */
-export function frameDatagram(datagram: Uint8Array): Buffer {
+/** The length that stands before a datagram. */
+export function frameHeader(datagram: Uint8Array): Uint8Array {
   const length = new Uint8Array(LENGTH_BYTES);
   writeU32(length, datagram.length, 0);
-  return Buffer.concat([length, datagram]);
+  return length;
 }
 
 export class DatagramFramer {
@@ -33,15 +33,12 @@ export class DatagramFramer {
     this.#chunk = chunk;
   }
 
-  /** The next datagram; undefined when more bytes are needed. RemoteProtocolError: then the stream is over. */
+  /** The next datagram, which may share the chunk's memory; undefined when more bytes are needed. RemoteProtocolError: then the stream is over. */
   next(): Uint8Array | undefined {
     while (true) {
       const wanted = this.#owed ?? LENGTH_BYTES;
-      const piece = this.#chunk.subarray(0, wanted - this.#collected.length);
-      this.#collected.add(piece);
-      this.#chunk = this.#chunk.subarray(piece.length);
-      if (this.#collected.length < wanted) return undefined;
-      const bytes = this.#collected.take();
+      const bytes = this.#take(wanted);
+      if (bytes === undefined) return undefined;
       if (this.#owed !== undefined) {
         this.#expect(undefined, LENGTH_BYTES);
         return bytes;
@@ -51,6 +48,15 @@ export class DatagramFramer {
         throw new RemoteProtocolError('too-large', `${length} bytes are no datagram`);
       this.#expect(length, length);
     }
+  }
+
+  /** As they came where they came in one piece, else collected. */
+  #take(wanted: number): Uint8Array | undefined {
+    const piece = this.#chunk.subarray(0, wanted - this.#collected.length);
+    this.#chunk = this.#chunk.subarray(piece.length);
+    if (piece.length === wanted) return piece;
+    this.#collected.add(piece);
+    return this.#collected.length < wanted ? undefined : this.#collected.take();
   }
 
   #expect(owed: number | undefined, limit: number): void {

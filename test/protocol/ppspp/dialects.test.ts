@@ -7,7 +7,7 @@ import { Endpoint } from '../../../protocol/ppspp/endpoint.js';
 import { type Dialect, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { MAX_SENDS } from '../../../protocol/ppspp/in-flight.js';
 import type { Message } from '../../../protocol/ppspp/messages.js';
-import { DatagramFramer, frameDatagram } from '../../../protocol/ppspp/stream-framing.js';
+import { DatagramFramer, frameHeader } from '../../../protocol/ppspp/stream-framing.js';
 import { Chance } from '../../simulation/chance.js';
 import { metadataOf, VirtualSwarm } from '../../support/virtual-swarm.js';
 
@@ -130,9 +130,8 @@ t.test('PyPPSPP over TCP: a frame a datagram, a chunk a frame', async t => {
   const { format, say, heard, channelIn } = sourceFor('pyppspp', true);
   const framer = new DatagramFramer();
   const uuid = '00'.repeat(16);
-  framer.push(
-    frameDatagram(hex(`00000000 00 00000007 0001 0101 020014 ${ID} 0300 0602 0900000400 0a${uuid} ff`)),
-  );
+  const hello = hex(`00000000 00 00000007 0001 0101 020014 ${ID} 0300 0602 0900000400 0a${uuid} ff`);
+  framer.push(Buffer.concat([frameHeader(hello), hello]));
   say(framer.next()!, 0);
   const channel = channelIn(heard(0)[0]!);
   say(encodeDatagram(channel, [{ type: 'REQUEST', range: { start: 0, end: 39 } }], format), 1);

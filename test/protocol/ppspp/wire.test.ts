@@ -7,7 +7,7 @@ import { decodeDatagram, encode, encodeDatagram } from '../../../protocol/ppspp/
 import { MESSAGE_TYPE } from '../../../protocol/ppspp/constants.js';
 import type { Message, WireFormat } from '../../../protocol/ppspp/messages.js';
 import { encodeOptions } from '../../../protocol/ppspp/options.js';
-import { DatagramFramer, frameDatagram } from '../../../protocol/ppspp/stream-framing.js';
+import { DatagramFramer, frameHeader } from '../../../protocol/ppspp/stream-framing.js';
 
 interface Vectors {
   formats: Record<string, WireFormat>;
@@ -116,7 +116,7 @@ t.test('our own mistakes are ours', async t => {
 
 t.test('datagrams come whole out of a stream, however it is cut', async t => {
   const datagrams = vectors.datagrams.map(({ bytes }) => hex(bytes));
-  const stream = Buffer.concat(datagrams.map(frameDatagram));
+  const stream = Buffer.concat(datagrams.flatMap(datagram => [frameHeader(datagram), datagram]));
   for (const chunks of [[stream], byteByByte(stream), [stream.subarray(0, 41), stream.subarray(41)]]) {
     const framer = new DatagramFramer();
     const got: Uint8Array[] = [];

@@ -1,0 +1,162 @@
+/**
+ * Datagrams over TCP, each with its length before it, as PyPPSPP has them: for an endpoint one connection is one peer.
+ *
+ *     listens ─ accepted ─┐
+ *     first HANDSHAKE to a new address ─ connects ─┴─▶ frames in and out ─ closed, silent ─▶ lost
+ *
+ * A peer that came in is known by its end of the connection, which nobody else can dial. What waits for a slow one is
+ * bounded by `roomFor`, so it holds up nobody else.
+ */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { TransportError } from '../../protocol/errors.js';
+import { canonicalIp } from '../../protocol/ip.js';
+import type { Clock } from '../../protocol/ports.js';
+import { NO_CHANNEL } from '../../protocol/ppspp/constants.js';
+import type { Outgoing } from '../../protocol/ppspp/endpoint.js';
+import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
+import { DatagramFramer, frameHeader } from '../../protocol/ppspp/stream-framing.js';
+import type { DatagramWire, ListenAt, Lost, Receive } from './datagram-wire.js';
+
+/** Waiting for one peer, beside what the system holds. */
+const MAX_QUEUED_BYTES = 512 * 1_024;
+const MAX_CONNECTIONS = 1_000;
+/** Who has not said a whole datagram by then is not going to. */
+const FIRST_FRAME_MS = 10_000;
+/** Channels show life each 55 s at least (RFC 7574 §3.12). */
+const IDLE_MS = 120_000;
+/** What was sent may take so long to leave when everything ends. */
+const FLUSH_MS = 500;
+
+interface Connection {
+  readonly socket: Socket;
+  readonly peer: PeerAddress;
+  readonly framer: DatagramFramer;
+}
+
+export class TcpWire implements DatagramWire {
+  readonly isReliable = true;
+  readonly #clock: Clock;
+  readonly #connections = new Map<string, Connection>();
+  #server: Server | undefined;
+  #receive: Receive = () => {};
+  #hasRoom: () => void = () => {};
+  #lost: Lost = () => {};
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Each connection has its own. */
+  get room(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  roomFor(to: PeerAddress): number {
+    const socket = this.#connections.get(addressText(to))?.socket;
+    return socket === undefined ? 0 : Math.max(0, MAX_QUEUED_BYTES - socket.writableLength);
+  }
+
+  async start(
+    at: ListenAt,
+    receive: Receive,
+    hasRoom: () => void,
+    lost: Lost = () => {},
+  ): Promise<PeerAddress> {
+    this.#receive = receive;
+    this.#hasRoom = hasRoom;
+    this.#lost = lost;
+    const server = createServer({ noDelay: true, highWaterMark: MAX_QUEUED_BYTES });
+    server.maxConnections = MAX_CONNECTIONS;
+    server.on('connection', socket => this.#accept(socket));
+    server.listen(at.port, at.host);
+    try {
+      await once(server, 'listening');
+    } catch (error) {
+      throw new TransportError((error as Error).message, { cause: error });
+    }
+    this.#server = server;
+    const { address, port } = server.address() as { address: string; port: number };
+    return { address, port };
+  }
+
+  send({ to, datagram }: Outgoing): void {
+    const connection = this.#connections.get(addressText(to)) ?? this.#dial(to, datagram);
+    if (connection === undefined) return;
+    const { socket } = connection;
+    socket.cork();
+    socket.write(frameHeader(datagram));
+    socket.write(datagram);
+    socket.uncork();
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    const closed = once(server, 'close');
+    server.close();
+    const sockets = [...this.#connections.values()].map(({ socket }) => socket);
+    for (const socket of sockets) socket.end();
+    const cancel = this.#clock.after(FLUSH_MS, () => {
+      for (const socket of sockets) socket.destroy();
+    });
+    await Promise.all(sockets.map(socket => (socket.closed ? undefined : once(socket, 'close'))));
+    cancel();
+    await closed;
+  }
+
+  /** Only a HANDSHAKE opens a way; what is late for one that is gone is dropped. */
+  #dial(to: PeerAddress, datagram: Uint8Array): Connection | undefined {
+    const channel = new DataView(datagram.buffer, datagram.byteOffset).getUint32(0);
+    if (channel !== NO_CHANNEL || this.#server === undefined || this.#connections.size >= MAX_CONNECTIONS)
+      return undefined;
+    return this.#add(connect({ host: to.address, port: to.port, noDelay: true }), to);
+  }
+
+  #accept(socket: Socket): void {
+    const { remoteAddress, remotePort } = socket;
+    if (remoteAddress === undefined || remotePort === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#add(socket, { address: canonicalIp(remoteAddress), port: remotePort });
+  }
+
+  #add(socket: Socket, peer: PeerAddress): Connection {
+    const connection = { socket, peer, framer: new DatagramFramer() };
+    const key = addressText(peer);
+    this.#connections.set(key, connection);
+    const cancel = this.#clock.after(FIRST_FRAME_MS, () => socket.destroy());
+    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    // Why it ended is no matter: that it did is told by `close`.
+    socket.on('error', () => {});
+    socket.on('data', (bytes: Buffer) => {
+      if (this.#read(connection, bytes)) cancel();
+    });
+    socket.on('end', () => socket.end());
+    socket.on('drain', () => this.#hasRoom());
+    socket.once('close', () => {
+      cancel();
+      if (this.#connections.get(key) === connection) this.#connections.delete(key);
+      this.#lost(peer);
+    });
+    return connection;
+  }
+
+  /** True when a whole datagram came. */
+  #read({ framer, peer, socket }: Connection, bytes: Uint8Array): boolean {
+    framer.push(bytes);
+    let isWhole = false;
+    try {
+      for (let datagram = framer.next(); datagram !== undefined; datagram = framer.next()) {
+        isWhole = true;
+        this.#receive(datagram, peer);
+      }
+    } catch {
+      // Whatever follows a length that cannot be, nobody can read.
+      socket.destroy();
+    }
+    return isWhole;
+  }
+}
