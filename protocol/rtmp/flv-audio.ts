@@ -81,3 +81,21 @@ export function mp3TagByte({
   const rate = sampleRate === 11_025 ? 1 : sampleRate === 22_050 ? 2 : 3;
   return (MP3 << 4) | (rate << 2) | sixteenBits | stereo;
 }
+
+/** Begins an FLV file of audio alone (Adobe FLV 10.1 §E.2), with the length of the tag that is not before the first. */
+export const FLV_HEADER = Buffer.from('464c5601040000000900000000', 'hex');
+const FLV_AUDIO = 8;
+const TAG_HEADER_BYTES = 11;
+
+/** A tag of an FLV file, with its length behind it. `timestamp`: milliseconds. */
+export function flvAudioTag(timestamp: number, body: Uint8Array): Buffer {
+  const tag = Buffer.alloc(TAG_HEADER_BYTES + body.length + 4);
+  tag[0] = FLV_AUDIO;
+  tag.writeUIntBE(body.length, 1, 3);
+  // The highest byte stands behind the other three.
+  tag.writeUIntBE(timestamp & 0xff_ffff, 4, 3);
+  tag[7] = timestamp >>> 24;
+  tag.set(body, TAG_HEADER_BYTES);
+  tag.writeUInt32BE(TAG_HEADER_BYTES + body.length, TAG_HEADER_BYTES + body.length);
+  return tag;
+}

@@ -4,8 +4,8 @@
  *     handshake ─▶ connecting ─▶ idle ─▶ publishing ─▶ idle …             deleteStream, FCUnpublish: the role ends
  *        5 s          10 s       15 s └▶ playing ────▶ idle …             close: nothing more is read
  *
- * `connect`, `publish`, `play` and `seek` are questions to the shell: until it answers, nothing more is read (`wantsInput`),
- * so that what comes behind them finds the state that they led to. What a client needs to hear, and when, is in README.md.
+ * `connect`, `publish`, `play` and `seek` are questions to the shell: until it answers, and then says `proceed`, nothing more
+ * is read (`wantsInput`), so that what comes behind them finds the state that they led to. README.md says what clients need.
  */
 import { RemoteProtocolError } from '../errors.js';
 import type { Milliseconds, RandomBytes } from '../ports.js';
@@ -78,7 +78,19 @@ export class ServerSession {
     const send = this.#wire.receive(bytes);
     if (send !== undefined) this.#effects.push({ do: 'send', pieces: [send] });
     if (this.#state === 'handshake' && this.#wire.isOpen) this.#enter('connecting', now);
-    return this.#read(now);
+    return this.proceed(now);
+  }
+
+  /** Reads on, after an answer was acted upon. Throws as `receive`. */
+  proceed(now: Milliseconds): RtmpEffect[] {
+    while (this.wantsInput) {
+      const received = this.#wire.next();
+      if (received === undefined) break;
+      this.#receiveMessage(received, now);
+    }
+    const acknowledgement = this.#wire.acknowledgement();
+    if (acknowledgement !== undefined) this.#send(acknowledgement);
+    return this.#taken();
   }
 
   /** The client may connect. */
@@ -89,7 +101,7 @@ export class ServerSession {
     this.#send({ kind: 'set-chunk-size', bytes: OUR_CHUNK_BYTES });
     this.#send(replies.connected(transaction));
     this.#enter('idle', now);
-    return this.#read(now);
+    return this.#taken();
   }
 
   /** `code`: NetConnection.Connect.Rejected or .InvalidApp. */
@@ -103,7 +115,7 @@ export class ServerSession {
     const { stream } = this.#answer('publish');
     this.#begin('publishing', stream, now);
     this.#send(replies.status('NetStream.Publish.Start', 'On the air.'), stream);
-    return this.#read(now);
+    return this.#taken();
   }
 
   /** Of `isRecorded` streams the player knows the end and may seek. `about`: what onMetaData says. */
@@ -121,7 +133,7 @@ export class ServerSession {
     this.#send(replies.status('NetStream.Play.Start', isRecorded ? 'A song.' : 'A live feed.'), stream);
     this.#send(replies.SAMPLE_ACCESS, stream);
     this.#send(replies.metadata(about), stream);
-    return this.#read(now);
+    return this.#taken();
   }
 
   /** Says no to `publish` or `play`: NetStream.Publish.BadName, NetStream.Play.StreamNotFound … */
@@ -132,18 +144,17 @@ export class ServerSession {
   }
 
   /** What `seek` asked for is done; audio comes from there now. */
-  sought(now: Milliseconds): RtmpEffect[] {
+  sought(): RtmpEffect[] {
     const { stream } = this.#answer('seek');
     this.#send({ kind: 'user-control', event: 'stream-begin', stream });
     this.#send(replies.status('NetStream.Seek.Notify', 'From there on.'), stream);
     this.#send(replies.status('NetStream.Play.Start', 'From there on.'), stream);
-    return this.#read(now);
+    return this.#taken();
   }
 
-  /** Titles changed. */
-  tell(about: Readonly<Record<string, AmfValue>>): RtmpEffect[] {
-    if (this.#state === 'playing') this.#send(replies.metadata(about), this.#roleStream);
-    return this.#taken();
+  /** Titles changed: what to write, if anybody plays. */
+  tell(about: Readonly<Record<string, AmfValue>>): Uint8Array[] {
+    return this.#state === 'playing' ? this.#wire.encode(replies.metadata(about), this.#roleStream) : [];
   }
 
   /** The song is over, or the feed left. Some players end at one of these, some at another, all at our FIN. */
@@ -157,11 +168,13 @@ export class ServerSession {
     return this.#close('over');
   }
 
-  /** Ends the publisher, who can read why. */
-  dismiss(description: string): RtmpEffect[] {
-    return this.#state === 'closed'
-      ? []
-      : this.#refuse('NetStream.Publish.Rejected', description, this.#roleStream);
+  /** Ends it from here, whatever it does; a publisher can read why. */
+  dismiss(why: string): RtmpEffect[] {
+    if (this.#state === 'closed') return [];
+    if (this.#state === 'playing') return this.endPlay('feed');
+    return this.#state === 'publishing'
+      ? this.#refuse('NetStream.Publish.Rejected', why, this.#roleStream)
+      : this.#close(why);
   }
 
   /** When `expire` has something to do if nothing happens until then. */
@@ -189,17 +202,6 @@ export class ServerSession {
     if (now >= this.#heardAt + PLAYER_SILENCE_MS) return this.#close('the player has gone silent');
     this.#pingedAt = now;
     this.#send({ kind: 'user-control', event: 'ping-request', value: Math.floor(now) >>> 0 });
-    return this.#taken();
-  }
-
-  #read(now: Milliseconds): RtmpEffect[] {
-    while (this.wantsInput) {
-      const received = this.#wire.next();
-      if (received === undefined) break;
-      this.#receiveMessage(received, now);
-    }
-    const acknowledgement = this.#wire.acknowledgement();
-    if (acknowledgement !== undefined) this.#send(acknowledgement);
     return this.#taken();
   }
 

@@ -1,0 +1,161 @@
+/**
+ * What one RTMP connection plays: a live feed, or a stored song; nothing at first, and something else after a seek.
+ *
+ *     playFeed ─▶ on the air? ─▶ FeedPump          not yet: for ten seconds it may come
+ *     playSong ─▶ here? ───────▶ RtmpSongPlayer    seek: another one, from there
+ */
+import type { Socket } from 'node:net';
+import type { RtmpEffect } from '../../protocol/rtmp/effects.js';
+import type { ServerSession } from '../../protocol/rtmp/server-session.js';
+import { FeedPump } from './feed-pump.js';
+import type { LiveFeed } from './live-feed.js';
+import type { RtmpWorld } from './rtmp-connection.js';
+import { audioPieces, metadataOf } from './rtmp-media.js';
+import { type RtmpSong, RtmpSongPlayer } from './rtmp-song-player.js';
+
+/** Players look at five seconds of audio before they begin. */
+const FEED_BURST_MS = 6_000;
+/** For a feed that is about to come. */
+const HOLD_MS = 10_000;
+
+export interface Span {
+  readonly startMs: number;
+  /** Undefined: to the end. */
+  readonly lengthMs: number | undefined;
+}
+
+/** The connection, as its player knows it. */
+export interface PlayerConnection {
+  readonly socket: Socket;
+  readonly session: ServerSession;
+  /** For what comes from outside; when it is done, what the client said next is read. */
+  during(work: () => void): void;
+  /** Only from within `during`. */
+  perform(effects: readonly RtmpEffect[]): void;
+}
+
+export class RtmpPlayer {
+  readonly #connection: PlayerConnection;
+  readonly #world: RtmpWorld;
+  #playing: FeedPump | RtmpSongPlayer | undefined;
+  /** Undefined when it plays a feed. */
+  #song: RtmpSong | undefined;
+  #bufferMs = 0;
+  #stopWaiting: (() => void) | undefined;
+
+  constructor(connection: PlayerConnection, world: RtmpWorld) {
+    this.#connection = connection;
+    this.#world = world;
+  }
+
+  playFeed(name: string): void {
+    const { feeds, clock } = this.#world;
+    const feed = feeds.feed(name);
+    if (feed !== undefined) {
+      this.#beginFeed(feed);
+      return;
+    }
+    const stopWatching = feeds.onChange(() => {
+      const arrived = feeds.feed(name);
+      if (arrived === undefined) return;
+      this.#stopWaiting?.();
+      this.#connection.during(() => this.#beginFeed(arrived));
+    });
+    const cancel = clock.after(HOLD_MS, () => {
+      this.#stopWaiting?.();
+      this.#connection.during(() => this.#notFound('Nothing is on the air under this name.'));
+    });
+    this.#stopWaiting = () => {
+      this.#stopWaiting = undefined;
+      stopWatching();
+      cancel();
+    };
+  }
+
+  playSong(name: string, span: Span): void {
+    const song = this.#world.findSong(name);
+    if (song === undefined) {
+      this.#notFound('This peer has no such song.');
+      return;
+    }
+    const { session, perform } = this.#connection;
+    const { duration, ...fields } = song.fields;
+    // rtmpdump takes a part of the duration that it was told for a download that broke off.
+    const about = metadataOf(span.lengthMs === undefined ? { duration, ...fields } : fields);
+    perform(session.playing({ isRecorded: true, about }, this.#world.clock.now()));
+    this.#song = song;
+    this.#playing = this.#songPlayer(song, span, span.startMs);
+  }
+
+  /** A live feed goes on from the present. */
+  seek(ms: number): void {
+    const { session, perform } = this.#connection;
+    const song = this.#song;
+    if (song !== undefined) this.#playing?.stop();
+    perform(session.sought());
+    if (song !== undefined) this.#playing = this.#songPlayer(song, { startMs: ms, lengthMs: undefined }, 0);
+  }
+
+  pause(paused: boolean): void {
+    if (paused) this.#playing?.pause();
+    else this.#playing?.resume();
+  }
+
+  buffer(ms: number): void {
+    this.#bufferMs = ms;
+    if (this.#playing instanceof RtmpSongPlayer) this.#playing.buffer(ms);
+  }
+
+  stop(): void {
+    this.#stopWaiting?.();
+    this.#playing?.stop();
+    this.#playing = undefined;
+    this.#song = undefined;
+  }
+
+  #notFound(why: string): void {
+    const { session, perform } = this.#connection;
+    perform(session.refuse('NetStream.Play.StreamNotFound', why));
+  }
+
+  #beginFeed(feed: LiveFeed): void {
+    const { socket, session, during, perform } = this.#connection;
+    const { clock } = this.#world;
+    const about = () => metadataOf({ ...feed.title, header: feed.format });
+    perform(session.playing({ isRecorded: false, about: about() }, clock.now()));
+    let beginsMs: number | undefined;
+    this.#playing = new FeedPump({
+      feed,
+      socket,
+      clock,
+      burstMs: FEED_BURST_MS,
+      encode: frames => {
+        beginsMs ??= frames[0]!.atMs;
+        return audioPieces(frames, { stream: session.roleStream, beginsMs });
+      },
+      titled: () => session.tell(about()),
+      over: how => {
+        if (how === 'ended') during(() => perform(session.endPlay('feed')));
+      },
+    });
+  }
+
+  #songPlayer(song: RtmpSong, span: Span, beginsMs: number): RtmpSongPlayer {
+    const { socket, session, during, perform } = this.#connection;
+    const { clock, logger } = this.#world;
+    return new RtmpSongPlayer({
+      song,
+      ...span,
+      beginsMs,
+      bufferMs: this.#bufferMs,
+      stream: session.roleStream,
+      socket,
+      clock,
+      ended: () => during(() => perform(session.endPlay('song'))),
+      failed: error => {
+        logger.warn({ err: error }, 'a song could not be read for an RTMP player');
+        socket.destroy();
+      },
+    });
+  }
+}
