@@ -14,7 +14,13 @@ import type { Milliseconds } from '../protocol/ports.js';
 import { encode } from '../protocol/tsp/codec.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { nextRevision } from '../protocol/tsp/revision.js';
-import { encodeBroadcastRow, encodeRow, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
+import {
+  encodeBroadcastRow,
+  encodeRow,
+  identityOf,
+  type OfferRow,
+  type SongRow,
+} from '../protocol/tsp/rows.js';
 import { CatchUp } from './catch-up.js';
 import type { Journal } from './journal.js';
 import { type ListBytes, ListSegments } from './list-segments.js';
@@ -278,11 +284,7 @@ const bytesOf = (batches: readonly Batch[]): number => batches.reduce((sum, { le
 const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, change: { hosts: [] } });
 
 /** What is not known is left out. */
-function listRow(
-  id: SongId,
-  { hash, title, artist, duration }: OfferRow,
-  hosts: readonly string[],
-  hostCount: number,
-): Buffer {
-  return encodeRow({ id, hash, title, artist, duration, hosts, hostCount });
+function listRow(id: SongId, offer: OfferRow, hosts: readonly string[], hostCount: number): Buffer {
+  const { title, artist, duration } = offer;
+  return encodeRow({ id, ...identityOf(offer), title, artist, duration, hosts, hostCount });
 }

@@ -19,7 +19,7 @@ import type { TrackerConfig } from './config.js';
 import { IdRows } from './id-rows.js';
 import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
-import { type Host, type SongTable, sameOffer } from './song-table.js';
+import { type Host, type SongTable, sameOffer, shownOffer } from './song-table.js';
 
 /** About 1 ms of this thread: several members may have a slice each in one turn of the event loop. */
 const SLICE_SONGS = 100;
@@ -207,7 +207,8 @@ export class Registrar {
       if (!member.live) return { rows: rows.bytes() };
       const { hash } = offer;
       const listed = this.#table.songOf(hash);
-      const id = listed?.id ?? this.#idFor(member, hash, newSongs);
+      const isAnother = listed !== undefined && shownOffer(listed)?.live !== offer.live;
+      const id = isAnother ? 'refused' : (listed?.id ?? this.#idFor(member, hash, newSongs));
       if (typeof id === 'string') {
         rows.refused(hash, id);
         if (id === 'unavailable') delayed = true;

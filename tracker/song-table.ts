@@ -8,7 +8,7 @@
  */
 import { MAX_HOSTS_PER_ROW } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
-import type { ContentHash, OfferRow, SongRow } from '../protocol/tsp/rows.js';
+import { type ContentHash, identityOf, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
 
 export interface Host {
   /** Smaller stands longer. */
@@ -170,10 +170,17 @@ export class SongTable {
 
   /** A row of INFO or FIND: all that is known, and ten addresses that differ from one asker to the next (TSP §3.1). */
   infoRow(song: Song): SongRow {
-    const { hash, ...fields } = shownOffer(song)!;
+    const { hash, live, ...fields } = shownOffer(song)!;
     this.#turn += 1;
     const start = song.hostCount > MAX_HOSTS_PER_ROW ? this.#turn % song.holdings.length : 0;
-    return { id: song.id, hash, ...fields, hosts: sampleHosts(song, start), hostCount: song.hostCount };
+    const identity = identityOf({ hash, live });
+    return {
+      id: song.id,
+      ...identity,
+      ...fields,
+      hosts: sampleHosts(song, start),
+      hostCount: song.hostCount,
+    };
   }
 
   #tellGone(addresses: readonly string[]): void {

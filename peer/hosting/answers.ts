@@ -12,10 +12,12 @@ import type { Clock, Logger } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { MESSAGE_TYPE, NO_SONG } from '../../protocol/tsp/constants.js';
 import { describe } from '../../protocol/tsp/describe.js';
-import type { Message, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
+import type { Message, SongId, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
 import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
+import type { LiveSong } from '../live/live-offers.js';
 import type { Host, SongRange } from './host.js';
 import type { ListenerSocket } from './listener-socket.js';
+import { LiveAnswer } from './live-answer.js';
 import type { PageArena } from './page-arena.js';
 import type { RateLimit } from './rate-limit.js';
 import { SLICE_BYTES } from './served-song.js';
@@ -50,6 +52,8 @@ export class Answers {
   #owesBytes = false;
   /** Of songs, since the others came first. */
   #turnBytes = 0;
+  /** The live feed that is being sent. */
+  #live: LiveAnswer | undefined;
 
   /** `takeSlot` throws RequestError `busy` when there is none. */
   constructor(world: AnswersWorld, listener: ListenerSocket, remote: string, takeSlot: () => void) {
@@ -77,6 +81,7 @@ export class Answers {
   /** Nothing is written any more: who waits for its share of the upload rate waits in vain. */
   cancel(): void {
     this.#world.rate.cancel(this);
+    this.#live?.cancel();
   }
 
   async #reply(request: UploadRequest): Promise<void> {
@@ -108,6 +113,8 @@ export class Answers {
   }
 
   async #song(request: SongRequest): Promise<void> {
+    const live = request.type === 'PLAY' ? this.#world.host.live(request.song) : undefined;
+    if (live !== undefined) return await this.#feed(live, request.song as SongId);
     const range = this.#world.host.range(request);
     this.#takeSlot();
     const opening = this.#world.cache.open(range.song);
@@ -119,6 +126,17 @@ export class Answers {
     } finally {
       reader.close();
     }
+  }
+
+  async #feed(song: LiveSong, id: SongId): Promise<void> {
+    const { rate, sent, trace } = this.#world;
+    trace?.(`${this.#remote} < SONG_DATA ${id}, live, run after run`);
+    this.#live = new LiveAnswer(song, id, { listener: this.#listener, rate, sent });
+    // Once it has begun, nothing but its end can follow.
+    this.#owesBytes = true;
+    await this.#live.send();
+    this.#owesBytes = false;
+    this.#live = undefined;
   }
 
   async #range({ offset, count }: SongRange, header: Uint8Array, reader: SongReader): Promise<void> {

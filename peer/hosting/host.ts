@@ -12,8 +12,9 @@ import { CHUNK_BYTES, MAX_SONG_DATA_BYTES, PIECE_LEVEL } from '../../protocol/ts
 import type { Message, SongId } from '../../protocol/tsp/messages.js';
 import { type ContentHash, encodeRow } from '../../protocol/tsp/rows.js';
 import type { HostedSong } from '../library/catalogue.js';
-import type { HostedSongs, SongIdTable } from './neighbours.js';
-import { infoRow } from './song-lists.js';
+import type { LiveSong } from '../live/live-offers.js';
+import type { SongIdTable } from './neighbours.js';
+import { infoRow, type OwnSongs } from './song-lists.js';
 
 type RequestOf<Type extends Message['type']> = Extract<Message, { type: Type }>;
 
@@ -30,12 +31,18 @@ export interface SongRange {
 }
 
 export class Host {
-  readonly #songs: HostedSongs;
+  readonly #own: OwnSongs;
   readonly #songIds: SongIdTable;
 
-  constructor(songs: HostedSongs, songIds: SongIdTable) {
-    this.#songs = songs;
+  constructor(own: OwnSongs, songIds: SongIdTable) {
+    this.#own = own;
     this.#songIds = songIds;
+  }
+
+  /** The feed of this ID, if that is what it stands for. */
+  live(id: SongId | 0): LiveSong | undefined {
+    const known = id === 0 ? undefined : this.#songIds.hashOf(id);
+    return known === undefined ? undefined : this.#own.live.get(known);
   }
 
   range(request: RequestOf<'PLAY'> | RequestOf<'RANGE'>): SongRange {
@@ -60,14 +67,15 @@ export class Host {
 
   /** Payload of SONG_INFO for one song. */
   info(song: SongId): Buffer {
-    return encodeRow(infoRow(this.#find(song, undefined), this.#songIds));
+    return encodeRow(infoRow(this.live(song) ?? this.#find(song, undefined), song));
   }
 
   #find(id: SongId | 0, hash: ContentHash | undefined): HostedSong {
-    const named = hash === undefined ? undefined : this.#songs.get(hash);
+    const named = hash === undefined ? undefined : this.#own.songs.get(hash);
     if (named !== undefined) return named;
+    if (this.live(id) !== undefined) throw new RequestError('bad-range', 'a live feed has no parts');
     const known = id === 0 ? undefined : this.#songIds.hashOf(id as SongId);
-    const song = known === undefined ? undefined : this.#songs.get(known);
+    const song = known === undefined ? undefined : this.#own.songs.get(known);
     if (song === undefined) throw this.#unknown(id, known);
     if (hash !== undefined)
       throw new RequestError('song-changed', 'this host has another content for that song');

@@ -5,11 +5,19 @@
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { HostedSong } from '../library/catalogue.js';
+import type { LiveSong } from '../live/live-offers.js';
 
 /** Part of the library's catalogue. */
 export interface HostedSongs {
   get(hash: ContentHash): HostedSong | undefined;
   songs(): Iterable<HostedSong>;
+}
+
+/** What is on the air here. */
+export interface LiveSongs {
+  /** By the feed's ID. */
+  get(id: ContentHash): LiveSong | undefined;
+  songs(): Iterable<LiveSong>;
 }
 
 /** The tracker's IDs for own songs. */

@@ -6,9 +6,9 @@
  * Fifty thousand rows take longer than one turn of the event loop may, so they are made in steps, once for all who ask.
  */
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
-import { encodeRow } from '../../protocol/tsp/rows.js';
-import type { HostedSong } from '../library/catalogue.js';
-import type { HostedSongs, SongIdTable } from './neighbours.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import { encodeRow, identityOf, type OfferRow } from '../../protocol/tsp/rows.js';
+import type { HostedSongs, LiveSongs, SongIdTable } from './neighbours.js';
 
 /** TSP §3.1: a list may be this old. */
 const LIST_FRESH_MS = 1_000;
@@ -22,15 +22,26 @@ export interface RowSegments {
   readonly length: number;
 }
 
-type RowOf = (song: HostedSong, songIds: SongIdTable) => object;
+/** A stored song, or a live feed, which has no size. */
+interface Listed {
+  readonly offer: OfferRow;
+  readonly size?: number;
+}
+type RowOf = (song: Listed, id: SongId | undefined) => object;
+
+export interface OwnSongs {
+  readonly songs: HostedSongs;
+  readonly live: LiveSongs;
+}
 
 export class SongLists {
   readonly #list: SharedRows;
   readonly #infos: SharedRows;
 
-  constructor(songs: HostedSongs, songIds: SongIdTable, clock: Clock) {
-    this.#list = new SharedRows(listRow, songs, songIds, clock);
-    this.#infos = new SharedRows(infoRow, songs, songIds, clock);
+  constructor({ songs, live }: OwnSongs, songIds: SongIdTable, clock: Clock) {
+    const all = (): readonly Listed[] => [...live.songs(), ...songs.songs()];
+    this.#list = new SharedRows(listRow, all, songIds, clock);
+    this.#infos = new SharedRows(infoRow, all, songIds, clock);
   }
 
   /** Payload of LIST_INFO. */
@@ -45,26 +56,27 @@ export class SongLists {
 }
 
 /** What a list says of a song; INFO says the rest. */
-const listRow: RowOf = ({ hash, offer }, songIds) => {
+const listRow: RowOf = ({ offer }, id) => {
   const { title, artist, duration } = offer;
-  return { id: songIds.idOf(hash), hash, title, artist, duration };
+  return { id, ...identityOf(offer), title, artist, duration };
 };
 
-export const infoRow: RowOf = ({ hash, size, offer }, songIds) => ({
-  id: songIds.idOf(hash),
-  ...offer,
+export const infoRow: RowOf = ({ offer: { hash, live, ...fields }, size }, id) => ({
+  id,
+  ...identityOf({ hash, live }),
+  ...fields,
   size,
 });
 
 class SharedRows {
   readonly #rowOf: RowOf;
-  readonly #songs: HostedSongs;
+  readonly #songs: () => readonly Listed[];
   readonly #songIds: SongIdTable;
   readonly #clock: Clock;
   #rows: Promise<RowSegments> | undefined;
   #madeAt: Milliseconds = Number.NEGATIVE_INFINITY;
 
-  constructor(rowOf: RowOf, songs: HostedSongs, songIds: SongIdTable, clock: Clock) {
+  constructor(rowOf: RowOf, songs: () => readonly Listed[], songIds: SongIdTable, clock: Clock) {
     this.#rowOf = rowOf;
     this.#songs = songs;
     this.#songIds = songIds;
@@ -87,8 +99,8 @@ class SharedRows {
     let length = 0;
     let count = 0;
     // A snapshot: a song that comes or goes meanwhile is in the next list.
-    for (const song of [...this.#songs.songs()]) {
-      const row = encodeRow(this.#rowOf(song, this.#songIds));
+    for (const song of this.#songs()) {
+      const row = encodeRow(this.#rowOf(song, this.#songIds.idOf(song.offer.hash)));
       if (rowBytes + row.length > SEGMENT_BYTES) {
         segments.push(Buffer.concat(rows));
         rows = [];

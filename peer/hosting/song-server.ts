@@ -20,7 +20,7 @@ import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Turns } from '../../protocol/turns.js';
 import { listenSomewhere } from '../listen-somewhere.js';
 import { Host } from './host.js';
-import type { HostedSongs, ProofEcho, SongIdTable } from './neighbours.js';
+import type { HostedSongs, LiveSongs, ProofEcho, SongIdTable } from './neighbours.js';
 import { openPageArena, type PageArena } from './page-arena.js';
 import { RateLimit } from './rate-limit.js';
 import { readSendQueues, type SendQueues } from './send-queues.js';
@@ -39,6 +39,8 @@ const FINISH_MS = 10_000;
 
 export interface SongServerOptions {
   readonly catalogue: HostedSongs;
+  /** Default: nothing is on the air here. */
+  readonly live?: LiveSongs | undefined;
   readonly songIds: SongIdTable;
   readonly proofs: ProofEcho;
   /** Connections that are sent songs at a time; Infinity: no limit. Likewise the next three. */
@@ -102,9 +104,10 @@ export class SongServer {
       clock,
       recheck: options.recheck,
     });
+    const own = { songs: catalogue, live: options.live ?? OFF_THE_AIR };
     this.#world = {
-      host: new Host(catalogue, songIds),
-      lists: new SongLists(catalogue, songIds, clock),
+      host: new Host(own, songIds),
+      lists: new SongLists(own, songIds, clock),
       cache: this.#cache,
       arena: () => this.#arena,
       slots: this.#slots,
@@ -242,6 +245,8 @@ export class SongServer {
     for (const connection of slow) connection.lookedUp(queues);
   }
 }
+
+const OFF_THE_AIR: LiveSongs = { get: () => undefined, songs: () => [] };
 
 function welcomeOf({ agent, name }: SongServerOptions): Welcome {
   return { tsp: 1, ...(agent === undefined ? {} : { agent }), ...(name === undefined ? {} : { name }) };

@@ -166,7 +166,7 @@ export class HostConnection implements WireOwner {
   ask(asks: readonly Ask[]): void {
     const now = this.#options.clock.now();
     for (const { question, least } of asks) {
-      this.#download.ask(question, now, least);
+      this.#download.ask(question, now, { least });
       if (question.type === 'RANGE') this.#owedBytes += question.count;
     }
     this.#quietSince = now;

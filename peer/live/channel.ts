@@ -17,6 +17,7 @@ export const IDLE_PUBLISHER_MS = 10_000;
 export interface ChannelOptions {
   readonly name: string;
   readonly id: ContentHash;
+  readonly isRelay: boolean;
   readonly graceMs: number;
   readonly clock: Clock;
   readonly transcode: OpenTranscoder | undefined;
@@ -73,10 +74,9 @@ export class Channel {
   }
 
   #open(): LiveFeed {
-    const { name, id, graceMs, clock, changed } = this.#options;
-    const feed = new LiveFeed({ name, id, graceMs, clock });
+    const { changed } = this.#options;
     let isListed = false;
-    feed.join(0, {
+    const watcher = {
       frames: () => {
         if (isListed) return;
         isListed = true;
@@ -92,8 +92,8 @@ export class Channel {
         this.#cancelWatch?.();
         if (isListed) changed();
       },
-    });
-    return feed;
+    };
+    return new LiveFeed({ ...this.#options, watcher });
   }
 
   #over(publication: Publication, orderly: boolean): void {

@@ -39,16 +39,22 @@ export interface LiveFeedOptions {
   readonly name: string;
   /** TSP §5.5. */
   readonly id: ContentHash;
+  /** It comes from another host (TSP §5.5). */
+  readonly isRelay: boolean;
   readonly graceMs: number;
   readonly clock: Clock;
+  /** Told before all listeners, of whom it is none. */
+  readonly watcher: Required<FeedListener>;
 }
 
 export class LiveFeed {
   readonly name: string;
   readonly id: ContentHash;
+  readonly isRelay: boolean;
   readonly #graceMs: number;
   readonly #clock: Clock;
   readonly #ring = new FrameRing();
+  readonly #watcher: FeedListener;
   readonly #listeners = new Set<FeedListener>();
   #title: LiveTitle = {};
   #isPublished = true;
@@ -59,9 +65,11 @@ export class LiveFeed {
   #silentMs = 0;
   #cancelTick: (() => void) | undefined;
 
-  constructor({ name, id, graceMs, clock }: LiveFeedOptions) {
+  constructor({ name, id, isRelay, graceMs, clock, watcher }: LiveFeedOptions) {
     this.name = name;
     this.id = id;
+    this.isRelay = isRelay;
+    this.#watcher = watcher;
     this.#graceMs = graceMs;
     this.#clock = clock;
     this.#heardAt = clock.now();
@@ -169,7 +177,7 @@ export class LiveFeed {
   }
 
   #tell(what: (listener: FeedListener) => void): void {
-    for (const listener of [...this.#listeners]) what(listener);
+    for (const listener of [this.#watcher, ...this.#listeners]) what(listener);
   }
 }
 

@@ -85,7 +85,7 @@ export class LiveFeeds {
 
   /** A feed that comes from elsewhere, under its own ID. What it publishes has been let in already. */
   relay(name: string, id: ContentHash): Channel {
-    return this.#add(name, id);
+    return this.#add(name, id, true);
   }
 
   /** All feeds end. */
@@ -95,17 +95,17 @@ export class LiveFeeds {
   }
 
   #channel(name: string): Channel {
-    return this.#channels.get(name) ?? this.#add(name, this.#options.idOf(name));
+    return this.#channels.get(name) ?? this.#add(name, this.#options.idOf(name), false);
   }
 
-  #add(name: string, id: ContentHash): Channel {
+  #add(name: string, id: ContentHash, isRelay: boolean): Channel {
     if (this.#channels.size >= MAX_FEEDS)
       throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
     const { graceMs, clock, transcode } = this.#options;
     const changed = (): void => {
       for (const listener of [...this.#listeners]) listener();
     };
-    const channel = new Channel({ name, id, graceMs, clock, transcode, changed });
+    const channel = new Channel({ name, id, isRelay, graceMs, clock, transcode, changed });
     this.#channels.set(name, channel);
     return channel;
   }

@@ -5,9 +5,9 @@ import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { SongIdRow } from '../../protocol/tsp/rows.js';
-import type { SongSource } from '../hosting/offered-songs.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
+import type { OfferSource } from './offers.js';
 import type { ListChange } from './song-list.js';
 
 export type RefusedSong = Extract<SongIdRow, { readonly error: unknown }>;
@@ -59,5 +59,5 @@ export interface TrackerLinkOptions {
   /** Who we are, but for what the link knows itself. */
   readonly hello: Omit<Hello, 'tsp' | 'since'>;
   /** Absent: this peer only listens. */
-  readonly songs?: SongSource | undefined;
+  readonly songs?: OfferSource | undefined;
 }

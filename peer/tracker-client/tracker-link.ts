@@ -16,16 +16,16 @@ import { PeerSession } from '../../protocol/tsp/peer-session.js';
 import type { PeerEffect, TrackerQuestion } from '../../protocol/tsp/peer-table.js';
 import {
   type ContentHash,
-  encodeRow,
+  encodeOfferChange,
   type OfferChange,
   type SongIdRow,
   type SongRow,
 } from '../../protocol/tsp/rows.js';
 import type { ProofEcho, SongIdTable } from '../hosting/neighbours.js';
-import type { CatalogueChange } from '../library/catalogue.js';
 import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import { Backoff } from './backoff.js';
 import type { LinkEvent, LinkStatus, RefusedSong, TrackerLinkOptions } from './link-events.js';
+import type { OfferChanges } from './offers.js';
 import { OwnSongIds } from './own-song-ids.js';
 import { SongList } from './song-list.js';
 
@@ -217,7 +217,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     });
   }
 
-  #songsChanged({ changed, removed }: CatalogueChange): void {
+  #songsChanged({ changed, removed }: OfferChanges): void {
     if (this.#session === undefined) return;
     const gone = removed.map((hash): OfferChange => ({ hash, gone: true }));
     this.#perform(this.#session.offer([...gone, ...changed.map(song => song.offer)], this.#now));
@@ -294,7 +294,9 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     const parts: Buffer[] = [];
     for (let at = 0; at < songs.length; at += SONGS_A_TURN) {
       if (at > 0) await this.#turn();
-      parts.push(Buffer.concat(songs.slice(at, at + SONGS_A_TURN).map(song => encodeRow(song.offer))));
+      parts.push(
+        Buffer.concat(songs.slice(at, at + SONGS_A_TURN).map(song => encodeOfferChange(song.offer))),
+      );
     }
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     for (const part of [encode({ type: 'LIST_INFO', revision: 0, length }), ...parts]) {

@@ -20,7 +20,7 @@ import {
 } from './constants.js';
 import { encodeJson, parseErrorBody, parseHello, parseJsonObject, parseWelcome, utf8 } from './json.js';
 import type { Message, SongId, StreamHeader } from './messages.js';
-import { type ContentHash, encodeRow, parseOfferChange, RowReader } from './rows.js';
+import { type ContentHash, encodeOfferChange, parseOfferChange, RowReader } from './rows.js';
 
 type Named<N extends MessageName> = Extract<Message, { type: N }>;
 
@@ -131,7 +131,7 @@ const TABLE: { readonly [N in MessageName]: Row<N> } = {
   UPDATE: {
     carries: 'payload',
     field: () => 0,
-    payload: m => Buffer.concat(m.changes.map(encodeRow)),
+    payload: m => Buffer.concat(m.changes.map(encodeOfferChange)),
     parse: (_, payload) => {
       const reader = new RowReader();
       return { type: 'UPDATE', changes: [...reader.push(payload), ...reader.end()].map(parseOfferChange) };

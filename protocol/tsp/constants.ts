@@ -97,6 +97,10 @@ export const CONNECTION_IDLE_MS = 60_000;
 export const READER_STALL_MS = 60_000;
 export const READER_STALL_CONTENDED_MS = 10_000;
 
+/** TSP §5.5: one SONG_DATA of a live feed. */
+export const MAX_RUN_BYTES = 64 * 1024;
+export const MAX_RUN_MS = 250;
+
 /** TSP §6: after a fatal ERROR the sender discards this much before it closes. */
 export const DRAIN_MS = 1_000;
 export const DRAIN_BYTES = 64 * 1024;

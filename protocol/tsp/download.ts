@@ -13,6 +13,7 @@ import { LocalProtocolError, RemoteProtocolError, TransportError } from '../erro
 import type { Milliseconds } from '../ports.js';
 import {
   MAX_PIPELINED_REQUESTS,
+  MAX_RUN_BYTES,
   MAX_SONG_DATA_BYTES,
   MESSAGE_TYPE,
   type MessageName,
@@ -42,7 +43,7 @@ export type DownloadEvent =
   | { readonly kind: 'warned'; readonly error: ErrorBody }
   | { readonly kind: 'send'; readonly message: PlainMessage | WholeMessage };
 
-type Step = 'answer' | 'answer the PING' | 'refusal' | 'warning';
+type Step = 'answer' | 'run' | 'news' | 'answer the PING' | 'refusal' | 'warning';
 
 /** What comes unasked, between answers. */
 const UNASKED = { PING: 'answer the PING', ERROR: 'warning' } as const;
@@ -53,7 +54,7 @@ const ASKED = { PING: 'answer the PING', ERROR: 'refusal' } as const;
  * An ERROR without `type` is a warning in every state.
  */
 export const DOWNLOAD_TABLE: Readonly<
-  Record<'idle' | Question['type'], Readonly<Partial<Record<MessageName, Step>>>>
+  Record<'idle' | Question['type'] | 'live PLAY', Readonly<Partial<Record<MessageName, Step>>>>
 > = {
   idle: UNASKED,
   LIST: { ...ASKED, LIST_INFO: 'answer' },
@@ -61,6 +62,8 @@ export const DOWNLOAD_TABLE: Readonly<
   FIND: { ...ASKED, SONG_INFO: 'answer' },
   // A tracker has no bytes: it says which hosts have them (TSP §5.4).
   PLAY: { ...ASKED, SONG_DATA: 'answer', SONG_INFO: 'answer' },
+  // One run after the other, until one is empty (TSP §5.5).
+  'live PLAY': { ...ASKED, SONG_DATA: 'run', SONG_INFO: 'news' },
   RANGE: { ...ASKED, SONG_DATA: 'answer', SONG_INFO: 'answer' },
   HASHES: { ...ASKED, HASH_LIST: 'answer' },
   PING: { ...ASKED, PONG: 'answer' },
@@ -72,6 +75,7 @@ export const MAX_HASH_LIST_BYTES = 2 * 1024 * 1024;
 interface Asked {
   readonly question: Question;
   readonly least: number;
+  readonly live: boolean;
 }
 
 export class Download {
@@ -79,6 +83,8 @@ export class Download {
   readonly #asked: Asked[] = [];
   #rows: RowReader | undefined;
   #nodes: ByteCollector | undefined;
+  /** Of a live feed: what is being read is not its end. */
+  #goesOn = false;
   #quietSince: Milliseconds = 0;
 
   /** `patienceMs`: how long an owed answer may show no sign of life before `expire` gives the connection up. */
@@ -96,11 +102,14 @@ export class Download {
     return MAX_PIPELINED_REQUESTS - this.#asked.length;
   }
 
-  /** Notes that `question` is being sent. `least`: a SONG_DATA that announces less is refused. */
-  ask(question: Question, now: Milliseconds, least = 0): void {
+  /**
+   * Notes that `question` is being sent. `least`: a SONG_DATA that announces less is refused. `live`: it is a feed that is
+   * to PLAY.
+   */
+  ask(question: Question, now: Milliseconds, { least = 0, live = false } = {}): void {
     if (this.room === 0) throw new LocalProtocolError(`${MAX_PIPELINED_REQUESTS} questions are open already`);
     if (this.#asked.length === 0) this.#quietSince = now;
-    this.#asked.push({ question, least });
+    this.#asked.push({ question, least, live });
   }
 
   /** Throws RemoteProtocolError when the other side said what it may not say here. */
@@ -158,10 +167,12 @@ export class Download {
 
   #begin(header: StreamHeader): DownloadEvent[] {
     this.#step(header.type);
-    const { question, least } = this.#asked[0]!;
-    if (header.type === 'SONG_DATA') checkSongData(header, question, least);
+    const { question, least, live } = this.#asked[0]!;
+    if (header.type === 'SONG_DATA')
+      checkSongData(header, question, live ? { least, most: MAX_RUN_BYTES } : { least });
     else if (header.type === 'HASH_LIST') this.#nodes = roomForNodes(header.length);
     else this.#rows = new RowReader();
+    this.#goesOn = live && (header.type === 'SONG_INFO' || header.length > 0);
     return [{ kind: 'begun', question, header }];
   }
 
@@ -177,18 +188,20 @@ export class Download {
   }
 
   #end(): DownloadEvent[] {
-    const { question } = this.#asked.shift()!;
+    const { question } = this.#asked[0]!;
     const rows = this.#rows?.end() ?? [];
     const nodes = this.#nodes?.take();
+    if (!this.#goesOn) this.#asked.shift();
     this.#rows = undefined;
     this.#nodes = undefined;
     if (nodes !== undefined) return [{ kind: 'answered', question, nodes }];
-    const answered = { kind: 'answered', question } as const;
-    return rows.length === 0 ? [answered] : [{ kind: 'rows', question, rows }, answered];
+    const told: DownloadEvent[] = rows.length === 0 ? [] : [{ kind: 'rows', question, rows }];
+    return this.#goesOn ? told : [...told, { kind: 'answered', question }];
   }
 
   #step(type: MessageName): Step {
-    const state = this.#asked[0]?.question.type ?? 'idle';
+    const [asked] = this.#asked;
+    const state = asked === undefined ? 'idle' : asked.live ? 'live PLAY' : asked.question.type;
     const step = DOWNLOAD_TABLE[state][type];
     if (step === undefined) {
       const place = state === 'idle' ? 'that nobody asked for' : `in place of the answer to ${state}`;
@@ -201,18 +214,20 @@ export class Download {
 function checkSongData(
   header: Extract<StreamHeader, { type: 'SONG_DATA' }>,
   question: Question,
-  least: number,
+  { least, most = mostOf(question) }: { readonly least: number; readonly most?: number },
 ): void {
   const song = 'song' in question ? question.song : NO_SONG;
   // Asked by hash alone, a host may say which ID it knows for it.
   if (song !== NO_SONG && header.song !== song)
     throw new RemoteProtocolError('bad-message', `the data of song ${header.song}, not of ${song}`);
-  const most = question.type === 'RANGE' && question.count !== 0 ? question.count : MAX_SONG_DATA_BYTES;
   if (header.length > most || header.length < least) {
     const asked = least === most ? `${most}` : `${least} to ${most}`;
     throw new RemoteProtocolError('bad-message', `${header.length} bytes announced, ${asked} asked for`);
   }
 }
+
+const mostOf = (question: Question): number =>
+  question.type === 'RANGE' && question.count !== 0 ? question.count : MAX_SONG_DATA_BYTES;
 
 function roomForNodes(length: number): ByteCollector {
   if (length > MAX_HASH_LIST_BYTES)

@@ -8,7 +8,7 @@
  */
 import type { Milliseconds } from '../ports.js';
 import { MAX_PAYLOAD_BYTES } from './constants.js';
-import { type ContentHash, encodeRow, type OfferChange } from './rows.js';
+import { type ContentHash, encodeOfferChange, type OfferChange } from './rows.js';
 
 export class OfferQueue {
   #changes = new Map<ContentHash, OfferChange>();
@@ -34,7 +34,7 @@ export class OfferQueue {
     const batch: OfferChange[] = [];
     let bytes = 0;
     for (const change of this.#changes.values()) {
-      bytes += encodeRow(change).length;
+      bytes += encodeOfferChange(change).length;
       if (bytes > MAX_PAYLOAD_BYTES) break;
       batch.push(change);
     }

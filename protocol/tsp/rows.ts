@@ -53,6 +53,8 @@ export interface SongFields {
   readonly channels?: number;
   /** Offset in bytes of the first MPEG frame. */
   readonly audioStart?: number;
+  /** Of a live feed: this host has it from another one (TSP §5.5). */
+  readonly relay?: boolean;
 }
 
 /** A song (or, with `live`, a feed) in somebody's list. LIST_INFO carries the first three of SongFields, SONG_INFO all. */
@@ -70,7 +72,9 @@ export interface SongRow extends SongFields {
 
 /** What a host says of a song that it has: no `id`, no `hosts`. */
 export interface OfferRow extends SongFields {
+  /** Of a live feed: the feed's ID, which stands for a hash wherever songs are told apart. */
   readonly hash: ContentHash;
+  readonly live?: true;
 }
 
 /** One row of UPDATE. */
@@ -146,6 +150,22 @@ export class RowReader {
 
 export const encodeRow = (row: object): Buffer => Buffer.from(`${JSON.stringify(row)}\n`);
 
+/** What a row says of who it is about: the content hash, or the ID of a live feed. */
+export const identityOf = ({
+  hash,
+  live,
+}: {
+  readonly hash: ContentHash;
+  readonly live?: true | undefined;
+}): { hash: ContentHash } | { live: true; feed: string } => (live === true ? { live, feed: hash } : { hash });
+
+/** As a host tells it to its tracker. */
+export function encodeOfferChange(change: OfferChange): Buffer {
+  if ('gone' in change) return encodeRow(change);
+  const { hash, live, ...fields } = change;
+  return encodeRow({ ...identityOf({ hash, live }), ...fields });
+}
+
 /** 64 lower-case hex digits, or undefined. */
 export const asContentHash = (value: unknown): ContentHash | undefined =>
   typeof value === 'string' && HASH_PATTERN.test(value) ? (value as ContentHash) : undefined;
@@ -168,8 +188,11 @@ export function parseHostRow(json: JsonObject): OfferRow & { readonly id?: SongI
 
 /** What a peer hosts, as it tells the tracker. */
 export function parseOffer(json: JsonObject): OfferRow {
-  requireHash(json);
-  return readFields<OfferRow>(json, OFFER_FIELDS) as OfferRow;
+  const fields = readFields<SongFields>(json, SONG_FIELDS);
+  if (json.live !== true) return { hash: requireHash(json), ...fields };
+  const feed = asContentHash(json.feed);
+  if (feed === undefined) throw new RemoteProtocolError('bad-message', 'a live row without a feed');
+  return { hash: feed, live: true, ...fields };
 }
 
 export function parseOfferChange(json: JsonObject): OfferChange {
@@ -243,9 +266,8 @@ const SONG_FIELDS: { readonly [K in keyof SongFields]-?: FieldReader<NonNullable
   sampleRate: count,
   channels: count,
   audioStart: count,
+  relay: boolean,
 };
-
-const OFFER_FIELDS = { hash: asContentHash, ...SONG_FIELDS };
 
 const SONG_ROW_FIELDS: { readonly [K in keyof Omit<SongRow, 'id'>]-?: FieldReader<NonNullable<SongRow[K]>> } =
   {

@@ -77,6 +77,8 @@ export interface HostedSongs {
   readonly folder: string;
   /** By ID. */
   readonly songs: Map<number, HostedSong>;
+  /** Of live feeds, by ID. */
+  readonly feeds: Map<number, ContentHash>;
   readonly rechecked: ContentHash[];
   readonly pings: number[];
   readonly logger: RecordingLogger;
@@ -98,6 +100,7 @@ export async function hostSongs(
   const rechecked: ContentHash[] = [];
   const pings: number[] = [];
   const state = { owed: false };
+  const feeds = new Map<number, ContentHash>();
   const byHash = (hash: ContentHash) => {
     for (const entry of songs) if (entry[1].hash === hash) return entry;
     return undefined;
@@ -105,8 +108,9 @@ export async function hostSongs(
   const server = new SongServer({
     catalogue: { get: hash => byHash(hash)?.[1], songs: () => songs.values() },
     songIds: {
-      hashOf: id => songs.get(id)?.hash,
-      idOf: hash => byHash(hash)?.[0] as SongId | undefined,
+      hashOf: id => songs.get(id)?.hash ?? feeds.get(id),
+      idOf: hash =>
+        (byHash(hash)?.[0] ?? [...feeds].find(([, feed]) => feed === hash)?.[0]) as SongId | undefined,
       get owed() {
         return state.owed;
       },
@@ -132,7 +136,7 @@ export async function hostSongs(
   for (const [id, bytes] of Object.entries(files)) await add(Number(id), bytes);
   const { port } = await server.start({ host: '127.0.0.1', port: 0 });
   t.teardown(() => server.stop());
-  return Object.assign(state, { server, port, folder, songs, rechecked, pings, logger, add });
+  return Object.assign(state, { server, port, folder, songs, feeds, rechecked, pings, logger, add });
 }
 
 export const MIB = 1024 * 1024;

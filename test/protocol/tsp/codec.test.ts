@@ -22,7 +22,10 @@ import {
   asContentHash,
   type ContentHash,
   encodeBroadcastRow,
+  encodeOfferChange,
   encodeRow,
+  identityOf,
+  type OfferRow,
   parseBroadcastRow,
   parseHostRow,
   parseOffer,
@@ -36,11 +39,17 @@ import { bytesOf, type RowKind, vectors } from '../../support/vectors.js';
 
 const PARSE_ROW: { readonly [K in RowKind]: (json: JsonObject) => object } = {
   song: parseSongRow,
-  offer: parseOffer,
+  offer: json => asWritten(parseOffer(json)),
   'offer-change': parseOfferChange,
   'song-id': parseSongIdRow,
   broadcast: parseBroadcastRow,
 };
+
+/** As it stands on the wire: `hash`, or `live` and `feed`. */
+const asWritten = ({ hash, live, ...fields }: OfferRow): object => ({
+  ...identityOf({ hash, live }),
+  ...fields,
+});
 
 /** Everything that the framer says of `chunks`, with the data of a stream joined. */
 function read(
@@ -177,6 +186,12 @@ t.test('rows come out as they went in', async t => {
   ] as const) {
     t.same(parseBroadcastRow(JSON.parse(encodeBroadcastRow(row).toString())), row);
   }
+  for (const change of [
+    { hash, title: 'Olé' },
+    { hash, live: true, title: 'On Air' },
+    { hash, gone: true },
+  ] as const)
+    t.same(parseOfferChange(JSON.parse(encodeOfferChange(change).toString())), change);
   t.equal(asContentHash(hash), hash);
   t.equal(asContentHash(5), undefined);
 });

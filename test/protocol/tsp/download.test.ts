@@ -57,10 +57,12 @@ const refusal = (question: Question, error: Omit<ErrorBody, 'type'>): Message =>
 const badMessage = { name: 'RemoteProtocolError', code: 'bad-message' };
 
 t.test('the table is what the session does, for every question and every message', async t => {
-  for (const state of ['idle', ...Object.keys(QUESTIONS)] as (keyof typeof DOWNLOAD_TABLE)[]) {
+  for (const state of Object.keys(DOWNLOAD_TABLE) as (keyof typeof DOWNLOAD_TABLE)[]) {
     for (const name of Object.keys(MESSAGES) as MessageName[]) {
-      const question = state === 'idle' ? undefined : QUESTIONS[state];
-      const download = session(...(question === undefined ? [] : [question]));
+      const live = state === 'live PLAY';
+      const question = state === 'idle' ? undefined : live ? QUESTIONS.PLAY : QUESTIONS[state];
+      const download = new Download({ patienceMs: PATIENCE_MS });
+      if (question !== undefined) download.ask(question, 0, { live });
       const message =
         name === 'ERROR' && question !== undefined ? refusal(question, { code: 'busy' }) : MESSAGES[name];
       const step = DOWNLOAD_TABLE[state][name];
@@ -71,6 +73,8 @@ t.test('the table is what the session does, for every question and every message
         const kinds = hear(download, message).map(event => event.kind);
         const expected = {
           answer: 'answered',
+          run: 'begun',
+          news: 'begun',
           'answer the PING': 'send',
           refusal: 'refused',
           warning: 'warned',
@@ -135,7 +139,7 @@ t.test('what was not asked for is refused', async t => {
   };
   for (const [name, [question, message, least]] of Object.entries(cases)) {
     const download = new Download({ patienceMs: PATIENCE_MS });
-    download.ask(question, 0, least);
+    download.ask(question, 0, { least });
     t.throws(() => hear(download, message), badMessage, name);
   }
   t.throws(
@@ -148,6 +152,40 @@ t.test('what was not asked for is refused', async t => {
 t.test('a question by hash alone may be answered with the ID that the host knows', async t => {
   const range: Question = { type: 'RANGE', song: 0, offset: 0, count: 0 };
   t.equal(hear(session(range), { type: 'SONG_DATA', song, length: 0 }).at(-1)?.kind, 'answered');
+});
+
+t.test('a live feed is one run after the other, with news between, until one is empty', async t => {
+  const download = new Download({ patienceMs: PATIENCE_MS });
+  download.ask(QUESTIONS.PLAY, 0, { live: true });
+  const row = Buffer.from('{"live":true,"title":"So What"}\n');
+  const heard = hear(
+    download,
+    { type: 'SONG_INFO', song, length: row.length },
+    row,
+    { type: 'SONG_DATA', song, length: 2 },
+    Buffer.from('ab'),
+    { type: 'PING', value: 3 },
+    { type: 'SONG_DATA', song, length: 1 },
+    Buffer.from('c'),
+  );
+  t.same(
+    heard.map(({ kind }) => kind),
+    ['begun', 'rows', 'begun', 'data', 'send', 'begun', 'data'],
+  );
+  t.equal(download.owed, 1);
+  t.throws(() => download.end(), TransportError, 'an end without an empty run is a loss');
+  t.same(
+    hear(download, { type: 'SONG_DATA', song, length: 0 }).map(({ kind }) => kind),
+    ['begun', 'answered'],
+  );
+  t.equal(download.owed, 0);
+  t.doesNotThrow(() => download.end());
+  download.ask(QUESTIONS.PLAY, 0, { live: true });
+  t.throws(
+    () => hear(download, { type: 'SONG_DATA', song, length: 65_537 }),
+    badMessage,
+    'no run is so long',
+  );
 });
 
 t.test('an ERROR without a type is a warning in any state; unknown requests are told so', async t => {

@@ -1,0 +1,79 @@
+/**
+ * What is on the air as songs on offer: told to the tracker as it comes, goes and changes its title, and served by the
+ * song server.
+ *
+ *     LiveFeeds ─▶ rows by feed ID ─▶ tracker link, song server
+ */
+import type { SongId } from '../../protocol/tsp/messages.js';
+import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import type { OfferChanges, OfferSource } from '../tracker-client/offers.js';
+import type { LiveFrame } from './frame-ring.js';
+import type { LiveFeed } from './live-feed.js';
+import type { LiveFeeds } from './live-feeds.js';
+import { SharedRuns } from './live-runs.js';
+
+export interface LiveSong {
+  /** As it is now. */
+  readonly offer: OfferRow;
+  readonly feed: LiveFeed;
+  /** A run as SONG_DATA, shared by all who are sent it. */
+  runBytes(song: SongId | 0, run: readonly LiveFrame[]): Buffer;
+}
+
+export class LiveOffers implements OfferSource {
+  readonly #feeds: LiveFeeds;
+  readonly #runs = new WeakMap<LiveFeed, SharedRuns>();
+
+  constructor(feeds: LiveFeeds) {
+    this.#feeds = feeds;
+  }
+
+  get(id: ContentHash): LiveSong | undefined {
+    for (const song of this.songs()) if (song.feed.id === id) return song;
+    return undefined;
+  }
+
+  *songs(): Iterable<LiveSong> {
+    for (const feed of this.#feeds.feeds()) {
+      const runs = this.#runs.get(feed) ?? new SharedRuns();
+      this.#runs.set(feed, runs);
+      yield {
+        get offer() {
+          return offerOf(feed);
+        },
+        feed,
+        runBytes: (song, run) => runs.bytes(song, run),
+      };
+    }
+  }
+
+  onChange(listener: (change: OfferChanges) => void): () => void {
+    let told = this.#rows();
+    return this.#feeds.onChange(() => {
+      const now = this.#rows();
+      const changed = [...now].filter(([id, row]) => told.get(id)?.text !== row.text);
+      const removed = [...told.keys()].filter(id => !now.has(id));
+      told = now;
+      if (changed.length + removed.length > 0) listener({ changed: changed.map(([, row]) => row), removed });
+    });
+  }
+
+  #rows(): Map<ContentHash, { readonly offer: OfferRow; readonly text: string }> {
+    return new Map(
+      [...this.songs()].map(({ offer }) => [offer.hash, { offer, text: JSON.stringify(offer) }]),
+    );
+  }
+}
+
+/** What plays is the title; the feed's own name, by which it is found whatever plays, stands where an album's would. */
+function offerOf({ id, name, title: { title, artist }, format, isRelay }: LiveFeed): OfferRow {
+  return {
+    hash: id,
+    live: true,
+    title: title ?? name,
+    album: name,
+    ...(artist !== undefined && { artist }),
+    ...(format && { bitrate: format.bitrate, sampleRate: format.sampleRate, channels: format.channels }),
+    ...(isRelay && { relay: true }),
+  };
+}
