@@ -4,11 +4,12 @@
  *
  *     argv ──▶ --version?  --completions?  ──▶ body(program) ──▶ stdout written out ──▶ exit
  */
+import { setTimeout as passed } from 'node:timers/promises';
 import { EXIT, failureOf } from '../peer/failures/failure.js';
 import type { CommandLineSpec } from './command-line.js';
 import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
 import { describeFailure } from './failures.js';
-import { endingSignal } from './signals.js';
+import { asked, endingSignal } from './signals.js';
 import { flushed, surviveClosedOutput } from './streams.js';
 
 export interface Program {
@@ -20,6 +21,8 @@ export interface Program {
   onClosedOutput: 'go-on' | 'end';
 }
 
+/** A reader that takes nothing more, as a paused pager does, holds up no command that a signal ends. */
+const LAST_WORDS_MS = 1_000;
 /** Where help is wrapped when standard output is no terminal. */
 const PLAIN_COLUMNS = 100;
 export const columnsOf = (stdout: NodeJS.WriteStream): number => stdout.columns ?? PLAIN_COLUMNS;
@@ -42,8 +45,14 @@ export async function runProgram(
   };
   process.on('uncaughtException', error => process.exit(fail(error)));
   const code = argv[0] === COMPLETIONS_FLAG ? complete(spec, argv.slice(1)) : await body(program).catch(fail);
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  const written = Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  await Promise.race([written, tookTooLong(program.signal)]);
   process.exit(code);
+}
+
+async function tookTooLong(signal: AbortSignal): Promise<void> {
+  await asked(signal);
+  await passed(LAST_WORDS_MS, undefined, { ref: false });
 }
 
 function complete(spec: CommandLineSpec, words: readonly string[]): number {

@@ -3,10 +3,11 @@ import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-argument
 import type { Subcommand } from './command-line.js';
 import { flag, single } from './common-options.js';
 import type { ListOption, Values } from './options.js';
-import { choice, type HostPort, hostPort, listenAt, positiveCount, size } from './value-types.js';
+import { choice, type HostPort, hostPort, listenAt, positiveCount, seconds, size } from './value-types.js';
 
 const SWARMS = 'Swarms:';
 const HASHES = ['sha1', 'sha256'] as const;
+const DIALECTS = ['rfc7574', 'draft10', 'pyppspp'] as const;
 const DEFAULT_CHUNK_BYTES = 1_024;
 const DEFAULT_MAX_PEERS = 50;
 
@@ -17,6 +18,15 @@ const peer: ListOption<HostPort | undefined> = {
   separator: ',',
   group: SWARMS,
   describe: 'seed, get: a peer to dial; may be given several times',
+};
+
+const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
+  kind: 'list',
+  type: choice('DIALECT', DIALECTS),
+  default: ['rfc7574'],
+  separator: ',',
+  group: SWARMS,
+  describe: 'What peers may speak, the first to be tried first: rfc7574, draft10 (libswift), pyppspp',
 };
 
 export const swarmOptions = {
@@ -41,6 +51,26 @@ export const swarmOptions = {
   ),
   create: flag(SWARMS, 'hash: make the file, of --size bytes'),
   size: single<number | undefined>(size, undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
+  tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),
+  dialect,
+  'allow-unverified': flag(
+    SWARMS,
+    'get: take chunks that nobody can prove (PyPPSPP); checked as a whole before the file appears',
+  ),
+  serve: flag(SWARMS, 'get: give to others what is here already; --no-serve gives nothing', true),
+  buffer: single<number | undefined>(
+    size,
+    undefined,
+    SWARMS,
+    'get -o -: gathered before the first byte is written',
+  ),
+  ahead: single<number | undefined>(
+    size,
+    undefined,
+    SWARMS,
+    'get -o -: fetched beyond what was written, at most',
+  ),
+  skip: single(seconds, undefined, SWARMS, 'get -o -: jump over what is missing for longer than this'),
   'max-peers': single(positiveCount, DEFAULT_MAX_PEERS, SWARMS, 'Peers at once'),
 };
 
@@ -53,7 +83,7 @@ export const SWARM_COMMAND: Subcommand = {
 };
 
 export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
-  const { peer, listen, hash, create, size } = values;
+  const { peer, listen, hash, create, size, tcp, dialect, serve, buffer, ahead, skip } = values;
   return {
     peers: peer.flatMap(address => address ?? []),
     ...(listen === undefined ? {} : { listen }),
@@ -61,6 +91,13 @@ export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArgume
     ...(size === undefined ? {} : { size }),
     chunkBytes: values['chunk-size'],
     create,
+    tcp,
+    dialects: dialect.flatMap(name => name ?? []),
+    allowUnverified: values['allow-unverified'],
+    serves: serve,
+    ...(buffer === undefined ? {} : { bufferBytes: buffer }),
+    ...(ahead === undefined ? {} : { aheadBytes: ahead }),
+    ...(skip === undefined ? {} : { skipMs: skip }),
     maxPeers: values['max-peers'],
   };
 }

@@ -68,6 +68,14 @@ export const size = quantity('SIZE', 'a size in bytes, such as 500M or 2G');
 export const rate = limit('RATE', 'a rate in bytes a second, such as 300k or 1.5M');
 export const countLimit = limit('N', 'a number, such as 8 or 200k');
 
+/** Milliseconds, from a text in seconds. */
+export const seconds: ValueType<number | undefined> = {
+  placeholder: 'SECONDS',
+  expected: 'a time in seconds above 0, such as 5 or 0.5',
+  parse: text => (/^\d+(?:\.\d+)?$/.test(text.trim()) && Number(text) > 0 ? Number(text) * 1_000 : undefined),
+  show: value => (value === undefined ? null : value / 1_000),
+};
+
 export const positiveCount: ValueType<number> = {
   placeholder: 'N',
   expected: 'a number above 0, such as 500 or 200k',

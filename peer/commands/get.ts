@@ -6,7 +6,6 @@
  *
  * A file of that name appears whole or not at all. What is no ordinary file (a pipe, a device) is written as it comes.
  */
-import { once } from 'node:events';
 import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
@@ -25,6 +24,7 @@ import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';
+import { StdoutSink } from './stdout-sink.js';
 
 const STDOUT = '-';
 const BAR_COLUMNS = 20;
@@ -156,24 +156,6 @@ interface Sink {
   finish(): Promise<void>;
   /** It is not going to be. */
   discard(): Promise<void>;
-}
-
-class StdoutSink implements Sink {
-  readonly #world: World;
-  constructor(world: World) {
-    this.#world = world;
-  }
-  async write(bytes: Uint8Array): Promise<void> {
-    const { stdout } = this.#world;
-    if (stdout.write(bytes)) return;
-    // Ends both waits: a song has many pieces, and each would leave a listener behind.
-    const settled = new AbortController();
-    const { signal } = settled;
-    await Promise.race([once(stdout, 'drain', { signal }), once(stdout, 'close', { signal })]);
-    settled.abort();
-  }
-  async finish(): Promise<void> {}
-  async discard(): Promise<void> {}
 }
 
 /** Throws CommandError, before a byte is fetched, when nothing can be written there. */

@@ -1,5 +1,6 @@
 /** What `tsp-peer swarm …` takes besides words and the options of every command. */
 import type { HashName } from '../../protocol/merkle.js';
+import type { Dialect } from '../../protocol/ppspp/handshake.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 
@@ -18,4 +19,15 @@ export interface SwarmArguments {
   readonly create: boolean;
   readonly size?: number;
   readonly maxPeers: number;
+  readonly tcp: boolean;
+  /** Allowed ones, the first to be tried first. */
+  readonly dialects: readonly Dialect[];
+  /** `get` takes what nobody can prove, and checks it as a whole. */
+  readonly allowUnverified: boolean;
+  /** `get` gives what it has already. */
+  readonly serves: boolean;
+  /** Of `get -o -`. */
+  readonly bufferBytes?: number;
+  readonly aheadBytes?: number;
+  readonly skipMs?: number;
 }

@@ -2,65 +2,103 @@
  * `tsp-peer swarm get SWARM-ID --peer HOST:PORT … -o FILE`: fetches a file from all peers at once, every chunk proven.
  *
  *     peers ──▶ proven chunks ──▶ FILE.part, FILE.part.json ──complete──▶ FILE
- *                                        └─ failed, or a signal: kept, and the same command goes on from there
+ *                      │                └─ failed, or a signal: kept, and the same command goes on from there
+ *                      └─ -o - ──▶ standard output, in order, as they come
  */
 import { stat } from 'node:fs/promises';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { HASH_LENGTH } from '../../protocol/merkle.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import { CommandError, EXIT, failureOf, fileProblem } from '../failures/failure.js';
-import { renderBar } from '../prompt/now-playing.js';
-import { counted, sizeOf } from '../prompt/render-song.js';
-import { StatusLine } from '../prompt/status-line.js';
+import { sizeOf } from '../prompt/render-song.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
-import { type Downloaded, type DownloadProgress, download } from '../swarm/download.js';
+import { type Downloaded, download } from '../swarm/download.js';
+import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { hashOfLength, staticMetadata } from '../swarm/static-swarm.js';
+import { streamedDownload } from '../swarm/streamed-download.js';
+import { StdoutSink } from './stdout-sink.js';
 import { type SwarmCommand, wrongUse } from './swarm.js';
 import { addressesOf, openNode } from './swarm-peers.js';
+import { SwarmProgress } from './swarm-progress.js';
 
-const BAR_COLUMNS = 20;
+const STDOUT = '-';
+const NOTHING_YET = { bytes: 0, peers: 0 };
 
 export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const { session, words, swarm, out } = command;
   const { world, config } = session;
   const metadata = metadataOf(words, command);
-  if (swarm.peers.length === 0 && swarm.listen === undefined)
-    throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
+  checkUse(command);
   const path = await pathOf(out ?? toHex(metadata.swarmId));
   const peers = await addressesOf(swarm.peers, world.signal);
-  const { node } = await openNode(session, swarm.listen ?? { port: 0 });
-  const line = new StatusLine(world.stderr, world.isTerminal.stderr);
+  const { node } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
+  const progress = new SwarmProgress(session, path, path !== STDOUT);
   const startedAt = world.clock.now();
+  const { size, maxPeers, dialects, serves, allowUnverified } = swarm;
+  const options = {
+    node,
+    metadata,
+    ...(size === undefined ? {} : { size }),
+    peers,
+    maxPeers,
+    dialects,
+    serves,
+    waits: peers.length === 0,
+    place: world.randomUnit(),
+    signal: world.signal,
+  };
   try {
-    const done = await download({
-      node,
-      clock: world.clock,
-      logger: world.logger,
-      path,
-      metadata,
-      ...(swarm.size === undefined ? {} : { size: swarm.size }),
-      peers,
-      maxPeers: swarm.maxPeers,
-      waits: swarm.peers.length === 0,
-      place: world.randomUnit(),
-      signal: world.signal,
-      onProgress: progress => line.show(progressLine(path, progress, command)),
-    });
-    line.clear();
+    const onProgress = progress.show.bind(progress);
+    const done =
+      path === STDOUT
+        ? await intoStdout(command, options, progress)
+        : await download({ ...options, ...world, path, allowUnverified, onProgress });
+    progress.clear();
     const seconds = (world.clock.now() - startedAt) / 1_000;
-    await tell(path, metadata, done, seconds, command);
+    if (path !== STDOUT || !config.json) await tell(path, metadata, done, seconds, command);
     return EXIT.ok;
   } catch (error) {
-    line.clear();
+    progress.clear();
     if (world.signal.aborted) throw error;
-    const problem = fileProblem(error, path);
+    const problem = fileProblem(error, path === STDOUT ? 'standard output' : path);
     const failure = problem === undefined ? failureOf(error) : fileFailure(`${problem}.`);
-    throw new CommandError({ hint: 'What came is kept: the same command goes on from there.', ...failure });
+    const hint = path === STDOUT ? {} : { hint: 'What came is kept: the same command goes on from there.' };
+    throw new CommandError({ ...hint, ...failure });
   } finally {
     await node.stop();
-    if (config.json) line.clear();
   }
+}
+
+async function intoStdout(
+  { session: { world }, swarm }: SwarmCommand,
+  options: Omit<Parameters<typeof streamedDownload>[0], 'reading' | 'onJoined'>,
+  progress: SwarmProgress,
+): Promise<Downloaded> {
+  const { bufferBytes, aheadBytes, skipMs } = swarm;
+  const sink = new StdoutSink(world);
+  let joined: JoinedSwarm | undefined;
+  let bytes = 0;
+  const told = (from: number, to: number): void => {
+    world.stderr.write(`tsp-peer: nobody gave bytes ${from} to ${to - 1} in time: they are left out.\n`);
+  };
+  const reading = {
+    ...(bufferBytes === undefined ? {} : { bufferBytes }),
+    ...(aheadBytes === undefined ? {} : { aheadBytes }),
+    ...(skipMs === undefined ? {} : { skip: { afterMs: skipMs, told } }),
+  };
+  const onJoined = (it: JoinedSwarm): void => {
+    joined = it;
+  };
+  progress.show(NOTHING_YET);
+  for await (const piece of streamedDownload({ ...options, reading, onJoined })) {
+    await sink.write(piece);
+    bytes += piece.length;
+    const { chunks } = joined!.swarm.integrity;
+    const size = chunks === undefined ? {} : { size: chunks * options.metadata.chunkBytes };
+    progress.show({ bytes, ...size, peers: joined!.peers });
+  }
+  return { bytes, resumedBytes: 0, joined: joined! };
 }
 
 const fileFailure = (message: string) => ({ code: 'file', exitCode: EXIT.failure, message }) as const;
@@ -77,23 +115,34 @@ function metadataOf(words: readonly string[], { swarm }: SwarmCommand): SwarmMet
   return staticMetadata(id, hash, swarm.chunkBytes);
 }
 
+function checkUse({ swarm, out }: SwarmCommand): void {
+  const { peers, listen, dialects, allowUnverified, size, bufferBytes, aheadBytes, skipMs } = swarm;
+  if (peers.length === 0 && listen === undefined)
+    throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
+  if (dialects.includes('pyppspp') && !allowUnverified)
+    throw wrongUse(
+      'PyPPSPP proves nothing of what it gives.',
+      '--allow-unverified takes it all the same, and checks the file as a whole before it appears.',
+    );
+  if (allowUnverified && (size === undefined || out === STDOUT))
+    throw wrongUse(
+      '--allow-unverified wants a file and its size: unproven bytes go nowhere else.',
+      'tsp-peer swarm get ID --dialect pyppspp --allow-unverified --size 1048577 -o FILE --peer HOST:PORT',
+    );
+  const isPlaying = bufferBytes !== undefined || aheadBytes !== undefined || skipMs !== undefined;
+  if (isPlaying && out !== STDOUT)
+    throw wrongUse(
+      '--buffer, --ahead and --skip are for what is played as it comes.',
+      '-o - writes it to a pipe.',
+    );
+}
+
 async function pathOf(out: string): Promise<string> {
-  if (out === '-') throw wrongUse('swarm get writes files.', '-o names one.');
+  if (out === STDOUT) return out;
   const existing = await stat(out).catch(() => undefined);
   if (existing !== undefined && !existing.isFile())
     throw new CommandError({ ...fileFailure(`${safeText(out)} is no file.`), hint: '-o names a file.' });
   return out;
-}
-
-function progressLine(path: string, progress: DownloadProgress, { session }: SwarmCommand): string {
-  const style = styleOf('stderr', session.world, session.config);
-  const { bytes, size, peers } = progress;
-  const amount = `${sizeOf(bytes)}${size === undefined ? '' : ` of ${sizeOf(size)}`}`;
-  const from = peers === 0 ? 'waiting for a peer' : counted(peers, 'peer');
-  const room = Math.max(0, style.width - BAR_COLUMNS - 2);
-  // The bar stands last, so that a narrow window cuts it and no colour is cut in half.
-  const text = cutToWidth(`${safeText(path)}  ${amount}, ${from}`, room);
-  return `${text}  ${renderBar(size === undefined ? 0 : bytes / size, 0, BAR_COLUMNS, style)}`;
 }
 
 async function tell(
@@ -107,15 +156,15 @@ async function tell(
   const { sources, failed } = joined;
   if (config.json) {
     const swarm = toHex(swarmId);
-    await session.write([
-      safeJson({ file: path, bytes, swarm, resumed: resumedBytes, sources, failed, verified: true }),
-    ]);
+    const facts = { file: path, bytes, swarm, resumed: resumedBytes, sources, failed, verified: true };
+    await session.write([safeJson({ event: 'got', ...facts })]);
     return;
   }
   const came = sources.reduce((sum, source) => sum + source.bytes, 0);
   const mix = sources.map(source => `${Math.round((100 * source.bytes) / came)} % ${source.host}`);
   const here = resumedBytes === 0 ? [] : [`${sizeOf(resumedBytes)} was here`];
-  const parts = [`${path}: ${sizeOf(bytes)} in ${seconds.toFixed(1)} s`, ...here, ...mix, 'all verified'];
+  const amount = `${sizeOf(bytes)} in ${seconds.toFixed(1)} s`;
+  const parts = [path === STDOUT ? amount : `${path}: ${amount}`, ...here, ...mix, 'all verified'];
   const style = styleOf('stderr', world, config);
   for (const { host, why, lied } of failed) if (lied) world.stderr.write(`${safeText(`${host} ${why}`)}\n`);
   world.stderr.write(`${cutToWidth(safeText(parts.join(' · ')), style.width)}\n`);

@@ -8,9 +8,11 @@ import { listenError } from '../failures/listen-error.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 import { SwarmNode } from '../swarm/swarm-node.js';
+import { TcpWire } from '../swarm/tcp-wire.js';
 import { UdpWire } from '../swarm/udp-wire.js';
 import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { OneShot } from './one-shot.js';
+import type { SwarmArguments } from './swarm-arguments.js';
 
 /** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
 export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<PeerAddress[]> {
@@ -30,10 +32,11 @@ export async function addressesOf(peers: readonly HostPort[], signal: AbortSigna
 export async function openNode(
   { world, config }: OneShot,
   at: ListenAt,
+  { tcp }: Pick<SwarmArguments, 'tcp'>,
 ): Promise<{ readonly node: SwarmNode; readonly at: PeerAddress }> {
   const node = new SwarmNode({
     ...world,
-    wire: new UdpWire(),
+    wire: tcp ? new TcpWire(world.clock) : new UdpWire(),
     rate: new RateLimit(config.maxUploadBytesPerSecond, world.clock),
   });
   try {

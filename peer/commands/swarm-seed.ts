@@ -21,7 +21,7 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   const { session, words, swarm } = command;
   const { world, config } = session;
   const peers = await addressesOf(swarm.peers, world.signal);
-  const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT });
+  const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
   const files: SeededFile[] = [];
   try {
     for (const path of words) {
@@ -54,7 +54,7 @@ async function open(
   peers: readonly { address: string; port: number }[],
 ): Promise<SeededFile> {
   const { world } = session;
-  const { hash = 'sha256', chunkBytes, maxPeers } = swarm;
+  const { hash = 'sha256', chunkBytes, maxPeers, dialects } = swarm;
   let joined: JoinedSwarm | undefined;
   const onBroken = (error: unknown): void => {
     if (joined !== undefined) node.leave(joined);
@@ -62,13 +62,19 @@ async function open(
     session.report({ code: 'file', exitCode: EXIT.failure, message });
   };
   const onLoaded = (): void => node.wake();
-  const file = await seedFile({ path, hash, chunkBytes, signal: world.signal, onLoaded, onBroken }).catch(
-    (error: unknown) => {
-      const problem = fileProblem(error, path);
-      if (problem === undefined) throw error;
-      throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
-    },
-  );
+  const file = await seedFile({
+    path,
+    hash,
+    chunkBytes,
+    dialects,
+    signal: world.signal,
+    onLoaded,
+    onBroken,
+  }).catch((error: unknown) => {
+    const problem = fileProblem(error, path);
+    if (problem === undefined) throw error;
+    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
+  });
   if (file === undefined)
     throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${safeText(path)} is empty.` });
   joined = node.join({ swarm: file.swarm, peers, maxPeers });

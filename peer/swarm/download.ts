@@ -6,10 +6,12 @@
  */
 import { TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
+import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
-import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
+import type { Dialect, SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
-import { CHECKPOINT_MS, FetchedFile } from './fetched-file.js';
+import { pathTree } from './content-tree.js';
+import { CHECKPOINT_MS, FetchedFile, partOf } from './fetched-file.js';
 import type { JoinedSwarm } from './joined-swarm.js';
 import { staticSwarm } from './static-swarm.js';
 import type { SwarmNode } from './swarm-node.js';
@@ -27,6 +29,10 @@ export interface DownloadOptions {
   readonly size?: number;
   readonly peers: readonly PeerAddress[];
   readonly maxPeers: number;
+  readonly dialects: readonly Dialect[];
+  readonly serves: boolean;
+  /** Chunks that nobody can prove are taken, and the file is checked before it appears. The size is known. */
+  readonly allowUnverified: boolean;
   /** Waits for peers that come by themselves, for as long as it takes. */
   readonly waits: boolean;
   readonly place: number;
@@ -64,8 +70,9 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     },
   });
   const have = fetched.chunks.written.copy();
-  const swarm = staticSwarm({ metadata, tree, have, source: fetched.chunks });
-  const { peers, maxPeers, place } = options;
+  const { peers, maxPeers, place, dialects, serves, waits, allowUnverified } = options;
+  const swarm = staticSwarm({ metadata, tree, have, source: fetched.chunks, dialects });
+  const unproven = allowUnverified ? have.copy() : undefined;
   let changed = (): void => {};
   const joined = node.join({
     swarm,
@@ -73,6 +80,9 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     peers,
     maxPeers,
     place,
+    serves,
+    waits,
+    ...(unproven && { unproven }),
     onChange: () => joined.isComplete && changed(),
   });
   const resumedBytes = bytesOf(joined, tree);
@@ -80,10 +90,10 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     changed = resolve;
   });
   try {
-    await untilComplete(options, { joined, tree, fetched, ended, broken: () => broken });
+    await untilComplete(options, { joined, tree, fetched, unproven, ended, broken: () => broken });
   } catch (error) {
     node.leave(joined);
-    await fetched.close();
+    await (error instanceof Unproven ? fetched.discard() : fetched.close());
     throw error;
   }
   await fetched.finish();
@@ -91,28 +101,32 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
 }
 
 async function untilComplete(
-  { clock, signal, waits, onProgress }: DownloadOptions,
+  options: DownloadOptions,
   state: {
     readonly joined: JoinedSwarm;
     readonly tree: HashTree;
     readonly fetched: FetchedFile;
+    readonly unproven: ChunkSet | undefined;
     /** Complete. */
     readonly ended: Promise<void>;
     broken(): unknown;
   },
 ): Promise<void> {
-  const { joined, tree, fetched, ended } = state;
+  const { clock, signal, onProgress } = options;
+  const { joined, tree, fetched, unproven, ended } = state;
   let savedAt = clock.now();
   while (!joined.isComplete) {
     signal.throwIfAborted();
     const now = clock.now();
-    if (!waits && joined.problem !== undefined) throw new TransportError(joined.problem);
+    if (joined.problem !== undefined) throw new TransportError(joined.problem);
     if (now - savedAt >= CHECKPOINT_MS) {
       savedAt = now;
       // What the disk says of chunks is told by `broken`; a note that cannot be written costs a resumption only.
       void fetched.save().catch(() => {});
     }
     if (state.broken() !== undefined) throw state.broken();
+    if (unproven?.covers({ start: 0, end: tree.chunks! - 1 }))
+      await checkWhole(options, joined, tree, fetched);
     onProgress({
       bytes: bytesOf(joined, tree),
       peers: joined.peers,
@@ -125,6 +139,27 @@ async function untilComplete(
 
 const passed = (clock: Clock, delayMs: number): Promise<void> =>
   new Promise(resolve => clock.after(delayMs, resolve));
+
+/** What nobody proved is judged as a whole: it is the file, or nothing. */
+async function checkWhole(
+  { path, signal }: DownloadOptions,
+  joined: JoinedSwarm,
+  tree: HashTree,
+  fetched: FetchedFile,
+): Promise<void> {
+  await fetched.chunks.checkpoint();
+  const { hash, chunkBytes } = tree;
+  const found = await pathTree(partOf(path), { hash, chunkBytes, signal });
+  if (Buffer.compare(found.root, tree.root) !== 0)
+    throw new Unproven(
+      `what came is not the file, from ${joined.sources.map(({ host }) => host).join(', ')}`,
+    );
+  tree.rebuild(found.chunks!, found.size, found.nodes);
+  joined.swarm.have.add({ start: 0, end: found.chunks! - 1 });
+}
+
+/** It came whole, and is something else: nothing of it stays. */
+class Unproven extends TransportError {}
 
 /** Of chunks that are here; the last may be shorter. */
 function bytesOf({ swarm }: JoinedSwarm, { chunkBytes, size, chunks }: HashTree): number {

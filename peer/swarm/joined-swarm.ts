@@ -9,6 +9,7 @@ import { LocalProtocolError } from '../../protocol/errors.js';
 import { PIECE_LEVEL } from '../../protocol/merkle.js';
 import type { Milliseconds } from '../../protocol/ports.js';
 import type { Channel, EndReason } from '../../protocol/ppspp/channel.js';
+import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { EndpointEvent } from '../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
@@ -49,6 +50,10 @@ export interface JoinOptions {
   readonly maxPeers?: number;
   /** False: nobody is given anything. */
   readonly serves?: boolean;
+  /** Chunks that nobody can prove are taken too, and are in this set with the proven ones. Absent: they are not. */
+  readonly unproven?: ChunkSet;
+  /** True: peers come by themselves, and are waited for as long as it takes. */
+  readonly waits?: boolean;
   /** Where to begin where all is equal, 0 … 1. */
   readonly place?: number;
   /** Something changed that its owner may want to know: a chunk came, somebody came or went. */
@@ -102,7 +107,7 @@ export class JoinedSwarm {
     this.serves = serves;
     this.#options = options;
     this.#home = home;
-    this.#picker = new Picker(swarm.have, place);
+    this.#picker = new Picker(options.unproven ?? swarm.have, place);
     this.#neighbours = new Neighbours({ named: peers, maxPeers });
   }
 
@@ -161,6 +166,10 @@ export class JoinedSwarm {
     return verifiedBytes(this, this.#options.store ?? this.swarm.source, options);
   }
 
+  now(): Milliseconds {
+    return this.#home.now();
+  }
+
   /** Resolves when something may have changed that a reader waits for. */
   changed(): Promise<void> {
     return this.#home.turned();
@@ -210,6 +219,7 @@ export class JoinedSwarm {
   heed({ channel, from, isIncoming, event }: EndpointEvent, now: Milliseconds): boolean {
     this.#lookAt = Number.NEGATIVE_INFINITY;
     if (event.kind === 'chunk') {
+      if (!event.isProven && this.#options.unproven?.has(event.chunk) !== false) return false;
       this.#took(event.chunk, event.bytes, channel, this.#open.get(channel)!.name, now);
       this.#options.onChange?.();
       return false;
@@ -282,6 +292,7 @@ export class JoinedSwarm {
 
   #took(chunk: number, bytes: Uint8Array, from: Asked, name: string, now: Milliseconds): void {
     this.#options.store?.write(chunk, bytes);
+    this.#options.unproven?.add({ start: chunk, end: chunk });
     this.#picker.came(chunk, from, now);
     this.tally.came(name, bytes.length);
     this.#lastChunkAt = now;
@@ -300,6 +311,7 @@ export class JoinedSwarm {
   }
 
   #problemAt(now: Milliseconds): string | undefined {
+    if (this.#options.waits === true) return undefined;
     const since = Math.max(this.#startedAt!, this.#heardAt);
     if (this.peers === 0) return now - since < NOBODY_MS ? undefined : this.tally.nobody();
     const quietMs = now - Math.max(this.#startedAt!, this.#lastChunkAt ?? Number.NEGATIVE_INFINITY);

@@ -5,7 +5,7 @@ import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { HASH_LENGTH, type HashName } from '../../protocol/merkle.js';
 import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
-import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
+import type { Dialect, SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
 import type { ChunkSource, Swarm } from '../../protocol/ppspp/swarm.js';
@@ -25,9 +25,11 @@ export function staticSwarm(options: {
   readonly tree: HashTree;
   readonly have: ChunkSet;
   readonly source: ChunkSource;
+  /** Absent: the RFC's alone. */
+  readonly dialects?: readonly Dialect[];
 }): Swarm {
-  const { metadata, tree, have, source } = options;
-  return { metadata, dialects: ['rfc7574'], have, integrity: new MerkleIntegrity(tree), source };
+  const { metadata, tree, have, source, dialects = ['rfc7574'] } = options;
+  return { metadata, dialects, have, integrity: new MerkleIntegrity(tree), source };
 }
 
 /** A file that is there, hashed and open, to be given to others. */
@@ -42,6 +44,7 @@ export interface SeedOptions {
   readonly path: string;
   readonly hash: HashName;
   readonly chunkBytes: number;
+  readonly dialects?: readonly Dialect[];
   readonly signal: AbortSignal;
   readonly onLoaded: () => void;
   /** It cannot be read any more, or has changed: nothing more of it is given. */
@@ -64,13 +67,13 @@ export async function seedFile(options: SeedOptions): Promise<SeededFile | undef
 }
 
 function seeded(options: SeedOptions, file: FileHandle, unchanged: BigIntStats, tree: HashTree): SeededFile {
-  const { hash, chunkBytes, onLoaded, onBroken } = options;
+  const { hash, chunkBytes, dialects = ['rfc7574'], onLoaded, onBroken } = options;
   const store = new ChunkFile({ file, chunkBytes, unchanged, onLoaded, onBroken });
   const have = new ChunkSet();
   have.add({ start: 0, end: tree.chunks! - 1 });
   const metadata = staticMetadata(tree.root, hash, chunkBytes);
   return {
-    swarm: staticSwarm({ metadata, tree, have, source: store }),
+    swarm: staticSwarm({ metadata, tree, have, source: store, dialects }),
     store,
     size: tree.size!,
     close: async () => {

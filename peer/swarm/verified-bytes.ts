@@ -1,10 +1,11 @@
 /**
  * The content of a swarm in order, as it becomes whole: what is read is fetched first.
  *
- *     ▓▓▓▓▓▓▓▓▓▓▓▓░░░▓▓░░░░          ▓ had: handed out     ░ waited for
+ *     ▓▓▓▓▓▓▓▓▓▓▓▓░░░▓▓░░░░          ▓ had: handed out     ░ waited for, or jumped over
  *     └ read ──┘▲ the reader stands here: playFrom
  */
 import { TransportError } from '../../protocol/errors.js';
+import type { Milliseconds } from '../../protocol/ports.js';
 import type { ChunkSource } from '../../protocol/ppspp/swarm.js';
 import type { JoinedSwarm } from './joined-swarm.js';
 import { unlessAborted } from './unless-aborted.js';
@@ -19,41 +20,57 @@ export interface ReadOptions {
   readonly bytesPerSecond?: number;
   /** How far beyond the reader it is fetched; absent: everything. */
   readonly aheadBytes?: number;
+  /** Nothing is handed out before so much of the beginning is here. */
+  readonly bufferBytes?: number;
+  /** What is missing for longer than this is jumped over, if anything is here behind it. */
+  readonly skip?: { readonly afterMs: Milliseconds; told(fromByte: number, toByte: number): void };
   /** Ends it: throws the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
+/** See `JoinedSwarm.read`. */
 export async function* verifiedBytes(
   joined: JoinedSwarm,
   source: ChunkSource,
-  { fromByte = 0, signal, ...pace }: ReadOptions,
+  { fromByte = 0, bufferBytes = 0, skip, signal, ...pace }: ReadOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const { have, integrity, metadata } = joined.swarm;
   const { chunkBytes } = metadata;
-  let skip = fromByte % chunkBytes;
-  for (let chunk = Math.floor(fromByte / chunkBytes); ; ) {
+  const start = Math.floor(fromByte / chunkBytes);
+  /** Chunks that must be here before the next are handed out. */
+  let wanted = Math.max(1, Math.ceil(bufferBytes / chunkBytes));
+  let before = fromByte % chunkBytes;
+  let cameAt = joined.now();
+  for (let chunk = start; chunk < (integrity.chunks ?? Number.POSITIVE_INFINITY); ) {
     signal?.throwIfAborted();
-    if (integrity.chunks !== undefined && chunk >= integrity.chunks) return;
     joined.playFrom({ byte: chunk * chunkBytes, ...pace });
-    const bytes = have.has(chunk)
-      ? readable(source, chunk, (have.rangeAround(chunk)?.end ?? chunk) - chunk)
-      : [];
-    if (bytes.length === 0) {
-      if (!have.has(chunk) && joined.problem !== undefined) throw new TransportError(joined.problem);
-      await unlessAborted(joined.changed(), signal);
+    const end = Math.min(chunk + wanted, integrity.chunks ?? Number.POSITIVE_INFINITY) - 1;
+    const isHere = have.covers({ start: chunk, end });
+    const bytes = isHere ? readable(source, chunk, have.rangeAround(chunk)!.end) : [];
+    if (bytes.length > 0) {
+      wanted = 1;
+      cameAt = joined.now();
+      chunk += bytes.length;
+      yield (bytes.length === 1 ? Uint8Array.from(bytes[0]!) : Buffer.concat(bytes)).subarray(before);
+      before = 0;
       continue;
     }
-    chunk += bytes.length;
-    const joinedBytes = bytes.length === 1 ? Uint8Array.from(bytes[0]!) : Buffer.concat(bytes);
-    yield joinedBytes.subarray(skip);
-    skip = 0;
+    const next = have.firstFrom(chunk);
+    const isLate = !isHere && skip !== undefined && joined.now() - cameAt > skip.afterMs;
+    if (isLate && next !== undefined && next > chunk) {
+      skip.told(chunk * chunkBytes, next * chunkBytes);
+      chunk = next;
+      continue;
+    }
+    if (!isHere && joined.problem !== undefined) throw new TransportError(joined.problem);
+    await unlessAborted(joined.changed(), signal);
   }
 }
 
-/** Chunks from this one on, as many as are at hand; `more`: how many there are after it. */
-function readable(source: ChunkSource, first: number, more: number): Uint8Array[] {
+/** Chunks from this one on, as many as are at hand. */
+function readable(source: ChunkSource, first: number, last: number): Uint8Array[] {
   const chunks: Uint8Array[] = [];
-  for (let chunk = first, left = READ_BYTES; chunk <= first + more && left > 0; chunk += 1) {
+  for (let chunk = first, left = READ_BYTES; chunk <= last && left > 0; chunk += 1) {
     const bytes = source.read(chunk);
     if (bytes === undefined) break;
     chunks.push(bytes);

@@ -77,6 +77,11 @@ export class HashTree {
     return this.#size;
   }
 
+  /** All that is proven. */
+  get nodes(): Iterable<readonly [bin: number, hash: Uint8Array]> {
+    return this.#nodes;
+  }
+
   /** A proven node. */
   node(bin: number): Uint8Array | undefined {
     return this.#nodes.get(bin);

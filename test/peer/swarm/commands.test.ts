@@ -1,11 +1,17 @@
 /** `tsp-peer swarm`, as real processes on real sockets: IDs, hosts that die or lie, a listener that is killed and goes on. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createSocket } from 'node:dgram';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { seedFile } from '../../../peer/swarm/static-swarm.js';
+import { seedFile, staticMetadata } from '../../../peer/swarm/static-swarm.js';
 import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
+import { toHex } from '../../../protocol/bytes.js';
+import { MerkleTree } from '../../../protocol/merkle.js';
+import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
+import type { Message } from '../../../protocol/ppspp/messages.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -36,6 +42,17 @@ async function seed(t: Teardown, path: string, ...more: string[]) {
 const get = (t: Teardown, id: string, out: string, ...more: string[]): Promise<RunningCommand> =>
   spawnCommand(t, 'tsp-peer', ['swarm', 'get', id, '-o', out, '--json', ...more]);
 
+interface Got {
+  readonly event: 'got';
+  readonly bytes: number;
+  readonly resumed: number;
+  readonly sources: readonly { host: string; bytes: number }[];
+  readonly failed: readonly { host: string; lied?: boolean }[];
+}
+
+/** What `get --json` said in the end. */
+const got = ({ rows }: RunningCommand): Got => rows.find(({ event }) => event === 'got') as unknown as Got;
+
 /** A peer that changes a bit of every chunk. */
 async function liar(t: Teardown, path: string): Promise<{ host: string; peer: string[] }> {
   const node = new SwarmNode({
@@ -62,6 +79,37 @@ async function liar(t: Teardown, path: string): Promise<{ host: string; peer: st
     await file.close();
   });
   return { host: `127.0.0.1:${port}`, peer: ['--peer', `127.0.0.1:${port}`] };
+}
+
+/** A seeder as PyPPSPP is one: it says who it is, proves nothing, and gives each chunk alone. Where it is. */
+async function unproven(t: Teardown, swarmId: Uint8Array, content: Uint8Array): Promise<string> {
+  const metadata = staticMetadata(swarmId, 'sha1', 1_024);
+  const format = wireFormatOf(metadata, ['pyppspp']);
+  const everything = { start: 0, end: Math.ceil(content.length / 1_024) - 1 };
+  const socket = createSocket('udp4');
+  t.teardown(() => socket.close());
+  let theirs = 0;
+  socket.on('message', (datagram, { port, address }) => {
+    const say = (...messages: Message[]) =>
+      socket.send(encodeDatagram(theirs, messages, format), port, address);
+    for (const message of decodeDatagram(datagram, format).messages) {
+      if (message.type === 'HANDSHAKE') {
+        theirs = message.channel;
+        const options = { ...ownOptions(metadata, 'pyppspp', 'responder'), peerUuid: new Uint8Array(16) };
+        say({ type: 'HANDSHAKE', channel: 7, options }, { type: 'HAVE', range: everything });
+      }
+      if (message.type !== 'REQUEST') continue;
+      for (let chunk = message.range.start; chunk <= message.range.end; chunk += 1)
+        say({
+          type: 'DATA',
+          chunk,
+          timestampUs: 1,
+          bytes: content.subarray(chunk * 1_024, (chunk + 1) * 1_024),
+        });
+    }
+  });
+  await new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve));
+  return `127.0.0.1:${socket.address().port}`;
 }
 
 t.test('IDs are those of the vectors', async t => {
@@ -92,7 +140,7 @@ t.test('two hosts, of which one is killed', async t => {
   a.command.kill('SIGKILL');
   t.equal(await getter.exitCode(), 0);
   t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
-  t.match(getter.rows, [{ bytes: content.length, swarm: a.id, verified: true }]);
+  t.match(got(getter), { bytes: content.length, swarm: a.id, verified: true });
   t.notOk(existsSync(`${out}.part`) || existsSync(`${out}.part.json`), 'nothing is left behind');
   t.equal(await b.command.end(), 0);
 });
@@ -104,7 +152,7 @@ t.test('a liar is named, and the file is what it should be', async t => {
   const getter = await get(t, honest.id, out, ...lying.peer, ...honest.peer);
   t.equal(await getter.exitCode(), 0);
   t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
-  const [told] = getter.rows as [{ failed: { host: string; lied?: boolean }[]; sources: { host: string }[] }];
+  const told = got(getter);
   t.same(
     told.failed.map(({ host, lied }) => ({ host, lied })),
     [{ host: lying.host, lied: true }],
@@ -128,9 +176,71 @@ t.test('a listener that was killed goes on from where it was', async t => {
   const second = await get(t, slow.id, out, ...fast.peer);
   t.equal(await second.exitCode(), 0);
   t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
-  const [told] = second.rows as [{ resumed: number; sources: { bytes: number }[] }];
+  const told = got(second);
   t.ok(told.resumed > 0, 'something was here');
   t.equal(told.resumed + told.sources.reduce((sum, { bytes }) => sum + bytes, 0), content.length);
+});
+
+t.test('over TCP, and onwards into a pipe', async t => {
+  const { path, content } = await contentIn(t, 1_500_001);
+  const source = await seed(t, path, '--tcp');
+  const playing = ['--tcp', '--buffer', '100k', '--ahead', '200k', '--skip', '60'];
+  const getter = await spawnCommand(t, 'tsp-peer', [
+    'swarm',
+    'get',
+    source.id,
+    '-o',
+    '-',
+    ...playing,
+    ...source.peer,
+  ]);
+  t.equal(await getter.exitCode(), 0);
+  t.ok(getter.bytes.equals(content), 'byte by byte');
+  t.match(getter.stderr, /100 % 127\.0\.0\.1:\d+ · all verified/);
+  t.equal(await source.command.end(), 0);
+});
+
+t.test('nobody there is told', async t => {
+  const { path, folder } = await contentIn(t, 10_000);
+  const gone = await seed(t, path);
+  await gone.command.end();
+  const ask = async (out: string, ...way: string[]): Promise<void> => {
+    const getter = await get(t, gone.id, join(folder, out), ...gone.peer, ...way);
+    t.equal(await getter.exitCode(), 69);
+    t.match(getter.stderr, /no peer is left|no peer answers/);
+  };
+  await Promise.all([ask('a'), ask('b', '--tcp')]);
+});
+
+t.test('what nobody can prove is taken only if that is asked for, and only if it is the file', async t => {
+  const { folder, content } = await contentIn(t, 20_500);
+  const { root } = new MerkleTree({ hash: 'sha1' }).update(content).digest();
+  const spoilt = content.slice();
+  spoilt[5_000]! ^= 1;
+  const [honest, lying] = [await unproven(t, root, content), await unproven(t, root, spoilt)];
+  const out = join(folder, 'out');
+  const ask = (...more: string[]) => get(t, toHex(root), out, '--dialect', 'pyppspp', ...more);
+  const refused = await ask('--peer', honest);
+  t.equal(await refused.exitCode(), 2);
+  t.match(refused.stderr, /--allow-unverified/);
+  const allowed = ['--allow-unverified', '--size', `${content.length}`];
+  const cheated = await ask('--peer', lying, ...allowed);
+  t.equal(await cheated.exitCode(), 69);
+  t.match(cheated.stderr, /what came is not the file, from 127/);
+  t.notOk(existsSync(out) || existsSync(`${out}.part`), 'nothing of it stays');
+  const taken = await ask('--peer', honest, ...allowed);
+  t.equal(await taken.exitCode(), 0);
+  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+});
+
+t.test('a signal ends it while it hashes', async t => {
+  const { path } = await contentIn(t, 1);
+  truncateSync(path, 8_000_000_000);
+  const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', path, ...ANYWHERE]);
+  const read = () => Number(/rchar: (\d+)/.exec(readFileSync(`/proc/${command.pid}/io`, 'utf8'))![1]);
+  await until('it hashes', () => read() > 20_000_000);
+  command.kill('SIGTERM');
+  t.equal(await command.exitCode(), 143);
 });
 
 t.test('wrong use is told', async t => {
@@ -140,6 +250,10 @@ t.test('wrong use is told', async t => {
   };
   t.match(await run('get', 'abc', '--peer', '127.0.0.1:9'), { code: 2, stderr: /no swarm ID/ });
   t.match(await run('get', 'ab'.repeat(32)), { code: 2, stderr: /--peer/ });
+  t.match(await run('get', 'ab'.repeat(32), '--peer', '127.0.0.1:9', '--buffer', '1M'), {
+    code: 2,
+    stderr: /-o -/,
+  });
   t.match(await run('give', 'x'), { code: 2, stderr: /no command swarm give/ });
   t.match(await run('seed', '/not/there', ...ANYWHERE), { code: 1, stderr: /no such file/ });
 });
