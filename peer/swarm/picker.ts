@@ -103,22 +103,22 @@ export class Picker {
     if (now - this.#countedAt >= COUNT_EVERY_MS) this.#count(window.end + 1, end, now);
     const debtors = hosts.filter(host => host.owed > 0);
     const silent = new Set(debtors.filter(host => host.isSilent(now)));
+    const late = new Map(debtors.map(host => [host, host.late(now, chunk => this.#dueAt(chunk))]));
+    const overdue = overdueOf(late);
     for (const host of hosts) {
       let room = host.room(now);
       if (room === 0) continue;
-      for (const debtor of debtors)
-        if (debtor !== host && room > 0) room -= this.#double(host, debtor, window, room, now);
+      room -= this.#double(host, late.get(host), overdue, window, room, now);
       room -= this.#take(host, window, asked, room, now);
       for (const piece of this.#order) {
         if (room <= 0) break;
         room -= this.#take(host, pieceRange(piece, end), asked, room, now);
       }
       if (room <= 0) continue;
-      for (const debtor of debtors) {
-        if (debtor === host || room <= 0) continue;
-        room -= this.#double(host, debtor, { start: 0, end: end - 1 }, room, now);
-        if (!silent.has(debtor)) room -= this.#takeOver(host, debtor, room, now);
-      }
+      room -= this.#double(host, late.get(host), overdue, { start: 0, end: end - 1 }, room, now);
+      for (const debtor of debtors)
+        if (debtor !== host && room > 0 && !silent.has(debtor))
+          room -= this.#takeOver(host, debtor, room, now);
     }
     this.#order = this.#order.filter(piece =>
       this.#have.gaps(pieceRange(piece, end), 2).some(gap => asked.gaps(gap, 1).length > 0),
@@ -187,19 +187,24 @@ export class Picker {
     return taken;
   }
 
-  /** What another is late with, asked of this one too. */
-  #double(host: AskedHost, debtor: AskedHost, within: ChunkRange, room: number, now: Milliseconds): number {
+  /** What all who owe it are late with, asked of this one too, unless it is one of them. */
+  #double(
+    host: AskedHost,
+    own: ChunkSet | undefined,
+    overdue: ChunkSet,
+    within: ChunkRange,
+    room: number,
+    now: Milliseconds,
+  ): number {
     let taken = 0;
     const theirs = host.channel.peerHas;
     if (theirs === undefined) return 0;
-    for (const late of debtor.late(now, chunk => this.#dueAt(chunk)).ranges) {
-      const start = Math.max(late.start, within.start);
-      const end = Math.min(late.end, within.end);
-      if (start > end) continue;
-      for (const gap of this.#doubled.gaps({ start, end }, MOST_GAPS)) {
-        for (const range of shared(theirs, gap)) {
-          const part = cut(range, room - taken);
+    for (const range of shared(overdue, within)) {
+      for (const free of own?.gaps(range, MOST_GAPS) ?? [range]) {
+        for (const common of shared(theirs, free)) {
+          const part = cut(common, room - taken);
           if (part === undefined || !host.ask(part, now)) return taken;
+          overdue.delete(part);
           this.#doubled.add(part);
           taken += part.end - part.start + 1;
         }
@@ -244,6 +249,17 @@ export class Picker {
     // Sorting keeps the order of equals.
     this.#order = [...rarity.keys()].sort((a, b) => rarity.get(a)! - rarity.get(b)!);
   }
+}
+
+/** What is owed, and by nobody who is not late with it. */
+function overdueOf(late: ReadonlyMap<AskedHost, ChunkSet>): ChunkSet {
+  const overdue = new ChunkSet();
+  for (const ofHost of late.values()) for (const range of ofHost.ranges) overdue.add(range);
+  if (overdue.isEmpty) return overdue;
+  for (const [host, ofHost] of late)
+    for (const wanted of host.channel.wanted)
+      for (const onTime of ofHost.gaps(wanted, MOST_GAPS)) overdue.delete(onTime);
+  return overdue;
 }
 
 /** The chunks of a piece of a content that ends before `end`. */

@@ -50,6 +50,8 @@ export class Conversation {
   /** What we told the other side that we have, and at which state of ours that was all. */
   readonly #told = new ChunkSet();
   #toldChanges = -1;
+  /** What is being told was told before. */
+  #isEcho = false;
   #tellAt: Milliseconds = Number.NEGATIVE_INFINITY;
 
   constructor(options: ConversationOptions) {
@@ -69,11 +71,13 @@ export class Conversation {
 
   choke(): void {
     this.#hasChoked = true;
+    this.#isEcho = false;
     this.serving.choke();
     this.#orders.push({ type: 'CHOKE' });
   }
 
   unchoke(): void {
+    this.#isEcho = false;
     this.serving.unchoke();
     this.#orders.push({ type: 'UNCHOKE' });
   }
@@ -100,11 +104,12 @@ export class Conversation {
 
   /**
    * Says what there is to say, chunks last, until about `budgetBytes` are full; with `mustSpeak` also where nothing is new.
-   * True: there was news that may get lost.
+   * True: there was news that may get lost, and not only what a sign of life says again.
    */
   say(packer: Packer, now: Milliseconds, budgetBytes: number, mustSpeak: boolean): boolean {
-    const isNews = this.#orders.length > 0 || (this.#hasNews && now >= this.#tellAt);
+    const isNews = !this.#isEcho && (this.#orders.length > 0 || (this.#hasNews && now >= this.#tellAt));
     const words = [...this.#orders.splice(0), ...this.#news(now), ...this.fetching.say(now)];
+    if (!this.#hasNews) this.#isEcho = false;
     // Where a live swarm is now, with everything that is said until the other side is there too (RFC 7574 §6.1.2.3).
     const tuneIn = mustSpeak || words.length > 0 ? this.#tuneIn() : [];
     for (const word of [...tuneIn, ...words]) if (this.#options.speaks(word.type)) packer.add(word);
@@ -120,6 +125,7 @@ export class Conversation {
 
   /** Says again what may have been lost. */
   beat(): void {
+    this.#isEcho = true;
     this.#told.clear();
     this.#toldChanges = -1;
     if (this.#hasChoked) this.#orders.push({ type: this.serving.isChoking ? 'CHOKE' : 'UNCHOKE' });

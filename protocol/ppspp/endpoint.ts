@@ -25,6 +25,12 @@ export const MAX_INCOMING = 600;
 /** Of one address: so many swarms at once with one peer, or peers behind one router. */
 export const MAX_INCOMING_PER_ADDRESS = 64;
 
+/** Channel 0, the type, the sender's channel: as far as a HANDSHAKE says whose it is. */
+const HELLO_BYTES = 2 * CHANNEL_BYTES + 1;
+
+/** Addresses of a machine, seen from here and there. */
+const MAX_OWN = 64;
+
 /** What one channel may send in its turn. */
 const TURN_BYTES = 64 * 1_024;
 
@@ -76,6 +82,8 @@ export class Endpoint {
   /** Who may have something to send. */
   readonly #busy = new Set<Line>();
   readonly #answers: Outgoing[] = [];
+  /** Where we are, as others see us. */
+  readonly #own = new Set<string>();
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -101,9 +109,9 @@ export class Endpoint {
     for (const { channel } of this.#lines.values()) if (channel.swarm === swarm) channel.close();
   }
 
-  /** A channel of our own making; undefined when there are too many. */
+  /** A channel of our own making; undefined when there are too many, or it would lead to ourselves. */
   dial(swarm: Swarm, to: PeerAddress, now: Milliseconds): Channel | undefined {
-    if (this.#lines.size >= MAX_CHANNELS) return undefined;
+    if (this.#lines.size >= MAX_CHANNELS || this.#own.has(addressText(to))) return undefined;
     return this.#add(swarm, to, now, undefined);
   }
 
@@ -115,10 +123,7 @@ export class Endpoint {
   receive(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): EndpointEvent[] {
     if (datagram.length < CHANNEL_BYTES) return [];
     const number = new DataView(datagram.buffer, datagram.byteOffset).getUint32(0);
-    if (number === NO_CHANNEL) {
-      this.#greet(datagram, from, now);
-      return [];
-    }
+    if (number === NO_CHANNEL) return this.#greet(datagram, from, now);
     const line = this.#lines.get(number);
     if (line === undefined) return this.#enter(number, datagram, from, now);
     if (addressText(line.to) !== addressText(from)) return [];
@@ -176,10 +181,25 @@ export class Endpoint {
     return first;
   }
 
-  #greet(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): void {
-    if (!this.#hasRoomFor(from)) return;
+  #greet(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): EndpointEvent[] {
+    const own = this.#dialledBy(datagram);
+    if (own !== undefined) {
+      if (this.#own.size < MAX_OWN) this.#own.add(addressText(own.to));
+      this.#remove(own);
+      return [eventOf(own, { kind: 'ended', why: 'closed' })];
+    }
+    if (!this.#hasRoomFor(from)) return [];
     const answer = this.#gate.greet(datagram, from, now);
     if (answer !== undefined) this.#answers.push({ to: from, datagram: answer });
+    return [];
+  }
+
+  /** The line of ours that a first HANDSHAKE came through: it leads to ourselves, or to somebody who wants us to think so. */
+  #dialledBy(datagram: Uint8Array): Line | undefined {
+    if (datagram.length < HELLO_BYTES) return undefined;
+    const number = new DataView(datagram.buffer, datagram.byteOffset).getUint32(HELLO_BYTES - CHANNEL_BYTES);
+    const line = this.#lines.get(number);
+    return line?.channel.state === 'opening' ? line : undefined;
   }
 
   /** The third datagram: its sender has our answer, and is where it says. */
@@ -240,13 +260,17 @@ export class Endpoint {
   #told(line: Line, events: readonly ChannelEvent[], now: Milliseconds): EndpointEvent[] {
     this.#busy.add(line);
     return events.flatMap(event => {
-      if (event.kind === 'peer' && !maySpeakOf(line.to, event.peer, this.#options.isTrusting)) return [];
+      if (event.kind === 'peer' && !this.#mayBelieve(line, event.peer)) return [];
       if (event.kind !== 'peers-wanted') return [eventOf(line, event)];
       line.channel.tell(
         peersToTell(line.to, this.#peersOf(line.channel.swarm), now, this.#options.isTrusting),
       );
       return [];
     });
+  }
+
+  #mayBelieve({ to }: Line, peer: PeerAddress): boolean {
+    return maySpeakOf(to, peer, this.#options.isTrusting) && !this.#own.has(addressText(peer));
   }
 
   *#peersOf(swarm: Swarm): Iterable<KnownPeer> {

@@ -1,11 +1,14 @@
 /**
- * `npm run simulate -- [--seeds N] [--from N] [--seed N] [--trace]`: many seeds, or one of them with everything it did.
+ * `npm run simulate -- [--swarms] [--seeds N] [--from N] [--seed N] [--trace]`: many seeds, or one of them with everything
+ * it did.
  */
 import { parseArgs } from 'node:util';
 import { Simulation } from './simulation.js';
+import { SwarmSimulation } from './swarm/swarm-simulation.js';
 
 const HELP = `npm run simulate -- [options]: whole networks with faults, on a virtual clock
 
+  --swarms    forty peers of a PPSPP swarm, instead of a tracker, hosts and listeners
   --seeds N   how many seeds to run          (1,000)
   --from N    the first of them              (0)
   --seed N    only this one
@@ -13,10 +16,12 @@ const HELP = `npm run simulate -- [options]: whole networks with faults, on a vi
 
 Examples: npm run simulate -- --seeds 100000
           npm run simulate -- --seed 4711 --trace
+          npm run simulate -- --swarms --seeds 100
 `;
 
 const { values } = parseArgs({
   options: {
+    swarms: { type: 'boolean', default: false },
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
@@ -40,13 +45,14 @@ let failed = 0;
 let happened = 0;
 for (let seed = first; seed < first + count; seed += 1) {
   try {
-    const outcome = await new Simulation(seed, tell).run();
+    const network = values.swarms ? new SwarmSimulation(seed, tell) : new Simulation(seed, tell);
+    const outcome = await network.run();
     happened += outcome.happened;
     if (count === 1) process.stdout.write(`${JSON.stringify(outcome)}\n`);
   } catch (error) {
     failed += 1;
     process.stdout.write(
-      `seed ${seed}: ${(error as Error).stack}\n  again: npm run simulate -- --seed ${seed} --trace\n`,
+      `seed ${seed}: ${(error as Error).stack}\n  again: npm run simulate --${values.swarms ? ' --swarms' : ''} --seed ${seed} --trace\n`,
     );
   }
   const done = seed - first + 1;

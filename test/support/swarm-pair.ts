@@ -12,7 +12,8 @@ import { NoIntegrity } from '../../protocol/ppspp/integrity.js';
 import type { Message, Options } from '../../protocol/ppspp/messages.js';
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { Chance } from '../simulation/chance.js';
-import { type Link, metadataOf, type PeerOptions, VirtualSwarm } from './virtual-swarm.js';
+import type { Link } from './virtual-link.js';
+import { metadataOf, type PeerOptions, VirtualSwarm } from './virtual-swarm.js';
 
 export const CONTENT = new Chance(1).bytes(40_000);
 export const METADATA = metadataOf(CONTENT);

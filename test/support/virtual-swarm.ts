@@ -16,17 +16,7 @@ import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { type Integrity, MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { Chance } from '../simulation/chance.js';
-
-export interface Link {
-  /** Probabilities of being lost, sent twice, changed in one bit, and cut short. */
-  readonly loss?: number;
-  readonly doubles?: number;
-  readonly spoils?: number;
-  readonly cuts?: number;
-  readonly delayMs?: number;
-  /** Up to so much more, so that datagrams overtake one another. */
-  readonly reorderMs?: number;
-}
+import { carried, type Link } from './virtual-link.js';
 
 /** Questions open to one peer. */
 const WINDOW_CHUNKS = 24;
@@ -60,16 +50,8 @@ export class VirtualSwarm {
 
   send(from: PeerAddress, outgoing: Outgoing): void {
     this.onSent(from, outgoing);
-    const { loss = 0, doubles = 0, spoils = 0, cuts = 0, delayMs = 20, reorderMs = 0 } = this.#link;
-    for (let copies = this.chance.is(doubles) ? 2 : 1; copies > 0; copies -= 1) {
-      if (this.chance.is(loss)) continue;
-      const datagram = Uint8Array.from(outgoing.datagram);
-      if (this.chance.is(spoils))
-        datagram[this.chance.int(0, datagram.length - 1)]! ^= 1 << this.chance.int(0, 7);
-      const length = this.chance.is(cuts) ? this.chance.int(0, datagram.length) : datagram.length;
-      const at = this.now + delayMs + this.chance.unit() * reorderMs;
-      this.#flying.push({ at, from, to: outgoing.to, datagram: datagram.subarray(0, length) });
-    }
+    for (const { delayMs, datagram } of carried(this.#link, this.chance, outgoing.datagram))
+      this.#flying.push({ at: this.now + delayMs, from, to: outgoing.to, datagram });
   }
 
   /** Lets time pass until `done`, or `untilMs`; true when it is done. */

@@ -146,6 +146,16 @@ t.test('who has a chunk says so to all but those who have everything', async t =
   t.same(said, [], 'two that have everything have nothing to say');
 });
 
+t.test('what was told is told again ever more rarely', async t => {
+  const { net, said } = pair();
+  const told = (): number => said.filter(m => m.who === 'source' && m.message.type === 'HAVE').length;
+  net.run(60_000);
+  t.ok(told() >= 4 && told() <= 8, `${told()} times in a minute`);
+  const before = told();
+  net.run(170_000);
+  t.ok(told() - before <= 3, 'then each 55 s');
+});
+
 t.test('who is silent for three minutes, in spite of signs of life, is dead', async t => {
   const { net, source, reader, channel } = pair();
   reader.take = () => {};

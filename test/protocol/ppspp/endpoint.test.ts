@@ -56,6 +56,23 @@ t.test('peers are told of when they are asked for', async t => {
   t.same(source.endpoint.addressOf(back), reader.address);
 });
 
+t.test('who is told of itself finds out, once', async t => {
+  const { net, source, reader } = pair();
+  const self = reader.dial(reader);
+  net.run(300);
+  t.equal(self.state, 'ended');
+  t.same(reader.events.at(-1), { kind: 'ended', why: 'closed' });
+  t.equal(reader.endpoint.channels, 1, 'the other stays');
+  t.equal(reader.endpoint.dial(reader.swarm, reader.address, net.now), undefined, 'and not again');
+  source.channels[0]!.tell([reader.address]);
+  reader.channels[0]!.askForPeers();
+  net.run(400);
+  t.notOk(
+    reader.events.some(event => event.kind === 'peer'),
+    'nor is it heard',
+  );
+});
+
 t.test('who may be told of whom', async t => {
   const at = (address: string, port = 1) => ({ address, port });
   const [here, home, public4, public6] = ['127.0.0.1', '192.168.1.2', '8.8.4.4', '2a00::1'] as const;
