@@ -84,6 +84,11 @@ export class RtmpServer implements LiveDoor {
     this.#cancelSweep?.();
   }
 
+  /** Publishers, players, and those who have not said what they are. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
   /** The one that was asked for, or the free one that was found. */
   get port(): number {
     return this.#port;

@@ -5,11 +5,14 @@
  *     hello() ─▶ say(command) … ─▶ bytes                     hear(bytes) ─▶ messages
  */
 
+import { once } from 'node:events';
+import { connect as dial, type Socket } from 'node:net';
 import { type AmfValue, amfObject, EcmaArray } from '../../protocol/rtmp/amf0.js';
 import { ChunkReader } from '../../protocol/rtmp/chunk-reader.js';
 import { chunksOf } from '../../protocol/rtmp/chunk-writer.js';
 import { FIRST_CHUNK_BYTES, HANDSHAKE_BYTES } from '../../protocol/rtmp/constants.js';
 import { type Command, decodeMessage, encodePayload, type Message } from '../../protocol/rtmp/messages.js';
+import { type Teardown, until } from './until.js';
 
 /** C0, C1 and C2 at once, which a server must take. */
 export const clientHello = (): Buffer => {
@@ -84,5 +87,66 @@ export class RtmpHearing {
       if (about instanceof Map && about.get('code') === code) return about;
     }
     return undefined;
+  }
+}
+
+/** One on a real socket. */
+export class RtmpClient {
+  readonly hearing = new RtmpHearing();
+  readonly socket: Socket;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('error', () => {}).on('data', bytes => this.hearing.hear(bytes));
+  }
+
+  /** Connected, with its handshake sent. */
+  static async open(t: Teardown, port: number): Promise<RtmpClient> {
+    const socket = dial(port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    await once(socket, 'connect');
+    socket.write(clientHello());
+    return new RtmpClient(socket);
+  }
+
+  /** Up to a message stream, number 1. */
+  static async connected(t: Teardown, port: number, app = 'live'): Promise<RtmpClient> {
+    const client = await RtmpClient.open(t, port);
+    client.say(connect(app));
+    client.say(command('createStream', 2, null));
+    await client.told('_result');
+    return client;
+  }
+
+  say(message: Message, stream = 0, timestamp = 0): void {
+    this.socket.write(said(message, stream, timestamp));
+  }
+
+  publish(key: string): void {
+    this.say(command('publish', 3, null, key, 'live'), 1);
+  }
+
+  audio(body: Uint8Array, timestamp = 0): void {
+    this.say({ kind: 'audio', timestamp, body }, 1, timestamp);
+  }
+
+  play(name: string, ...span: readonly number[]): void {
+    this.say(command('play', 4, null, name, ...span), 1);
+  }
+
+  /** Resolves when the server has said this name, event or code, or has said it `times` times. */
+  told(what: string, times = 1): Promise<unknown> {
+    const count = (): number => this.hearing.told.filter(each => each === what).length;
+    return until(`the server says ${what}`, () => count() >= times);
+  }
+
+  /** Resolves when so many audio messages came. */
+  heard(count: number): Promise<unknown> {
+    return until(`${count} audio messages`, () => this.hearing.audio.length >= count);
+  }
+
+  /** Resolves when the server has closed. */
+  get over(): Promise<unknown> {
+    return until('the server closes', () => this.socket.readableEnded || this.socket.destroyed);
   }
 }

@@ -1,0 +1,322 @@
+/**
+ * The RTMP server on real sockets and a virtual clock: who may publish, what becomes of it, who may play, and what a
+ * stranger can't do. Real clients are in test/process/rtmp.test.ts.
+ */
+import { once } from 'node:events';
+import { connect as dial } from 'node:net';
+import t from 'tap';
+import type { EncodedFormat } from '../../../peer/live/publication.js';
+import type { Frame } from '../../../peer/mpeg/frame-scanner.js';
+import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
+import { CLOSE_AFTER_MS, CONNECT_MS, HANDSHAKE_MS } from '../../../protocol/rtmp/constants.js';
+import { FLV_HEADER, flvAudioTag } from '../../../protocol/rtmp/flv-audio.js';
+import { command, connect, metadata, RtmpClient } from '../../support/rtmp-client.js';
+import { type Teardown, until } from '../../support/until.js';
+import { framesOf, GRACE_MS } from './feeding.js';
+import { RADIO_KEY, rtmpRoom, TALK_KEY } from './rtmp-room.js';
+
+const tagOf = ({ bytes }: Pick<Frame, 'bytes'>): Buffer => Buffer.concat([Buffer.of(0x2f), bytes]);
+
+/** A publisher on the air, whose first second is sent. */
+async function publishing(t: Teardown, port: number) {
+  const client = await RtmpClient.connected(t, port);
+  client.publish(RADIO_KEY);
+  await client.told('NetStream.Publish.Start');
+  client.say(metadata({ title: 'Olé', artist: 'Torero', audiocodecid: 2 }), 1);
+  const frames = framesOf(1);
+  for (const frame of frames) client.audio(tagOf(frame));
+  return { client, frames };
+}
+
+t.test('what is published is played, frame for frame', async t => {
+  const { port, feeds } = await rtmpRoom(t);
+  const publisher = await publishing(t, port);
+  await until('it is on the air', () => feeds.feed('radio') !== undefined);
+  const player = await RtmpClient.connected(t, port);
+  player.play('radio', -2000);
+  await player.heard(publisher.frames.length);
+  const more = framesOf(0.5, { seed: 9 });
+  for (const frame of more) publisher.client.audio(tagOf(frame));
+  await player.heard(publisher.frames.length + more.length);
+  const heard = player.hearing.audio;
+  t.same(
+    heard.map(({ body }) => body),
+    [...publisher.frames, ...more].map(tagOf),
+  );
+  t.same([heard[0]?.timestamp, heard[1]?.timestamp, heard[38]?.timestamp], [0, 26, 993]);
+  t.match(
+    player.hearing.messages.find(message => message.kind === 'data' && message.values[0] === 'onMetaData'),
+    {
+      values: [
+        'onMetaData',
+        new Map<string, unknown>([
+          ['audiocodecid', 2],
+          ['audiodatarate', 128],
+          ['audiosamplerate', 44_100],
+          ['audiosamplesize', 16],
+          ['stereo', true],
+          ['title', 'Olé'],
+          ['artist', 'Torero'],
+        ]),
+      ],
+    },
+  );
+  publisher.client.say(metadata({ title: 'Next', artist: 5 }), 1);
+  await player.told('onMetaData', 2);
+});
+
+t.test('a goodbye ends the feed for its players, a lost connection does not', async t => {
+  const { port, clock, feeds } = await rtmpRoom(t);
+  const player = await RtmpClient.connected(t, port);
+  player.play('radio');
+  const first = await publishing(t, port);
+  await player.heard(1);
+  first.client.socket.destroy();
+  await until('it is gone', () => {
+    clock.advance(500);
+    return player.hearing.audio.length > first.frames.length;
+  });
+  t.ok(feeds.feed('radio'), 'silence is heard meanwhile');
+  const second = await publishing(t, port);
+  second.client.say(command('FCUnpublish', 0, null, RADIO_KEY), 0);
+  await player.told('NetStream.Play.UnpublishNotify');
+  clock.advance(CLOSE_AFTER_MS);
+  await player.over;
+  t.notOk(feeds.feed('radio'));
+});
+
+t.test('a lost publisher is waited for so long and not longer', async t => {
+  const { port, clock } = await rtmpRoom(t);
+  const { client } = await publishing(t, port);
+  const player = await RtmpClient.connected(t, port);
+  player.play('radio');
+  await player.heard(1);
+  client.socket.destroy();
+  const lostAt = clock.now();
+  const waited = await until('it is over', async () => {
+    await clock.advanceSlowly(GRACE_MS / 8);
+    return player.hearing.told.includes('NetStream.Play.Stop') && clock.now() - lostAt;
+  });
+  t.ok(waited >= GRACE_MS);
+});
+
+t.test('a wrong key is refused before the start, and no key gets into the log', async t => {
+  const { port, clock, logger } = await rtmpRoom(t);
+  for (const key of ['wrong-key', '', 'a\0b', 'x'.repeat(300)]) {
+    const client = await RtmpClient.connected(t, port);
+    client.publish(key);
+    await until('a refusal', () => client.hearing.told.some(told => /Rejected|BadName/.test(told)));
+    t.notOk(client.hearing.told.includes('NetStream.Publish.Start'));
+    clock.advance(CLOSE_AFTER_MS);
+    await client.over;
+  }
+  await publishing(t, port);
+  t.notMatch(JSON.stringify(logger.entries), /wrong-key|r4d10/);
+});
+
+t.test('the key may stand in the server’s path, and publishing has one room', async t => {
+  const { port, feeds } = await rtmpRoom(t);
+  const obs = await RtmpClient.connected(t, port, `live/${RADIO_KEY}`);
+  obs.publish('');
+  await obs.told('NetStream.Publish.Start');
+  obs.audio(tagOf(framesOf(1)[0]!));
+  for (const frame of framesOf(0.2)) obs.audio(tagOf(frame));
+  await until('it is on the air', () => feeds.feed('radio') !== undefined);
+  const lost = await RtmpClient.connected(t, port, 'songs');
+  lost.publish('7');
+  await lost.told('NetStream.Publish.BadName');
+  const elsewhere = await RtmpClient.open(t, port);
+  elsewhere.say(connect('vod'));
+  await elsewhere.told('NetConnection.Connect.InvalidApp');
+});
+
+t.test('a second publisher is refused, unless the first has gone silent', async t => {
+  const { port, clock } = await rtmpRoom(t);
+  const first = await publishing(t, port);
+  await until('it is heard', () => first.client.hearing.told.length > 0);
+  const second = await RtmpClient.connected(t, port);
+  second.publish(RADIO_KEY);
+  await second.told('NetStream.Publish.BadName');
+  await clock.advanceSlowly(3_500);
+  const third = await RtmpClient.connected(t, port);
+  third.publish(RADIO_KEY);
+  await third.told('NetStream.Publish.Start');
+  t.ok(await first.client.told('NetStream.Publish.Rejected'));
+  clock.advance(CLOSE_AFTER_MS);
+  await first.client.over;
+});
+
+t.test('a publisher logs in with user and password', async t => {
+  const { port, feeds, clock } = await rtmpRoom(t);
+  const attempt = async (query: string): Promise<string> => {
+    const client = await RtmpClient.open(t, port);
+    client.say(connect(`auth${query}`));
+    await client.told('NetConnection.Connect.Rejected');
+    clock.advance(CLOSE_AFTER_MS);
+    await client.over;
+    return String(client.hearing.status('NetConnection.Connect.Rejected')?.get('description'));
+  };
+  t.match(await attempt(''), 'code=403 need auth');
+  const described = await attempt('?authmod=adobe&user=talk');
+  const field = (name: string): string => new RegExp(`[?&]${name}=([^&]*)`).exec(described)![1]!;
+  const [salt, opaque] = [field('salt'), field('opaque')];
+  const response = adobeResponse({ user: 'talk', password: TALK_KEY, salt, opaque, challenge: 'c2==' });
+  const app = `auth?authmod=adobe&user=talk&challenge=c2==&response=${response}&opaque=${opaque}`;
+  const client = await RtmpClient.connected(t, port, app);
+  client.publish('anything');
+  await client.told('NetStream.Publish.Start');
+  for (const frame of framesOf(0.2)) client.audio(tagOf(frame));
+  await until('it is on the air', () => feeds.feed('talk') !== undefined);
+  t.match(await attempt(app.slice('auth'.length)), 'authfailed', 'overheard, it does not serve again');
+});
+
+const AAC_CONFIGURATION = Buffer.from('af001210', 'hex');
+const AAC_FRAME = Buffer.from('af012110', 'hex');
+
+t.test('AAC without ffmpeg is refused with the line that mends it', async t => {
+  const { port, clock } = await rtmpRoom(t);
+  const client = await RtmpClient.connected(t, port);
+  client.publish(RADIO_KEY);
+  await client.told('NetStream.Publish.Start');
+  client.audio(AAC_CONFIGURATION);
+  await client.told('NetStream.Publish.Rejected');
+  t.match(client.hearing.status('NetStream.Publish.Rejected')?.get('description'), /AAC needs ffmpeg/);
+  clock.advance(CLOSE_AFTER_MS);
+  await client.over;
+});
+
+t.test(
+  'AAC goes to ffmpeg as FLV: header and configuration once, then tag by tag; MP3 needs none',
+  async t => {
+    const formats: EncodedFormat[] = [];
+    const units: Uint8Array[] = [];
+    const stops: string[] = [];
+    const { port, feeds } = await rtmpRoom(t, {
+      feeds: {
+        transcode: format => {
+          formats.push(format);
+          return { send: unit => units.push(unit), stop: () => stops.push(format.codec) };
+        },
+      },
+    });
+    const client = await RtmpClient.connected(t, port);
+    client.publish(RADIO_KEY);
+    await client.told('NetStream.Publish.Start');
+    client.audio(AAC_CONFIGURATION);
+    client.audio(AAC_FRAME, 0x0102_0304);
+    client.audio(Buffer.of(0xaf));
+    client.audio(AAC_CONFIGURATION);
+    client.audio(AAC_FRAME);
+    await until('two frames', () => units.length === 2);
+    const head = Buffer.concat([FLV_HEADER, flvAudioTag(0, AAC_CONFIGURATION)]);
+    t.same(formats, [{ kind: 'encoded', container: 'flv', codec: 'AAC', head }]);
+    t.same(units, [flvAudioTag(0x0102_0304, AAC_FRAME), flvAudioTag(0, AAC_FRAME)]);
+    t.equal(
+      Buffer.from(units[0]!.subarray(0, 11)).toString('hex'),
+      '0800000402030401000000',
+      'the time’s highest byte is the last',
+    );
+    for (const frame of framesOf(0.2)) client.audio(tagOf(frame));
+    await until('it is on the air', () => feeds.feed('radio') !== undefined);
+    t.same(stops, ['AAC']);
+    client.audio(Buffer.from('b200', 'hex'));
+    await until('Speex', () => formats.length === 2);
+    t.match(formats[1], { codec: 'Speex', head: FLV_HEADER });
+  },
+);
+
+t.test('a feed that is not on the air yet is waited for, ten seconds', async t => {
+  const { port, clock } = await rtmpRoom(t);
+  const early = await RtmpClient.connected(t, port);
+  early.play('radio');
+  const mistaken = await RtmpClient.connected(t, port);
+  mistaken.play('nothing');
+  const gone = await RtmpClient.connected(t, port);
+  gone.play('radio');
+  await publishing(t, port);
+  await early.heard(1);
+  gone.socket.destroy();
+  await clock.advanceSlowly(10_000);
+  t.ok(await mistaken.told('NetStream.Play.StreamNotFound'));
+  clock.advance(CLOSE_AFTER_MS);
+  await mistaken.over;
+});
+
+t.test('a live player pauses, goes on at the present, and seeks in vain', async t => {
+  const { port, clock } = await rtmpRoom(t);
+  const { client, frames } = await publishing(t, port);
+  const player = await RtmpClient.connected(t, port);
+  player.play('radio');
+  await player.heard(frames.length);
+  player.say(command('pause', 0, null, true, 0), 1);
+  await player.told('NetStream.Pause.Notify');
+  for (const frame of framesOf(0.5)) client.audio(tagOf(frame));
+  player.say(command('seek', 0, null, 5_000), 1);
+  await player.told('NetStream.Seek.Notify');
+  t.equal(player.hearing.audio.length, frames.length);
+  player.say(command('pause', 0, null, false, 0), 1);
+  await player.heard(frames.length + 10);
+  player.say(command('deleteStream', 0, null, 1));
+  player.say(command('createStream', 9, null));
+  await player.told('_result', 2);
+  const before = player.hearing.audio.length;
+  await clock.advanceSlowly(1_000);
+  t.equal(player.hearing.audio.length, before, 'no silence either');
+});
+
+t.test('who is no RTMP client, or says nothing, or lies, loses its connection and nobody else’s', async t => {
+  const { port, clock, logger, server } = await rtmpRoom(t);
+  const { client } = await publishing(t, port);
+  const web = await RtmpClient.open(t, port);
+  web.socket.write('GET / HTTP/1.1\r\n\r\n'.repeat(200));
+  await web.over;
+  const liar = await RtmpClient.connected(t, port);
+  liar.publish('x');
+  liar.say(command('publish', 3, null, 'x'), 5);
+  const stranger = await RtmpClient.connected(t, port);
+  stranger.say(command('play', 3, null, 'x'), 5);
+  await stranger.over;
+  const silent = await RtmpClient.open(t, port);
+  const mute = dial(port, '127.0.0.1').resume();
+  t.teardown(() => mute.destroy());
+  await once(mute, 'connect');
+  await until('they are in', () => server.connections === 4);
+  await clock.advanceSlowly(HANDSHAKE_MS + 250);
+  await until('the mute one is shown out', () => mute.destroyed);
+  client.say(command('createStream', 9, null));
+  await client.told('_result', 2);
+  await clock.advanceSlowly(CONNECT_MS);
+  await silent.over;
+  t.same(logger.messages('error'), []);
+});
+
+t.test('so many from one address and not more', async t => {
+  const { port } = await rtmpRoom(t, { server: { maxPerAddress: 2 } });
+  await RtmpClient.connected(t, port);
+  const second = await RtmpClient.open(t, port);
+  const third = await RtmpClient.open(t, port);
+  await third.over;
+  second.say(connect('live'));
+  t.ok(await second.told('NetConnection.Connect.Success'), 'the second is in');
+});
+
+t.test('its addresses, and a port that is taken', async t => {
+  const { port, server } = await rtmpRoom(t);
+  t.equal(server.publishUrl('radio', 'k'), `rtmp://127.0.0.1:${port}/live/k`);
+  t.equal(server.listenUrl('radio'), `rtmp://127.0.0.1:${port}/live/radio`);
+  await t.rejects(rtmpRoom(t, { server: { at: { host: '127.0.0.1', port } } }), /in use/);
+});
+
+t.test('a peer that stops tells publishers and players', async t => {
+  const { port, server, clock } = await rtmpRoom(t);
+  const { client } = await publishing(t, port);
+  const player = await RtmpClient.connected(t, port);
+  player.play('radio');
+  await player.heard(1);
+  const stopped = server.stop();
+  await Promise.all([client.told('NetStream.Publish.Rejected'), player.told('NetStream.Play.Stop')]);
+  await clock.advanceSlowly(20_000);
+  await stopped;
+  t.equal(server.connections, 0);
+  await server.stop();
+});
