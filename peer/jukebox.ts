@@ -18,6 +18,7 @@ export class Jukebox implements PlayerControls {
   readonly #sources: SongSources;
   readonly #audio: ForkedAudio;
   readonly #player: Player;
+  readonly #listeners = new Set<(event: PeerEvent) => void>();
   #warm = false;
 
   /** Throws ConfigError for an output or decoder that there is not. */
@@ -26,7 +27,12 @@ export class Jukebox implements PlayerControls {
     world: Pick<World, 'clock' | 'logger'>,
     sources: SongSources,
   ) {
-    this.#sources = sources;
+    this.#sources = {
+      ...sources,
+      titled: song => {
+        for (const listener of [...this.#listeners]) listener({ kind: 'title', song });
+      },
+    };
     this.#audio = openAudio(config, world);
     this.#player = new Player({ audio: this.#audio, clock: world.clock, logger: world.logger });
   }
@@ -46,7 +52,12 @@ export class Jukebox implements PlayerControls {
 
   /** Returns what ends the listening. */
   onEvent(listener: (event: PeerEvent) => void): () => void {
-    return this.#player.onEvent(event => listener(asPeerEvent(event)));
+    this.#listeners.add(listener);
+    const stop = this.#player.onEvent(event => listener(asPeerEvent(event)));
+    return () => {
+      this.#listeners.delete(listener);
+      stop();
+    };
   }
 
   play(songs: readonly SongRow[]): void {

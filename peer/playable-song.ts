@@ -1,23 +1,55 @@
 /**
- * A listed song as the player wants it: opened from the disk cache, the library or its hosts, whichever is nearest.
+ * A listed song as the player wants it: opened from the disk cache, the library or its hosts, whichever is nearest; a live
+ * feed from whoever broadcasts it.
  */
 import type { SongId } from '../protocol/tsp/messages.js';
-import type { SongFields, SongRow } from '../protocol/tsp/rows.js';
+import type { ContentHash, OfferRow, SongFields, SongRow } from '../protocol/tsp/rows.js';
 import type { SongStream, SongToFetch, Urgency } from './listening/song-stream.js';
+import type { FeedToHear } from './live/live-stream.js';
 import type { PlayableSong } from './playback/player-events.js';
 
 export interface SongSources {
   readonly fetcher: {
     open(song: SongToFetch, options: { readonly fromByte?: number; readonly urgency?: Urgency }): SongStream;
+    /** `described`: what the host says of the feed, at once and whenever its title changes. */
+    listen(feed: FeedToHear, described: (row: OfferRow) => void): SongStream;
   };
   /** Addresses that can be dialled from here. */
   readonly hostsOf: (row: SongRow) => readonly string[];
   /** The tracker's present row of the song. */
   readonly info: (id: SongId) => Promise<readonly SongRow[]>;
+  /** A live feed has another title. */
+  readonly titled?: (row: SongRow) => void;
 }
 
-/** `row` must not be a live feed. */
-export function playableSong(row: SongRow, { fetcher, hostsOf, info }: SongSources): PlayableSong {
+export function playableSong(row: SongRow, sources: SongSources): PlayableSong {
+  return row.live === true ? liveSong(row, sources) : storedSong(row, sources);
+}
+
+/** Its row says what plays, as the host that is heard tells it. It is always opened at the present. */
+function liveSong(row: SongRow, { fetcher, hostsOf, info, titled }: SongSources): PlayableSong {
+  const feed: FeedToHear = {
+    feed: row.feed as ContentHash,
+    id: row.id,
+    hosts: hostsOf(row),
+    moreHosts: async () => (await info(row.id)).filter(now => now.feed === row.feed).flatMap(hostsOf),
+  };
+  let told: SongRow | undefined;
+  const described = ({ title, artist, relay }: OfferRow): void => {
+    const before = told;
+    told = { ...row, ...(title && { title }), ...(artist && { artist }), ...(relay && { relay }) };
+    if (before !== undefined && (before.title !== told.title || before.artist !== told.artist))
+      titled?.(told);
+  };
+  return {
+    get row() {
+      return told ?? row;
+    },
+    open: () => fetcher.listen(feed, described),
+  };
+}
+
+function storedSong(row: SongRow, { fetcher, hostsOf, info }: SongSources): PlayableSong {
   const song: SongToFetch = {
     hash: row.hash!,
     id: row.id,

@@ -1,5 +1,6 @@
 /**
- * `tsp-peer get 10 -o song.mp3`: fetches a song, verified piece by piece, into a file or to stdout.
+ * `tsp-peer get 10 -o song.mp3`: fetches a song, verified piece by piece, into a file or to stdout. A live feed is recorded
+ * until it ends or the command is interrupted, and what was recorded is kept, whatever ended it.
  *
  *     hosts ──▶ verified pieces ──▶ song.mp3.part-1234 ──complete──▶ song.mp3
  *                                        └─ failed, or a signal: removed
@@ -35,9 +36,8 @@ const MAX_NAME_BYTES = 200;
 export function runGet(config: PeerConfig, { words, out }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
     const row = await session.song(requireId(words[0]));
-    if (row.hash === undefined) throw notAFile(row);
     const cache = new CacheReader(config.cacheDir);
-    await cache.look(row.hash);
+    if (row.hash !== undefined) await cache.look(row.hash);
     const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache });
     try {
       await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetcher, row), session);
@@ -63,6 +63,8 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
   world.signal.addEventListener('abort', cancel, { once: true });
   const progress = new Progress(row, stream, session);
   const startedAt = world.clock.now();
+  const isLive = row.live === true;
+  if (isLive && !config.json) world.stderr.write(`Recording ${nameOf(row)} until it ends or Ctrl-C.\n`);
   try {
     const sink = out === STDOUT ? new StdoutSink(world) : await openFile(out).catch(about(out));
     try {
@@ -70,10 +72,11 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
         await sink.write(bytes).catch(about(out));
         progress.add(bytes.length);
       }
-      if (world.signal.aborted) throw new Error('interrupted');
+      if (world.signal.aborted && !isLive) throw new Error('interrupted');
       await sink.finish().catch(about(out));
     } catch (error) {
-      await sink.discard();
+      if (isLive && progress.bytes > 0) await sink.finish().catch(about(out));
+      else await sink.discard();
       throw error;
     }
   } finally {
@@ -81,13 +84,15 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
     stream.cancel();
     world.signal.removeEventListener('abort', cancel);
   }
-  const { sources, failed, verified } = stream.report();
-  const facts = { file: out, bytes: progress.bytes, hash: row.hash, sources, failed, verified };
+  const { sources, failed, verified, relayed } = stream.report();
+  const identity = isLive ? { feed: row.feed, ...(relayed && { relayed }) } : { hash: row.hash };
+  const facts = { file: out, bytes: progress.bytes, ...identity, sources, failed, verified };
   if (config.json && out !== STDOUT) await session.write([safeJson(facts)]);
   const seconds = ((world.clock.now() - startedAt) / 1_000).toFixed(1);
   const from = sources.map(({ host }) => host).join(', ');
   if (!config.json && out !== STDOUT) {
-    const what = `${out}: ${sizeOf(progress.bytes)} in ${seconds} s · ${from} · verified`;
+    const trust = verified ? 'verified' : relayed ? 'live, relayed, unverified' : 'live';
+    const what = `${out}: ${sizeOf(progress.bytes)} in ${seconds} s · ${from} · ${trust}`;
     world.stderr.write(`${cutToWidth(safeText(what), styleOf('stderr', world, config).width)}\n`);
   }
 }
@@ -222,10 +227,3 @@ export function fileNameOf(row: SongRow): string {
   while (Buffer.byteLength(name) > MAX_NAME_BYTES) name = [...name].slice(0, -1).join('');
   return `${name}.mp3`;
 }
-
-const notAFile = (row: SongRow): CommandError =>
-  new CommandError({
-    code: 'unavailable',
-    exitCode: EXIT.failure,
-    message: `${nameOf(row)} is a live feed, which has no end.`,
-  });

@@ -13,7 +13,7 @@ import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import { OutputError } from '../playback/outputs/output.js';
 import { eventAsJson } from '../prompt/answers.js';
-import { liveCannotBePlayed, nothingMatches } from '../prompt/commands.js';
+import { nothingMatches } from '../prompt/commands.js';
 import { looksLikeNumber } from '../prompt/grammar.js';
 import { renderNowPlaying } from '../prompt/now-playing.js';
 import type { PeerEvent } from '../prompt/peer-view.js';
@@ -62,20 +62,14 @@ async function choose(
   if (typeof wanted === 'string') {
     const [best] = await session.ask(client => client.find(wanted));
     if (best === undefined) throw nothingMatches(wanted);
-    return [playable(best)];
+    return [best];
   }
   const chosen: SongRow[] = [];
   for (let from = 0; from < wanted.length; from += QUESTIONS_AT_ONCE) {
     const ids = wanted.slice(from, from + QUESTIONS_AT_ONCE);
-    const rows = await Promise.all(ids.map(id => session.song(id)));
-    chosen.push(...rows.map(playable));
+    chosen.push(...(await Promise.all(ids.map(id => session.song(id)))));
   }
   return chosen;
-}
-
-function playable(row: SongRow): SongRow {
-  if (row.live === true) throw liveCannotBePlayed(row);
-  return row;
 }
 
 async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: OneShot): Promise<number> {

@@ -7,7 +7,8 @@
  */
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
-import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { type FeedToHear, LiveStream } from '../live/live-stream.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 import { HostBook } from './choose-host.js';
@@ -46,6 +47,7 @@ export class SongFetcher {
   readonly #connections: HostConnections;
   readonly #known = new Map<ContentHash, Known>();
   readonly #open = new Set<SongFetch>();
+  readonly #feeds = new Set<LiveStream>();
   #stopped = false;
 
   constructor(options: SongFetcherOptions) {
@@ -77,6 +79,15 @@ export class SongFetcher {
     return fetch;
   }
 
+  /** A live feed from the present on. `described`: what the host says of it, at once and whenever its title changes. */
+  listen(feed: FeedToHear, described?: (row: OfferRow) => void): SongStream {
+    if (this.#stopped) throw new LocalProtocolError('the fetcher has been stopped');
+    const stream = new LiveStream(feed, { ...this.#options, described });
+    this.#feeds.add(stream);
+    stream.start(() => this.#feeds.delete(stream));
+    return stream;
+  }
+
   /** Connects to hosts that are likely to be asked soon, at most 16 in all; the likeliest last. */
   warm(hosts: readonly string[]): void {
     const now = this.#options.clock.now();
@@ -92,7 +103,7 @@ export class SongFetcher {
   /** Ends every stream and closes every connection. */
   stop(): Promise<void> {
     this.#stopped = true;
-    for (const fetch of [...this.#open]) fetch.cancel();
+    for (const stream of [...this.#open, ...this.#feeds]) stream.cancel();
     return this.#connections.stop();
   }
 

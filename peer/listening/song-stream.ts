@@ -56,6 +56,8 @@ export interface FetchReport {
   readonly failed: readonly { readonly host: string; readonly why: string; readonly lied?: boolean }[];
   /** Every byte that was delivered agreed with the song's hash. False only while nothing was delivered. */
   readonly verified: boolean;
+  /** Of a live feed: some of it came from a host that has it from another one. */
+  readonly relayed?: boolean;
   /** From open() to the first verified piece. */
   readonly firstByteMs?: number;
   /** Why nothing comes at the moment, for a person; absent while bytes flow or none are owed. */

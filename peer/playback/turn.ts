@@ -151,6 +151,7 @@ export class Turn {
       sources: [...bytes].map(([host, sum]) => ({ host, bytes: sum })),
       failed: reports.flatMap(report => report.failed),
       verified: delivered.length > 0 && delivered.every(report => report.verified),
+      ...(reports.some(report => report.relayed) && { relayed: true }),
       ...(firstByteMs !== undefined && { firstByteMs }),
     };
   }

@@ -100,8 +100,6 @@ export class CommandRunner {
   async #choose(name: 'play' | 'queue', wanted: readonly WantedSong[]): Promise<Answer> {
     if (wanted.length === 0) return { kind: 'queue', queue: this.#peer.player.queue() };
     const { songs, others } = await this.#resolve(wanted);
-    const live = songs.find(song => song.live === true);
-    if (live !== undefined) throw liveCannotBePlayed(live);
     if (name === 'play') this.#peer.player.play(songs);
     else this.#peer.player.enqueue(songs);
     return { kind: 'chosen', songs, others, when: name === 'play' ? 'now' : 'later' };
@@ -175,6 +173,10 @@ export class CommandRunner {
     const { song, state, positionSeconds } = this.#peer.player.nowPlaying();
     if (song === undefined || state === 'stopped')
       return { kind: 'said', text: 'Nothing is playing.', data: { state } };
+    if (song.live === true) {
+      const message = `${nameOf(song)} is live: it has neither a beginning nor an end to go to.`;
+      return failed({ code: 'bad-range', exitCode: EXIT.usage, message });
+    }
     const aim = Math.max(0, target.to === 'second' ? target.seconds : positionSeconds + target.seconds);
     if (song.duration !== undefined && aim > song.duration) {
       const message = `${nameOf(song)} is only ${lengthOf(song.duration)} long.`;
@@ -235,10 +237,3 @@ export const nothingMatches = (words: string): CommandError => {
     hint: 'list shows what there is now.',
   });
 };
-
-export const liveCannotBePlayed = (song: SongRow): CommandError =>
-  new CommandError({
-    code: 'unavailable',
-    exitCode: EXIT.failure,
-    message: `${nameOf(song)} is a live feed, which this version lists but does not play.`,
-  });

@@ -25,7 +25,8 @@ export function renderNowPlaying(now: NowPlaying, style: Style): string | undefi
   const whole = duration > 0 ? lengthOf(duration) : '';
   const sound = muted ? '  muted' : volume === 100 ? '' : `  volume ${volume} %`;
   const supply = waiting === undefined ? `buffer ${Math.floor(bufferedSeconds)} s` : safeText(waiting);
-  const tail = `  ${supply}${sound}`;
+  const trust = song.relay === true ? '  relayed, unverified' : '';
+  const tail = `  ${supply}${trust}${sound}`;
   const barWidth = Math.min(WIDEST_BAR, Math.floor(Math.min(style.width, 160) / 4));
   const room = style.width - 2 - widthOf(`  ${at}  ${whole}${tail}`) - barWidth;
   if (duration > 0 && barWidth >= NARROWEST_BAR && room >= NARROWEST_NAME) {

@@ -77,6 +77,8 @@ export interface EndedSong {
 export type PeerEvent =
   | { readonly kind: 'started'; readonly song: SongRow; readonly startedInMs: number }
   | ({ readonly kind: 'ended' } & EndedSong)
+  /** The live feed that plays has another title. */
+  | { readonly kind: 'title'; readonly song: SongRow }
   /** Position, buffer or state changed. */
   | { readonly kind: 'progress' }
   /** The queue is played out. */

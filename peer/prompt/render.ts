@@ -46,6 +46,8 @@ export function renderEvent(event: PeerEvent, style: Style): string[] {
   switch (event.kind) {
     case 'started':
       return [mark('▶', 'green', nameOf(event.song), style)];
+    case 'title':
+      return [mark('♪', 'green', nameOf(event.song), style)];
     case 'ended':
       return renderEnded(event, style);
     case 'output':
@@ -266,7 +268,7 @@ export function summaryOf({ startedInMs, stutters, report, outcome, error }: End
     startedInMs === undefined ? 'no sound' : `started in ${Math.round(startedInMs)} ms`,
     counted(stutters, 'stutter'),
     ...(report.sources.length === 0 ? [] : [sourcesOf(report.sources)]),
-    ...(report.verified ? ['verified'] : []),
+    ...(report.verified ? ['verified'] : report.relayed ? ['relayed, unverified'] : []),
     ...report.failed.map(
       ({ host, why, lied }) => `${safeText(host)} ${lied ? 'lied' : 'failed'}: ${safeText(why)}`,
     ),

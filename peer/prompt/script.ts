@@ -35,6 +35,9 @@ export interface ScriptOptions {
   readonly ready: Promise<unknown>;
 }
 
+/** What a script may want to read; the rest are remarks. */
+const ABOUT_SONGS: ReadonlySet<PeerEvent['kind']> = new Set(['started', 'title', 'ended', 'library']);
+
 export class Script {
   readonly #options: ScriptOptions;
   readonly #runner: CommandRunner;
@@ -95,8 +98,7 @@ export class Script {
       return;
     }
     if (event.kind === 'list') return;
-    const aboutSongs = event.kind === 'started' || event.kind === 'ended' || event.kind === 'library';
-    for (const line of renderEvent(event, style)) (aboutSongs ? write : remark)(line);
+    for (const line of renderEvent(event, style)) (ABOUT_SONGS.has(event.kind) ? write : remark)(line);
   }
 
   /** True when the command was `quit`. */

@@ -146,16 +146,6 @@ t.test('get of no song, of no ID, and of a song whose hosts are gone', async t =
     code: 'unreachable',
     exitCode: 69,
   });
-  const { hash: _, ...live } = songRow(10, 'On Air', '', { live: true, feed: 'ab'.repeat(32) });
-  fake.rows = [live];
-  t.match(await failureFrom(runGet(config, { words: ['10'], out }, world)), {
-    exitCode: 1,
-    message: /live feed/,
-  });
-  t.match(await failureFrom(runPlay(config, { words: ['10'] }, world)), {
-    exitCode: 1,
-    message: /live feed/,
-  });
   t.same(await readdir(folder), [], 'and nothing is left behind');
 });
 

@@ -1,27 +1,15 @@
 /** Live feeds from a song server, over real sockets: runs, titles, ends, and listeners that are slow. */
-import t, { type Test } from 'tap';
-import type { SongServerOptions } from '../../../peer/hosting/song-server.js';
+import t from 'tap';
 import { LiveOffers } from '../../../peer/live/live-offers.js';
 import { FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { encode } from '../../../protocol/tsp/codec.js';
 import { MAX_RUN_MS } from '../../../protocol/tsp/constants.js';
-import { asId, hostSongs, over, play, range, songBytes } from '../../support/hosted-songs.js';
+import { asId, over, play, range } from '../../support/hosted-songs.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { connectTsp, type TspClient } from '../../support/tsp-client.js';
 import { until } from '../../support/until.js';
 import { feedId, framesOf, makeFeeds } from './feeding.js';
-
-const RADIO = 12;
-
-/** A host of one song and of one feed that is on the air. */
-async function onAir(t: Test, options: Partial<SongServerOptions> = {}) {
-  const room = makeFeeds();
-  const live = new LiveOffers(room.feeds);
-  const host = await hostSongs(t, { 10: songBytes(5_000) }, { live, ...options });
-  host.feeds.set(RADIO, feedId('radio'));
-  const publication = room.publish();
-  return { ...host, publication, room };
-}
+import { bytesOf, onAir, RADIO } from './on-air.js';
 
 /** Runs until one is empty, or as many. */
 async function runs(client: TspClient, most = Number.POSITIVE_INFINITY): Promise<Buffer[]> {
@@ -33,9 +21,6 @@ async function runs(client: TspClient, most = Number.POSITIVE_INFINITY): Promise
   }
   return payloads;
 }
-
-const bytesOf = (frames: readonly { readonly bytes: Uint8Array }[]): Buffer =>
-  Buffer.concat(frames.map(({ bytes }) => bytes));
 
 t.test('PLAY of a feed joins at the present, a second back, and goes on run by run to its end', async t => {
   const { port, publication, server } = await onAir(t);

@@ -105,7 +105,8 @@ t.test(
     peer.elsewhere = [songRow(77, 'New Song'), songRow(78, 'On Air', '', { live: true })];
     t.match(await run(peer, 'play 77'), /Playing 77 {2}New Song/);
     t.match(await run(peer, 'play New'), /Playing 77 {2}New Song/);
-    t.match(await run(peer, 'play 78'), /a live feed/);
+    t.match(await run(peer, 'play 78'), /Playing 78 {2}On Air/);
+    t.match(await run(peer, 'seek 1:00'), /On Air is live/);
     peer.trackerGone = true;
     t.match(await run(peer, 'play 77'), /There is no song 77/);
     t.match(await run(peer, 'find New'), /does not answer/);

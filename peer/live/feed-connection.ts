@@ -1,0 +1,161 @@
+/**
+ * One host of a live feed, as a listener has it: first asked what it has, then, if it is chosen, to play it (TSP §5.5).
+ *
+ *     INFO ─▶ described ─▶ PLAY ─▶ run, run, titled, run … ─▶ ended            anything else: lost, and why
+ *
+ * The rule: an end is an end only if the host said so. A host that goes, falls silent or has something else under that ID
+ * is lost.
+ */
+import { ByteCollector } from '../../protocol/bytes.js';
+import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import type { Clock } from '../../protocol/ports.js';
+import { parseHostPort } from '../../protocol/tsp/addresses.js';
+import { MAX_RUN_BYTES, NO_SONG } from '../../protocol/tsp/constants.js';
+import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
+import type { FrameEvent } from '../../protocol/tsp/framing.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import { type ContentHash, type OfferRow, parseHostRow } from '../../protocol/tsp/rows.js';
+import { type OpenSocket, WireConnection, type WireOwner } from '../wire/wire-connection.js';
+import type { WireTrace } from '../wire/wire-trace.js';
+
+/** A run comes each 200 ms, silence too; who says nothing for so long is gone, and a listener still has some sound. */
+const PATIENCE_MS = 2_000;
+
+export interface FeedConnectionOptions {
+  readonly host: string;
+  readonly feed: ContentHash;
+  readonly id: SongId;
+  readonly clock: Clock;
+  readonly trace?: WireTrace | undefined;
+  readonly openSocket?: OpenSocket | undefined;
+}
+
+/** Each of the last two at most once, and then nothing. */
+export interface FeedHolder {
+  /** What the host says of the feed: once before PLAY, then whenever it changes. */
+  described(row: OfferRow): void;
+  /** Whole frames. */
+  run(bytes: Uint8Array): void;
+  ended(): void;
+  lost(why: string): void;
+}
+
+export class FeedConnection implements WireOwner {
+  readonly host: string;
+  readonly #options: FeedConnectionOptions;
+  readonly #holder: FeedHolder;
+  readonly #download = new Download({ patienceMs: PATIENCE_MS });
+  readonly #run = new ByteCollector(MAX_RUN_BYTES);
+  #runBytes = 0;
+  #wire: WireConnection | undefined;
+  #isOver = false;
+  #cancelWatch: (() => void) | undefined;
+
+  constructor(options: FeedConnectionOptions, holder: FeedHolder) {
+    this.host = options.host;
+    this.#options = options;
+    this.#holder = holder;
+  }
+
+  open(): void {
+    const { clock, trace, openSocket } = this.#options;
+    const to = parseHostPort(this.host);
+    if (to === undefined || to.host === '') {
+      clock.after(0, () => this.#lost(`${this.host} is no address`));
+      return;
+    }
+    this.#wire = new WireConnection({ to, clock, trace, openSocket }, this);
+    this.#wire.open();
+    this.#ask({ type: 'INFO', song: this.#options.id }, false);
+  }
+
+  play(): void {
+    this.#ask({ type: 'PLAY', song: this.#options.id }, true);
+  }
+
+  /** Nothing is told any more, and the host is told to stop. */
+  close(): void {
+    if (this.#download.owed > 0) this.#wire?.send({ type: 'STOP', song: NO_SONG });
+    this.#finish(() => {});
+  }
+
+  opened(): void {
+    this.#watch();
+  }
+
+  heard(): void {}
+
+  frame(event: FrameEvent): void {
+    for (const told of this.#download.receive(event, this.#options.clock.now())) this.#hear(told);
+  }
+
+  closed(error: Error | undefined): void {
+    this.#lost(
+      error instanceof RemoteProtocolError ? `broke the protocol: ${error.message}` : error?.message,
+    );
+  }
+
+  #ask(question: Extract<Question, { type: 'INFO' | 'PLAY' }>, live: boolean): void {
+    if (this.#isOver) return;
+    this.#download.ask(question, this.#options.clock.now(), { live });
+    this.#wire?.send(question);
+  }
+
+  #hear(told: DownloadEvent): void {
+    switch (told.kind) {
+      case 'send':
+        this.#wire?.send(told.message);
+        return;
+      case 'rows':
+        for (const row of told.rows) this.#describe(parseHostRow(row));
+        return;
+      case 'begun':
+        this.#runBytes = told.header.length;
+        return;
+      case 'data':
+        this.#collect(told.bytes);
+        return;
+      case 'answered':
+        if (told.question.type === 'PLAY') this.#finish(() => this.#holder.ended());
+        return;
+      case 'refused':
+        this.#lost(told.error.message ?? told.error.code);
+        return;
+      case 'warned':
+        return;
+    }
+  }
+
+  #describe(row: OfferRow): void {
+    if (this.#isOver) return;
+    if (row.live === true && row.hash === this.#options.feed) this.#holder.described(row);
+    else this.#lost('has something else under that ID');
+  }
+
+  #collect(bytes: Uint8Array): void {
+    this.#run.add(bytes);
+    if (this.#run.length === this.#runBytes && !this.#isOver) this.#holder.run(this.#run.take());
+  }
+
+  /** One timer at a time: when it fires too early, it is set again. */
+  #watch(): void {
+    const { clock } = this.#options;
+    this.#cancelWatch = clock.after(PATIENCE_MS / 2, () => {
+      const late = this.#download.expire(clock.now());
+      if (late === undefined) this.#watch();
+      else this.#lost(late.message);
+    });
+  }
+
+  #lost(why = 'ended the connection'): void {
+    this.#finish(() => this.#holder.lost(why));
+  }
+
+  #finish(tell: () => void): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#cancelWatch?.();
+    this.#wire?.close(new TransportError('not needed any more'));
+    tell();
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Runs that came and were not read yet, and the seam where one host went on for another.
+ *
+ *     host A   … 41 42 43 ✗
+ *     host B            │ 39 40 41 42 43 │ 44 45 …        what A had brought is found in B's burst, and left out
+ *
+ * A reader that is slower than the feed loses whole runs, the oldest first.
+ */
+
+/** Half a minute of 128 kbit/s: a reader that pauses for longer joins the present again. */
+const MAX_QUEUED_BYTES = 512 * 1024;
+/** So much of the end is looked for: more than a frame of 128 kbit/s. */
+const SEAM_BYTES = 512;
+/** A burst is five runs, and may be cut otherwise than ours. */
+const MAX_SEAM_RUNS = 6;
+
+export class RunQueue {
+  #runs: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #waiting: { resolve(result: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
+  #isOver = false;
+  #error: Error | undefined;
+  /** The end of what came. */
+  #tail: Buffer = Buffer.alloc(0);
+  /** Of the host that goes on, as long as the seam is not found. */
+  #opening: Uint8Array[] | undefined;
+
+  push(run: Uint8Array): void {
+    if (this.#isOver) return;
+    if (this.#opening === undefined) this.#add(run);
+    else this.#sew(run);
+  }
+
+  /** The host is gone; another one will begin a little before where this one ended. */
+  broken(): void {
+    this.#flush();
+    if (this.#tail.length > 0) this.#opening = [];
+  }
+
+  end(): void {
+    this.#flush();
+    this.#isOver = true;
+    this.#settle();
+  }
+
+  fail(error: Error): void {
+    this.#error = error;
+    this.end();
+  }
+
+  /** One reader at a time. */
+  next(): Promise<IteratorResult<Uint8Array>> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#settle();
+    });
+  }
+
+  #sew(run: Uint8Array): void {
+    this.#opening!.push(run);
+    const opening = Buffer.concat(this.#opening!);
+    const at = opening.indexOf(this.#tail);
+    if (at === -1 && this.#opening!.length < MAX_SEAM_RUNS) return;
+    this.#opening = undefined;
+    const fresh = at === -1 ? opening : opening.subarray(at + this.#tail.length);
+    if (fresh.length > 0) this.#add(fresh);
+  }
+
+  /** No seam was found in what there is. */
+  #flush(): void {
+    const opening = this.#opening;
+    this.#opening = undefined;
+    if (opening !== undefined && opening.length > 0) this.#add(Buffer.concat(opening));
+  }
+
+  #add(run: Uint8Array): void {
+    this.#tail = Buffer.concat([this.#tail, run]).subarray(-SEAM_BYTES);
+    this.#runs.push(run);
+    this.#queuedBytes += run.length;
+    while (this.#queuedBytes > MAX_QUEUED_BYTES) this.#queuedBytes -= this.#runs.shift()!.length;
+    this.#settle();
+  }
+
+  #settle(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    const run = this.#runs.shift();
+    if (run === undefined && !this.#isOver) return;
+    this.#waiting = undefined;
+    if (run !== undefined) {
+      this.#queuedBytes -= run.length;
+      waiting.resolve({ done: false, value: run });
+    } else if (this.#error !== undefined) waiting.reject(this.#error);
+    else waiting.resolve({ done: true, value: undefined });
+  }
+}

@@ -1,0 +1,167 @@
+/** Listening to live feeds: joining, titles, the seam between two hosts, and the difference between an end and a loss. */
+import t, { type Test } from 'tap';
+import type { SongStream } from '../../../peer/listening/song-stream.js';
+import type { FeedToHear } from '../../../peer/live/live-stream.js';
+import { RunQueue } from '../../../peer/live/run-queue.js';
+import type { OfferRow } from '../../../protocol/tsp/rows.js';
+import { asId } from '../../support/hosted-songs.js';
+import { mp3Bytes } from '../../support/mp3.js';
+import { until, within } from '../../support/until.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
+import { fetcher } from '../listening/fetching.js';
+import { feedId, framesOf } from './feeding.js';
+import { bytesOf, onAir, RADIO } from './on-air.js';
+
+const radio = (...hosts: string[]): FeedToHear => ({ feed: feedId('radio'), id: asId(RADIO), hosts });
+
+/** What the stream gives, as it comes. */
+function record(stream: SongStream) {
+  const heard: Uint8Array[] = [];
+  const over = (async () => {
+    for await (const bytes of stream) heard.push(bytes);
+  })();
+  over.catch(() => {});
+  return { over, bytes: () => Buffer.concat(heard) };
+}
+
+/** A listener and what it is told. */
+function listen(t: Test, feed: FeedToHear) {
+  const told: OfferRow[] = [];
+  const stream = fetcher(t).listen(feed, row => told.push(row));
+  return { stream, told, ...record(stream) };
+}
+
+t.test('a listener hears the feed from a second ago to its end, and what plays', async t => {
+  const host = await onAir(t);
+  const frames = framesOf(5);
+  host.publication.titled({ title: 'One' });
+  host.publication.send(bytesOf(frames.slice(0, 100)));
+  const { stream, told, over, bytes } = listen(t, radio(host.address));
+  await until('it is heard', () => bytes().length > 0);
+  host.publication.titled({ title: 'Two', artist: 'Somebody' });
+  host.publication.send(bytesOf(frames.slice(100)));
+  host.publication.end();
+  await within('the end', over);
+  const all = bytesOf(frames);
+  t.ok(bytes().equals(all.subarray(-bytes().length)));
+  t.same(
+    told.map(({ title, artist }) => [title, artist]),
+    [
+      ['One', undefined],
+      ['One', undefined],
+      ['Two', 'Somebody'],
+    ],
+    'by INFO, by PLAY, and as it changed',
+  );
+  const { sources, failed, verified, relayed, waiting } = stream.report();
+  t.same(
+    { sources, failed, verified, relayed, waiting },
+    {
+      sources: [{ host: host.address, bytes: bytes().length }],
+      failed: [],
+      verified: false,
+      relayed: undefined,
+      waiting: undefined,
+    },
+  );
+});
+
+t.test('when the host crashes, another goes on, and no frame is missing or heard twice', async t => {
+  const [one, other] = await Promise.all([onAir(t), onAir(t, { relay: true })]);
+  const frames = framesOf(9);
+  const send = (from: number, to: number): void => {
+    for (const host of [one, other]) host.publication.send(bytesOf(frames.slice(from, to)));
+  };
+  // The relay began later, so that its runs are cut otherwise.
+  one.publication.send(bytesOf(frames.slice(0, 13)));
+  send(13, 150);
+  const { stream, over, bytes } = listen(t, radio(other.address, one.address));
+  send(150, 200);
+  await until('the source is heard', () => bytes().length > 10_000);
+  t.same(stream.report().relayed, undefined, 'though the relay stood first');
+  one.crash();
+  send(200, 230);
+  await until('the relay is heard', () => other.feed.listeners === 1);
+  t.equal(stream.report().relayed, true);
+  send(230, 300);
+  other.publication.end();
+  await within('the end', over);
+  const all = bytesOf(frames.slice(0, 300));
+  const start = all.indexOf(bytes().subarray(0, 2_000));
+  t.ok(bytes().equals(all.subarray(start)), 'one piece of the feed');
+  t.match(stream.report().failed, [{ host: one.address }]);
+});
+
+t.test('a host with something else under that ID is not heard', async t => {
+  const [wrong, right] = await Promise.all([onAir(t), onAir(t)]);
+  wrong.feeds.set(RADIO, feedId('talk'));
+  for (const { publication } of [wrong, right]) publication.send(mp3Bytes({ seconds: 1 }));
+  wrong.songs.set(RADIO, wrong.songs.get(10)!);
+  const { stream, bytes } = listen(t, radio(wrong.address, right.address));
+  await until('it is heard', () => bytes().length > 0);
+  await until('the other was asked', () => stream.report().failed.length > 0);
+  t.match(stream.report(), {
+    sources: [{ host: right.address }],
+    failed: [{ host: wrong.address, why: /something else/ }],
+  });
+  stream.cancel();
+  await until('it has left', () => right.feed.listeners === 0);
+});
+
+t.test('a feed that nobody has fails, and not as an end', async t => {
+  const clock = new VirtualClock();
+  const nobody = fetcher(t, { clock }).listen(radio());
+  const { over } = record(nobody);
+  await clock.advanceSlowly(1_000);
+  t.match(nobody.report().waiting, /looking/);
+  await clock.advanceSlowly(6_000);
+  await t.rejects(over, { name: 'RequestError', code: 'no-such-song' });
+  t.equal(clock.pending, 0);
+});
+
+t.test('whoever has it now is asked for, and a reader that leaves closes the connection', async t => {
+  const host = await onAir(t);
+  host.publication.send(mp3Bytes({ seconds: 2 }));
+  let asked = 0;
+  const stream = fetcher(t).listen({
+    ...radio('127.0.0.1:1'),
+    moreHosts: async () => {
+      asked += 1;
+      if (asked === 1) throw new Error('no tracker just now');
+      return [host.address];
+    },
+  });
+  for await (const bytes of stream) {
+    t.ok(bytes.length > 0);
+    break;
+  }
+  t.equal(asked, 2);
+  await until('it has left', () => host.feed.listeners === 0);
+});
+
+t.test('the queue keeps the latest half minute for a reader that is slow', async t => {
+  const queue = new RunQueue();
+  for (let n = 0; n < 200; n += 1) queue.push(Buffer.alloc(4_096, n));
+  queue.end();
+  const kept: number[] = [];
+  for (let next = await queue.next(); next.done !== true; next = await queue.next())
+    kept.push(next.value[0]!);
+  t.equal(kept.length, 128);
+  t.equal(kept.at(-1), 199);
+  queue.push(Buffer.alloc(1));
+  t.equal((await queue.next()).done, true);
+});
+
+t.test('where no seam is found, the next host is heard all the same', async t => {
+  const queue = new RunQueue();
+  queue.push(Buffer.from('before'));
+  queue.broken();
+  for (let n = 0; n < 6; n += 1) queue.push(Buffer.from(`run ${n} `));
+  const heard = [await queue.next(), await queue.next()].map(({ value }) => String(value));
+  t.same(heard, ['before', 'run 0 run 1 run 2 run 3 run 4 run 5 ']);
+  queue.broken();
+  queue.push(Buffer.from('the last'));
+  queue.fail(new Error('gone'));
+  t.equal(String((await queue.next()).value), 'the last');
+  await t.rejects(queue.next(), { message: 'gone' });
+});
