@@ -4,8 +4,9 @@ import { parseFrameHeader } from '../../../peer/mpeg/frame-header.js';
 import { type Frame, FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { id3v2Bytes } from '../../../peer/mpeg/id3v2.js';
 import { parseInfoTag } from '../../../peer/mpeg/info-tag.js';
+import { missing } from '../../support/installed.js';
 import { mp3Bytes } from '../../support/mp3.js';
-import { chirp, encode, missing } from '../playback/sound.js';
+import { chirp, encode } from '../playback/sound.js';
 
 const frame = (...header: number[]): Uint8Array => Uint8Array.from([...header, 0, 0, 0, 0]);
 

@@ -8,13 +8,14 @@ import { createDecoder } from '../../../peer/playback/decoders/auto.js';
 import { parseOutput } from '../../../peer/playback/output-choice.js';
 import type { PcmFormat } from '../../../peer/playback/pcm.js';
 import type { PlayableSong, PlayerEvent } from '../../../peer/playback/player.js';
+import { missing } from '../../support/installed.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { until } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { jukebox, songOf, streamOf } from './jukebox.js';
-import { chirp, difference, encode, missing, readWav, reference } from './sound.js';
+import { chirp, difference, encode, readWav, reference } from './sound.js';
 import { record } from './studio.js';
 
 const CD: PcmFormat = { sampleRate: 44_100, channels: 2 };

@@ -7,8 +7,9 @@ import { GaplessTrim } from '../../../peer/playback/gapless.js';
 import type { Pcm } from '../../../peer/playback/pcm.js';
 import { OutlineReader, seekPoint, songSeconds } from '../../../peer/playback/seek-map.js';
 import { SongFrames } from '../../../peer/playback/song-frames.js';
+import { missing } from '../../support/installed.js';
 import { mp3Bytes, mpegFrames } from '../../support/mp3.js';
-import { chirp, encode, missing } from './sound.js';
+import { chirp, encode } from './sound.js';
 
 function scan(bytes: Uint8Array, pieceBytes = bytes.length): { frames: Frame[]; lost: number } {
   const scanner = new FrameScanner();

@@ -11,11 +11,12 @@ import { createDecoder } from '../../../peer/playback/decoders/auto.js';
 import { OutputChoice, parseOutput } from '../../../peer/playback/output-choice.js';
 import { outputError } from '../../../peer/playback/outputs/output.js';
 import type { PcmFormat } from '../../../peer/playback/pcm.js';
+import { missing } from '../../support/installed.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import type { Teardown } from '../../support/until.js';
 import { jukebox, songOf } from './jukebox.js';
-import { chirp, correlation, difference, encode, missing, parseWav, readWav, reference } from './sound.js';
+import { chirp, correlation, difference, encode, parseWav, readWav, reference } from './sound.js';
 import { record } from './studio.js';
 
 const CD: PcmFormat = { sampleRate: 44_100, channels: 2 };

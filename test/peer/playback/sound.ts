@@ -3,19 +3,12 @@
  *
  *     chirp() ─▶ lame ─▶ MP3 ─▶ what is tested ─▶ samples ◀─ compared ─▶ `lame --decode`
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { wavHeader } from '../../../peer/playback/outputs/wav-file.js';
 import type { Pcm, PcmFormat } from '../../../peer/playback/pcm.js';
-
-/** Says why a test that needs the program is skipped, or false when it is there. */
-export function missing(program: string): string | false {
-  return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined
-    ? false
-    : `${program} is not installed`;
-}
 
 /** A tone that rises from `from` Hz, so that every moment of it is unlike every other; the right side an octave higher. */
 export function chirp(seconds: number, { sampleRate, channels }: PcmFormat, from = 200): Int16Array {
