@@ -101,6 +101,9 @@ export const READER_STALL_CONTENDED_MS = 10_000;
 export const MAX_RUN_BYTES = 64 * 1024;
 export const MAX_RUN_MS = 250;
 
+/** TSP §5.6: its songs can be had through swarms; `swarmPort` says where. */
+export const SWARM_FEATURE = 'swarm';
+
 /** TSP §6: after a fatal ERROR the sender discards this much before it closes. */
 export const DRAIN_MS = 1_000;
 export const DRAIN_BYTES = 64 * 1024;

@@ -21,13 +21,13 @@ import {
 } from './constants.js';
 import type { FrameEvent } from './framing.js';
 import type { JsonObject } from './json.js';
-import type { ErrorBody, PlainMessage, Request, StreamHeader, WholeMessage } from './messages.js';
+import type { ErrorBody, PlainMessage, Request, StreamHeader, Welcome, WholeMessage } from './messages.js';
 import { RowReader } from './rows.js';
 
 /** What a listener or a light client asks. The object itself names the question when its answer comes. */
 export type Question = Extract<
   Request,
-  { type: 'LIST' | 'INFO' | 'FIND' | 'PLAY' | 'RANGE' | 'HASHES' | 'PING' }
+  { type: 'LIST' | 'INFO' | 'FIND' | 'PLAY' | 'RANGE' | 'HASHES' | 'PING' | 'HELLO' }
 >;
 
 export type DownloadEvent =
@@ -37,7 +37,12 @@ export type DownloadEvent =
   | { readonly kind: 'data'; readonly question: Question; readonly bytes: Uint8Array }
   | { readonly kind: 'rows'; readonly question: Question; readonly rows: readonly JsonObject[] }
   /** The answer is whole. `nodes` are those of a HASH_LIST, not yet proven. */
-  | { readonly kind: 'answered'; readonly question: Question; readonly nodes?: Uint8Array }
+  | {
+      readonly kind: 'answered';
+      readonly question: Question;
+      readonly nodes?: Uint8Array;
+      readonly welcome?: Welcome;
+    }
   | { readonly kind: 'refused'; readonly question: Question; readonly error: ErrorBody }
   /** An ERROR that answers nothing: the other side is about to close. */
   | { readonly kind: 'warned'; readonly error: ErrorBody }
@@ -67,6 +72,8 @@ export const DOWNLOAD_TABLE: Readonly<
   RANGE: { ...ASKED, SONG_DATA: 'answer', SONG_INFO: 'answer' },
   HASHES: { ...ASKED, HASH_LIST: 'answer' },
   PING: { ...ASKED, PONG: 'answer' },
+  // A host greets back; what a tracker makes of a HELLO is a registration, and that is none of a listener's questions.
+  HELLO: { ...ASKED, WELCOME: 'answer' },
 };
 
 /** 32 bytes for each 64 KiB of a song of 4 GiB, which is as long as SONG_DATA can say. */
@@ -162,6 +169,7 @@ export class Download {
     if (message.type === 'PONG' && question.type === 'PING' && message.value !== question.value)
       throw new RemoteProtocolError('bad-message', `PONG ${message.value} to PING ${question.value}`);
     this.#asked.shift();
+    if (message.type === 'WELCOME') return [{ kind: 'answered', question, welcome: message.welcome }];
     return [{ kind: 'answered', question }];
   }
 

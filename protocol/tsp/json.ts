@@ -15,6 +15,7 @@ export type FieldReader<T> = (value: unknown) => T | undefined;
 const MAX_LISTED = 16;
 const MAX_MESSAGE_CHARS = 500;
 const MAX_RETRY_MS = 3_600_000;
+const MAX_PORT = 0xffff;
 
 export const encodeJson = (value: object): Buffer => Buffer.from(JSON.stringify(value));
 
@@ -57,6 +58,10 @@ export const quantity: FieldReader<number> = value =>
 export const text: FieldReader<string> = value => {
   const cleaned = typeof value === 'string' ? cleanText(value) : '';
   return cleaned === '' ? undefined : cleaned;
+};
+const port: FieldReader<number> = value => {
+  const number = count(value);
+  return number === undefined || number === 0 || number > MAX_PORT ? undefined : number;
 };
 const textList: FieldReader<readonly string[]> = value =>
   Array.isArray(value) ? value.slice(0, MAX_LISTED).flatMap(item => text(item) ?? []) : undefined;
@@ -119,6 +124,7 @@ const HELLO_FIELDS: Readers<Omit<Hello, 'tsp'>> = {
     return name === undefined || number === undefined ? undefined : { tracker: name, revision: number };
   },
   features: textList,
+  swarmPort: port,
 };
 
 const WELCOME_FIELDS: Readers<Omit<Welcome, 'tsp'>> = {
@@ -127,6 +133,7 @@ const WELCOME_FIELDS: Readers<Omit<Welcome, 'tsp'>> = {
   tracker: text,
   listed: textList,
   features: textList,
+  swarmPort: port,
   maxSongs: count,
 };
 

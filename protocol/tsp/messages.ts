@@ -25,6 +25,8 @@ export interface Hello {
   readonly broadcasts?: boolean;
   readonly since?: { readonly tracker: string; readonly revision: number };
   readonly features?: readonly string[];
+  /** UDP, for the feature `swarm` (TSP §5.6). */
+  readonly swarmPort?: number;
 }
 
 /** TSP §3.3. A host leaves out the tracker's keys. */
@@ -36,6 +38,8 @@ export interface Welcome {
   readonly tracker?: string;
   readonly listed?: readonly string[];
   readonly features?: readonly string[];
+  /** UDP, for the feature `swarm` (TSP §5.6). */
+  readonly swarmPort?: number;
   readonly maxSongs?: number;
 }
 

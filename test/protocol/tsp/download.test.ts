@@ -26,6 +26,7 @@ const QUESTIONS: { readonly [T in Question['type']]: Extract<Question, { type: T
   RANGE: { type: 'RANGE', song, offset: 0, count: 4 },
   HASHES: { type: 'HASHES', song, level: 6 },
   PING: { type: 'PING', value: 77 },
+  HELLO: { type: 'HELLO', port: 0, hello: { tsp: 1 } },
 };
 
 const MESSAGES: Samples = {
