@@ -21,13 +21,7 @@ export type FetchEffect =
   /** The connection is not needed any more. Not `keep`: close it, whatever it still sends. */
   | { readonly do: 'let-go'; readonly host: string; readonly keep: boolean }
   /** A proven piece; `skip` bytes of it come before what was asked for. */
-  | {
-      readonly do: 'deliver';
-      readonly index: number;
-      readonly piece: Uint8Array;
-      readonly skip: number;
-      readonly host: string;
-    }
+  | { readonly do: 'deliver'; readonly index: number; readonly piece: Uint8Array; readonly skip: number }
   /** The song's size as a host says it, or, from the last piece, as it is. */
   | { readonly do: 'size'; readonly bytes: number }
   /** Ask the tracker who else has the song; the answer is `moreHosts`. */

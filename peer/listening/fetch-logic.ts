@@ -23,7 +23,6 @@ import {
   HEDGE_MS,
   LOOK_AGAIN_MS,
   MEASURE_MS,
-  MORE_HOSTS_MS,
   OVERTAKEN_MS,
   SILENT,
   STALL_MS,
@@ -32,6 +31,8 @@ import {
 } from './fetch-effects.js';
 import { type Ask, FetchSource } from './fetch-source.js';
 import { HostTrials } from './host-trials.js';
+import { MoreHosts } from './more-hosts.js';
+import { PieceOrder, type ProvenPiece } from './piece-order.js';
 import { PieceHashes, type PieceInProgress } from './pieces.js';
 import { planRanges } from './range-plan.js';
 import type { FetchReport } from './song-stream.js';
@@ -43,15 +44,13 @@ export class FetchLogic {
   readonly #trials: HostTrials;
   readonly #needs: number;
   #hashes: PieceHashes | undefined;
-  /** The index of the next piece to deliver. */
-  #next: number;
+  readonly #order: PieceOrder;
   /** The lead, and after it a rival if there is one. */
   #sources: FetchSource[] = [];
   readonly #supply: Supply;
   #heardAt: Milliseconds = 0;
   #lookAgainAt: Milliseconds = 0;
-  #moreHostsAskedAt: Milliseconds | undefined;
-  #moreHostsAwaited = false;
+  readonly #moreHosts: MoreHosts;
   #infoAsked = false;
   #over = false;
 
@@ -59,8 +58,9 @@ export class FetchLogic {
     this.#task = task;
     this.#book = book;
     this.#trials = new HostTrials(book, task.song.hosts);
+    this.#moreHosts = new MoreHosts(task.song.moreHosts !== undefined);
     this.#hashes = task.hashes;
-    this.#next = Math.floor(task.fromByte / PIECE_BYTES);
+    this.#order = new PieceOrder(Math.floor(task.fromByte / PIECE_BYTES));
     this.#needs = bytesPerSecondOf(task.song);
     this.#supply = new Supply(task.fromByte, this.#needs);
   }
@@ -95,7 +95,7 @@ export class FetchLogic {
       case 'begun':
         return this.#begun(source, event, now);
       case 'data':
-        return this.#data(source, event.bytes, now);
+        return this.#data(source, event, now);
       case 'rows':
         return this.#info(event.rows);
       case 'answered':
@@ -112,7 +112,7 @@ export class FetchLogic {
   }
 
   moreHosts(hosts: readonly string[], now: Milliseconds): FetchEffect[] {
-    this.#moreHostsAwaited = false;
+    this.#moreHosts.answered();
     this.#trials.add(hosts);
     return this.#over ? [] : this.#seekIfNeeded(now);
   }
@@ -124,7 +124,7 @@ export class FetchLogic {
     const [lead, rival] = this.#sources;
     if (lead === undefined) times.push(this.#trials.nextTryAt() ?? Number.POSITIVE_INFINITY);
     else if (lead.owes && rival === undefined) times.push(this.#nextDoubtAt(lead));
-    if (this.#moreHostsAwaited) times.push(this.#moreHostsAskedAt! + MORE_HOSTS_MS);
+    times.push(this.#moreHosts.nextDeadline() ?? Number.POSITIVE_INFINITY);
     const next = Math.max(this.#lookAgainAt, Math.min(...times));
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -132,8 +132,7 @@ export class FetchLogic {
   expire(now: Milliseconds): FetchEffect[] {
     if (this.#over) return [];
     this.#lookAgainAt = now + LOOK_AGAIN_MS;
-    if (this.#moreHostsAwaited && now >= this.#moreHostsAskedAt! + MORE_HOSTS_MS)
-      this.#moreHostsAwaited = false;
+    this.#moreHosts.expire(now);
     if (now >= this.#giveUpAt && this.#sources.every(source => source.owes)) return this.#giveUp(now);
     const rival = this.#sources[1];
     if (rival !== undefined && now >= rival.heardAt + STALL_MS) return this.#fail(rival, SILENT, now);
@@ -158,7 +157,7 @@ export class FetchLogic {
   }
 
   get #isPastEnd(): boolean {
-    return this.#hashes !== undefined && this.#next >= this.#hashes.count;
+    return this.#hashes !== undefined && this.#order.next >= this.#hashes.count;
   }
 
   get #giveUpAt(): Milliseconds {
@@ -190,26 +189,20 @@ export class FetchLogic {
   #seek(now: Milliseconds): FetchEffect[] {
     const host = this.#trials.next(now, new Set(this.#sources.map(source => source.host)));
     if (host !== undefined) return this.#open(host, now);
-    if (this.#moreHostsAwaited) return [];
-    const askedLately = this.#moreHostsAskedAt !== undefined && now < this.#moreHostsAskedAt + MORE_HOSTS_MS;
-    if (this.#task.song.moreHosts !== undefined && !askedLately) {
-      this.#moreHostsAskedAt = now;
-      this.#moreHostsAwaited = true;
-      return [{ do: 'more-hosts' }];
-    }
-    if (this.#sources.length > 0) return [];
+    if (this.#moreHosts.ask(now)) return [{ do: 'more-hosts' }];
+    if (this.#moreHosts.isAwaited || this.#sources.length > 0) return [];
     const nextTryAt = this.#trials.nextTryAt();
     return nextTryAt === undefined || nextTryAt > this.#giveUpAt ? this.#giveUp(now) : [];
   }
 
   #open(host: string, now: Milliseconds): FetchEffect[] {
     const { song } = this.#task;
-    const source = new FetchSource(host, this.#next, now);
+    const source = new FetchSource(host, now);
     const isLead = this.#sources.length === 0;
     this.#sources.push(source);
     const asks: Ask[] = [];
     if (this.#hashes === undefined) asks.push(source.askHashes(song));
-    asks.push(source.askRange(song, PIECE_BYTES, now, this.#hashes));
+    asks.push(source.askRange(song, { first: this.#order.next, count: 1 }, now, this.#hashes));
     if (isLead && song.size === undefined) asks.push(...this.#askInfo(source));
     if (isLead) asks.push(...this.#rangesFor(source, now));
     return [{ do: 'ask', host, asks }];
@@ -227,10 +220,16 @@ export class FetchLogic {
     return planRanges(source, {
       task: this.#task,
       hashes: this.#hashes,
+      next: this.#order.next,
       takenTo: this.#supply.takenTo,
+      isFree: index => this.#isFree(index),
       bytesPerSecond: this.#book.bytesPerSecond(source.host),
       now,
     });
+  }
+
+  #isFree(index: number): boolean {
+    return !this.#order.has(index) && !this.#sources.some(source => source.isToSend(index));
   }
 
   #begun(source: FetchSource, event: DownloadEvent & { kind: 'begun' }, now: Milliseconds): FetchEffect[] {
@@ -241,9 +240,13 @@ export class FetchLogic {
     return dishonest === undefined ? [] : this.#strike(source, dishonest, now);
   }
 
-  #data(source: FetchSource, bytes: Uint8Array, now: Milliseconds): FetchEffect[] {
+  #data(
+    source: FetchSource,
+    { question, bytes }: DownloadEvent & { kind: 'data' },
+    now: Milliseconds,
+  ): FetchEffect[] {
     const effects: FetchEffect[] = [];
-    for (const piece of source.take(bytes, now)) {
+    for (const piece of source.take(question, bytes, now)) {
       if (this.#over || !this.#sources.includes(source)) break;
       effects.push(...this.#judge(source, piece, now));
     }
@@ -257,12 +260,24 @@ export class FetchLogic {
     source.doubt = undefined;
     this.#book.alive(source.host);
     const effects = this.#overtake(source, now);
-    const skip = Math.min(bytes.length, Math.max(0, this.#task.fromByte - piece.index * PIECE_BYTES));
-    this.#next = piece.index + 1;
-    this.#supply.deliver(source.host, bytes.length - skip, now);
-    effects.push({ do: 'deliver', index: piece.index, piece: bytes, skip, host: source.host });
-    if (!this.#isPastEnd) return [...effects, ...this.#fill(now)];
-    return [...effects, { do: 'size', bytes: piece.index * PIECE_BYTES + bytes.length }, ...this.#finish()];
+    if (this.#order.has(piece.index)) return [...effects, ...this.#fill(now)];
+    effects.push(
+      ...this.#take({ index: piece.index, bytes, from: [{ host: source.host, bytes: bytes.length }] }, now),
+    );
+    return this.#isPastEnd ? [...effects, ...this.#finish()] : [...effects, ...this.#fill(now)];
+  }
+
+  /** A piece that nobody brought before; whatever can be delivered now is. */
+  #take(piece: ProvenPiece, now: Milliseconds): FetchEffect[] {
+    const effects: FetchEffect[] = [];
+    for (const { index, bytes, from } of this.#order.add(piece)) {
+      const skip = Math.min(bytes.length, Math.max(0, this.#task.fromByte - index * PIECE_BYTES));
+      this.#supply.deliver(from, skip, now);
+      effects.push({ do: 'deliver', index, piece: bytes, skip });
+    }
+    if (piece.index === this.#hashes!.count - 1)
+      effects.push({ do: 'size', bytes: piece.index * PIECE_BYTES + piece.bytes.length });
+    return effects;
   }
 
   /** `winner` proved the next piece first: it leads now, and the other one is let go. */
@@ -370,7 +385,8 @@ export class FetchLogic {
   #waiting(now: Milliseconds): string | undefined {
     if (this.#over) return undefined;
     const [lead] = this.#sources;
-    if (lead === undefined) return this.#moreHostsAwaited ? 'asking who else has it' : this.#trials.shortage;
+    if (lead === undefined)
+      return this.#moreHosts.isAwaited ? 'asking who else has it' : this.#trials.shortage;
     return lead.owes && now - lead.heardAt >= UNNOTICED_MS ? `waiting for ${lead.host}` : undefined;
   }
 

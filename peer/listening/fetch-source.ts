@@ -1,7 +1,7 @@
 /**
  * One host's part in a fetch: what it was asked, and the piece that is coming in from it.
  *
- *     asked ─▶ [ HASHES │ RANGE 64 KiB │ INFO │ RANGE 256 KiB ] ─▶ bytes ─▶ piece 7, piece 8, …
+ *     asked ─▶ [ HASHES │ RANGE piece 7 │ INFO │ RANGE pieces 12–15 ] ─▶ bytes ─▶ piece 7, piece 12, …
  *
  * The rule: a piece comes whole from one host, so that when it is wrong there is no doubt who lied. Pure: the caller
  * says what time it is and judges the pieces.
@@ -21,6 +21,12 @@ export interface Ask {
 
 type Range = Extract<Question, { type: 'RANGE' }>;
 
+/** Pieces that stand side by side: `first` … `first + count - 1`. */
+export interface PieceRun {
+  readonly first: number;
+  readonly count: number;
+}
+
 const RATE_WINDOW_MS = 1_000;
 
 export class FetchSource {
@@ -31,9 +37,9 @@ export class FetchSource {
   proven = 0;
   /** Why another host was asked besides, if it was for a fault. */
   doubt: string | undefined;
-  /** Up to which byte it was asked. */
-  askedTo: number;
-  #piece: PieceInProgress;
+  /** Pieces that it owes, by the range in which they come. */
+  readonly #owed = new Map<Question, { next: number; readonly end: number }>();
+  #piece: PieceInProgress | undefined;
   /** Where the content ends, as it says; known once a range reaches the last piece. */
   #endsAt: number | undefined;
   #frontSince: Milliseconds;
@@ -42,11 +48,8 @@ export class FetchSource {
 
   constructor(
     readonly host: string,
-    firstPiece: number,
     readonly openedAt: Milliseconds,
   ) {
-    this.#piece = new PieceInProgress(firstPiece);
-    this.askedTo = firstPiece * PIECE_BYTES;
     this.heardAt = openedAt;
     this.#frontSince = openedAt;
     this.#rate = new RateMeter(openedAt);
@@ -57,7 +60,13 @@ export class FetchSource {
   }
 
   get rangesOpen(): number {
-    return this.asked.filter(question => question.type === 'RANGE').length;
+    return this.#owed.size;
+  }
+
+  /** It was asked for this piece, which has not come whole. */
+  isToSend(index: number): boolean {
+    for (const { next, end } of this.#owed.values()) if (index >= next && index < end) return true;
+    return false;
   }
 
   askHashes(song: { readonly hash: ContentHash; readonly id?: SongId }): Ask {
@@ -70,7 +79,7 @@ export class FetchSource {
 
   askRange(
     song: { readonly hash: ContentHash; readonly id?: SongId },
-    count: number,
+    run: PieceRun,
     now: Milliseconds,
     hashes: PieceHashes | undefined,
   ): Ask {
@@ -79,9 +88,10 @@ export class FetchSource {
       this.heardAt = now;
       this.#rate.restart(now);
     }
-    const offset = this.askedTo;
-    this.askedTo += count;
+    const offset = run.first * PIECE_BYTES;
+    const count = run.count * PIECE_BYTES;
     const range = { type: 'RANGE', song: song.id ?? NO_SONG, offset, count, hash: song.hash } as const;
+    this.#owed.set(range, { next: run.first, end: run.first + run.count });
     return this.#ask(range, hashes === undefined ? 0 : leastOf(range, hashes));
   }
 
@@ -94,15 +104,21 @@ export class FetchSource {
     return undefined;
   }
 
-  /** The pieces that `bytes` complete, in order. */
-  take(bytes: Uint8Array, now: Milliseconds): PieceInProgress[] {
+  /** The pieces that `bytes`, of the answer to `range`, complete, in order. */
+  take(range: Question, bytes: Uint8Array, now: Milliseconds): PieceInProgress[] {
     this.heardAt = now;
     this.#frontBytes += bytes.length;
     this.#rate.add(bytes.length);
+    const owed = this.#owed.get(range);
+    if (owed === undefined) return [];
     const complete: PieceInProgress[] = [];
     for (let at = 0; at < bytes.length; ) {
+      this.#piece ??= new PieceInProgress(owed.next);
       at += this.#piece.add(at === 0 ? bytes : bytes.subarray(at));
-      if (this.#isComplete) complete.push(this.#nextPiece());
+      if (!this.#isComplete(this.#piece)) continue;
+      complete.push(this.#piece);
+      owed.next += 1;
+      this.#piece = undefined;
     }
     return complete;
   }
@@ -110,6 +126,7 @@ export class FetchSource {
   /** The answer to `question` is whole. For a range, says how many bytes came in which time. */
   answered(question: Question, now: Milliseconds): { readonly bytes: number; readonly ms: number } {
     this.asked.splice(this.asked.indexOf(question), 1);
+    if (this.#owed.delete(question)) this.#piece = undefined;
     this.heardAt = now;
     const measured = { bytes: this.#frontBytes, ms: now - this.#frontSince };
     this.#frontBytes = 0;
@@ -126,14 +143,8 @@ export class FetchSource {
     return this.#rate.windowAt;
   }
 
-  get #isComplete(): boolean {
-    return this.#piece.isFull || this.#piece.index * PIECE_BYTES + this.#piece.length === this.#endsAt;
-  }
-
-  #nextPiece(): PieceInProgress {
-    const complete = this.#piece;
-    this.#piece = new PieceInProgress(complete.index + 1);
-    return complete;
+  #isComplete(piece: PieceInProgress): boolean {
+    return piece.isFull || piece.index * PIECE_BYTES + piece.length === this.#endsAt;
   }
 
   #ask(question: Question, least = 0): Ask {

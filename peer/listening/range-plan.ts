@@ -9,51 +9,73 @@
 import type { Milliseconds } from '../../protocol/ports.js';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
 import type { FetchTask } from './fetch-effects.js';
-import type { Ask, FetchSource } from './fetch-source.js';
+import type { Ask, FetchSource, PieceRun } from './fetch-source.js';
 import type { PieceHashes } from './pieces.js';
 
 /** What is fetched ahead of the reader. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
 /** In a full window so much room is awaited before more is asked, so that requests don't become crumbs. */
-const REFILL_BYTES = 4 * PIECE_BYTES;
+const REFILL_PIECES = 4;
 /** A range is what a host delivers in this time: short enough to turn elsewhere, long enough to hide the round trip. */
 const RANGE_MS = 250;
-const LARGEST_RANGE_BYTES = 16 * PIECE_BYTES;
-const STRANGER_RANGE_BYTES = 4 * PIECE_BYTES;
+const LARGEST_RANGE_PIECES = 16;
+const STRANGER_RANGE_PIECES = 4;
 /** The next range is asked for while this one is coming. */
 const RANGES_OPEN = 2;
 
+export interface RangePlan {
+  readonly task: Pick<FetchTask, 'song' | 'urgency'>;
+  readonly hashes: PieceHashes | undefined;
+  /** The next piece to deliver. */
+  readonly next: number;
+  readonly takenTo: number;
+  /** It is neither here nor to come from anybody. */
+  readonly isFree: (index: number) => boolean;
+  /** As last seen of this host. */
+  readonly bytesPerSecond: number | undefined;
+  readonly now: Milliseconds;
+}
+
 /** The ranges to ask `source` for now, in pieces of 64 KiB. */
-export function planRanges(
-  source: FetchSource,
-  plan: {
-    readonly task: Pick<FetchTask, 'song' | 'urgency'>;
-    readonly hashes: PieceHashes | undefined;
-    readonly takenTo: number;
-    /** As last seen of this host. */
-    readonly bytesPerSecond: number | undefined;
-    readonly now: Milliseconds;
-  },
-): Ask[] {
+export function planRanges(source: FetchSource, plan: RangePlan): Ask[] {
   const { task, hashes, now } = plan;
-  const end = hashes?.longestSize ?? wholePieces(task.song.size ?? Number.POSITIVE_INFINITY);
-  // Until the first sound is on its way, nothing takes the machine's time but the piece that it is in.
-  const windowBytes = task.urgency === 'now' && plan.takenTo === 0 ? PIECE_BYTES : WINDOW_BYTES;
-  const windowEnd = Math.floor((plan.takenTo + windowBytes) / PIECE_BYTES) * PIECE_BYTES;
   const asks: Ask[] = [];
   while (source.rangesOpen < RANGES_OPEN) {
-    const room = windowEnd - source.askedTo;
-    const wanted = Math.min(end - source.askedTo, rangeBytes(plan.bytesPerSecond));
-    if (wanted <= 0 || room < Math.min(wanted, REFILL_BYTES)) break;
-    asks.push(source.askRange(task.song, Math.min(wanted, room), now, hashes));
+    const run = freeRun(plan);
+    if (run === undefined) break;
+    asks.push(source.askRange(task.song, run, now, hashes));
   }
   return asks;
 }
 
-function rangeBytes(bytesPerSecond: number | undefined): number {
-  if (bytesPerSecond === undefined) return STRANGER_RANGE_BYTES;
-  const bytes = wholePieces((bytesPerSecond * RANGE_MS) / 1_000);
-  return Math.max(PIECE_BYTES, Math.min(LARGEST_RANGE_BYTES, bytes));
+/** The first pieces that nobody was asked for, as many as go into one range; undefined while there is no room. */
+function freeRun(plan: RangePlan): PieceRun | undefined {
+  const { next, isFree } = plan;
+  const end = countOf(plan);
+  const windowEnd = windowEndOf(plan);
+  let first = next;
+  while (first < Math.min(end, windowEnd) && !isFree(first)) first += 1;
+  const wanted = Math.min(end - first, rangePieces(plan.bytesPerSecond));
+  const room = windowEnd - first;
+  if (wanted <= 0 || room < Math.min(wanted, REFILL_PIECES)) return undefined;
+  let count = 1;
+  while (count < Math.min(wanted, room) && isFree(first + count)) count += 1;
+  return { first, count };
 }
 
-const wholePieces = (bytes: number): number => Math.ceil(bytes / PIECE_BYTES) * PIECE_BYTES;
+/** Pieces of the song, as far as that is known. */
+const countOf = ({ hashes, task }: RangePlan): number =>
+  hashes?.count ?? Math.ceil((task.song.size ?? Number.POSITIVE_INFINITY) / PIECE_BYTES);
+
+/** The first piece that is too far ahead of the reader. */
+function windowEndOf({ task, takenTo }: RangePlan): number {
+  // Until the first sound is on its way, nothing takes the machine's time but the piece that it is in.
+  const windowBytes = task.urgency === 'now' && takenTo === 0 ? PIECE_BYTES : WINDOW_BYTES;
+  return Math.floor((takenTo + windowBytes) / PIECE_BYTES);
+}
+
+function rangePieces(bytesPerSecond: number | undefined): number {
+  if (bytesPerSecond === undefined) return STRANGER_RANGE_PIECES;
+  const pieces = Math.ceil((bytesPerSecond * RANGE_MS) / 1_000 / PIECE_BYTES);
+  return Math.max(1, Math.min(LARGEST_RANGE_PIECES, pieces));
+}

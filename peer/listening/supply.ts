@@ -44,9 +44,19 @@ export class Supply {
     this.#starvedSince = now;
   }
 
-  deliver(host: string, bytes: number, now: Milliseconds): void {
-    this.#deliveredTo += bytes;
-    this.#bytesFrom.set(host, (this.#bytesFrom.get(host) ?? 0) + bytes);
+  /** A piece whose bytes are `from` these hosts; its first `skip` bytes come before what was asked for. */
+  deliver(
+    from: readonly { readonly host: string; readonly bytes: number }[],
+    skip: number,
+    now: Milliseconds,
+  ): void {
+    let skipped = skip;
+    for (const { host, bytes } of from) {
+      const used = Math.max(0, bytes - skipped);
+      skipped -= bytes - used;
+      this.#deliveredTo += used;
+      this.#bytesFrom.set(host, (this.#bytesFrom.get(host) ?? 0) + used);
+    }
     this.#firstPieceAt ??= now;
     this.#starvedSince = undefined;
   }
