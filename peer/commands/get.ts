@@ -18,6 +18,7 @@ import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';
 import { renderBar } from '../prompt/now-playing.js';
 import { nameOf, sizeOf } from '../prompt/render-song.js';
+import { renderSources, wordOfProof } from '../prompt/render-sources.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
@@ -89,10 +90,9 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
   const facts = { file: out, bytes: progress.bytes, ...identity, sources, failed, verified };
   if (config.json && out !== STDOUT) await session.write([safeJson(facts)]);
   const seconds = ((world.clock.now() - startedAt) / 1_000).toFixed(1);
-  const from = sources.map(({ host }) => host).join(', ');
   if (!config.json && out !== STDOUT) {
-    const trust = verified ? 'verified' : relayed ? 'live, relayed, unverified' : 'live';
-    const what = `${out}: ${sizeOf(progress.bytes)} in ${seconds} s · ${from} · ${trust}`;
+    const trust = verified ? wordOfProof(sources) : relayed ? 'live, relayed, unverified' : 'live';
+    const what = `${out}: ${sizeOf(progress.bytes)} in ${seconds} s · ${renderSources(sources)} · ${trust}`;
     world.stderr.write(`${cutToWidth(safeText(what), styleOf('stderr', world, config).width)}\n`);
   }
 }

@@ -27,6 +27,16 @@ const LEAST_MEASURED_BYTES = PIECE_BYTES;
 /** The hosts heard of longest ago are forgotten first. */
 const MAX_HOSTS_IN_BOOK = 2_000;
 
+/** What a host said of itself in WELCOME, and whether it is true on UDP, is worth asking again after this. */
+const CARD_KEPT_MS = 10 * 60_000;
+
+/** What a host said of itself (TSP §3.3). */
+export interface HostCard {
+  readonly name?: string;
+  /** It speaks PPSPP there (TSP §5.6). */
+  readonly swarmPort?: number;
+}
+
 interface Entry {
   roundTripMs?: number;
   bytesPerSecond?: number;
@@ -34,6 +44,8 @@ interface Entry {
   failedAt: Milliseconds;
   busyUntil: Milliseconds;
   liedAt: Milliseconds;
+  card?: HostCard;
+  cardAt: Milliseconds;
 }
 
 export class HostBook {
@@ -74,9 +86,38 @@ export class HostBook {
     this.#entry(host).liedAt = now;
   }
 
+  /** It answered HELLO. */
+  greeted(host: string, card: HostCard, now: Milliseconds): void {
+    const entry = this.#entry(host);
+    entry.card = card;
+    entry.cardAt = now;
+  }
+
+  /** It says that it speaks PPSPP, and does not: a firewall. */
+  deaf(host: string, now: Milliseconds): void {
+    const { name } = this.#entries.get(host)?.card ?? {};
+    this.greeted(host, name === undefined ? {} : { name }, now);
+  }
+
+  /** Undefined when it was not asked lately. */
+  cardOf(host: string, now: Milliseconds): HostCard | undefined {
+    const entry = this.#entries.get(host);
+    return entry !== undefined && now - entry.cardAt < CARD_KEPT_MS ? entry.card : undefined;
+  }
+
   hasLied(host: string, now: Milliseconds): boolean {
     const entry = this.#entries.get(host);
     return entry !== undefined && now - entry.liedAt < LIE_REMEMBERED_MS;
+  }
+
+  /** What it calls itself, if it was ever asked. */
+  nameOf(host: string): string | undefined {
+    return this.#entries.get(host)?.card?.name;
+  }
+
+  /** All its slots were taken, and it did not say to come again yet. */
+  isBusy(host: string, now: Milliseconds): boolean {
+    return now < (this.#entries.get(host)?.busyUntil ?? 0);
   }
 
   /** bytes/s as last seen. */
@@ -112,6 +153,7 @@ export class HostBook {
       failedAt: 0,
       busyUntil: 0,
       liedAt: Number.NEGATIVE_INFINITY,
+      cardAt: Number.NEGATIVE_INFINITY,
     };
     // Set again, so that a Map's order is that of the last mention.
     this.#entries.delete(host);

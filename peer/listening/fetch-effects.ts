@@ -20,12 +20,22 @@ export type FetchEffect =
   | { readonly do: 'ask'; readonly host: string; readonly asks: readonly Ask[] }
   /** The connection is not needed any more. Not `keep`: close it, whatever it still sends. */
   | { readonly do: 'let-go'; readonly host: string; readonly keep: boolean }
-  /** A proven piece; `skip` bytes of it come before what was asked for. */
+  /** A proven piece, in whatever order. */
+  | { readonly do: 'keep'; readonly index: number; readonly piece: Uint8Array }
+  /** It is the next in order; `skip` bytes of it come before what was asked for. */
   | { readonly do: 'deliver'; readonly index: number; readonly piece: Uint8Array; readonly skip: number }
   /** The song's size as a host says it, or, from the last piece, as it is. */
   | { readonly do: 'size'; readonly bytes: number }
   /** Ask the tracker who else has the song; the answer is `moreHosts`. */
   | { readonly do: 'more-hosts' }
+  /** Ask HELLO of a host, over a connection of its own; the book learns what it answers, and the logic that it did (`greeted`). */
+  | { readonly do: 'greet'; readonly host: string }
+  /** A host speaks PPSPP on this UDP port. */
+  | { readonly do: 'meet'; readonly host: string; readonly port: number }
+  /** Join the song's swarm: its size is known now. The answer is `joined`. */
+  | { readonly do: 'join'; readonly lastPiece: Uint8Array }
+  /** These pieces are left to the swarm, and no others; or not any more. */
+  | { readonly do: 'want' | 'unwant'; readonly pieces: readonly number[] }
   | { readonly do: 'finish' }
   | { readonly do: 'fail'; readonly error: TransportError | RequestError };
 
@@ -45,6 +55,8 @@ export const GIVE_UP_MS = 8_000;
 export const MORE_HOSTS_MS = 2_000;
 /** A host that was overtaken is not tried again for a while, so that two slow ones don't take turns. */
 export const OVERTAKEN_MS = 10_000;
+/** A piece that others wait for is late after this, and what a quicker one would take twice over. */
+export const LATE_MS = 500;
 /** How soon a state that cannot be helped at the moment is looked at again. */
 export const LOOK_AGAIN_MS = 100;
 

@@ -38,7 +38,10 @@ export class FetchSource {
   /** Why another host was asked besides, if it was for a fault. */
   doubt: string | undefined;
   /** Pieces that it owes, by the range in which they come. */
-  readonly #owed = new Map<Question, { next: number; readonly end: number }>();
+  readonly #owed = new Map<
+    Question,
+    { next: number; readonly end: number; readonly askedAt: Milliseconds }
+  >();
   #piece: PieceInProgress | undefined;
   /** Where the content ends, as it says; known once a range reaches the last piece. */
   #endsAt: number | undefined;
@@ -63,10 +66,20 @@ export class FetchSource {
     return this.#owed.size;
   }
 
+  /** The piece that it sends now or next. */
+  get nextOwed(): number | undefined {
+    return this.#owed.values().next().value?.next;
+  }
+
   /** It was asked for this piece, which has not come whole. */
   isToSend(index: number): boolean {
-    for (const { next, end } of this.#owed.values()) if (index >= next && index < end) return true;
-    return false;
+    return this.owesSince(index) !== undefined;
+  }
+
+  owesSince(index: number): Milliseconds | undefined {
+    for (const { next, end, askedAt } of this.#owed.values())
+      if (index >= next && index < end) return askedAt;
+    return undefined;
   }
 
   askHashes(song: { readonly hash: ContentHash; readonly id?: SongId }): Ask {
@@ -91,7 +104,7 @@ export class FetchSource {
     const offset = run.first * PIECE_BYTES;
     const count = run.count * PIECE_BYTES;
     const range = { type: 'RANGE', song: song.id ?? NO_SONG, offset, count, hash: song.hash } as const;
-    this.#owed.set(range, { next: run.first, end: run.first + run.count });
+    this.#owed.set(range, { next: run.first, end: run.first + run.count, askedAt: now });
     return this.#ask(range, hashes === undefined ? 0 : leastOf(range, hashes));
   }
 
@@ -104,23 +117,22 @@ export class FetchSource {
     return undefined;
   }
 
-  /** The pieces that `bytes`, of the answer to `range`, complete, in order. */
-  take(range: Question, bytes: Uint8Array, now: Milliseconds): PieceInProgress[] {
+  /** The pieces that `bytes`, of the answer to `range`, complete, in order; each is owed until it is taken out. */
+  *take(range: Question, bytes: Uint8Array, now: Milliseconds): Generator<PieceInProgress, void> {
     this.heardAt = now;
     this.#frontBytes += bytes.length;
     this.#rate.add(bytes.length);
     const owed = this.#owed.get(range);
-    if (owed === undefined) return [];
-    const complete: PieceInProgress[] = [];
+    if (owed === undefined) return;
     for (let at = 0; at < bytes.length; ) {
       this.#piece ??= new PieceInProgress(owed.next);
       at += this.#piece.add(at === 0 ? bytes : bytes.subarray(at));
       if (!this.#isComplete(this.#piece)) continue;
-      complete.push(this.#piece);
-      owed.next += 1;
+      const complete = this.#piece;
       this.#piece = undefined;
+      owed.next += 1;
+      yield complete;
     }
-    return complete;
   }
 
   /** The answer to `question` is whole. For a range, says how many bytes came in which time. */
@@ -160,7 +172,7 @@ function leastOf(range: Range, hashes: PieceHashes): number {
 }
 
 /** Bytes a second over the last one to two seconds in which some were owed. */
-class RateMeter {
+export class RateMeter {
   /** Since when it counts. */
   windowAt: Milliseconds;
   #windowBytes = 0;

@@ -25,6 +25,8 @@ export interface SongFetcherOptions {
   readonly randomUnit: RandomUnit;
   readonly trace?: WireTrace | undefined;
   readonly openSocket?: OpenSocket | undefined;
+  /** Said in HELLO. */
+  readonly agent?: string | undefined;
   /** Already started. */
   readonly cache?: SongCache | undefined;
   /** Own songs: nobody else is asked for them. `recheck` hears of a file that is not what it was. */
@@ -108,12 +110,13 @@ export class SongFetcher {
   }
 
   #depsFor(song: SongToFetch, ended: () => void): SongFetchDeps {
-    const { clock, logger, cache } = this.#options;
+    const { clock, logger, cache, agent } = this.#options;
     return {
       book: this.#book,
       connections: this.#connections,
       clock,
       logger,
+      hello: { tsp: 1, ...(agent === undefined ? {} : { agent }) },
       local: this.#localCopies(song.hash),
       keep: (index, piece, hashes) => cache?.keep(song, index, piece, hashes),
       learnt: (hashes, size) => {

@@ -35,13 +35,18 @@ export class HostTrials {
     for (const host of hosts) this.#trial(host);
   }
 
-  /** The best host that may be asked now. */
-  next(now: Milliseconds, inUse: ReadonlySet<string>): string | undefined {
+  /** Hosts of which anybody has spoken. */
+  get count(): number {
+    return this.#trials.size;
+  }
+
+  /** Those that may be asked now, the best first. */
+  ready(now: Milliseconds, inUse: ReadonlySet<string>): string[] {
     const ready = [...this.#trials].filter(([host, { tryAt }]) => tryAt <= now && !inUse.has(host));
     return this.#book.rank(
       ready.map(([host]) => host),
       now,
-    )[0];
+    );
   }
 
   /** When the next host may be asked again; undefined when all are struck off. */

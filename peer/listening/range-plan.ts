@@ -33,19 +33,30 @@ export interface RangePlan {
   readonly isFree: (index: number) => boolean;
   /** As last seen of this host. */
   readonly bytesPerSecond: number | undefined;
+  /** Hosts that are asked by RANGE. */
+  readonly sharers: number;
   readonly now: Milliseconds;
 }
 
-/** The ranges to ask `source` for now, in pieces of 64 KiB. */
-export function planRanges(source: FetchSource, plan: RangePlan): Ask[] {
+/** The ranges to ask `source` for now, in pieces of 64 KiB; it is to owe no more than `most`. */
+export function planRanges(source: FetchSource, plan: RangePlan, most = RANGES_OPEN): Ask[] {
   const { task, hashes, now } = plan;
   const asks: Ask[] = [];
-  while (source.rangesOpen < RANGES_OPEN) {
+  while (source.rangesOpen < most) {
     const run = freeRun(plan);
     if (run === undefined) break;
     asks.push(source.askRange(task.song, run, now, hashes));
   }
   return asks;
+}
+
+/** The first pieces that nobody was asked for, together or not; none past the window. */
+export function freePieces(plan: RangePlan, most: number): number[] {
+  const end = Math.min(countOf(plan), windowEndOf(plan));
+  const pieces: number[] = [];
+  for (let piece = plan.next; piece < end && pieces.length < most; piece += 1)
+    if (plan.isFree(piece)) pieces.push(piece);
+  return pieces;
 }
 
 /** The first pieces that nobody was asked for, as many as go into one range; undefined while there is no room. */
@@ -55,7 +66,11 @@ function freeRun(plan: RangePlan): PieceRun | undefined {
   const windowEnd = windowEndOf(plan);
   let first = next;
   while (first < Math.min(end, windowEnd) && !isFree(first)) first += 1;
-  const wanted = Math.min(end - first, rangePieces(plan.bytesPerSecond));
+  const wanted = Math.min(
+    end - first,
+    rangePieces(plan.bytesPerSecond),
+    fairShare(end - first, plan.sharers),
+  );
   const room = windowEnd - first;
   if (wanted <= 0 || room < Math.min(wanted, REFILL_PIECES)) return undefined;
   let count = 1;
@@ -69,10 +84,17 @@ const countOf = ({ hashes, task }: RangePlan): number =>
 
 /** The first piece that is too far ahead of the reader. */
 function windowEndOf({ task, takenTo }: RangePlan): number {
-  // Until the first sound is on its way, nothing takes the machine's time but the piece that it is in.
-  const windowBytes = task.urgency === 'now' && takenTo === 0 ? PIECE_BYTES : WINDOW_BYTES;
+  const windowBytes = isFirstAwaited(task, takenTo) ? PIECE_BYTES : WINDOW_BYTES;
   return Math.floor((takenTo + windowBytes) / PIECE_BYTES);
 }
+
+/** Of what is left, so that the quick and the slow are done at the same time. */
+const fairShare = (pieces: number, sharers: number): number =>
+  sharers < 2 ? pieces : Math.ceil(pieces / (RANGES_OPEN * sharers));
+
+/** Until the first sound is on its way, nothing takes the machine's time but the piece that it is in. */
+export const isFirstAwaited = ({ urgency }: Pick<FetchTask, 'urgency'>, takenTo: number): boolean =>
+  urgency === 'now' && takenTo === 0;
 
 function rangePieces(bytesPerSecond: number | undefined): number {
   if (bytesPerSecond === undefined) return STRANGER_RANGE_PIECES;

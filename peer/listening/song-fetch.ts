@@ -9,10 +9,12 @@
 import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { Hello } from '../../protocol/tsp/messages.js';
 import type { HostBook } from './choose-host.js';
 import type { HostConnection, HostConnections } from './connections.js';
 import type { FetchEffect, FetchTask } from './fetch-effects.js';
 import { FetchLogic } from './fetch-logic.js';
+import { greet } from './greeting.js';
 import { type LocalSong, readLocalSong } from './local-song.js';
 import type { PieceHashes } from './pieces.js';
 import type { FetchReport, SongStream } from './song-stream.js';
@@ -22,6 +24,8 @@ export interface SongFetchDeps {
   readonly connections: HostConnections;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What hosts are told in HELLO. */
+  readonly hello: Hello;
   /** Where this machine has the song, best first. */
   readonly local: readonly { readonly name: string; readonly song: LocalSong; spoiled(): void }[];
   /** Each proven piece that came over the network, and the nodes of its song. */
@@ -45,6 +49,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   readonly #task: FetchTask;
   readonly #deps: SongFetchDeps;
   readonly #connections = new Map<string, HostConnection>();
+  readonly #greetings = new Set<() => void>();
   #logic: FetchLogic | undefined;
   readonly #todo: FetchEffect[] = [];
   #performing = false;
@@ -182,8 +187,10 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
       case 'let-go':
         this.#letGo(effect.host, effect.keep);
         return;
-      case 'deliver':
+      case 'keep':
         this.#deps.keep(effect.index, effect.piece, this.#logic!.hashes!);
+        return;
+      case 'deliver':
         this.#deliver(effect.piece, effect.skip);
         return;
       case 'size':
@@ -192,6 +199,9 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         return;
       case 'more-hosts':
         void this.#askMoreHosts();
+        return;
+      case 'greet':
+        this.#greet(effect.host);
         return;
       case 'finish':
         this.#end({ kind: 'finished' });
@@ -236,6 +246,15 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#perform(this.#logic!.moreHosts(hosts, this.#deps.clock.now()));
   }
 
+  #greet(host: string): void {
+    const { clock } = this.#deps;
+    const cancel = greet(host, this.#deps, () => {
+      this.#greetings.delete(cancel);
+      this.#perform(this.#logic!.greeted(host, clock.now()));
+    });
+    this.#greetings.add(cancel);
+  }
+
   #deliver(piece: Uint8Array, skip: number): void {
     if (this.#logic?.hashes !== undefined && this.#firstByteMs === undefined)
       this.#deps.learnt(this.#logic.hashes, undefined);
@@ -278,6 +297,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#ending = ending;
     this.#timer?.cancel();
     this.#roomAwaited?.();
+    for (const cancel of this.#greetings) cancel();
     this.#deps.ended();
     const waiting = this.#waiting;
     this.#waiting = undefined;

@@ -25,7 +25,7 @@ export interface SongToFetch {
   readonly moreHosts?: () => Promise<readonly string[]>;
 }
 
-/** `now`: somebody waits to hear it. `ahead`: the next song; it asks no second host only to be quicker. */
+/** `now`: somebody waits to hear it. `ahead`: the next song; it asks no second host only to begin sooner. */
 export type Urgency = 'now' | 'ahead';
 
 export interface OpenOptions {
@@ -50,9 +50,18 @@ export interface SongStream {
   report(): FetchReport;
 }
 
+/** What somebody gave of a song. */
+export interface SongShare {
+  /** `host:port`; `cache` and `library` stand for this machine's own disk. */
+  readonly host: string;
+  readonly bytes: number;
+  /** As it calls itself, where it was asked. */
+  readonly name?: string;
+}
+
 export interface FetchReport {
-  /** In the order in which they first helped. `cache` and `library` stand for this machine's own disk. */
-  readonly sources: readonly { readonly host: string; readonly bytes: number }[];
+  /** In the order in which they first helped. */
+  readonly sources: readonly SongShare[];
   readonly failed: readonly { readonly host: string; readonly why: string; readonly lied?: boolean }[];
   /** Every byte that was delivered agreed with the song's hash. False only while nothing was delivered. */
   readonly verified: boolean;

@@ -2,7 +2,7 @@
  * What a player is given, what it says of itself, and what it tells as it happens.
  */
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import type { FetchReport, SongStream, Urgency } from '../listening/song-stream.js';
+import type { FetchReport, SongShare, SongStream, Urgency } from '../listening/song-stream.js';
 
 export interface PlayableSong {
   readonly row: SongRow;
@@ -21,6 +21,8 @@ export interface PlayerState {
   readonly bufferedSeconds: number;
   /** While `buffering`: what is waited for, for a person. */
   readonly waiting?: string;
+  /** Where the song's bytes came from, so far. */
+  readonly sources?: readonly SongShare[];
   /** 0 … 100. */
   readonly volume: number;
   readonly muted: boolean;

@@ -132,6 +132,7 @@ export class Player {
       positionSeconds: turn?.positionSeconds ?? 0,
       bufferedSeconds: turn?.bufferedSeconds ?? 0,
       ...(turn && state === 'buffering' && { waiting: turn.waiting }),
+      ...(turn && { sources: turn.report().sources }),
       volume: this.#volume,
       muted: this.#muted,
       queue: this.#queue.songs.map(song => song.row),

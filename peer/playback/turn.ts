@@ -4,7 +4,7 @@
  *     open ─▶ handOver ─▶ sounds ─▶ moved … ─▶ close        open again (seek, restart): the same turn goes on elsewhere
  */
 import type { Milliseconds } from '../../protocol/ports.js';
-import type { FetchReport, Urgency } from '../listening/song-stream.js';
+import type { FetchReport, SongShare, Urgency } from '../listening/song-stream.js';
 import type { AudioProcess, Position } from './audio-messages.js';
 import type { PlayableSong } from './player-events.js';
 import { type SongOutline, seekPoint, songSeconds } from './seek-map.js';
@@ -141,14 +141,13 @@ export class Turn {
   /** Of all its streams together. */
   report(): FetchReport {
     const reports = this.#feed === undefined ? this.#reports : [...this.#reports, this.#feed.stream.report()];
-    const bytes = new Map<string, number>();
-    for (const source of reports.flatMap(report => report.sources)) {
-      bytes.set(source.host, (bytes.get(source.host) ?? 0) + source.bytes);
-    }
+    const shares = new Map<string, SongShare>();
+    for (const share of reports.flatMap(report => report.sources))
+      shares.set(share.host, { ...share, bytes: (shares.get(share.host)?.bytes ?? 0) + share.bytes });
     const delivered = reports.filter(report => report.sources.length > 0);
     const firstByteMs = reports[0]?.firstByteMs;
     return {
-      sources: [...bytes].map(([host, sum]) => ({ host, bytes: sum })),
+      sources: [...shares.values()],
       failed: reports.flatMap(report => report.failed),
       verified: delivered.length > 0 && delivered.every(report => report.verified),
       ...(reports.some(report => report.relayed) && { relayed: true }),

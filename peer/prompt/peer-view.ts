@@ -5,7 +5,7 @@
  */
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import type { FetchReport } from '../listening/song-stream.js';
+import type { FetchReport, SongShare } from '../listening/song-stream.js';
 
 export interface SongListView {
   readonly songs: readonly SongRow[];
@@ -24,6 +24,8 @@ export interface NowPlaying {
   readonly bufferedSeconds: number;
   /** While `buffering`: what is waited for. */
   readonly waiting?: string;
+  /** Where its bytes come from, so far. */
+  readonly sources?: readonly SongShare[];
   /** Per cent. */
   readonly volume: number;
   readonly muted: boolean;

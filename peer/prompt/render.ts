@@ -9,6 +9,7 @@ import { AS_ASKED } from '../playback/output-choice.js';
 import type { Answer } from './answers.js';
 import type { EndedSong, NowPlaying, PeerEvent, PeerStatus, QueueView, TrackerView } from './peer-view.js';
 import { artistOf, counted, lengthOf, nameOf, sizeOf, titleOf } from './render-song.js';
+import { renderSources, wordOfProof } from './render-sources.js';
 import { painted, type Style } from './style.js';
 import { type Column, layOut } from './table.js';
 import { cutToWidth, fitToWidth, safeText } from './terminal-text.js';
@@ -223,12 +224,14 @@ function renderStatus(now: NowPlaying, queue: QueueView, status: PeerStatus, sty
   return lines.flatMap(line => wrap(line, style.width));
 }
 
-function playingSentence({ state, song, positionSeconds, bufferedSeconds, waiting }: NowPlaying): string {
+function playingSentence(now: NowPlaying): string {
+  const { state, song, positionSeconds, bufferedSeconds, waiting, sources = [] } = now;
   if (song === undefined || state === 'stopped') return 'Nothing is playing: stopped.';
   const length = song.duration === undefined ? '' : ` of ${lengthOf(song.duration)}`;
   const buffer = `${Math.floor(bufferedSeconds)} s buffered`;
   const why = waiting === undefined ? '' : ` (${safeText(waiting)})`;
-  return `${song.id}  ${nameOf(song)}: ${state}${why}, ${lengthOf(positionSeconds)}${length}, ${buffer}.`;
+  const from = sources.length === 0 ? '' : `, from ${renderSources(sources)}`;
+  return `${song.id}  ${nameOf(song)}: ${state}${why}, ${lengthOf(positionSeconds)}${length}, ${buffer}${from}.`;
 }
 
 function hostingSentence(hosting: PeerStatus['hosting'], address: string | undefined): string {
@@ -262,13 +265,16 @@ export const waitingForTracker = (address: string, { width }: Style): string =>
 export const noTrackerYet = ({ address, why }: TrackerView): string =>
   `No tracker answers on ${address} yet${why === undefined ? '' : `: ${why}`}.`;
 
-/** The line that each song ends with: `started in 9 ms · 0 stutters · 10.0.0.4:7461 · verified`. */
+/**
+ * The line that each song ends with: `started in 9 ms · 0 stutters · 10.0.0.4:7461 · verified`, or with the mix of several
+ * sources: `… · 62 % 10.0.0.4 · 38 % kitchen · all verified`.
+ */
 export function summaryOf({ startedInMs, stutters, report, outcome, error }: EndedSong): string {
   const parts = [
     startedInMs === undefined ? 'no sound' : `started in ${Math.round(startedInMs)} ms`,
     counted(stutters, 'stutter'),
-    ...(report.sources.length === 0 ? [] : [sourcesOf(report.sources)]),
-    ...(report.verified ? ['verified'] : report.relayed ? ['relayed, unverified'] : []),
+    ...(report.sources.length === 0 ? [] : [renderSources(report.sources)]),
+    ...(report.verified ? [wordOfProof(report.sources)] : report.relayed ? ['relayed, unverified'] : []),
     ...report.failed.map(
       ({ host, why, lied }) => `${safeText(host)} ${lied ? 'lied' : 'failed'}: ${safeText(why)}`,
     ),
@@ -278,14 +284,6 @@ export function summaryOf({ startedInMs, stutters, report, outcome, error }: End
       : []),
   ];
   return parts.join(' · ');
-}
-
-function sourcesOf(sources: EndedSong['report']['sources']): string {
-  const total = sources.reduce((sum, { bytes }) => sum + bytes, 0);
-  const share = (bytes: number): string => ` (${total === 0 ? 0 : Math.round((bytes / total) * 100)} %)`;
-  return sources
-    .map(({ host, bytes }) => safeText(host) + (sources.length > 1 ? share(bytes) : ''))
-    .join(', ');
 }
 
 function renderEnded(event: EndedSong, style: Style): string[] {

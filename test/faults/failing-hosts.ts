@@ -62,9 +62,11 @@ export interface FailingSong {
   readonly bytes: Buffer;
   /** The host that was asked first. */
   readonly failing: string | undefined;
-  /** From its failure to the first request at the other one. */
+  /** It was asked for something past its place. */
+  readonly hasFailed: boolean;
+  /** From its failure to the next request at the other one. */
   readonly switchedInMs: number | undefined;
-  /** What the other one sent of what the first had sent well. */
+  /** What was asked of the other one that the first sent well. */
   readonly twiceBytes: number;
 }
 
@@ -84,33 +86,56 @@ export async function openFailingSong(
   let failing: ScriptedHost | undefined;
   let failedAt: number | undefined;
   let switchedInMs: number | undefined;
+  const sentWell: Stretch[] = [];
+  const askedElsewhere: Stretch[] = [];
   for (const i of [0, 1]) {
     const range: HostScript['range'] = (listener, asked) => {
-      failing ??= hosts[i];
-      if (failing !== hosts[i]) {
+      const self = hosts[i]!;
+      failing ??= self;
+      const end = Math.min(SONG_BYTES, asked.offset + asked.count);
+      if (failing !== self) {
         if (failedAt !== undefined) switchedInMs ??= performance.now() - failedAt;
+        askedElsewhere.push({ start: asked.offset, end });
         return false;
       }
-      if (asked.offset + asked.count >= place) failedAt ??= performance.now();
-      return MISBEHAVIOUR[misdeed](listener, asked, song, place);
+      if (end >= place) failedAt ??= performance.now();
+      const sentBefore = self.sentBytes;
+      const isDone = MISBEHAVIOUR[misdeed](listener, asked, song, place);
+      const sentTo = isDone === false ? end : asked.offset + self.sentBytes - sentBefore;
+      sentWell.push({ start: asked.offset, end: misdeed === 'lies' ? Math.min(sentTo, place) : sentTo });
+      return isDone;
     };
     hosts.push(await scriptedHost(t, [song], { range }));
   }
   await Promise.all(hosts.map(host => register(t, network, host, song)));
-  const other = (): ScriptedHost | undefined => hosts.find(host => host !== failing);
   return {
     bytes: song.bytes,
     get failing() {
       return failing?.address;
     },
+    get hasFailed() {
+      return failedAt !== undefined;
+    },
     get switchedInMs() {
       return switchedInMs;
     },
     get twiceBytes() {
-      return Math.max(0, place + (other()?.sentBytes ?? 0) - SONG_BYTES);
+      return sentWell.reduce((sum, sent) => sum + inBoth(sent, askedElsewhere), 0);
     },
   };
 }
+
+/** Bytes `start` … `end` of a song. */
+interface Stretch {
+  readonly start: number;
+  readonly end: number;
+}
+
+const inBoth = (one: Stretch, others: readonly Stretch[]): number =>
+  others.reduce(
+    (sum, other) => sum + Math.max(0, Math.min(one.end, other.end) - Math.max(one.start, other.start)),
+    0,
+  );
 
 /** Registers a host, and proves its address. */
 async function register(t: Teardown, network: Network, host: ScriptedHost, song: TestSong): Promise<void> {

@@ -55,7 +55,7 @@ t.test('a host that stalls is overtaken within 2.5 s, and what it said is not lo
   const good = await scriptedHost(t, [song]);
   const stream = fetcher(t).open(toFetch(song, [stalls, good]));
   t.ok((await collectWithin(stream)).equals(song.bytes));
-  t.match(stream.report().failed, [{ host: stalls.address, why: 'sent nothing for 2 s' }]);
+  t.match(stream.report().failed, [{ host: stalls.address, why: 'held the others up' }]);
   t.ok(duplicates(song, stalls, good) <= PIECE_BYTES);
 });
 
@@ -87,7 +87,7 @@ t.test('a host that drips is exchanged, though it is never silent for 2 s', asyn
   const good = await scriptedHost(t, [song]);
   const stream = fetcher(t).open(toFetch(song, [drips, good], { bitrate: 320_000 }));
   t.ok((await collectWithin(stream)).equals(song.bytes));
-  t.match(stream.report().failed, [{ host: drips.address, why: /sent only 0 kB\/s/ }]);
+  t.match(stream.report().failed, [{ host: drips.address, why: 'held the others up' }]);
   t.ok(duplicates(song, drips, good) <= PIECE_BYTES);
 });
 

@@ -1,109 +1,13 @@
 /** What a fetch decides, on virtual time: who is asked, when, and how it ends. */
 import t from 'tap';
-import { HostBook } from '../../../peer/listening/choose-host.js';
-import {
-  type FetchEffect,
-  type FetchTask,
-  GIVE_UP_MS,
-  HEDGE_MS,
-  MORE_HOSTS_MS,
-  STALL_MS,
-} from '../../../peer/listening/fetch-effects.js';
-import { FetchLogic } from '../../../peer/listening/fetch-logic.js';
+import { GIVE_UP_MS, HEDGE_MS, MORE_HOSTS_MS, STALL_MS } from '../../../peer/listening/fetch-effects.js';
 import { WINDOW_BYTES } from '../../../peer/listening/range-plan.js';
 import { RequestError, TransportError } from '../../../protocol/errors.js';
 import { PIECE_BYTES } from '../../../protocol/tsp/constants.js';
 import type { Question } from '../../../protocol/tsp/download.js';
 import type { ErrorBody } from '../../../protocol/tsp/messages.js';
-import { type TestSong, testSong } from './scripted-host.js';
-
-const song = testSong(40 * PIECE_BYTES + 100);
-const [A, B, C] = ['10.0.0.1:1', '10.0.0.2:1', '10.0.0.3:1'] as const;
-
-/** A fetch whose hosts answer exactly when a test says so. */
-class Bench {
-  now = 1_000;
-  readonly book = new HostBook(() => 0);
-  readonly logic: FetchLogic;
-  readonly log: FetchEffect[] = [];
-  readonly owed = new Map<string, Question[]>();
-  delivered = 0;
-  autoConsume = true;
-
-  constructor(
-    task: Partial<FetchTask> & { hosts?: readonly string[] } = {},
-    readonly of: TestSong = song,
-  ) {
-    const { hosts = [A, B, C], ...rest } = task;
-    const toFetch = { hash: of.hash, id: of.id, hosts, size: of.bytes.length, ...rest.song };
-    this.logic = new FetchLogic({ fromByte: 0, urgency: 'now', ...rest, song: toFetch }, this.book);
-    this.do(this.logic.start(this.now));
-  }
-
-  do(effects: readonly FetchEffect[]): void {
-    for (const effect of effects) {
-      this.log.push(effect);
-      if (effect.do === 'ask') {
-        const owed = this.owed.get(effect.host) ?? [];
-        this.owed.set(effect.host, [...owed, ...effect.asks.map(ask => ask.question)]);
-      } else if (effect.do === 'let-go') this.owed.delete(effect.host);
-      else if (effect.do === 'deliver') {
-        this.delivered = effect.index * PIECE_BYTES + effect.piece.length;
-        if (this.autoConsume) this.do(this.logic.consumed(this.delivered, this.now));
-      }
-    }
-  }
-
-  /** `host` answers its oldest question honestly; `bytes` limits how much of a range comes. */
-  answer(host: string, bytes = Number.POSITIVE_INFINITY, from: TestSong = this.of): void {
-    const question = this.owed.get(host)?.[0];
-    if (question === undefined) throw new Error(`${host} owes nothing`);
-    const tell = (event: Parameters<FetchLogic['receive']>[1]): void =>
-      this.do(this.logic.receive(host, event, this.now));
-    if (question.type === 'RANGE') {
-      const data = from.bytes.subarray(question.offset, question.offset + question.count);
-      tell({ kind: 'begun', question, header: { type: 'SONG_DATA', song: from.id, length: data.length } });
-      tell({ kind: 'data', question, bytes: data.subarray(0, bytes) });
-      if (bytes < data.length) return;
-    }
-    this.owed.get(host)?.shift();
-    tell(
-      question.type === 'HASHES'
-        ? { kind: 'answered', question, nodes: from.nodes }
-        : { kind: 'answered', question },
-    );
-  }
-
-  refuse(host: string, error: ErrorBody): void {
-    const question = this.owed.get(host)!.shift()!;
-    this.do(this.logic.receive(host, { kind: 'refused', question, error }, this.now));
-  }
-
-  /** Moves time on, waking the logic whenever it wants to be. */
-  pass(ms: number): void {
-    const end = this.now + ms;
-    for (let wakes = 0; ; wakes += 1) {
-      if (wakes > ms) throw new Error('the logic is woken again and again without getting on');
-      const next = this.logic.nextDeadline();
-      if (next === undefined || next > end) break;
-      this.now = Math.max(this.now, next);
-      this.do(this.logic.expire(this.now));
-    }
-    this.now = end;
-  }
-
-  get askedHosts(): string[] {
-    return this.log.flatMap(effect => (effect.do === 'ask' ? [effect.host] : []));
-  }
-
-  get ending(): FetchEffect | undefined {
-    return this.log.find(effect => effect.do === 'finish' || effect.do === 'fail');
-  }
-
-  get error(): unknown {
-    return this.ending?.do === 'fail' ? this.ending.error : undefined;
-  }
-}
+import { A, B, Bench, C, song } from './fetch-bench.js';
+import { testSong } from './scripted-host.js';
 
 t.test('one host: hashes and the first piece first, then larger ranges, two at a time', async t => {
   const bench = new Bench({ hosts: [A] });

@@ -255,14 +255,14 @@ t.test('each song ends with what happened', async t => {
   const mixed = {
     sources: [
       { host: '10.0.0.4:7461', bytes: 3 },
-      { host: '10.0.0.5:7461', bytes: 1 },
+      { host: '10.0.0.5:7461', bytes: 1, name: 'kitchen' },
     ],
     failed: [{ host: '10.0.0.6:7461', why: 'sent bytes that are not the song', lied: true }],
     verified: true,
   };
   t.equal(
     summaryOf({ song, outcome: 'stopped', startedInMs: 12, stutters: 1, report: mixed }),
-    'started in 12 ms · 1 stutter · 10.0.0.4:7461 (75 %), 10.0.0.5:7461 (25 %) · verified · ' +
+    'started in 12 ms · 1 stutter · 75 % 10.0.0.4 · 25 % kitchen · all verified · ' +
       '10.0.0.6:7461 lied: sent bytes that are not the song · stopped',
   );
   const nothing = { sources: [], failed: [], verified: false };
