@@ -42,10 +42,11 @@ export class ByteReader {
 
   /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
   u64(field: string): number {
-    const value = this.#view.getBigUint64(this.#take(8, field));
-    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+    const at = this.#take(8, field);
+    const value = this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+    if (value > Number.MAX_SAFE_INTEGER)
       throw new RemoteProtocolError('bad-message', `${field} is past 2^53`);
-    return Number(value);
+    return value;
   }
 
   bytes(length: number, field: string): Uint8Array {
@@ -85,7 +86,8 @@ export function writeU32(bytes: Uint8Array, value: number, offset: number): void
 
 export function writeU64(bytes: Uint8Array, value: number, offset: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw new LocalProtocolError(`${value} is no u64`);
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).setBigUint64(offset, BigInt(value));
+  writeU32(bytes, Math.floor(value / 2 ** 32), offset);
+  writeU32(bytes, value % 2 ** 32, offset + 4);
 }
 
 const HEX = /^(?:[0-9a-f]{2})*$/;

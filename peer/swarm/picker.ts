@@ -89,11 +89,14 @@ export class Picker {
 
   /** Asks for what there is room for. `chunks`: how many there are; undefined while nobody knows. */
   pick(chunks: number | undefined, now: Milliseconds): void {
-    const hosts = [...this.#hosts.values()].sort((a, b) => b.perSecond(now) - a.perSecond(now));
+    let hosts = [...this.#hosts.values()];
     if (chunks === undefined) {
       this.#askForSize(hosts, now);
       return;
     }
+    // Called with every datagram; whoever is asked is asked for a good deal at once.
+    if (!this.#hasMoved && hosts.every(host => host.room(now) === 0)) return;
+    hosts = hosts.sort((a, b) => b.perSecond(now) - a.perSecond(now));
     const window = this.#window(chunks);
     if (window === undefined) return;
     if (this.#hasMoved) this.#jump(hosts, window);

@@ -29,6 +29,8 @@ export class UdpWire implements DatagramWire {
   #wasFull = false;
   /** By what the system calls it. */
   readonly #addresses = new Map<string, PeerAddress>();
+  /** Who sent the last datagram, as the system calls it, for who sends one sends more. */
+  #last = { address: '', port: 0, known: { address: '', port: 0 } };
 
   get room(): number {
     const room = MAX_QUEUED_BYTES - (this.#socket?.getSendQueueSize() ?? 0);
@@ -99,6 +101,7 @@ export class UdpWire implements DatagramWire {
   }
 
   #known(address: string, port: number): PeerAddress {
+    if (this.#last.port === port && this.#last.address === address) return this.#last.known;
     const key = `${address} ${port}`;
     let known = this.#addresses.get(key);
     if (known === undefined) {
@@ -106,6 +109,7 @@ export class UdpWire implements DatagramWire {
       known = { address: canonicalIp(address), port };
       this.#addresses.set(key, known);
     }
+    this.#last = { address, port, known };
     return known;
   }
 }

@@ -49,8 +49,8 @@ export function rangeOf(bin: number): ChunkRange {
 /** The bin whose chunks these are; undefined when there is no such bin. */
 export function binOf({ start, end }: ChunkRange): number | undefined {
   const width = end - start + 1;
-  const layer = Math.round(Math.log2(width));
-  if (2 ** layer !== width || start % width !== 0) return undefined;
+  const layer = width === 1 ? 0 : Math.round(Math.log2(width));
+  if (POWER[layer] !== width || start % width !== 0) return undefined;
   return binAt(layer, start / width);
 }
 

@@ -71,13 +71,23 @@ export class ChunkSet {
       end: Math.max(end, to > from ? this.#ranges[to - 1]!.end : end),
     };
     this.#changes += 1;
-    this.#ranges.splice(from, to - from, joined);
+    // Chunks come one after the other, so mostly a range grows.
+    if (to === from + 1) this.#ranges[from] = joined;
+    else this.#ranges.splice(from, to - from, joined);
     return true;
   }
 
   /** Takes a range out. One that splits another in a full set takes the lesser part with it. */
   delete({ start, end }: ChunkRange): void {
     const from = this.#firstEndingAt(start);
+    const first = this.#ranges[from];
+    if (first === undefined || first.start > end) return;
+    // And go one after the other.
+    if (first.start === start && end < first.end) {
+      this.#changes += 1;
+      this.#ranges[from] = { start: end + 1, end: first.end };
+      return;
+    }
     let to = from;
     const kept: ChunkRange[] = [];
     for (; to < this.#ranges.length && this.#ranges[to]!.start <= end; to += 1) {

@@ -6,7 +6,7 @@
  * Messages count in their order. An invalid one ends the reading, and those before it stand (§8.2): so `decodeDatagram`
  * never throws, it says how far it came. A type that nobody has assigned is invalid, as its length is unknown.
  */
-import { ByteReader, writeU32 } from '../bytes.js';
+import { ByteReader, writeU32, writeU64 } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../errors.js';
 import { readRange, writeRange } from './chunk-spec.js';
 import { CHANNEL_BYTES, MESSAGE_TYPE, type MessageName, VARIABLE_CHUNK_BYTES } from './constants.js';
@@ -60,6 +60,21 @@ export function encode(message: Message, format: WireFormat): Buffer {
   return Buffer.concat([Uint8Array.of(MESSAGE_TYPE[message.type]), ...parts]);
 }
 
+/** A DATA in two parts, so that its bytes are copied once only. */
+export function encodeData(
+  { chunk, timestampUs, bytes }: Named<'DATA'>,
+  format: WireFormat,
+): [head: Uint8Array, bytes: Uint8Array] {
+  if (bytes.length === 0 || bytes.length > format.chunkBytes)
+    throw new LocalProtocolError(`${bytes.length} bytes are no chunk`);
+  const spec = writeRange(only(chunk), format);
+  const head = new Uint8Array(1 + spec.length + 8);
+  head[0] = MESSAGE_TYPE.DATA;
+  head.set(spec, 1);
+  writeU64(head, timestampUs, 1 + spec.length);
+  return [head, bytes];
+}
+
 function readMessage(reader: ByteReader, format: WireFormat): Message {
   const type = reader.u8('type');
   const name = NAME_BY_TYPE[type];
@@ -78,9 +93,8 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
   },
   DATA: {
     parts: (m, format) => {
-      if (m.bytes.length === 0 || m.bytes.length > format.chunkBytes)
-        throw new LocalProtocolError(`${m.bytes.length} bytes are no chunk`);
-      return [writeRange(only(m.chunk), format), u64(BigInt(m.timestampUs)), m.bytes];
+      const [head, bytes] = encodeData(m, format);
+      return [head.subarray(1), bytes];
     },
     read: (reader, format) => {
       const chunk = one(readRange(reader, format), format);

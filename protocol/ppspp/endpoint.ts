@@ -126,13 +126,13 @@ export class Endpoint {
     if (number === NO_CHANNEL) return this.#greet(datagram, from, now);
     const line = this.#lines.get(number);
     if (line === undefined) return this.#enter(number, datagram, from, now);
-    if (addressText(line.to) !== addressText(from)) return [];
+    if (!isSame(line.to, from)) return [];
     return this.#told(line, line.channel.receive(datagram, now), now);
   }
 
   /** A stream is over, and with it all channels in it. */
   disconnected(from: PeerAddress): EndpointEvent[] {
-    const lines = [...this.#lines.values()].filter(({ to }) => addressText(to) === addressText(from));
+    const lines = [...this.#lines.values()].filter(({ to }) => isSame(to, from));
     return lines.map(line => {
       const why = line.channel.state === 'opening' ? 'unanswered' : 'closed';
       this.#remove(line);
@@ -259,14 +259,14 @@ export class Endpoint {
 
   #told(line: Line, events: readonly ChannelEvent[], now: Milliseconds): EndpointEvent[] {
     this.#busy.add(line);
-    return events.flatMap(event => {
-      if (event.kind === 'peer' && !this.#mayBelieve(line, event.peer)) return [];
-      if (event.kind !== 'peers-wanted') return [eventOf(line, event)];
-      line.channel.tell(
-        peersToTell(line.to, this.#peersOf(line.channel.swarm), now, this.#options.isTrusting),
-      );
-      return [];
-    });
+    const told: EndpointEvent[] = [];
+    for (const event of events) {
+      if (event.kind === 'peers-wanted') {
+        const peers = this.#peersOf(line.channel.swarm);
+        line.channel.tell(peersToTell(line.to, peers, now, this.#options.isTrusting));
+      } else if (event.kind !== 'peer' || this.#mayBelieve(line, event.peer)) told.push(eventOf(line, event));
+    }
+    return told;
   }
 
   #mayBelieve({ to }: Line, peer: PeerAddress): boolean {
@@ -284,6 +284,9 @@ export class Endpoint {
     }
   }
 }
+
+const isSame = (a: PeerAddress, b: PeerAddress): boolean =>
+  a === b || (a.address === b.address && a.port === b.port);
 
 const eventOf = ({ channel, to, isIncoming }: Line, event: EndpointEvent['event']): EndpointEvent => ({
   channel,

@@ -5,7 +5,7 @@
  *     peaks · uncles  ‖  uncles · DATA                        where the proofs have no room beside it, they go before
  *     peaks · uncles · uncles │ DATA · DATA · DATA            in a large frame, if the chunks are of one length
  */
-import { encode } from './codec.js';
+import { encode, encodeData } from './codec.js';
 import { CHANNEL_BYTES, VARIABLE_CHUNK_BYTES } from './constants.js';
 import type { Dialect } from './handshake.js';
 import type { Message, WireFormat } from './messages.js';
@@ -22,8 +22,8 @@ export class Packer {
   readonly #dialect: Dialect;
   readonly #maxBytes: number;
   readonly #done: Buffer[] = [];
-  #head: Buffer[] = [];
-  #data: Buffer[] = [];
+  #head: Uint8Array[] = [];
+  #data: Uint8Array[] = [];
   #bytes = CHANNEL_BYTES;
 
   /** `channel`: the other side's. */
@@ -53,8 +53,9 @@ export class Packer {
   /** A chunk after its proofs; how many bytes they take. */
   addChunk({ proof, data }: ChunkUnit): number {
     const proofs = proof.map(claim => encode(claim, this.#format));
-    const chunk = encode(data, this.#format);
-    const bytes = proofs.reduce((sum, { length }) => sum + length, chunk.length);
+    const chunk = encodeData(data, this.#format);
+    const chunkLength = chunk[0].length + chunk[1].length;
+    const bytes = proofs.reduce((sum, { length }) => sum + length, chunkLength);
     const { chunkBytes } = this.#format;
     // Its length is told by where the datagram ends.
     const isLast = data.bytes.length < chunkBytes || chunkBytes === VARIABLE_CHUNK_BYTES;
@@ -65,9 +66,9 @@ export class Packer {
       this.#head.push(each);
       this.#bytes += each.length;
     }
-    if (this.#bytes + chunk.length > this.#maxBytes) this.#close();
-    this.#data.push(chunk);
-    this.#bytes += chunk.length;
+    if (this.#bytes + chunkLength > this.#maxBytes) this.#close();
+    this.#data.push(...chunk);
+    this.#bytes += chunkLength;
     if (isAlone) this.#close();
     return bytes;
   }
