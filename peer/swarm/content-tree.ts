@@ -4,7 +4,7 @@
  *     file ─▶ chunks ─▶ leaves ─▶ HashTree          a piece at a time: a signal ends it soon, others have their turn
  */
 import { type FileHandle, open } from 'node:fs/promises';
-import { HASH_LENGTH, type HashName, hashChunk } from '../../protocol/merkle.js';
+import { HASH_LENGTH, type HashName, PIECE_LEVEL } from '../../protocol/merkle.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { NodeStore } from '../../protocol/ppspp/node-store.js';
 import { TreeBuilder } from '../../protocol/ppspp/tree-builder.js';
@@ -27,6 +27,7 @@ export async function contentTree(
   const { hash, chunkBytes, signal } = options;
   const nodes = new NodeStore(HASH_LENGTH[hash]);
   const builder = new TreeBuilder(hash, nodes);
+  const pieceBytes = chunkBytes << PIECE_LEVEL;
   let rest = Buffer.alloc(0);
   let size = 0;
   for await (const bytes of content) {
@@ -34,11 +35,11 @@ export async function contentTree(
     size += bytes.length;
     const whole = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
     let at = 0;
-    for (; at + chunkBytes <= whole.length; at += chunkBytes)
-      builder.add(hashChunk(whole.subarray(at, at + chunkBytes), hash));
+    for (; at + pieceBytes <= whole.length; at += pieceBytes)
+      builder.addPiece(chunksOf(whole.subarray(at, at + pieceBytes), chunkBytes));
     rest = Buffer.from(whole.subarray(at));
   }
-  if (rest.length > 0) builder.add(hashChunk(rest, hash));
+  if (rest.length > 0) builder.addPiece(chunksOf(rest, chunkBytes));
   return new HashTree({ root: builder.finish(), hash, chunkBytes, size, nodes });
 }
 
@@ -55,6 +56,12 @@ export async function pathTree(path: string, options: TreeOptions): Promise<Hash
   } finally {
     await file.close();
   }
+}
+
+function chunksOf(bytes: Uint8Array, chunkBytes: number): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(bytes.subarray(at, at + chunkBytes));
+  return chunks;
 }
 
 async function* bytesOf(file: FileHandle): AsyncGenerator<Uint8Array> {

@@ -54,6 +54,13 @@ export function binOf({ start, end }: ChunkRange): number | undefined {
   return binAt(layer, start / width);
 }
 
+/** The layer of the largest bin that begins at a chunk and has no more than `count`, which is small. */
+export function layerOfRun(start: number, count: number): number {
+  let layer = 0;
+  while (start % POWER[layer + 1]! === 0 && POWER[layer + 1]! <= count) layer += 1;
+  return layer;
+}
+
 /** The fewest bins that make up a range, from left to right: at most two a layer. */
 export function binsOf({ start, end }: ChunkRange): number[] {
   const bins: number[] = [];

@@ -206,12 +206,13 @@ export class Channel {
     const events: ChannelEvent[] = [];
     let isNonsense = error !== undefined;
     if (messages[0]?.type !== 'HANDSHAKE') this.#confirmBy = undefined;
-    for (const message of messages) {
-      const heard = this.#hear(message, now);
+    for (let i = 0; i < messages.length && this.#end === undefined; ) {
+      const run = this.#talk === undefined ? [] : runFrom(messages, i);
+      const heard = run.length > 1 ? this.#talk!.hearRun(run, now) : this.#hear(messages[i]!, now);
       isNonsense ||= heard === undefined;
       if (heard === undefined) break;
-      events.push(...heard);
-      if (this.#end !== undefined) break;
+      for (const event of heard) events.push(event);
+      i += Math.max(1, run.length);
     }
     if (this.#talk !== undefined) this.#liveness.heard(now);
     this.#nonsense = Math.max(0, this.#nonsense + (isNonsense ? 1 : -1 / DATAGRAMS_A_MISTAKE));
@@ -315,5 +316,16 @@ export class Channel {
   #finish(why: EndReason): ChannelEvent[] {
     this.#end = why;
     return [{ kind: 'ended', why }];
+  }
+}
+
+/** DATA messages from a place on whose chunks follow one another. */
+function runFrom(messages: readonly Message[], from: number): Extract<Message, { type: 'DATA' }>[] {
+  const run: Extract<Message, { type: 'DATA' }>[] = [];
+  for (let i = from; ; i += 1) {
+    const message = messages[i];
+    const follows = message?.type === 'DATA' && (run.length === 0 || message.chunk === run.at(-1)!.chunk + 1);
+    if (!follows) return run;
+    run.push(message);
   }
 }

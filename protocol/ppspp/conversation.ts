@@ -97,6 +97,11 @@ export class Conversation {
     return step(this, message, now);
   }
 
+  /** DATA of chunks that follow one another. */
+  hearRun(run: readonly Extract<Message, { type: 'DATA' }>[], now: Milliseconds): readonly ChannelEvent[] {
+    return this.fetching.run(run, this.unixUs(now));
+  }
+
   /** Something is to be said that has nothing to do with chunks of ours, or is news of them. */
   hasToSay(now: Milliseconds): boolean {
     return this.#orders.length > 0 || this.fetching.hasToSay || (this.#hasNews && now >= this.#tellAt);

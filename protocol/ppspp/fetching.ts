@@ -22,6 +22,8 @@ export const MAX_STRIKES = 3;
 /** … and so many true ones make up for it. */
 const CHUNKS_A_STRIKE = 64;
 
+type Data = Extract<Message, { type: 'DATA' }>;
+
 export type ChunkEvent =
   /** A chunk, sharing the datagram's memory. Not `isProven`: to be checked as a whole before it is used or passed on. */
   | {
@@ -99,14 +101,24 @@ export class Fetching {
     return this.#judge.hear(claim, unixMs);
   }
 
-  data(
-    { chunk, bytes, timestampUs }: Extract<Message, { type: 'DATA' }>,
-    unixUs: number,
-  ): ChunkEvent | undefined {
+  /** Chunks that follow one another, as a large frame has them: those of whole subtrees are judged together. */
+  run(messages: readonly Data[], unixUs: number): ChunkEvent[] {
+    const events: ChunkEvent[] = [];
+    for (let i = 0; i < messages.length; ) {
+      const verified = this.#judgeRun(messages.slice(i));
+      for (let end = i + Math.max(1, verified); i < end; i += 1) {
+        const event = this.data(messages[i]!, unixUs, verified > 0);
+        if (event !== undefined) events.push(event);
+      }
+    }
+    return events;
+  }
+
+  data({ chunk, bytes, timestampUs }: Data, unixUs: number, isJudged = false): ChunkEvent | undefined {
     const isProven = this.#swarm.integrity.proves;
     const isNew = !this.#swarm.have.has(chunk) && !this.#taken.has(chunk);
     if (isNew && !isProven && !this.wanted.chunks.has(chunk)) return undefined;
-    const verdict = isNew ? this.#judge.judge(chunk, bytes) : 'verified';
+    const verdict = isNew && !isJudged ? this.#judge.judge(chunk, bytes) : 'verified';
     if (verdict === 'unproven') return undefined;
     if (verdict === 'wrong') {
       this.#strikes += 1;
@@ -127,6 +139,19 @@ export class Fetching {
       ...this.#requests(now),
       ...this.#acks(),
     ];
+  }
+
+  /** How many of them, from the first on, are true; 0: unknown yet. What we have already need not be judged again. */
+  #judgeRun(messages: readonly Data[]): number {
+    const first = messages[0]!.chunk;
+    const { have } = this.#swarm;
+    if (messages.length < 2 || have.touches({ start: first, end: first + messages.length - 1 })) return 0;
+    return (
+      this.#judge.judgeRun?.(
+        first,
+        messages.map(({ bytes }) => bytes),
+      ) ?? 0
+    );
   }
 
   /** While nobody knows how much there is, chunk 0 alone is asked for: with it comes the size (RFC 7574 §5.6). */

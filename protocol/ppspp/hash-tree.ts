@@ -9,13 +9,14 @@
  * end to end. A size is therefore believed only with a chunk that this cannot be.
  */
 import { LocalProtocolError } from '../errors.js';
-import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf } from '../merkle.js';
-import { binAt, binOf, layerOf, peaksOf, rangeOf, unclesOf } from './bins.js';
+import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf, PIECE_LEVEL } from '../merkle.js';
+import { LANES } from '../sha256-lanes.js';
+import { rowsAbove, rowsOf } from '../tree-rows.js';
+import { binAt, binOf, layerOf, layerOfRun, peaksOf, rangeOf, unclesOf } from './bins.js';
 import { type Claims, climb, MAX_LAYER, type Verdict, type Way } from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
-import { subtree } from './subtree.js';
-import { TreeBuilder } from './tree-builder.js';
+import { nodesOf, TreeBuilder } from './tree-builder.js';
 
 export class HashTree {
   readonly hash: HashName;
@@ -56,7 +57,7 @@ export class HashTree {
     const hash = options.hash ?? 'sha256';
     const nodes = new NodeStore(HASH_LENGTH[hash]);
     const builder = new TreeBuilder(hash, nodes);
-    for (const leaf of rowOf(leaves, hash)) builder.add(leaf);
+    for (const leaf of nodesOf(leaves, hash)) builder.add(leaf);
     return new HashTree({ ...options, root: builder.finish(), nodes });
   }
 
@@ -100,12 +101,31 @@ export class HashTree {
     if (verdict === 'wrong') claims.clear();
     if (verdict !== 'verified') return verdict;
     if (this.#chunks === undefined) this.#settle(chunks);
-    for (const [bin, hash] of way) {
-      this.#nodes.set(bin, hash);
-      claims.delete(bin);
-    }
+    this.#prove(way, claims);
     if (chunk === chunks - 1) this.#size ??= (chunks - 1) * this.chunkBytes + bytes.length;
     return 'verified';
+  }
+
+  /**
+   * Judges the chunks of the largest subtree that begins a run of them, at once: how many are verified, or 0 for those that
+   * are better judged one by one. What is false is left to `verify`, which says whose fault it is.
+   */
+  verifyRun(first: number, chunks: readonly Uint8Array[], claims: Claims): number {
+    const total = this.#chunks;
+    // Only whole chunks: the last of the content has its length to be judged too.
+    if (total === undefined || first + chunks.length >= total) return 0;
+    const layer = Math.min(layerOfRun(first, chunks.length), PIECE_LEVEL);
+    const count = 2 ** layer;
+    if (count < LANES || chunks.some(({ length }) => length !== this.chunkBytes)) return 0;
+    const rows = rowsOf(chunks.slice(0, count), layer, this.hash);
+    const { verdict, way } = climb(binAt(layer, first / count), rows[layer]!, this.hash, {
+      proven: bin => (bin === this.#top ? this.root : this.#nodes.get(bin)),
+      believed: (bin, way) => this.#believed(bin, total, claims, way),
+    });
+    if (verdict !== 'verified') return 0;
+    for (const [up, row] of rows.entries()) this.#nodes.setRow(up, first / 2 ** up, row);
+    this.#prove(way, claims);
+    return count;
   }
 
   /**
@@ -133,8 +153,7 @@ export class HashTree {
     if (count === 0 || nodes.length !== count * HASH_LENGTH[this.hash]) return false;
     const levels = layerOf(this.#top) - layer;
     if (levels >= 0) {
-      const above = subtree(rowOf(nodes, this.hash), { layer, offset: 0, levels, hash: this.hash });
-      if (!this.#keepIfProven(above, this.#top)) return false;
+      if (!this.#keepIfProven(rowsAbove(nodes, levels, this.hash), layer, 0)) return false;
     }
     return this.verifyPiece((count - 1) * 2 ** layer, lastPiece, layer);
   }
@@ -149,22 +168,26 @@ export class HashTree {
     const end = Math.min((first + count) * this.chunkBytes, this.#size ?? Number.POSITIVE_INFINITY);
     if (first % 2 ** levels !== 0 || count <= 0 || bytes.length !== end - first * this.chunkBytes)
       return false;
-    const leaves = Array.from({ length: count }, (_, i) =>
-      hashChunk(bytes.subarray(i * this.chunkBytes, (i + 1) * this.chunkBytes), this.hash),
+    const chunks = Array.from({ length: count }, (_, i) =>
+      bytes.subarray(i * this.chunkBytes, (i + 1) * this.chunkBytes),
     );
-    const nodes = subtree(leaves, { layer: 0, offset: first, levels, hash: this.hash });
-    return this.#keepIfProven(nodes, binAt(levels, first / 2 ** levels));
+    return this.#keepIfProven(rowsOf(chunks, levels, this.hash), 0, first);
   }
 
-  #keepIfProven(nodes: ReadonlyMap<number, Uint8Array>, top: number): boolean {
-    const proven = this.#nodes.get(top);
-    if (proven === undefined || Buffer.compare(proven, nodes.get(top)!) !== 0) return false;
-    this.#keep(nodes);
+  #prove(way: Way, claims: Claims): void {
+    for (const [bin, hash] of way) {
+      this.#nodes.set(bin, hash);
+      claims.delete(bin);
+    }
+  }
+
+  /** Rows of a subtree, the lowest first, whose first node is `offset` in `layer`. */
+  #keepIfProven(rows: readonly Uint8Array[], layer: number, offset: number): boolean {
+    const levels = rows.length - 1;
+    const proven = this.#nodes.get(binAt(layer + levels, offset / 2 ** levels));
+    if (proven === undefined || Buffer.compare(proven, rows[levels]!) !== 0) return false;
+    for (const [up, row] of rows.entries()) this.#nodes.setRow(layer + up, offset / 2 ** up, row);
     return true;
-  }
-
-  #keep(nodes: ReadonlyMap<number, Uint8Array>): void {
-    for (const [bin, node] of nodes) this.#nodes.set(bin, node);
   }
 
   /** A node's hash by proof, by being past the content, by a claim, or from those of its children: peaks need folding. */
@@ -215,12 +238,4 @@ export class HashTree {
     this.#top = binAt(heightOf(chunks), 0);
     if (chunks > 0) this.#nodes.set(this.#top, this.root);
   }
-}
-
-/** Nodes that stand end to end, one by one. */
-function rowOf(nodes: Uint8Array, hash: HashName): Uint8Array[] {
-  const length = HASH_LENGTH[hash];
-  return Array.from({ length: nodes.length / length }, (_, i) =>
-    nodes.subarray(i * length, (i + 1) * length),
-  );
 }

@@ -36,6 +36,8 @@ export interface Judge {
   /** False: it is false or makes no sense, and that is the peer's fault. `unixMs`: the time of day. */
   hear(claim: Claim, unixMs: number): boolean;
   judge(chunk: number, bytes: Uint8Array): Verdict;
+  /** How many chunks from this one on are verified at once, 0 if that is no use; the others are judged one by one. */
+  judgeRun?(first: number, chunks: readonly Uint8Array[]): number;
 }
 
 /** Method 1: a tree whose root is the swarm's ID. */
@@ -61,6 +63,7 @@ export class MerkleIntegrity implements Integrity {
     return {
       hear: claim => claim.type === 'INTEGRITY' && claims.add(claim.range, claim.hash),
       judge: (chunk, bytes) => this.tree.verify(chunk, bytes, claims),
+      judgeRun: (first, chunks) => this.tree.verifyRun(first, chunks, claims),
     };
   }
 }

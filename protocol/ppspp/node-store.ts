@@ -29,18 +29,24 @@ export class NodeStore {
   }
 
   set(bin: number, hash: Uint8Array): void {
-    const layer = layerOf(bin);
     const offset = offsetOf(bin);
-    while (this.#layers.length <= layer) this.#layers.push(new Map());
-    const pages = this.#layers[layer]!;
-    const number = Math.floor(offset / PAGE_NODES);
-    let page = pages.get(number);
-    if (page === undefined) {
-      page = { hashes: new Uint8Array(PAGE_NODES * this.hashBytes), present: new Uint8Array(PAGE_NODES) };
-      pages.set(number, page);
-    }
+    const page = this.#page(layerOf(bin), Math.floor(offset / PAGE_NODES));
     page.hashes.set(hash, (offset % PAGE_NODES) * this.hashBytes);
     page.present[offset % PAGE_NODES] = 1;
+  }
+
+  /** Neighbours of one layer, end to end, the first at `offset`. */
+  setRow(layer: number, offset: number, row: Uint8Array): void {
+    const { hashBytes } = this;
+    const count = row.length / hashBytes;
+    for (let done = 0; done < count; ) {
+      const place = (offset + done) % PAGE_NODES;
+      const take = Math.min(count - done, PAGE_NODES - place);
+      const page = this.#page(layer, Math.floor((offset + done) / PAGE_NODES));
+      page.hashes.set(row.subarray(done * hashBytes, (done + take) * hashBytes), place * hashBytes);
+      page.present.fill(1, place, place + take);
+      done += take;
+    }
   }
 
   /** Upwards, and in each layer page by page. Shares the store's memory. */
@@ -53,6 +59,17 @@ export class NodeStore {
               binAt(layer, number * PAGE_NODES + place),
               hashes.subarray(place * this.hashBytes, (place + 1) * this.hashBytes),
             ];
+  }
+
+  #page(layer: number, number: number): Page {
+    while (this.#layers.length <= layer) this.#layers.push(new Map());
+    const pages = this.#layers[layer]!;
+    let page = pages.get(number);
+    if (page === undefined) {
+      page = { hashes: new Uint8Array(PAGE_NODES * this.hashBytes), present: new Uint8Array(PAGE_NODES) };
+      pages.set(number, page);
+    }
+    return page;
   }
 
   /** Forgets the pages that have nothing from this chunk on. */

@@ -5,9 +5,12 @@
  *     leaf ─▶ a left one: waits for its neighbour          a right one ─▶ parent ─▶ the same, one level up
  *     finish: who still waits is joined with zeros
  */
-import { HASH_LENGTH, type HashName, hashPair } from '../merkle.js';
+import { HASH_LENGTH, type HashName, hashPair, PIECE_LEVEL } from '../merkle.js';
+import { rowsOf } from '../tree-rows.js';
 import { binAt } from './bins.js';
 import type { NodeStore } from './node-store.js';
+
+const PIECE_CHUNKS = 2 ** PIECE_LEVEL;
 
 export class TreeBuilder {
   readonly #hash: HashName;
@@ -30,6 +33,20 @@ export class TreeBuilder {
   add(leaf: Uint8Array): void {
     this.#put(0, this.#leaves, leaf);
     this.#leaves += 1;
+  }
+
+  /** The next chunks at once, all of one length but the last of the content: those of a piece, or fewer at the end. */
+  addPiece(chunks: readonly Uint8Array[]): void {
+    const isPiece = chunks.length === PIECE_CHUNKS && this.#leaves % PIECE_CHUNKS === 0;
+    const rows = rowsOf(chunks, isPiece ? PIECE_LEVEL : 0, this.#hash);
+    if (!isPiece) {
+      for (const leaf of nodesOf(rows[0]!, this.#hash)) this.add(leaf);
+      return;
+    }
+    for (const [layer, row] of rows.slice(0, -1).entries())
+      this.#nodes?.setRow(layer, this.#leaves / 2 ** layer, row);
+    this.#put(PIECE_LEVEL, this.#leaves / PIECE_CHUNKS, Uint8Array.from(rows.at(-1)!));
+    this.#leaves += PIECE_CHUNKS;
   }
 
   /** The root; zeros for no content. */
@@ -55,4 +72,10 @@ export class TreeBuilder {
       offset = (offset - 1) / 2;
     }
   }
+}
+
+/** Nodes that stand end to end, one by one, each in memory of its own. */
+export function* nodesOf(row: Uint8Array, hash: HashName): Generator<Uint8Array> {
+  const length = HASH_LENGTH[hash];
+  for (let at = 0; at < row.length; at += length) yield row.slice(at, at + length);
 }
