@@ -83,22 +83,19 @@ export class SearchIndex {
   /** A song, new or changed. */
   set(id: SongId, song: SongFields): void {
     this.delete(id);
-    const title = this.#entriesOf(song.title);
-    const artist = this.#recentEntriesOf(song.artist);
-    const album = this.#recentEntriesOf(song.album);
-    const doc: Doc = {
-      id,
-      entries: title.concat(artist, album),
-      artistFrom: title.length,
-      albumFrom: title.length + artist.length,
-      dead: false,
-      seenBy: 0,
-    };
-    for (const [index, entry] of doc.entries.entries()) {
-      const field = fieldOf(doc, index);
+    const entries = this.#entriesOf(song.title);
+    const artistFrom = entries.length;
+    entries.push(...this.#recentEntriesOf(song.artist));
+    const albumFrom = entries.length;
+    entries.push(...this.#recentEntriesOf(song.album));
+    const doc: Doc = { id, entries, artistFrom, albumFrom, dead: false, seenBy: 0 };
+    for (let n = 0; n < entries.length; n += 1) {
+      const entry = entries[n]!;
+      const field = fieldOf(doc, n);
       const docs = entry[field];
       // Most words are in few songs, and an array that grows takes room for sixteen more.
-      if (docs === undefined || docs.length < FEW_DOCS) entry[field] = (docs ?? []).concat(doc);
+      if (docs === undefined || docs.length < FEW_DOCS)
+        entry[field] = docs === undefined ? [doc] : [...docs, doc];
       else docs.push(doc);
       entry.live += 1;
     }
