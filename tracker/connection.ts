@@ -293,7 +293,7 @@ export class Connection implements Reader, WireUser {
   }
 
   get #asMember(): Member {
-    this.#member ??= new Member(this.observed, () => this.#perform(this.#session.fail(REPLACED)));
+    this.#member ??= new Member(this.observed, this.key, () => this.#perform(this.#session.fail(REPLACED)));
     return this.#member;
   }
 

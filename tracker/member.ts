@@ -3,7 +3,6 @@
  *
  *     offers ──enlist──▶ pending ──publish──▶ host.songs
  */
-import { addressKey } from '../protocol/tsp/addresses.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../protocol/tsp/rows.js';
 import type { Host } from './song-table.js';
@@ -13,20 +12,20 @@ export class Member {
   readonly offers = new Map<ContentHash, OfferRow>();
   /** Past the quota when they were offered. */
   readonly refused: ContentHash[] = [];
-  /** Who it counts as in limits per address. */
-  readonly addressKey: string;
   host: Host | undefined;
   pending: Pending | undefined;
+  /** Until what was pending is in the list. */
+  publishing: Promise<void> | undefined;
   live = true;
 
   constructor(
     /** IP address from which it came. */
     readonly observed: string,
+    /** Who it counts as in limits per address. */
+    readonly addressKey: string,
     /** Ends its connection: a newer registration has proven the same address or instance. */
     readonly replace: () => void,
-  ) {
-    this.addressKey = addressKey(observed);
-  }
+  ) {}
 
   /** False when it was there already. */
   hold(offer: OfferRow): boolean {

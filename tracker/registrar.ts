@@ -19,7 +19,7 @@ import type { TrackerConfig } from './config.js';
 import { IdRows } from './id-rows.js';
 import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
-import { type Host, type SongTable, sameOffer, shownOffer } from './song-table.js';
+import { type Host, type Song, type SongTable, sameOffer, shownOffer } from './song-table.js';
 
 /** About 1 ms of this thread: several members may have a slice each in one turn of the event loop. */
 const SLICE_SONGS = 100;
@@ -80,13 +80,11 @@ export class Registrar {
     for (const stored of [...this.#registry.hosts()]) {
       const host: Host = { ...stored, songs: new Map() };
       this.#table.addHost(host);
-      for (const offer of this.#registry.rows(host.key)) {
-        const id = this.#registry.idOf(offer.hash);
-        if (id !== undefined) this.#table.place(host, id, offer);
-      }
+      for (const [id, offer] of this.#registry.rows(host.key)) this.#table.place(host, id, offer);
       this.#awaited.add(host);
     }
-    if (this.#awaited.size > 0) this.#inBackground(this.#wait(RELIST_GRACE_MS).then(() => this.#giveUp()));
+    if (this.#awaited.size > 0)
+      void this.#inBackground(this.#wait(RELIST_GRACE_MS).then(() => this.#giveUp()));
   }
 
   /** Nobody leaves any more: what is listed now is what the next run awaits. */
@@ -131,6 +129,8 @@ export class Registrar {
   async update(member: Member, changes: readonly OfferChange[]): Promise<Enlisted> {
     const { host } = member;
     const key = host?.addresses[0] ?? member.observed;
+    // What it said before comes first, however long that takes.
+    await member.publishing;
     const wait = this.#updateRows.of(key, this.#clock.now()).takeAnyway(changes.length, this.#clock.now());
     if (wait > 0) await this.#wait(wait);
     const newest = new Map(changes.map(change => [change.hash, change]));
@@ -159,7 +159,7 @@ export class Registrar {
     const { pending } = member;
     if (pending === undefined || !member.live) return;
     member.pending = undefined;
-    this.#inBackground(this.#publish(member, pending));
+    member.publishing = this.#inBackground(this.#publish(member, pending));
   }
 
   /** The member's songs leave the list and are offered again: its address is to be proven anew. */
@@ -201,7 +201,9 @@ export class Registrar {
     const placed: { id: SongId; offer: OfferRow }[] = [];
     let newSongs = 0;
     let delayed = false;
-    for (const [index, offer] of offers.entries()) {
+    let index = -1;
+    for (const offer of offers) {
+      index += 1;
       if (index % PART_SONGS === PART_SONGS - 1) await this.#flushed();
       else if (isSliceEnd(index)) await this.#pause();
       if (!member.live) return { rows: rows.bytes() };
@@ -219,10 +221,13 @@ export class Registrar {
       placed.push({ id, offer });
       rows.id(hash, id);
       const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
-      if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, offer);
+      if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, id, offer);
     }
     this.#reserved += newSongs;
-    for (const hash of gone) this.#registry.removeRow(host.key, hash);
+    for (const hash of gone) {
+      const id = this.#table.songOf(hash)?.id ?? this.#registry.idOf(hash);
+      if (id !== undefined) this.#registry.removeRow(host.key, id);
+    }
     try {
       await this.#flushed();
     } catch (error) {
@@ -278,28 +283,27 @@ export class Registrar {
   }
 
   async #publish(member: Member, pending: Pending): Promise<void> {
-    const { host, addresses, placed, gone, keepsOthers, newSongs } = pending;
+    const { host, placed, gone, keepsOthers, newSongs } = pending;
     this.#reserved -= newSongs;
-    this.#own(member, host, addresses);
-    const before = keepsOthers ? [] : [...host.songs.keys()];
+    this.#own(member, pending);
+    const before = keepsOthers ? [] : [...host.songs.values()];
     for (const hash of gone) this.#table.withdraw(host, hash);
-    for (const [index, { id, offer }] of placed.entries()) {
+    let index = 0;
+    for (const { id, offer } of placed) {
       this.#forget(member, offer.hash);
       this.#table.place(host, id, offer);
-      if (isSliceEnd(index)) await this.#pause();
+      if (isSliceEnd(index++)) await this.#pause();
       if (this.#owners.get(host) !== member) return;
     }
     if (before.length === 0) return;
-    const kept = new Set(placed.map(({ offer }) => offer.hash));
-    await this.#withdraw(
-      host,
-      before.filter(hash => !kept.has(hash)),
-      () => this.#owners.get(host) === member,
-    );
+    const kept = new Set(placed.map(({ id }) => id));
+    const dropped = before.filter(({ id }) => !kept.has(id));
+    for (const { id } of dropped) this.#registry.removeRow(host.key, id);
+    await this.#withdraw(host, dropped, member);
   }
 
   /** The member is this host from now on; whoever was, or has one of its addresses, is ended. */
-  #own(member: Member, host: Host, addresses: readonly string[]): void {
+  #own(member: Member, { host, addresses, placed }: Pending): void {
     for (const address of addresses) {
       const rival = this.#table.hostAt(address);
       if (rival === undefined || rival === host) continue;
@@ -314,6 +318,7 @@ export class Registrar {
       // Somebody else meant the same host, and left before he had it.
       this.#table.addHost(host);
       this.#registry.putHost(stored(host, addresses));
+      for (const { id, offer } of placed) this.#registry.putRow(host.key, id, offer);
     }
     this.#table.move(host, addresses);
     if (before !== undefined && before !== member) before.replace();
@@ -332,15 +337,16 @@ export class Registrar {
     this.#awaited.delete(host);
     this.#table.removeHost(host);
     this.#registry.removeHost(host.key);
-    this.#inBackground(this.#withdraw(host, [...host.songs.keys()]));
+    void this.#inBackground(this.#withdraw(host, [...host.songs.values()], undefined));
   }
 
-  async #withdraw(host: Host, hashes: readonly ContentHash[], goOn = (): boolean => true): Promise<void> {
-    for (const [index, hash] of hashes.entries()) {
-      if (!goOn()) return;
-      this.#registry.removeRow(host.key, hash);
+  /** As long as the host is its `owner`'s, or nobody's. */
+  async #withdraw(host: Host, songs: readonly Song[], owner: Member | undefined): Promise<void> {
+    let index = 0;
+    for (const { hash } of songs) {
+      if (this.#owners.get(host) !== owner) return;
       this.#table.withdraw(host, hash);
-      if (isSliceEnd(index)) await this.#pause();
+      if (isSliceEnd(index++)) await this.#pause();
     }
   }
 
@@ -355,8 +361,11 @@ export class Registrar {
     });
   }
 
-  #inBackground(work: Promise<void>): void {
-    work.catch((error: unknown) => this.#logger.error({ err: error }, 'the list could not be brought along'));
+  /** Resolves when it is over, well or not. */
+  #inBackground(work: Promise<void>): Promise<void> {
+    return work.catch((error: unknown) =>
+      this.#logger.error({ err: error }, 'the list could not be brought along'),
+    );
   }
 
   #hold(member: Member, offer: OfferRow): void {

@@ -58,13 +58,13 @@ export class CrashingRegistry extends MemoryRegistry {
     this.#wrote();
   }
 
-  override putRow(hostKey: number, row: OfferRow): void {
-    super.putRow(hostKey, row);
+  override putRow(hostKey: number, id: SongId, row: OfferRow): void {
+    super.putRow(hostKey, id, row);
     this.#wrote();
   }
 
-  override removeRow(hostKey: number, hash: ContentHash): void {
-    super.removeRow(hostKey, hash);
+  override removeRow(hostKey: number, id: SongId): void {
+    super.removeRow(hostKey, id);
     this.#wrote();
   }
 

@@ -73,12 +73,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     plant: () =>
       replace(
         MemoryRegistry.prototype,
-        'removeRow',
-        removeRow =>
-          function (key, hash) {
-            removeRow.call(this, key, hash);
+        'removeHost',
+        removeHost =>
+          function (key) {
+            const left = new Set([...this.rows(key)].map(([, { hash }]) => hash));
+            removeHost.call(this, key);
             const idOf = this.idOf;
-            this.idOf = (asked: string) => (asked === hash ? undefined : idOf.call(this, asked));
+            this.idOf = (asked: string) => (left.has(asked) ? undefined : idOf.call(this, asked));
           },
       ),
   },

@@ -5,6 +5,7 @@
 import type { Test } from 'tap';
 import { FIRST_SONG_ID, LAST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { asSongId } from '../../protocol/tsp/song-id.js';
 import type { Registry } from '../../tracker/registry/registry.js';
 
 /** Opens a registry on the same store each time it is called; `kill` drops it without closing. */
@@ -59,12 +60,12 @@ export function registryContract(t: Test, makeSubject: (t: Test) => Promise<Subj
     t.ok(two > one);
     before.putHost({ key: one, addresses: ['192.0.2.1:7461', '[2001:db8::1]:7461'], instance: 'secret' });
     before.putHost({ key: two, addresses: [':7461'] });
-    before.putRow(one, row(1, { title: 'Ätna', duration: 1.5, vbr: true }));
-    before.putRow(one, row(2, { title: 'gone soon' }));
-    before.putRow(two, row(1, { title: 'the other' }));
-    before.putRow(two, row(3));
-    before.removeRow(one, hashOf(2));
-    before.putRow(two, row(1, { title: 'mine' }));
+    before.putRow(one, asSongId(1), row(1, { title: 'Ätna', duration: 1.5, vbr: true }));
+    before.putRow(one, asSongId(2), row(2, { title: 'gone soon' }));
+    before.putRow(two, asSongId(1), row(1, { title: 'the other' }));
+    before.putRow(two, asSongId(LAST_SONG_ID), row(3));
+    before.removeRow(one, asSongId(2));
+    before.putRow(two, asSongId(1), row(1, { title: 'mine' }));
     await before.close();
 
     const after = await subject.open();
@@ -75,15 +76,51 @@ export function registryContract(t: Test, makeSubject: (t: Test) => Promise<Subj
         { key: two, addresses: [':7461'] },
       ],
     );
-    t.strictSame([...after.rows(one)], [row(1, { title: 'Ätna', duration: 1.5, vbr: true })]);
-    t.strictSame([...after.rows(two)], [row(1, { title: 'mine' }), row(3)]);
+    t.strictSame([...after.rows(one)], [[1, row(1, { title: 'Ätna', duration: 1.5, vbr: true })]]);
+    t.strictSame(
+      [...after.rows(two)],
+      [
+        [1, row(1, { title: 'mine' })],
+        [LAST_SONG_ID, row(3)],
+      ],
+    );
     t.ok(after.nextHostKey() > two);
-    after.removeRow(one, hashOf(1));
+    after.removeRow(two, asSongId(1));
+    after.putRow(one, asSongId(4), row(4));
     after.removeHost(one);
     await after.flushed();
     t.strictSame([...after.hosts()], [{ key: two, addresses: [':7461'] }]);
-    t.strictSame([...after.rows(one)], []);
+    t.strictSame([...after.rows(one)], [], 'a host leaves with all its rows');
+    t.strictSame([...after.rows(two)], [[LAST_SONG_ID, row(3)]]);
     await after.close();
+  });
+
+  t.test('of a library each row is changed and removed by itself, whatever is written with it', async t => {
+    const registry = await (await makeSubject(t)).open();
+    const key = registry.nextHostKey();
+    registry.putHost({ key, addresses: [':7461'] });
+    const songs = Array.from({ length: 3_000 }, (_, n) => asSongId(1 + n));
+    const rows = new Map(songs.map(id => [id, row(id, { title: 'first' })]));
+    for (const [id, row] of rows) registry.putRow(key, id, row);
+    await registry.flushed();
+    t.strictSame([...registry.rows(key)], [...rows]);
+    for (const id of songs) {
+      if (id % 7 === 0) {
+        registry.putRow(key, id, row(id, { title: 'second' }));
+        rows.set(id, row(id, { title: 'second' }));
+      } else if (id % 5 === 0 || id > 2_500) {
+        registry.removeRow(key, id);
+        rows.delete(id);
+      }
+    }
+    await registry.flushed();
+    t.strictSame([...registry.rows(key)], [...rows]);
+    registry.removeHost(key);
+    registry.putHost({ key, addresses: [':7461'] });
+    registry.putRow(key, asSongId(1), row(1, { title: 'back' }));
+    await registry.flushed();
+    t.strictSame([...registry.rows(key)], [[1, row(1, { title: 'back' })]], 'only what came after it left');
+    await registry.close();
   });
 
   t.test('what was flushed is there for the next process, even if this one never closes', async t => {

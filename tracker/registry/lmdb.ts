@@ -1,17 +1,18 @@
 /**
  * The registry on disk: an LMDB store in a folder of its own.
  *
- *     meta   name of a number or text ─▶ JSON          hosts   key (u32)          ─▶ JSON {addresses, instance}
- *     ids    hash (32 bytes) ─▶ ID (u32)               rows    key (u32) · hash   ─▶ JSON of the row, less its hash
- *                                                      told    number (u32)       ─▶ a block of tracker/journal.ts
+ *     meta   name of a number or text ─▶ JSON          hosts   key (u32)               ─▶ JSON {addresses, instance}
+ *     ids    hash (32 bytes) ─▶ ID (u32)               songs   key (u32) · block (u32) ─▶ JSON [[ID, row] …]
+ *                                                      told    number (u32)            ─▶ a block of tracker/journal.ts
  *
  * Writes queue up and go out in transactions of at most 1,000, each made durable by one fsync on LMDB's own thread, so
  * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in memory; they
- * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours.
+ * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours. A host's rows lie in
+ * blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
  */
 import { statfs } from 'node:fs/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { toHex, writeU32 } from '../../protocol/bytes.js';
+import { writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
 import { FIRST_SONG_ID, HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
@@ -41,6 +42,9 @@ export const WRITE_RETRY_MS = 20_000;
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
 
+/** Rows of one host in a block, of IDs that follow each other. */
+const BLOCK_SONGS = 32;
+
 type Store = Database<Buffer, Buffer>;
 
 export interface LmdbOptions extends RegistryOptions {
@@ -50,6 +54,9 @@ export interface LmdbOptions extends RegistryOptions {
 
 /** Puts or removes something, all of it in one transaction. Bytes are made here, so that what waits costs little. */
 type Write = () => Promise<unknown>;
+
+/** Rows that wait to be written: by host, block and ID; undefined: to be removed. */
+type RowChanges = Map<number, Map<number, Map<SongId, OfferRow | undefined>>>;
 
 interface Waiter {
   resolve(): void;
@@ -65,7 +72,7 @@ export class LmdbRegistry implements Registry {
   readonly #metas: Store;
   readonly #ids: Store;
   readonly #hosts: Store;
-  readonly #rows: Store;
+  readonly #songs: Store;
   readonly #blocks: Store;
   /** IDs that wait to be written … */
   #unsaved = new Map<ContentHash, SongId>();
@@ -75,6 +82,9 @@ export class LmdbRegistry implements Registry {
   #lastSongId: number;
   #lastHostKey: number;
   #writes: Write[] = [];
+  #changes: RowChanges = new Map();
+  /** Hosts that leave with the coming round: what is on disk of them counts no more. */
+  #leaving = new Set<number>();
   #waiters: Waiter[] = [];
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
@@ -99,7 +109,7 @@ export class LmdbRegistry implements Registry {
     this.#metas = store('meta');
     this.#ids = store('ids');
     this.#hosts = store('hosts');
-    this.#rows = store('rows');
+    this.#songs = store('songs');
     this.#blocks = store('told');
     this.tracker = this.#read<string>('tracker') ?? makeTrackerName(randomBytes);
     this.#lastSongId = this.#read<number>('lastSongId') ?? firstSongId - 1;
@@ -141,10 +151,8 @@ export class LmdbRegistry implements Registry {
     }
   }
 
-  *rows(hostKey: number): Iterable<OfferRow> {
-    for (const { key, value } of this.#rows.getRange({ start: u32(hostKey), end: u32(hostKey + 1) })) {
-      yield { hash: toHex(key.subarray(4)), ...JSON.parse(value.toString()) } as OfferRow;
-    }
+  *rows(hostKey: number): Iterable<readonly [SongId, OfferRow]> {
+    for (const { value } of this.#songs.getRange(blocksOf(hostKey))) yield* rowsIn(value);
   }
 
   putHost({ key, ...host }: StoredHost): void {
@@ -152,15 +160,20 @@ export class LmdbRegistry implements Registry {
   }
 
   removeHost(hostKey: number): void {
-    this.#enqueue(() => this.#hosts.remove(u32(hostKey)));
+    this.#changes.delete(hostKey);
+    this.#leaving.add(hostKey);
+    this.#enqueue(() => {
+      const blocks = [...this.#songs.getKeys(blocksOf(hostKey))];
+      return Promise.all([this.#hosts.remove(u32(hostKey)), ...blocks.map(key => this.#songs.remove(key))]);
+    });
   }
 
-  putRow(hostKey: number, row: OfferRow): void {
-    this.#enqueue(() => this.#rows.put(rowKey(hostKey, row.hash), json({ ...row, hash: undefined })));
+  putRow(hostKey: number, id: SongId, row: OfferRow): void {
+    this.#change(hostKey, id, row);
   }
 
-  removeRow(hostKey: number, hash: ContentHash): void {
-    this.#enqueue(() => this.#rows.remove(rowKey(hostKey, hash)));
+  removeRow(hostKey: number, id: SongId): void {
+    this.#change(hostKey, id, undefined);
   }
 
   told(): Told {
@@ -194,6 +207,14 @@ export class LmdbRegistry implements Registry {
     await this.#root.close();
   }
 
+  #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
+    const number = Math.floor(id / BLOCK_SONGS);
+    const blocks = this.#changes.get(hostKey) ?? new Map<number, Map<SongId, OfferRow | undefined>>();
+    const rows = blocks.get(number) ?? new Map<SongId, OfferRow | undefined>();
+    this.#changes.set(hostKey, blocks.set(number, rows.set(id, row)));
+    this.#write();
+  }
+
   #enqueue(write: Write): void {
     this.#writes.push(write);
     this.#write();
@@ -208,7 +229,7 @@ export class LmdbRegistry implements Registry {
   async #writeAll(): Promise<void> {
     // A moment later, so that what is said together is written together.
     await Promise.resolve();
-    while (this.#waiters.length > 0 || this.#writes.length > 0) {
+    while (this.#waiters.length > 0 || this.#writes.length > 0 || this.#changes.size > 0) {
       const waiters = this.#waiters;
       this.#waiters = [];
       const error = await this.#writeRound();
@@ -219,9 +240,11 @@ export class LmdbRegistry implements Registry {
 
   /** Everything queued until now. On an error the rest of it is given up: its waiters refuse what they wanted kept. */
   async #writeRound(): Promise<RequestError | undefined> {
-    // The counters first, so that no ID or key can be on disk beyond them.
-    const writes = [(): Promise<unknown> => this.#putCounters()].concat(this.#writes);
+    // The counters first, so that no ID or key can be on disk beyond them; and rows behind their hosts and IDs.
+    const writes = [() => this.#putCounters(), ...this.#writes, ...this.#blockWrites()];
     this.#writes = [];
+    this.#changes = new Map();
+    this.#leaving = new Set();
     this.#saving = this.#unsaved;
     this.#unsaved = new Map();
     try {
@@ -237,6 +260,29 @@ export class LmdbRegistry implements Registry {
     } finally {
       this.#saving = new Map();
     }
+  }
+
+  *#blockWrites(): Iterable<Write> {
+    for (const [hostKey, blocks] of this.#changes) {
+      const isKnown = !this.#leaving.has(hostKey);
+      for (const [number, changes] of blocks) {
+        const key = blockKey(hostKey, number);
+        yield () => this.#putBlock(key, changes, isKnown ? this.#songs.getBinaryFast(key) : undefined);
+      }
+    }
+  }
+
+  #putBlock(
+    key: Buffer,
+    changes: ReadonlyMap<SongId, OfferRow | undefined>,
+    stored: Buffer | undefined,
+  ): Promise<unknown> {
+    const rows = new Map(stored === undefined ? [] : rowsIn(stored));
+    for (const [id, row] of changes) {
+      if (row === undefined) rows.delete(id);
+      else rows.set(id, row);
+    }
+    return rows.size === 0 ? this.#songs.remove(key) : this.#songs.put(key, json([...rows]));
   }
 
   #putCounters(): Promise<unknown> {
@@ -286,11 +332,12 @@ interface CommitFailure {
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-/** Of a host's key. */
-const KEY_BYTES = 4;
+const rowsIn = (block: Buffer): [SongId, OfferRow][] => JSON.parse(block.toString()) as [SongId, OfferRow][];
+
+const U32_BYTES = 4;
 
 function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(KEY_BYTES);
+  const bytes = Buffer.allocUnsafe(U32_BYTES);
   writeU32(bytes, value, 0);
   return bytes;
 }
@@ -301,9 +348,15 @@ function hashKey(hash: ContentHash): Buffer {
   return bytes;
 }
 
-function rowKey(hostKey: number, hash: ContentHash): Buffer {
-  const bytes = Buffer.allocUnsafe(KEY_BYTES + HASH_BYTES);
+function blockKey(hostKey: number, block: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2 * U32_BYTES);
   writeU32(bytes, hostKey, 0);
-  bytes.write(hash, KEY_BYTES, 'hex');
+  writeU32(bytes, block, U32_BYTES);
   return bytes;
 }
+
+/** All of a host's. */
+const blocksOf = (hostKey: number): { start: Buffer; end: Buffer } => ({
+  start: blockKey(hostKey, 0),
+  end: blockKey(hostKey + 1, 0),
+});

@@ -21,7 +21,7 @@ import {
 export class MemoryStore {
   readonly ids: Map<ContentHash, SongId>;
   readonly hosts: Map<number, StoredHost>;
-  readonly rows: Map<number, Map<ContentHash, OfferRow>>;
+  readonly rows: Map<number, Map<SongId, OfferRow>>;
   readonly blocks: Map<number, Buffer>;
   runs: readonly Run[];
   tracker: string | undefined;
@@ -81,8 +81,8 @@ export class MemoryRegistry implements Registry {
     return this.#store.hosts.values();
   }
 
-  rows(hostKey: number): Iterable<OfferRow> {
-    return this.#store.rows.get(hostKey)?.values() ?? [];
+  rows(hostKey: number): Iterable<readonly [SongId, OfferRow]> {
+    return [...(this.#store.rows.get(hostKey) ?? [])].sort(([a], [b]) => a - b);
   }
 
   putHost(host: StoredHost): void {
@@ -91,17 +91,16 @@ export class MemoryRegistry implements Registry {
 
   removeHost(hostKey: number): void {
     this.#store.hosts.delete(hostKey);
+    this.#store.rows.delete(hostKey);
   }
 
-  putRow(hostKey: number, row: OfferRow): void {
-    const rows = this.#store.rows.get(hostKey) ?? new Map<ContentHash, OfferRow>();
-    this.#store.rows.set(hostKey, rows.set(row.hash, row));
+  putRow(hostKey: number, id: SongId, row: OfferRow): void {
+    const rows = this.#store.rows.get(hostKey) ?? new Map<SongId, OfferRow>();
+    this.#store.rows.set(hostKey, rows.set(id, row));
   }
 
-  removeRow(hostKey: number, hash: ContentHash): void {
-    const rows = this.#store.rows.get(hostKey);
-    rows?.delete(hash);
-    if (rows?.size === 0) this.#store.rows.delete(hostKey);
+  removeRow(hostKey: number, id: SongId): void {
+    this.#store.rows.get(hostKey)?.delete(id);
   }
 
   told(): Told {

@@ -52,12 +52,14 @@ export interface Registry {
   /** Greater than every key before it. */
   nextHostKey(): number;
   hosts(): Iterable<StoredHost>;
-  rows(hostKey: number): Iterable<OfferRow>;
+  /** What the host says of each of its songs, in the order of their IDs. */
+  rows(hostKey: number): Iterable<readonly [SongId, OfferRow]>;
   putHost(host: StoredHost): void;
-  /** The host; its rows are removed one by one. */
+  /** The host and all its rows. */
   removeHost(hostKey: number): void;
-  putRow(hostKey: number, row: OfferRow): void;
-  removeRow(hostKey: number, hash: ContentHash): void;
+  /** Of a host that was put before. */
+  putRow(hostKey: number, id: SongId, row: OfferRow): void;
+  removeRow(hostKey: number, id: SongId): void;
 
   /** All of it, as it was last durable. */
   told(): Told;

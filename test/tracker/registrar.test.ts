@@ -1,0 +1,89 @@
+/** Who is listed with what, when long work of several is under way at once: each slice of it comes when a test says so. */
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import type { OfferChange, OfferRow } from '../../protocol/tsp/rows.js';
+import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
+import { Member } from '../../tracker/member.js';
+import { Registrar } from '../../tracker/registrar.js';
+import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
+import { SongTable } from '../../tracker/song-table.js';
+import { RecordingLogger } from '../support/recording-logger.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+import { song } from './tracker-fixture.js';
+
+const ADDRESS = '192.0.2.1:7461';
+/** Three slices. */
+const LIBRARY: readonly OfferRow[] = Array.from({ length: 250 }, (_, n) => song(n + 1));
+
+function registrarInSlices() {
+  const store = new MemoryStore();
+  const registry = new MemoryRegistry({ randomBytes }, store);
+  const table = new SongTable({ touched() {}, changed() {}, addressGone() {} });
+  const logger = new RecordingLogger();
+  const waiting: (() => void)[] = [];
+  const pause = (): Promise<void> => new Promise(resolve => waiting.push(resolve));
+  const config = DEFAULT_TRACKER_CONFIG;
+  const registrar = new Registrar({ table, registry, config, clock: new VirtualClock(), logger, pause });
+  const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+  /** Lets everybody who pauses go on, once or until nobody pauses. */
+  const slice = async (): Promise<void> => {
+    for (const resume of waiting.splice(0)) resume();
+    await settle();
+  };
+  const finish = async <T>(work?: Promise<T>): Promise<T | undefined> => {
+    do await slice();
+    while (waiting.length > 0);
+    return await work;
+  };
+  const member = (): Member => new Member('192.0.2.1', '192.0.2.1', () => {});
+  const enlist = async (who: Member, songs: readonly OfferRow[]): Promise<void> => {
+    registrar.offer(who, songs);
+    await finish(registrar.enlist(who, { port: 7461, instance: 'the same' }, [ADDRESS]));
+  };
+  const stored = (): number => [...registry.hosts()].flatMap(({ key }) => [...registry.rows(key)]).length;
+  return { registrar, table, logger, slice, finish, member, enlist, stored };
+}
+
+t.test('who is back before all its songs have left has all of them in the list', async t => {
+  const { registrar, table, logger, finish, member, enlist, stored } = registrarInSlices();
+  const [before, after] = [member(), member()];
+  await enlist(before, LIBRARY);
+  registrar.publish(before);
+  await finish();
+  await enlist(after, LIBRARY.toReversed());
+  registrar.leave(before);
+  t.equal(table.songCount, LIBRARY.length - 100, 'a slice has left');
+  registrar.publish(after);
+  await finish();
+  t.equal(table.songCount, LIBRARY.length);
+  t.equal(stored(), LIBRARY.length, 'and so it is for the next run');
+  registrar.leave(after);
+  await finish();
+  t.strictSame([table.songCount, stored(), logger.messages('error')], [0, 0, []]);
+});
+
+t.test('a song that is gone before all that was offered with it is listed stays away', async t => {
+  const { registrar, table, finish, member, enlist, stored } = registrarInSlices();
+  const host = member();
+  await enlist(host, LIBRARY);
+  registrar.publish(host);
+  t.equal(table.songCount, 100, 'the first slice at once');
+  const { hash } = LIBRARY.at(-1)!;
+  const gone: OfferChange = { hash, gone: true };
+  await finish(registrar.update(host, [gone]).then(() => registrar.publish(host)));
+  await finish();
+  t.equal(table.songOf(hash), undefined);
+  t.strictSame([table.songCount, stored()], [LIBRARY.length - 1, LIBRARY.length - 1]);
+});
+
+t.test('a library that is told anew leaves the songs that it no longer names', async t => {
+  const { registrar, table, finish, member, enlist, stored } = registrarInSlices();
+  const [before, after] = [member(), member()];
+  await enlist(before, LIBRARY);
+  registrar.publish(before);
+  await finish();
+  await enlist(after, LIBRARY.slice(0, 40));
+  registrar.publish(after);
+  await finish();
+  t.strictSame([table.songCount, stored(), table.hosts.size], [40, 40, 1]);
+});
