@@ -18,7 +18,7 @@ const REVISION_BYTES = 4;
 /** Of SHA-1: two rows of one song alike in 2⁶⁴. */
 const PRINT_BYTES = 8;
 const ENTRY_BYTES = REVISION_BYTES + PRINT_BYTES;
-const LEFT = Buffer.alloc(PRINT_BYTES);
+const LEFT = '\0'.repeat(PRINT_BYTES);
 /**
  * Who missed more gets the list. Some 2 MB, which 10,000 readers would be sent; to make it takes 20 ms, and what has left
  * takes no more memory than this many blocks.
@@ -63,13 +63,13 @@ export class Journal {
     const block = this.#blocks.get(number) ?? (row && this.#open(number));
     if (block === undefined) return;
     const start = (id % BLOCK_SONGS) * ENTRY_BYTES;
-    const print = row === undefined ? LEFT : hash('sha1', row, 'buffer');
-    const at = start + REVISION_BYTES;
-    if (print.compare(block.bytes, at, at + PRINT_BYTES, 0, PRINT_BYTES) === 0) return;
-    block.listed += Number(row !== undefined) - Number(isListed(block.bytes, start));
+    const print = row === undefined ? LEFT : printOf(row);
+    const before = printAt(block.bytes, start);
+    if (print === before) return;
+    block.listed += Number(row !== undefined) - Number(before !== LEFT);
     const revision = nextRevision(this.revision);
     writeU32(block.bytes, revision, start);
-    print.copy(block.bytes, at, 0, PRINT_BYTES);
+    block.bytes.write(print, start + REVISION_BYTES, 'latin1');
     this.#unsaved.add(number);
     this.#changed.delete(id);
     this.#change(id, revision);
@@ -85,7 +85,7 @@ export class Journal {
   *listed(): Iterable<SongId> {
     for (const [number, { bytes }] of this.#blocks)
       for (let index = 0; index < BLOCK_SONGS; index += 1)
-        if (isListed(bytes, index * ENTRY_BYTES)) yield (number * BLOCK_SONGS + index) as SongId;
+        if (printAt(bytes, index * ENTRY_BYTES) !== LEFT) yield (number * BLOCK_SONGS + index) as SongId;
   }
 
   /** It is known what has changed since. */
@@ -131,7 +131,7 @@ export class Journal {
       for (let index = 0; index < BLOCK_SONGS; index += 1) {
         const start = index * ENTRY_BYTES;
         const revision = block.bytes.readUInt32BE(start);
-        if (isListed(block.bytes, start)) block.listed += 1;
+        if (printAt(block.bytes, start) !== LEFT) block.listed += 1;
         if (revision !== 0 && isNewer(revision, oldest))
           changes.push([(number * BLOCK_SONGS + index) as SongId, revision]);
       }
@@ -176,5 +176,8 @@ export class Journal {
 
 const blockOf = (id: SongId): number => Math.floor(id / BLOCK_SONGS);
 
-const isListed = (bytes: Buffer, start: number): boolean =>
-  bytes.compare(LEFT, 0, PRINT_BYTES, start + REVISION_BYTES, start + ENTRY_BYTES) !== 0;
+/** As a string of bytes: to make one takes a fifth of what a Buffer takes. */
+const printOf = (row: Buffer): string => hash('sha1', row, 'binary').slice(0, PRINT_BYTES);
+
+const printAt = (bytes: Buffer, start: number): string =>
+  bytes.toString('latin1', start + REVISION_BYTES, start + ENTRY_BYTES);

@@ -59,6 +59,8 @@ interface Pending {
 interface Target {
   readonly host: string;
   readonly port: number;
+  /** Both: what is dialled too often is known by it. */
+  readonly place: string;
   /** As it will stand in the list. */
   readonly listed: string;
 }
@@ -130,16 +132,11 @@ export class Prover {
   async #targets(observed: string, claim: Claim): Promise<Target[]> {
     const own = canonicalIp(observed);
     const fromPublic = addressScope(own) === 'public';
-    const asListed = (host: string, port: number): Target => ({
-      host,
-      port,
-      listed:
-        addressScope(host) !== 'loopback'
-          ? formatHostPort(host, port)
-          : claim.local === true
-            ? formatHostPort('127.0.0.1', port)
-            : `:${port}`,
-    });
+    const asListed = (host: string, port: number): Target => {
+      const place = formatHostPort(host, port);
+      const onLoopback = claim.local === true ? formatHostPort('127.0.0.1', port) : `:${port}`;
+      return { host, port, place, listed: addressScope(host) === 'loopback' ? onLoopback : place };
+    };
     const wanted = (claim.advertise ?? []).slice(0, MAX_ADVERTISED);
     if (wanted.length === 0) return [asListed(own, claim.port)].filter(({ port }) => isProvable(port));
     const found = await Promise.all(
@@ -154,12 +151,13 @@ export class Prover {
     const targets = found
       .flat()
       .filter(({ host, port }) => isProvable(port) && (host === own || mayDial(host, fromPublic)));
-    return [...new Map(targets.map(target => [formatHostPort(target.host, target.port), target])).values()];
+    return [...new Map(targets.map(target => [target.place, target])).values()];
   }
 
   /** Whether the registration connection brought back what was said to `target`. */
   async #reach(target: Target, attempt: Pending): Promise<boolean> {
-    await this.#slot();
+    if (this.#dialling === this.#maxDials) await new Promise<void>(resolve => this.#waiting.push(resolve));
+    else this.#dialling += 1;
     if (attempt.over) {
       this.#release();
       return false;
@@ -192,14 +190,13 @@ export class Prover {
   }
 
   /** At most four dials a minute to one place, whoever asks: 0, and it is counted, or for how long it is too many. */
-  #waitFor({ host, port }: Target): number {
-    const key = formatHostPort(host, port);
+  #waitFor({ place }: Target): number {
     const now = this.#clock.now();
     this.#forgetUntil(now - MINUTE_MS);
-    const recent = (this.#dialled.get(key) ?? []).filter(at => now - at < MINUTE_MS);
+    const recent = (this.#dialled.get(place) ?? []).filter(at => now - at < MINUTE_MS);
     if (recent.length >= MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE) return recent[0]! + MINUTE_MS - now;
-    this.#dialled.delete(key);
-    this.#dialled.set(key, [...recent, now]);
+    this.#dialled.delete(place);
+    this.#dialled.set(place, [...recent, now]);
     return 0;
   }
 
@@ -211,11 +208,7 @@ export class Prover {
     }
   }
 
-  async #slot(): Promise<void> {
-    if (this.#dialling === this.#maxDials) await new Promise<void>(resolve => this.#waiting.push(resolve));
-    else this.#dialling += 1;
-  }
-
+  /** Whoever waits takes the place over. */
   #release(): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#dialling -= 1;

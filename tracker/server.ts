@@ -98,14 +98,15 @@ export class TrackerServer {
     socket.on('error', survive);
     this.#services.turns.newcomer();
     const { remoteAddress = '', remoteFamily } = socket;
-    // Node writes IPv4 as we do.
-    const observed = remoteFamily === 'IPv4' ? remoteAddress : canonicalIp(remoteAddress);
+    // Node writes IPv4 as we do, and each is counted by itself.
+    const isIpv4 = remoteFamily === 'IPv4';
+    const observed = isIpv4 ? remoteAddress : canonicalIp(remoteAddress);
     // Gone already.
     if (observed === '') {
       socket.destroy();
       return;
     }
-    const key = addressKey(observed);
+    const key = isIpv4 ? observed : addressKey(observed);
     const refusal = this.#doorkeeper.refusal(key, this.#services.clock.now());
     if (refusal !== undefined) {
       this.#turnAway(socket, observed, refusal);

@@ -148,7 +148,12 @@ export class RowReader {
   }
 }
 
-export const encodeRow = (row: object): Buffer => Buffer.from(`${JSON.stringify(row)}\n`);
+export function encodeRow(row: object): Buffer {
+  const text = JSON.stringify(row);
+  const bytes = Buffer.allocUnsafe(Buffer.byteLength(text) + 1);
+  bytes[bytes.write(text)] = NEWLINE;
+  return bytes;
+}
 
 /** What a row says of who it is about: the content hash, or the ID of a live feed. */
 export const identityOf = ({
