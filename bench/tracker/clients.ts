@@ -36,11 +36,14 @@ export interface ClientAnswer {
   readonly bytes?: number;
 }
 
-/** Registrations under way at a time, in one process. */
-const IN_FLIGHT = 100;
+/** Registrations under way at a time: as many as a tracker proves at once. */
+const IN_FLIGHT = 256;
 export const CHANNEL = 'list';
 /** Below the ports that the system gives to outgoing connections. */
 const FIRST_PORT = 20_000;
+
+/** Each client reads what came before any other does. */
+const READ = Buffer.alloc(64 * 1024);
 
 interface Client {
   readonly socket: Socket;
@@ -132,18 +135,11 @@ const addressOf = (index: number): string => `127.${1 + (index >> 16)}.${(index 
 async function register(port: number, index: number): Promise<void> {
   const peer = prepared.get(index);
   prepared.delete(index);
-  const socket = connect({ port, host: '127.0.0.1', localAddress: addressOf(index), noDelay: true });
-  if (peer !== undefined) peer.registration = socket;
   const framer = new Framer();
   let broadcastBytes = 0;
   await new Promise<void>((resolve, reject) => {
-    const client: Client = { socket, ready: resolve, broadcast() {} };
-    clients.push(client);
-    socket.once('error', reject);
-    const hello = { tsp: 1, broadcasts: peer === undefined } as const;
-    socket.write(encode({ type: 'HELLO', port: peer?.port ?? 0, hello }));
-    socket.on('data', chunk => {
-      framer.push(chunk);
+    const received = (bytes: number): boolean => {
+      framer.push(READ.subarray(0, bytes));
       for (let event = framer.next(); event !== undefined; event = framer.next()) {
         if (event.kind === 'message') {
           const { message } = event;
@@ -159,7 +155,17 @@ async function register(port: number, index: number): Promise<void> {
           client.broadcast(Number(process.hrtime.bigint()), broadcastBytes);
         }
       }
-    });
+      return true;
+    };
+    const onread = { buffer: READ, callback: received };
+    const from = addressOf(index);
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true, onread });
+    if (peer !== undefined) peer.registration = socket;
+    const client: Client = { socket, ready: resolve, broadcast() {} };
+    clients.push(client);
+    socket.once('error', reject);
+    const hello = { tsp: 1, broadcasts: peer === undefined } as const;
+    socket.write(encode({ type: 'HELLO', port: peer?.port ?? 0, hello }));
   });
   peer?.songServer.close();
 }
