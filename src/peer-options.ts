@@ -205,6 +205,7 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
     ['$0 get 10 -o song.mp3', 'fetch song 10'],
     ['$0 swarm seed film.mkv', 'give any file to others; prints its swarm ID'],
     ['$0 swarm get 8becd36f… --peer 192.0.2.7:6778 -o film.mkv', 'fetch it, from several peers at once'],
+    ['… | $0 swarm seed --live', 'give a live stream; prints its ID, for swarm get --live ID'],
     ['$0 list --json | jq -r .title', 'the list for a program'],
     ['source <($0 completion)', 'tab completion in bash and zsh'],
   ],

@@ -52,6 +52,10 @@ export const swarmOptions = {
   create: flag(SWARMS, 'hash: make the file, of --size bytes'),
   size: single<number | undefined>(size, undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
   tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),
+  live: flag(
+    SWARMS,
+    'seed: a stream from standard input, signed; get: into standard output, from where it is',
+  ),
   dialect,
   'allow-unverified': flag(
     SWARMS,
@@ -76,14 +80,14 @@ export const swarmOptions = {
 
 export const SWARM_COMMAND: Subcommand = {
   name: 'swarm',
-  words: '<action> <words..>',
-  fewest: 2,
+  words: '<action> [words..]',
+  fewest: 1,
   most: Number.POSITIVE_INFINITY,
   describe: 'hash FILE…, seed FILE…, get ID: any file over PPSPP (RFC 7574), from many peers at once',
 };
 
 export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
-  const { peer, listen, hash, create, size, tcp, dialect, serve, buffer, ahead, skip } = values;
+  const { peer, listen, hash, create, size, tcp, live, dialect, serve, buffer, ahead, skip } = values;
   return {
     peers: peer.flatMap(address => address ?? []),
     ...(listen === undefined ? {} : { listen }),
@@ -92,6 +96,7 @@ export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArgume
     chunkBytes: values['chunk-size'],
     create,
     tcp,
+    live,
     dialects: dialect.flatMap(name => name ?? []),
     allowUnverified: values['allow-unverified'],
     serves: serve,

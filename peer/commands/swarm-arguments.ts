@@ -20,6 +20,8 @@ export interface SwarmArguments {
   readonly size?: number;
   readonly maxPeers: number;
   readonly tcp: boolean;
+  /** A stream instead of a file. */
+  readonly live: boolean;
   /** Allowed ones, the first to be tried first. */
   readonly dialects: readonly Dialect[];
   /** `get` takes what nobody can prove, and checks it as a whole. */

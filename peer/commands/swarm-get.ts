@@ -56,7 +56,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
         : await download({ ...options, ...world, path, allowUnverified, onProgress });
     progress.clear();
     const seconds = (world.clock.now() - startedAt) / 1_000;
-    if (path !== STDOUT || !config.json) await tell(path, metadata, done, seconds, command);
+    if (path !== STDOUT || !config.json) await tellMix(path, metadata, done, seconds, command);
     return EXIT.ok;
   } catch (error) {
     progress.clear();
@@ -145,7 +145,8 @@ async function pathOf(out: string): Promise<string> {
   return out;
 }
 
-async function tell(
+/** Who gave what. `path`: `-` is standard output. */
+export async function tellMix(
   path: string,
   { swarmId }: SwarmMetadata,
   { bytes, resumedBytes, joined }: Downloaded,

@@ -4,6 +4,7 @@
  *     swarm hash FILE              prints its swarm ID                    swarm-hash.ts
  *     swarm seed FILE              gives it to whoever asks               swarm-seed.ts
  *     swarm get ID --peer …        fetches it from all peers at once      swarm-get.ts
+ *     … --live                     a stream instead                       swarm-live.ts
  */
 import type { PeerConfig } from '../config.js';
 import { CommandError, EXIT } from '../failures/failure.js';
@@ -14,6 +15,7 @@ import { type OneShot, oneShot } from './one-shot.js';
 import type { SwarmArguments } from './swarm-arguments.js';
 import { runSwarmGet } from './swarm-get.js';
 import { runSwarmHash } from './swarm-hash.js';
+import { runSwarmGetLive, runSwarmSeedLive } from './swarm-live.js';
 import { runSwarmSeed } from './swarm-seed.js';
 
 /** One of the three; `words` without its name. */
@@ -31,17 +33,25 @@ const ACTIONS: Readonly<Record<string, (command: SwarmCommand) => Promise<number
   get: runSwarmGet,
 };
 
+const LIVE_ACTIONS: typeof ACTIONS = { seed: runSwarmSeedLive, get: runSwarmGetLive };
+
 export function runSwarm(
   config: PeerConfig,
   { words, out, swarm }: CommandArguments,
   world: World,
 ): Promise<number> {
   const [action = '', ...rest] = words;
-  const run = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+  const actions = swarm?.live === true ? LIVE_ACTIONS : ACTIONS;
+  const run = Object.hasOwn(actions, action) ? actions[action] : undefined;
   if (run === undefined || swarm === undefined)
     throw wrongUse(
-      `There is no command swarm ${safeText(action)}.`,
-      'swarm hash, swarm seed and swarm get are.',
+      `There is no command swarm ${safeText(action)}${swarm?.live === true ? ' --live' : ''}.`,
+      'swarm hash, swarm seed and swarm get are; the last two also with --live.',
+    );
+  if (rest.length === 0 && run !== runSwarmSeedLive)
+    throw wrongUse(
+      `swarm ${action} wants ${action === 'get' ? 'a swarm ID' : 'a file'}.`,
+      'tsp-peer swarm --help shows examples.',
     );
   return oneShot(config, world, session =>
     run({ session, words: rest, swarm, ...(out === undefined ? {} : { out }) }),

@@ -27,6 +27,10 @@ import { type ReadOptions, verifiedBytes } from './verified-bytes.js';
 const LOOK_EVERY_MS = 250;
 /** Who owes chunks and says nothing at all for so long is gone. Who lives shows it each second. */
 const SILENT_MS = 4_000;
+/** In a live swarm there is always something to be said: who says nothing for so long is dialled again. */
+const LIVE_SILENT_MS = 6_000;
+/** A live source that comes back within this is waited for. */
+const LIVE_PATIENCE_MS = 30_000;
 /** Nobody is there since. */
 const NOBODY_MS = 8_000;
 /** Peers that are there and give nothing have nothing, or will not. */
@@ -264,6 +268,15 @@ export class JoinedSwarm {
     return earliest(look, this.#neighbours.nextDeadline());
   }
 
+  get #isLive(): boolean {
+    return this.swarm.metadata.live !== undefined;
+  }
+
+  /** Whether all who are there have this chunk. */
+  everybodyHas(chunk: number): boolean {
+    return [...this.#open.keys()].every(({ peerHas }) => peerHas?.has(chunk) === true);
+  }
+
   get #tree(): HashTree {
     const { integrity } = this.swarm;
     if (integrity instanceof MerkleIntegrity) return integrity.tree;
@@ -303,7 +316,11 @@ export class JoinedSwarm {
     this.#lookAt = now + LOOK_EVERY_MS;
     for (const [channel, { from }] of this.#open) {
       const owesSince = this.#picker.owesSince(channel);
-      if (owesSince === undefined || now - Math.max(owesSince, channel.heardAt) < SILENT_MS) continue;
+      const isSilent =
+        owesSince === undefined
+          ? this.#isLive && now - channel.heardAt >= LIVE_SILENT_MS
+          : now - Math.max(owesSince, channel.heardAt) >= SILENT_MS;
+      if (!isSilent) continue;
       channel.close();
       this.#ended(channel, from, REASONS.dead, now);
     }
@@ -313,9 +330,12 @@ export class JoinedSwarm {
   #problemAt(now: Milliseconds): string | undefined {
     if (this.#options.waits === true) return undefined;
     const since = Math.max(this.#startedAt!, this.#heardAt);
-    if (this.peers === 0) return now - since < NOBODY_MS ? undefined : this.tally.nobody();
+    const [nobodyMs, nothingMs] = this.#isLive
+      ? [LIVE_PATIENCE_MS, LIVE_PATIENCE_MS]
+      : [NOBODY_MS, NOTHING_MS];
+    if (this.peers === 0) return now - since < nobodyMs ? undefined : this.tally.nobody();
     const quietMs = now - Math.max(this.#startedAt!, this.#lastChunkAt ?? Number.NEGATIVE_INFINITY);
-    return quietMs < NOTHING_MS ? undefined : 'the peers that answered give nothing more';
+    return quietMs < nothingMs ? undefined : 'the peers that answered give nothing more';
   }
 }
 

@@ -7,6 +7,8 @@
  *
  * Sending: munro and signature unless the reader has a chunk under it, then uncles up to the munro. Reading: a signature
  * proves its munro, a chunk its way up to it. Beyond the discard window (§6.2) everything is forgotten, `have` too.
+ *
+ * Zeros stand where no chunk is. A source leaves none out, so the first proven zeros are the end, until it goes on behind.
  */
 import { hashChunk } from '../merkle.js';
 import { binAt, binOf, layerOf, rangeOf, unclesOf } from './bins.js';
@@ -37,7 +39,6 @@ const MAX_MUNROS = 10_800;
 
 export class LiveIntegrity implements Integrity {
   readonly proves = true;
-  readonly chunks = Number.POSITIVE_INFINITY;
   readonly metadata: SwarmMetadata;
   readonly dialect: LiveDialect;
   readonly format: WireFormat;
@@ -50,6 +51,8 @@ export class LiveIntegrity implements Integrity {
   #layer: number | undefined;
   #newest: Munro | undefined;
   #end = 0;
+  /** The first chunk of which it is proven that there is none. */
+  #blank = Number.POSITIVE_INFINITY;
 
   constructor(options: {
     readonly metadata: SwarmMetadata;
@@ -66,6 +69,11 @@ export class LiveIntegrity implements Integrity {
     this.#have = options.have;
     this.#nodes = new NodeStore(this.format.hashBytes);
     if (options.chunksPerSignature !== undefined) this.#layer = Math.log2(options.chunksPerSignature);
+  }
+
+  /** Infinity while they are still being made; known when the end is proven. */
+  get chunks(): number {
+    return this.#blank;
   }
 
   /** The right-most munro that was fresh when it came: a newcomer tunes in at its first chunk (RFC 7574 §6.1.2.3). */
@@ -119,7 +127,7 @@ export class LiveIntegrity implements Integrity {
         if (verdict === 'wrong') claims.clear();
         if (verdict !== 'verified') return verdict;
         for (const [bin, hash] of way) {
-          this.#nodes.set(bin, hash);
+          this.#keep(bin, hash);
           claims.delete(bin);
         }
         return verdict;
@@ -129,8 +137,8 @@ export class LiveIntegrity implements Integrity {
 
   /** The source's own: the leaves of a whole subtree are known, and it is signed. */
   add(munro: Munro, nodes: ReadonlyMap<number, Uint8Array>, unixMs: number): void {
-    for (const [bin, hash] of nodes) this.#nodes.set(bin, hash);
     this.#prove(munro, unixMs);
+    for (const [bin, hash] of nodes) this.#keep(bin, hash);
   }
 
   #hearSigned({ range, timestamp, signature }: SignedClaim, claims: Claims, unixMs: number): boolean {
@@ -150,11 +158,21 @@ export class LiveIntegrity implements Integrity {
     const { range, hash, timestamp } = munro;
     this.#layer ??= layerOf(binOf(range)!);
     this.#munros.set(range.start, munro);
-    this.#nodes.set(binOf(range)!, hash);
+    // It went on after an end.
+    if (range.start > this.#blank) this.#blank = Number.POSITIVE_INFINITY;
+    this.#keep(binOf(range)!, hash);
     this.#end = Math.max(this.#end, range.end + 1);
     const isFresh = unixMs - unixMsOf(timestamp, this.dialect) < STALE_MS;
     if (isFresh && range.start > (this.#newest?.range.start ?? -1)) this.#newest = munro;
     this.#forget();
+  }
+
+  /** A proven node. */
+  #keep(bin: number, hash: Uint8Array): void {
+    this.#nodes.set(bin, hash);
+    const { start } = rangeOf(bin);
+    const isLast = start >= this.#end - 2 ** (this.#layer ?? 0);
+    if (isLast && hash.every(byte => byte === 0)) this.#blank = Math.min(this.#blank, start);
   }
 
   #forget(): void {

@@ -3,6 +3,7 @@
  *
  *     add(chunk) … add(chunk) ─▶ a munro, signed ─▶ these chunks may be announced
  *     end() ─▶ the last subtree, with what there is of it: the leaves that are missing are zeros
+ *     finish() ─▶ the same, or, where that is full, one of zeros behind it: so the end is signed too
  */
 import type { KeyObject } from 'node:crypto';
 import { LocalProtocolError } from '../errors.js';
@@ -23,15 +24,19 @@ export class LiveSource {
   readonly #key: KeyObject;
   readonly #have: ChunkSet;
   readonly #width: number;
-  #first = 0;
+  #first: number;
   #leaves: Uint8Array[] = [];
 
-  /** `integrity` and `have`: of the swarm. `chunksPerSignature`: a power of two, as in `integrity`. */
+  /**
+   * `integrity` and `have`: of the swarm. `chunksPerSignature`: a power of two, as in `integrity`. `first`: the number of the
+   * first chunk, a multiple of it, for a source that goes on where it was.
+   */
   constructor(options: {
     readonly integrity: LiveIntegrity;
     readonly key: KeyObject;
     readonly have: ChunkSet;
     readonly chunksPerSignature?: number;
+    readonly first?: number;
   }) {
     this.#integrity = options.integrity;
     this.#key = options.key;
@@ -39,6 +44,9 @@ export class LiveSource {
     this.#width = options.chunksPerSignature ?? CHUNKS_PER_SIGNATURE;
     if (this.#width < 2 || !Number.isInteger(Math.log2(this.#width)))
       throw new LocalProtocolError(`${this.#width} chunks make no subtree`);
+    this.#first = options.first ?? 0;
+    if (this.#first % this.#width !== 0)
+      throw new LocalProtocolError(`no subtree begins at chunk ${this.#first}`);
   }
 
   /** The number of the next chunk. */
@@ -57,8 +65,16 @@ export class LiveSource {
 
   /** Signs what there is; nothing can be added to a subtree that was not full. */
   end(unixMs: number): ChunkRange | undefined {
+    return this.#leaves.length === 0 ? undefined : this.#sign(unixMs);
+  }
+
+  /** Signs the end: nothing is to come. */
+  finish(unixMs: number): void {
+    this.#sign(unixMs);
+  }
+
+  #sign(unixMs: number): ChunkRange {
     const count = this.#leaves.length;
-    if (count === 0) return undefined;
     const { metadata, format, dialect } = this.#integrity;
     const nodes = this.#nodes();
     const layer = Math.log2(this.#width);
@@ -69,7 +85,7 @@ export class LiveSource {
     const signature = signLive(metadata.live!.signature, this.#key, bytes);
     this.#integrity.add({ range, hash, timestamp, signature }, nodes, unixMs);
     const made = { start: this.#first, end: this.#first + count - 1 };
-    this.#have.add(made);
+    if (count > 0) this.#have.add(made);
     this.#first += this.#width;
     this.#leaves = [];
     return made;

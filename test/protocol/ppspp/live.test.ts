@@ -190,6 +190,38 @@ t.test('the source takes chunks, and ends in the middle of a subtree', async t =
   t.equal(judge.judge(5, chunk(0)), 'wrong', 'there is nothing, and that is proven');
 });
 
+t.test('the end is signed, also behind a full subtree, and a source may go on behind it', async t => {
+  const made = live();
+  const { source, have, integrity, chunk } = sourceOf(made, 8);
+  const reader = readerOf(made);
+  const judge = reader.judge();
+  const show = (n: number): void => {
+    for (const claim of integrity.proofOf(n, STRANGER)) judge.hear(claim, NOW);
+  };
+  const tuneIn = (): void => {
+    for (const claim of integrity.tuneIn(STRANGER)) t.ok(judge.hear(claim, NOW));
+  };
+  t.equal(reader.chunks, Number.POSITIVE_INFINITY);
+  source.finish(NOW);
+  t.same(have.ranges, [{ start: 0, end: 7 }], 'which is no chunk');
+  tuneIn();
+  t.same([integrity.chunks, reader.chunks], [8, 8]);
+  source.add(chunk(5), NOW);
+  source.finish(NOW);
+  tuneIn();
+  t.equal(reader.chunks, Number.POSITIVE_INFINITY, 'it went on');
+  show(12);
+  t.equal(judge.judge(12, chunk(5)), 'verified');
+  t.same([integrity.chunks, reader.chunks], [13, 13], 'with the last chunk comes the end');
+  show(7);
+  t.equal(judge.judge(7, chunk(7)), 'verified');
+  t.equal(reader.chunks, 13, 'what is old says nothing of it');
+  t.throws(
+    () => new LiveSource({ ...made, key: made.privateKey, integrity, have, first: 3 }),
+    LocalProtocolError,
+  );
+});
+
 t.test('each chunk signed for itself', async t => {
   const made = live({ integrity: 'sign-all', discardWindow: 3 });
   const have = new ChunkSet();

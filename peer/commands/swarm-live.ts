@@ -1,0 +1,197 @@
+/**
+ * `tsp-peer swarm seed --live` and `swarm get --live ID`: a stream instead of a file (RFC 7574 §6.1.2).
+ *
+ *     standard input ─▶ chunks ─▶ 32 of them signed ─▶ announced ─▶ listeners, who give to each other ─▶ standard output
+ *
+ * A listener begins where the stream is. The end of the input is signed too, so that everybody ends there; a source that is
+ * gone without it is waited for, and goes on with the same key under the same ID.
+ */
+import { addAbortSignal } from 'node:stream';
+import { fromHex, toHex } from '../../protocol/bytes.js';
+import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import { LiveSource } from '../../protocol/ppspp/live-source.js';
+import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
+import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
+import { safeJson, safeText } from '../prompt/terminal-text.js';
+import type { JoinedSwarm } from '../swarm/joined-swarm.js';
+import { LiveIdentity } from '../swarm/live-identity.js';
+import { LIVE_WINDOW_CHUNKS, type LiveSwarm, liveSwarm } from '../swarm/live-swarm.js';
+import { unlessAborted } from '../swarm/unless-aborted.js';
+import type { World } from '../world.js';
+import { StdoutSink } from './stdout-sink.js';
+import { type SwarmCommand, wrongUse } from './swarm.js';
+import { USUAL_PORT } from './swarm-arguments.js';
+import { tellMix } from './swarm-get.js';
+import { addressesOf, openNode } from './swarm-peers.js';
+
+/** What does not come within this is jumped over, once something behind it is here. */
+const SKIP_MS = 3_000;
+/** Whoever ends gives the others what they lack, for so long at most; and says the end again for so long. */
+const LINGER_MS = 10_000;
+const LAST_WORD_MS = 2_000;
+const LOOK_EVERY_MS = 100;
+
+export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
+  const { session, words, swarm } = command;
+  const { world, config } = session;
+  if (words.length > 0)
+    throw wrongUse(
+      'swarm seed --live takes no file.',
+      'The stream comes from standard input: … | tsp-peer swarm seed --live',
+    );
+  const identity = await openIdentity(config.dataDir);
+  const live = liveSwarm(liveSwarmId(13, identity.key), swarm);
+  const peers = await addressesOf(swarm.peers, world.signal);
+  const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
+  try {
+    const joined = node.join({ swarm: live.swarm, peers, maxPeers: swarm.maxPeers });
+    const id = toHex(live.swarm.metadata.swarmId);
+    const { address, port } = at;
+    await session.write(
+      config.json
+        ? [safeJson({ event: 'seeding', swarm: id, live: true }), safeJson({ event: 'ready', address, port })]
+        : [`${id}  -`, `tsp-peer ready on ${formatHostPort(address, port)}`],
+    );
+    const last = await giveStream(world, live, identity, () => node.wake());
+    await giveRest(joined, last, world);
+    return EXIT.ok;
+  } catch (error) {
+    if (!world.signal.aborted) throw error;
+    return world.signal.reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(world.signal.reason);
+  } finally {
+    await node.stop();
+  }
+}
+
+export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
+  const { session, words, swarm, out = '-' } = command;
+  const { world } = session;
+  if (out !== '-') throw wrongUse('swarm get --live writes to standard output.', '> FILE keeps what comes.');
+  if (swarm.peers.length === 0 && swarm.listen === undefined)
+    throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
+  const live = liveOf(words, command);
+  const { integrity, store } = live;
+  const peers = await addressesOf(swarm.peers, world.signal);
+  const { node } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
+  const startedAt = world.clock.now();
+  try {
+    const { maxPeers, serves } = swarm;
+    const waits = peers.length === 0;
+    const joined = node.join({
+      swarm: live.swarm,
+      store,
+      peers,
+      maxPeers,
+      serves,
+      waits,
+      place: world.randomUnit(),
+    });
+    const first = await tuneIn(joined, live, world.signal);
+    const bytes = await writeStream(joined, first, command);
+    await giveRest(joined, integrity.chunks - 1, world);
+    const seconds = (world.clock.now() - startedAt) / 1_000;
+    await tellMix('-', live.swarm.metadata, { bytes, resumedBytes: 0, joined }, seconds, command);
+    return EXIT.ok;
+  } finally {
+    await node.stop();
+  }
+}
+
+async function openIdentity(dataDir: string): Promise<LiveIdentity> {
+  try {
+    return await LiveIdentity.open(dataDir);
+  } catch (error) {
+    const message = `${fileProblem(error, dataDir) ?? (error as Error).message}.`;
+    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message });
+  }
+}
+
+/** All of standard input, up to its end; the last chunk's number. Rejects when the signal comes. */
+async function giveStream(
+  { stdin, signal }: World,
+  { swarm, integrity, store }: LiveSwarm,
+  identity: LiveIdentity,
+  wake: () => void,
+): Promise<number> {
+  const source = new LiveSource({ integrity, key: identity.key, have: swarm.have, first: identity.first });
+  let last = identity.first - 1;
+  for await (const bytes of chunksOf(addAbortSignal(signal, stdin), swarm.metadata.chunkBytes)) {
+    last = source.next;
+    await identity.lend(last);
+    store.write(last, bytes);
+    if (source.add(bytes, Date.now()) !== undefined) wake();
+  }
+  await identity.lend(source.next);
+  source.finish(Date.now());
+  wake();
+  return last;
+}
+
+/** Cuts what comes into chunks; only the last is shorter. */
+async function* chunksOf(stream: AsyncIterable<Uint8Array>, chunkBytes: number): AsyncGenerator<Uint8Array> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const bytes of stream) {
+    rest = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
+    let at = 0;
+    for (; rest.length - at >= chunkBytes; at += chunkBytes) yield rest.subarray(at, at + chunkBytes);
+    rest = rest.subarray(at);
+  }
+  if (rest.length > 0) yield rest;
+}
+
+function liveOf(words: readonly string[], { swarm }: SwarmCommand): LiveSwarm {
+  const [text = ''] = words;
+  try {
+    const id = words.length === 1 ? fromHex(text.toLowerCase()) : undefined;
+    if (id !== undefined) return liveSwarm(id, swarm);
+  } catch (error) {
+    if (!(error instanceof RemoteProtocolError)) throw error;
+  }
+  throw wrongUse(
+    `${safeText(words.join(' '))} is no live swarm's ID.`,
+    'It is a public key in hex, as tsp-peer swarm seed --live prints it.',
+  );
+}
+
+/** The first chunk of the newest signed subtree, once somebody shows it. */
+async function tuneIn(joined: JoinedSwarm, { integrity }: LiveSwarm, signal: AbortSignal): Promise<number> {
+  // Nothing is fetched before it is known where the stream is.
+  joined.playFrom({ byte: Number.MAX_SAFE_INTEGER, aheadBytes: 0 });
+  while (integrity.newest === undefined) {
+    signal.throwIfAborted();
+    if (joined.problem !== undefined) throw new TransportError(joined.problem);
+    await unlessAborted(joined.changed(), signal);
+  }
+  return Math.min(integrity.newest.range.start, integrity.chunks);
+}
+
+async function writeStream(joined: JoinedSwarm, first: number, { session }: SwarmCommand): Promise<number> {
+  const { world } = session;
+  const { chunkBytes } = joined.swarm.metadata;
+  const sink = new StdoutSink(world);
+  let written = 0;
+  const told = (from: number, to: number): void => {
+    world.stderr.write(`tsp-peer: nobody gave ${to - from} bytes in time: they are left out.\n`);
+  };
+  const reading = joined.read({
+    fromByte: first * chunkBytes,
+    aheadBytes: LIVE_WINDOW_CHUNKS * chunkBytes,
+    skip: { afterMs: SKIP_MS, told },
+    signal: world.signal,
+  });
+  for await (const piece of reading) {
+    await sink.write(piece);
+    written += piece.length;
+  }
+  return written;
+}
+
+/** Goes on giving until those who are there have everything, and know it. */
+async function giveRest(joined: JoinedSwarm, last: number, { clock, signal }: World): Promise<void> {
+  const endAt = clock.now() + LINGER_MS;
+  const pause = (ms: number): Promise<void> =>
+    unlessAborted(new Promise<void>(resolve => clock.after(ms, resolve)), signal);
+  while (joined.peers > 0 && clock.now() < endAt && !joined.everybodyHas(last)) await pause(LOOK_EVERY_MS);
+  if (joined.peers > 0) await pause(LAST_WORD_MS);
+}

@@ -1,0 +1,159 @@
+/** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { liveSwarm } from '../../../peer/swarm/live-swarm.js';
+import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
+import { UdpWire } from '../../../peer/swarm/udp-wire.js';
+import { systemClock } from '../../../src/clock.js';
+import { Chance } from '../../simulation/chance.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
+import { type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { type Teardown, until } from '../../support/until.js';
+
+t.setTimeout(120_000);
+// They wait for peers that are gone to be given up, which takes no work.
+t.jobs = 3;
+
+/** Signed at once: 32 chunks. */
+const BLOCK = 32 * 1_024;
+
+/** A UDP port of loopback that was free just now. */
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+/** A source that is fed by hand. */
+async function source(t: Teardown, home: string, port: number) {
+  const words = ['swarm', 'seed', '--live', '--listen', `127.0.0.1:${port}`];
+  const command = await spawnCommand(t, 'tsp-peer', words, { home });
+  await command.ready();
+  const give = (bytes: Uint8Array): boolean => command.child.stdin.write(bytes);
+  return { command, id: command.lines[0]!.split(' ')[0]!, give, peer: `127.0.0.1:${port}` };
+}
+
+/** One that listens to this peer alone. */
+async function listener(t: Teardown, id: string, ...peers: string[]) {
+  const port = await freePort();
+  const named = peers.flatMap(peer => ['--peer', peer]);
+  const more = ['--listen', `127.0.0.1:${port}`, '--max-peers', `${peers.length}`];
+  const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'get', '--live', id, ...named, ...more]);
+  return { command, peer: `127.0.0.1:${port}` };
+}
+
+const heard = (command: RunningCommand, bytes: number): Promise<true> =>
+  until(
+    () => `${bytes} bytes, and not ${command.bytes.length}: ${command.stderr}`,
+    () => command.bytes.length >= bytes,
+  );
+
+const isTailOf = (tail: Uint8Array, whole: Uint8Array): boolean =>
+  tail.length <= whole.length && Buffer.compare(tail, whole.subarray(whole.length - tail.length)) === 0;
+
+t.test('a chain of three, from where the stream is to its end', async t => {
+  const content = new Chance(1).bytes(12 * BLOCK + 5_000);
+  const { command, id, give, peer } = await source(t, await tempFolder(t), await freePort());
+  give(content.subarray(0, 2 * BLOCK));
+  const first = await listener(t, id, peer);
+  await heard(first.command, BLOCK);
+  const second = await listener(t, id, first.peer);
+  await heard(second.command, BLOCK);
+  give(content.subarray(2 * BLOCK, 4 * BLOCK));
+  const third = await listener(t, id, second.peer);
+  await heard(third.command, BLOCK);
+  for (let at = 4 * BLOCK; at < content.length; at += BLOCK) {
+    give(content.subarray(at, at + BLOCK));
+    await heard(first.command, Math.min(at, content.length - BLOCK) - 2 * BLOCK);
+  }
+  command.endInput();
+  for (const { command: listening } of [first, second, third]) {
+    t.equal(await listening.exitCode(), 0, 'a listener ends well');
+    t.ok(isTailOf(listening.bytes, content), `${listening.bytes.length} bytes, to the end`);
+    t.ok(listening.bytes.length >= 8 * BLOCK);
+  }
+  t.equal(await command.exitCode(), 0, 'and so does the source');
+  t.match(third.command.stderr, `100 % ${second.peer}`, 'from the one before it alone');
+});
+
+t.test('a relay that lies is named and dropped', async t => {
+  const content = new Chance(2).bytes(8 * BLOCK);
+  const { command, id, give, peer } = await source(t, await tempFolder(t), await freePort());
+  give(content.subarray(0, BLOCK));
+  const node = new SwarmNode({
+    clock: systemClock,
+    logger: new RecordingLogger(),
+    randomBytes,
+    wire: new UdpWire(),
+  });
+  const live = liveSwarm(Buffer.from(id, 'hex'), { chunkBytes: 1_024, dialects: ['rfc7574'] });
+  const read = (chunk: number) => live.store.read(chunk)?.map(byte => byte ^ 1);
+  const { port } = await node.start({ host: '127.0.0.1', port: 0 });
+  t.teardown(() => node.stop());
+  const [address, sourcePort] = peer.split(':') as [string, string];
+  const relay = node.join({
+    swarm: { ...live.swarm, source: { read } },
+    store: live.store,
+    peers: [{ address, port: Number(sourcePort) }],
+  });
+  await until('the relay has chunks', () => relay.swarm.have.size >= 32);
+  const listening = await listener(t, id, `127.0.0.1:${port}`, peer);
+  await heard(listening.command, BLOCK);
+  for (let at = BLOCK; at < content.length; at += BLOCK) {
+    give(content.subarray(at, at + BLOCK));
+    await heard(listening.command, at - BLOCK);
+    await until('the relay has them too', () => relay.swarm.have.size >= at / 1_024);
+  }
+  command.endInput();
+  t.equal(await listening.command.exitCode(), 0, 'it ends well');
+  t.ok(isTailOf(listening.command.bytes, content), 'nothing of it is false');
+  t.match(listening.command.stderr, `127.0.0.1:${port} sent what is not in the file`);
+});
+
+t.test('a source that is killed goes on with its key, under numbers that it never used', async t => {
+  const home = await tempFolder(t);
+  const port = await freePort();
+  const before = new Chance(3).bytes(4 * BLOCK);
+  const after = new Chance(4).bytes(3 * BLOCK + 1);
+  const killed = await source(t, home, port);
+  killed.give(before);
+  const listening = await listener(t, killed.id, killed.peer);
+  await heard(listening.command, BLOCK);
+  killed.command.kill('SIGKILL');
+  await killed.command.exited;
+  const again = await source(t, home, port);
+  t.equal(again.id, killed.id);
+  again.give(after);
+  await until('it goes on', () => isTailOf(after.subarray(0, 3 * BLOCK), listening.command.bytes));
+  again.command.endInput();
+  t.equal(await listening.command.exitCode(), 0, 'it ends well');
+  const { bytes } = listening.command;
+  t.ok(isTailOf(after, bytes), 'all of what came then');
+  t.ok(isTailOf(bytes.subarray(0, bytes.length - after.length), before), 'after the end of what came before');
+  const [key] = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter(path =>
+    path.endsWith('live-key.pem'),
+  );
+  t.equal(statSync(join(home, key!)).mode & 0o777, 0o600);
+});
+
+t.test('wrong use is told', async t => {
+  const run = async (...words: string[]) => {
+    const command = await spawnCommand(t, 'tsp-peer', ['swarm', ...words]);
+    return { code: await command.exitCode(), stderr: command.stderr };
+  };
+  t.match(await run('get', '--live', 'ab'.repeat(32), '--peer', '127.0.0.1:9'), {
+    code: 2,
+    stderr: /no live swarm/,
+  });
+  t.match(await run('seed', '--live', 'file'), { code: 2, stderr: /takes no file/ });
+  t.match(await run('hash', '--live'), { code: 2, stderr: /no command swarm hash --live/ });
+  t.match(await run('seed'), { code: 2, stderr: /wants a file/ });
+});
