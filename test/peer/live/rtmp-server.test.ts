@@ -8,8 +8,14 @@ import t from 'tap';
 import type { EncodedFormat } from '../../../peer/live/publication.js';
 import type { Frame } from '../../../peer/mpeg/frame-scanner.js';
 import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
-import { CLOSE_AFTER_MS, CONNECT_MS, HANDSHAKE_MS } from '../../../protocol/rtmp/constants.js';
+import {
+  CLOSE_AFTER_MS,
+  CONNECT_MS,
+  HANDSHAKE_MS,
+  PLAYER_SILENCE_MS,
+} from '../../../protocol/rtmp/constants.js';
 import { FLV_HEADER, flvAudioTag } from '../../../protocol/rtmp/flv-audio.js';
+import { mpegFrames } from '../../support/mp3.js';
 import { command, connect, metadata, RtmpClient } from '../../support/rtmp-client.js';
 import { type Teardown, until } from '../../support/until.js';
 import { framesOf, GRACE_MS } from './feeding.js';
@@ -17,21 +23,26 @@ import { RADIO_KEY, rtmpRoom, TALK_KEY } from './rtmp-room.js';
 
 const tagOf = ({ bytes }: Pick<Frame, 'bytes'>): Buffer => Buffer.concat([Buffer.of(0x2f), bytes]);
 
-/** A publisher on the air, whose first second is sent. */
-async function publishing(t: Teardown, port: number) {
+type Room = Awaited<ReturnType<typeof rtmpRoom>>;
+
+/** A publisher on the air, whose first second has been received. */
+async function publishing(t: Teardown, { port, feeds }: Pick<Room, 'port' | 'feeds'>) {
+  const endMs = (): number => feeds.feed('radio')?.endMs ?? 0;
+  const before = endMs();
   const client = await RtmpClient.connected(t, port);
   client.publish(RADIO_KEY);
   await client.told('NetStream.Publish.Start');
   client.say(metadata({ title: 'Olé', artist: 'Torero', audiocodecid: 2 }), 1);
   const frames = framesOf(1);
   for (const frame of frames) client.audio(tagOf(frame));
+  await until('all is received', () => endMs() >= before + 1_000);
   return { client, frames };
 }
 
 t.test('what is published is played, frame for frame', async t => {
-  const { port, feeds } = await rtmpRoom(t);
-  const publisher = await publishing(t, port);
-  await until('it is on the air', () => feeds.feed('radio') !== undefined);
+  const room = await rtmpRoom(t);
+  const { port } = room;
+  const publisher = await publishing(t, room);
   const player = await RtmpClient.connected(t, port);
   player.play('radio', -2000);
   await player.heard(publisher.frames.length);
@@ -66,10 +77,11 @@ t.test('what is published is played, frame for frame', async t => {
 });
 
 t.test('a goodbye ends the feed for its players, a lost connection does not', async t => {
-  const { port, clock, feeds } = await rtmpRoom(t);
+  const room = await rtmpRoom(t);
+  const { port, clock, feeds } = room;
   const player = await RtmpClient.connected(t, port);
   player.play('radio');
-  const first = await publishing(t, port);
+  const first = await publishing(t, room);
   await player.heard(1);
   first.client.socket.destroy();
   await until('it is gone', () => {
@@ -77,7 +89,7 @@ t.test('a goodbye ends the feed for its players, a lost connection does not', as
     return player.hearing.audio.length > first.frames.length;
   });
   t.ok(feeds.feed('radio'), 'silence is heard meanwhile');
-  const second = await publishing(t, port);
+  const second = await publishing(t, room);
   second.client.say(command('FCUnpublish', 0, null, RADIO_KEY), 0);
   await player.told('NetStream.Play.UnpublishNotify');
   clock.advance(CLOSE_AFTER_MS);
@@ -86,8 +98,9 @@ t.test('a goodbye ends the feed for its players, a lost connection does not', as
 });
 
 t.test('a lost publisher is waited for so long and not longer', async t => {
-  const { port, clock } = await rtmpRoom(t);
-  const { client } = await publishing(t, port);
+  const room = await rtmpRoom(t);
+  const { port, clock } = room;
+  const { client } = await publishing(t, room);
   const player = await RtmpClient.connected(t, port);
   player.play('radio');
   await player.heard(1);
@@ -101,7 +114,8 @@ t.test('a lost publisher is waited for so long and not longer', async t => {
 });
 
 t.test('a wrong key is refused before the start, and no key gets into the log', async t => {
-  const { port, clock, logger } = await rtmpRoom(t);
+  const room = await rtmpRoom(t);
+  const { port, clock, logger } = room;
   for (const key of ['wrong-key', '', 'a\0b', 'x'.repeat(300)]) {
     const client = await RtmpClient.connected(t, port);
     client.publish(key);
@@ -110,7 +124,7 @@ t.test('a wrong key is refused before the start, and no key gets into the log', 
     clock.advance(CLOSE_AFTER_MS);
     await client.over;
   }
-  await publishing(t, port);
+  await publishing(t, room);
   t.notMatch(JSON.stringify(logger.entries), /wrong-key|r4d10/);
 });
 
@@ -131,9 +145,9 @@ t.test('the key may stand in the server’s path, and publishing has one room', 
 });
 
 t.test('a second publisher is refused, unless the first has gone silent', async t => {
-  const { port, clock } = await rtmpRoom(t);
-  const first = await publishing(t, port);
-  await until('it is heard', () => first.client.hearing.told.length > 0);
+  const room = await rtmpRoom(t);
+  const { port, clock } = room;
+  const first = await publishing(t, room);
   const second = await RtmpClient.connected(t, port);
   second.publish(RADIO_KEY);
   await second.told('NetStream.Publish.BadName');
@@ -226,14 +240,15 @@ t.test(
 );
 
 t.test('a feed that is not on the air yet is waited for, ten seconds', async t => {
-  const { port, clock } = await rtmpRoom(t);
+  const room = await rtmpRoom(t);
+  const { port, clock } = room;
   const early = await RtmpClient.connected(t, port);
   early.play('radio');
   const mistaken = await RtmpClient.connected(t, port);
   mistaken.play('nothing');
   const gone = await RtmpClient.connected(t, port);
   gone.play('radio');
-  await publishing(t, port);
+  await publishing(t, room);
   await early.heard(1);
   gone.socket.destroy();
   await clock.advanceSlowly(10_000);
@@ -243,8 +258,9 @@ t.test('a feed that is not on the air yet is waited for, ten seconds', async t =
 });
 
 t.test('a live player pauses, goes on at the present, and seeks in vain', async t => {
-  const { port, clock } = await rtmpRoom(t);
-  const { client, frames } = await publishing(t, port);
+  const room = await rtmpRoom(t);
+  const { port, clock } = room;
+  const { client, frames } = await publishing(t, room);
   const player = await RtmpClient.connected(t, port);
   player.play('radio');
   await player.heard(frames.length);
@@ -264,9 +280,62 @@ t.test('a live player pauses, goes on at the present, and seeks in vain', async 
   t.equal(player.hearing.audio.length, before, 'no silence either');
 });
 
+t.test(
+  'a slow player loses whole frames, the oldest first, then its connection; others lose nothing',
+  async t => {
+    const { port, publish, clock, server } = await rtmpRoom(t);
+    const publication = publish();
+    const second = mpegFrames({ seconds: 1, bitrate: 320_000, seed: 4 });
+    const frameCount = framesOf(1, { bitrate: 320_000 }).length;
+    publication.send(second);
+    const fast = await RtmpClient.connected(t, port);
+    fast.play('radio');
+    const slow = await RtmpClient.connected(t, port);
+    slow.play('radio');
+    await slow.heard(1);
+    slow.socket.pause();
+    // More than both kernels' buffers hold, and the ring.
+    let sent = 1;
+    while (sent < 500) {
+      for (let i = 0; i < 4; i += 1, sent += 1) publication.send(second);
+      await fast.heard((sent - 1) * frameCount);
+    }
+    slow.socket.resume();
+    const jumped = await until('it hears again', () =>
+      slow.hearing.audio.find(
+        ({ timestamp }, i, all) => i > 0 && timestamp - all[i - 1]!.timestamp > 2 * 27 && timestamp,
+      ),
+    );
+    t.ok(jumped, 'frames are missing');
+    t.ok(slow.hearing.audio.length < sent * frameCount);
+    t.ok(
+      slow.hearing.audio.every(({ body }) => body[1] === 0xff && body.length >= 1_044),
+      'each of the others is whole',
+    );
+    t.ok(
+      fast.hearing.audio.every(({ timestamp }, i, all) => i === 0 || timestamp - all[i - 1]!.timestamp < 28),
+    );
+
+    slow.socket.pause();
+    const pausedAt = clock.now();
+    await until('it is dropped', async () => {
+      for (let i = 0; i < 10; i += 1) publication.send(second);
+      await clock.advanceSlowly(1_000);
+      fast.say({ kind: 'user-control', event: 'ping-response', value: 0 });
+      return server.connections === 1;
+    });
+    t.ok(clock.now() - pausedAt < PLAYER_SILENCE_MS, 'for what it did not take');
+    slow.socket.resume();
+    await slow.over;
+    fast.say(command('createStream', 9, null));
+    t.ok(await fast.told('_result', 2), 'the fast one is still there');
+  },
+);
+
 t.test('who is no RTMP client, or says nothing, or lies, loses its connection and nobody else’s', async t => {
-  const { port, clock, logger, server } = await rtmpRoom(t);
-  const { client } = await publishing(t, port);
+  const room = await rtmpRoom(t);
+  const { port, clock, logger, server } = room;
+  const { client } = await publishing(t, room);
   const web = await RtmpClient.open(t, port);
   web.socket.write('GET / HTTP/1.1\r\n\r\n'.repeat(200));
   await web.over;
@@ -308,8 +377,9 @@ t.test('its addresses, and a port that is taken', async t => {
 });
 
 t.test('a peer that stops tells publishers and players', async t => {
-  const { port, server, clock } = await rtmpRoom(t);
-  const { client } = await publishing(t, port);
+  const room = await rtmpRoom(t);
+  const { port, server, clock } = room;
+  const { client } = await publishing(t, room);
   const player = await RtmpClient.connected(t, port);
   player.play('radio');
   await player.heard(1);
