@@ -215,23 +215,17 @@ export class Broadcast {
 
   /** Rows for addresses that nobody has any more, instead of a row for each of their songs. */
   #addGone(): void {
-    const gone = new Set<string>();
-    for (const address of this.#goneAddresses) {
-      if (this.#table.hostAt(address) !== undefined) continue;
-      gone.add(address);
-    }
+    const isGone = (address: string): boolean => this.#table.hostAt(address) === undefined;
+    const gone = new Set([...this.#goneAddresses].filter(isGone));
     this.#goneAddresses.clear();
     if (gone.size === 0) return;
     for (const [id, said] of this.#dirty) {
-      const left = said.hosts.filter(host => !gone.has(host));
-      if (said.offer === undefined || left.length === said.hosts.length) continue;
-      said.hostCount -= said.hosts.length - left.length;
-      said.hosts = left;
+      const hosts = said.hosts.filter(host => !gone.has(host));
+      if (said.offer === undefined || hosts.length === said.hosts.length) continue;
+      const hostCount = said.hostCount - (said.hosts.length - hosts.length);
+      Object.assign(said, { hosts, hostCount });
       // At once: what else is new of this song may have no room in this batch.
-      this.#saying.set(
-        id,
-        said.hostCount === 0 ? undefined : listRow(id, said.offer, said.hosts, said.hostCount),
-      );
+      this.#saying.set(id, hostCount === 0 ? undefined : listRow(id, said.offer, hosts, hostCount));
     }
     for (const host of gone) this.#add(encodeBroadcastRow({ kind: 'host-gone', host }));
   }

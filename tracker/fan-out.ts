@@ -55,6 +55,8 @@ export class FanOut {
   #disarm: (() => void) | undefined;
   #notBefore: Milliseconds = Number.NEGATIVE_INFINITY;
   #isTelling = false;
+  /** The newest batch is on its way to the disk, and nobody's yet: not theirs, either, who come or have room meanwhile. */
+  #isSaving = false;
   #isStopped = false;
 
   constructor({ broadcast, clock, logger, pause }: FanOutOptions) {
@@ -95,7 +97,8 @@ export class FanOut {
   /** To be called when a reader that was not ready is. */
   catchUp(reader: Reader): void {
     const { revision } = this.#broadcast;
-    if (!reader.isReady || reader.revision === revision || !this.#readers.has(reader)) return;
+    if (this.#isSaving || !reader.isReady || reader.revision === revision || !this.#readers.has(reader))
+      return;
     const batches = this.#broadcast.since(reader.revision);
     if (batches === undefined) this.#deliverWhole(reader);
     else this.#deliver(reader, batches);
@@ -116,7 +119,9 @@ export class FanOut {
       const batch = this.#broadcast.flush(now);
       this.#notBefore = now + this.#intervalAfter(batch?.length ?? 0);
       if (batch === undefined) return;
+      this.#isSaving = true;
       await this.#saved();
+      this.#isSaving = false;
       await this.#pass();
     } finally {
       this.#isTelling = false;

@@ -6,6 +6,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Hello } from '../../protocol/tsp/messages.js';
 import { connectTsp } from '../../test/support/tsp-client.js';
 import { type Teardown, until } from '../../test/support/until.js';
 import { type BenchResult, quantile, round } from '../harness.js';
@@ -40,11 +41,7 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
 
   const hosting = await inAll(crowds, { do: 'host', port, first: 0, count: HOSTS });
   const hostsHeld = await first.tracker.ask({ collect: true });
-  const reader = await connectTsp(t, port);
-  reader.send({ type: 'HELLO', port: 0, hello: { tsp: 1, broadcasts: false } });
-  const { revision, welcome } = await reader.receive('WELCOME');
-  const since = { tracker: welcome.tracker!, revision };
-  reader.destroy();
+  const since = await wholeList(t, port);
   const listening = await inAll(crowds, { do: 'listen', port, first: HOSTS, count: LISTENERS, since });
   const held = await first.tracker.ask({ collect: true });
 
@@ -108,6 +105,24 @@ export async function run(t: Teardown, folder: string): Promise<BenchResult> {
     ],
     samples: { hosting, listening, startMs, hostsBack, back, hostsHeld, held, busy, hostsAfter, after },
   };
+}
+
+/** What a reader of the list can say of it who has everybody's songs. */
+async function wholeList(t: Teardown, port: number): Promise<NonNullable<Hello['since']>> {
+  const reader = await connectTsp(t, port);
+  reader.send({ type: 'HELLO', port: 0, hello: { tsp: 1, broadcasts: false } });
+  const { welcome } = await reader.receive('WELCOME');
+  const revision = await until(
+    'all songs are listed',
+    async () => {
+      reader.send({ type: 'LIST' });
+      const { rows, revision } = await reader.receive('LIST_INFO', REACHED_WITHIN_MS);
+      return rows.length === HOSTS * SONGS_EACH ? revision : undefined;
+    },
+    REACHED_WITHIN_MS,
+  );
+  reader.destroy();
+  return { tracker: welcome.tracker!, revision };
 }
 
 type Crowd = (order: CrowdOrder) => Promise<CrowdReport>;

@@ -8,6 +8,7 @@ import { KEPT_BATCHES_MS } from '../../tracker/broadcast.js';
 import { FORGOTTEN_AT_ONCE, Journal, MAX_CHANGES } from '../../tracker/journal.js';
 import { MemoryStore } from '../../tracker/registry/memory.js';
 import type { Host } from '../../tracker/song-table.js';
+import { until } from '../support/until.js';
 import { historySteps, listOfSongs, ModelReader, sorted } from './list-fixture.js';
 import { hashOf } from './registry-contract.js';
 
@@ -218,4 +219,29 @@ t.test('property: whoever comes back, whenever, whatever was on disk, has what L
   });
   await fc.assert(history, { numRuns: 300 });
   t.ok(wholes < comebacks, `${comebacks} came back, ${wholes} to the whole list`);
+});
+
+t.test('a batch is nobody’s before it is on disk, nor theirs who come just then', async t => {
+  const { registry, broadcast, fanOut, clock, host, place, logger } = listOfSongs();
+  const written: (() => void)[] = [];
+  registry.flushed = () => new Promise(resolve => written.push(resolve));
+  const early = new ModelReader(broadcast.revision);
+  fanOut.subscribe(early, { tracker: 'ours', revision: broadcast.revision });
+  place(host(1), 1);
+  clock.advance(1);
+  await until('it is being written', () => written.length === 1);
+  const [late, other] = [new ModelReader(), new ModelReader(early.at)];
+  fanOut.subscribe(late, undefined);
+  fanOut.subscribe(other, { tracker: 'ours', revision: early.at });
+  fanOut.catchUp(early);
+  t.strictSame([early.songs.size, late.songs.size, other.songs.size], [0, 0, 0]);
+  written[0]!();
+  await until('all are told', () => early.songs.size + late.songs.size + other.songs.size === 3);
+
+  place(host(2), 2);
+  clock.advance(1_000);
+  await until('it is being written', () => written.length === 2);
+  clock.advance(1_000);
+  await until('a disk that takes so long is not waited for', () => late.songs.size === 2);
+  t.strictSame(logger.messages('error'), []);
 });
