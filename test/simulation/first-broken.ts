@@ -1,5 +1,5 @@
 /**
- * The first seed that breaks a rule, for tests that want none and for those that want one.
+ * The first seed that breaks a rule, for a test that wants one.
  */
 import { BrokenRule } from './invariants.js';
 import { Simulation } from './simulation.js';

@@ -29,6 +29,9 @@ export class Invariants {
   /** When each address was last served by a living process; Infinity: now. */
   readonly #servedUntil = new Map<string, Milliseconds>();
   #trackerSince: Milliseconds = 0;
+  /** What was listed last, and by each host a song of its: a list is looked at often, and seldom changes. */
+  #rows: readonly SongRow[] = [];
+  #hosts: readonly { readonly host: string; readonly address: string; readonly title: string }[] = [];
 
   constructor(songs: ReadonlyMap<ContentHash, Song>) {
     this.#songs = songs;
@@ -73,15 +76,19 @@ export class Invariants {
 
   /** What the tracker lists now: nobody who has been dead for 46 s, or whose last bytes came so long ago. */
   lists(rows: readonly SongRow[], now: Milliseconds, tracker: Machine): void {
-    for (const { hosts, title } of rows)
-      for (const host of hosts) {
-        const ended = Math.max(this.#servedUntil.get(host) ?? 0, tracker.lastHeardOf(host.split(':')[0]!));
-        const since = Math.max(this.#trackerSince, tracker.pausedUntil, ended);
-        if (now - since > GONE_MS)
-          throw new BrokenRule(
-            `${title} is listed at ${host}, which ended ${Math.round(now - since)} ms ago`,
-          );
-      }
+    if (rows !== this.#rows) {
+      this.#rows = rows;
+      const titles = new Map(
+        rows.flatMap(({ hosts, title }) => hosts.map(host => [host, title ?? 'a song'])),
+      );
+      this.#hosts = [...titles].map(([host, title]) => ({ host, address: host.split(':')[0]!, title }));
+    }
+    for (const { host, address, title } of this.#hosts) {
+      const ended = Math.max(this.#servedUntil.get(host) ?? 0, tracker.lastHeardOf(address));
+      const since = Math.max(this.#trackerSince, tracker.pausedUntil, ended);
+      if (now - since > GONE_MS)
+        throw new BrokenRule(`${title} is listed at ${host}, which ended ${Math.round(now - since)} ms ago`);
+    }
   }
 
   /** Bytes that are about to sound. */

@@ -16,6 +16,8 @@ import { CrashingRegistry } from './crashing-registry.js';
 
 export interface PlantedBug {
   readonly name: string;
+  /** A seed that shows it, where that is not the first: there the search begins, so that it is short. */
+  readonly from?: number;
   /** What the broken rule says. */
   readonly shows: RegExp;
   plant(): () => void;
@@ -55,6 +57,7 @@ function spoilDeliveries(nth: number, spoil: (effect: FetchEffect) => readonly F
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an ID is said before it is durable',
+    from: 60,
     shows: /ID \d+ means|has the IDs/,
     plant: () =>
       replace(
@@ -85,6 +88,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a run goes on with the revisions that are on disk, whatever was told',
+    from: 11,
     shows: /another list of revision/,
     plant: () =>
       replace(
@@ -100,6 +104,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'what was told and never written counts as known',
+    from: 11,
     shows: /another list of revision/,
     plant: () => replace(Journal.prototype, 'knows', () => () => true),
   },
@@ -118,6 +123,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'it is not written down that a song left',
+    from: 21,
     shows: /another list of revision|a list is wrong/,
     plant: () =>
       replace(
@@ -147,11 +153,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a host that is gone stays listed',
+    from: 2,
     shows: /which ended \d+ ms ago/,
     plant: () => replace(Registrar.prototype, 'leave', () => () => undefined),
   },
   {
     name: 'pieces are believed unproven',
+    from: 6,
     shows: /are not its own/,
     plant: () => replace(PieceHashes.prototype, 'proves', () => () => true),
   },
@@ -180,6 +188,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a host does not wait for who takes nothing',
+    from: 11,
     shows: /holds \d+ bytes for/,
     plant: () =>
       replace(

@@ -30,7 +30,7 @@ const PIECE = 64 * 1024;
 export function makeSong(chance: Chance, index: number): Song {
   const length = chance.is(0.4) ? chance.int(1, 2_000) : chance.int(1, 3 * PIECE);
   const bytes = Buffer.alloc(length);
-  for (let at = 0; at < length; at += 4) bytes.writeUIntBE(chance.int(0, 255), at, 1);
+  for (let at = 0; at < length; at += 4) bytes[at] = chance.int(0, 255);
   bytes[0] = index;
   const { root, nodes } = new MerkleTree().update(bytes).digest();
   return { hash: toHex(root) as ContentHash, title: `Song ${index}`, bytes, nodes: nodes(PIECE_LEVEL) };
