@@ -6,6 +6,7 @@
  */
 import type { HostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
+import type { LiveConfig } from './live/live-config.js';
 
 /** Where this machine's tracker is, if it has one. */
 export const LOCAL_TRACKER: HostPort = { host: '127.0.0.1', port: DEFAULT_TRACKER_PORT };
@@ -44,6 +45,8 @@ export interface PeerConfig {
   readonly cacheBytes: number;
   readonly shareCache: boolean;
   readonly encode: boolean;
+  /** Absent: nothing is broadcast. */
+  readonly live?: LiveConfig;
   /** No prompt: host until a signal ends it. */
   readonly headless: boolean;
   readonly json: boolean;

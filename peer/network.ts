@@ -8,8 +8,10 @@ import type { Hello } from '../protocol/tsp/messages.js';
 import type { ContentHash } from '../protocol/tsp/rows.js';
 import type { PeerConfig } from './config.js';
 import { listenError } from './failures/listen-error.js';
+import type { LiveSongs } from './hosting/neighbours.js';
 import type { SongSource } from './hosting/offered-songs.js';
 import { SongServer } from './hosting/song-server.js';
+import type { OfferSource } from './tracker-client/offers.js';
 import { TrackerLink } from './tracker-client/tracker-link.js';
 import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
@@ -22,7 +24,7 @@ export interface LinkParts {
   /** What the peer is known by besides what its configuration says. */
   readonly hello: Pick<Hello, 'instance' | 'broadcasts'>;
   /** Undefined: only listening. */
-  readonly songs: SongSource | undefined;
+  readonly songs: OfferSource | undefined;
 }
 
 export function makeLink(
@@ -52,6 +54,7 @@ export function makeLink(
 export interface ServerParts {
   readonly link: TrackerLink;
   readonly songs: SongSource;
+  readonly live?: LiveSongs | undefined;
   /** Told when a file is not as it was hashed. */
   readonly recheck: (hash: ContentHash) => void;
 }
@@ -59,12 +62,13 @@ export interface ServerParts {
 export function makeServer(
   config: PeerConfig,
   world: World,
-  { link, songs, recheck }: ServerParts,
+  { link, songs, live, recheck }: ServerParts,
 ): SongServer {
   const { slots, maxUploadBytesPerSecond, maxPerAddress, name } = config;
   const { clock, logger, agent, maxConnections } = world;
   return new SongServer({
     catalogue: songs,
+    live,
     songIds: link,
     proofs: link,
     slots,

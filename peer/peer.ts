@@ -22,12 +22,14 @@ import { openRoots } from './library/roots.js';
 import { DiskCache } from './listening/disk-cache.js';
 import { SongFetcher } from './listening/fetch.js';
 import { likelyHosts } from './listening/likely-hosts.js';
+import { Broadcasting } from './live/broadcasting.js';
 import { milestone } from './milestone.js';
 import { listen, makeLink, makeServer } from './network.js';
 import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
 import { loadInstance } from './tracker-client/instance.js';
 import type { LinkEvent } from './tracker-client/link-events.js';
 import { LocalTracker } from './tracker-client/local-tracker.js';
+import { AllOffers, type OfferSource } from './tracker-client/offers.js';
 import type { TrackerLink } from './tracker-client/tracker-link.js';
 import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
@@ -53,6 +55,7 @@ export class Peer implements PeerView {
   readonly #offered: OfferedSongs;
   readonly #fetcher: SongFetcher;
   readonly #localTracker: LocalTracker | undefined;
+  readonly #broadcasting: Broadcasting | undefined;
   #server: SongServer | undefined;
   #link: TrackerLink | undefined;
   #address: ListeningAt | undefined;
@@ -100,6 +103,12 @@ export class Peer implements PeerView {
       info: id => this.info(id),
     });
     this.player.onEvent(event => this.#emit(event));
+    if (config.live !== undefined)
+      this.#broadcasting = new Broadcasting(config.live, config, world, {
+        songs: this.#offered,
+        fetcher: this.#fetcher,
+        notice: (message, hint) => this.#notice(message, hint),
+      });
     if (config.tracker === undefined) this.#localTracker = this.#trackerOfThisMachine();
   }
 
@@ -199,17 +208,24 @@ export class Peer implements PeerView {
     await openRoots(config.library);
     const instance = await loadInstance(config.dataDir, world.randomBytes, world.logger);
     await this.#cache.start();
+    await this.#broadcasting?.open();
     const link = makeLink(config, world, {
       tracker: config.tracker ?? this.#localTracker!.address,
       hello: { instance },
-      songs: config.library.length > 0 || config.shareCache ? this.#offered : undefined,
+      songs: this.#offers(),
     });
     link.onEvent(event => this.#linked(event));
     this.#link = link;
     const recheck = (hash: ContentHash): void => this.#library.recheck(hash);
-    this.#server = makeServer(config, world, { link, songs: this.#offered, recheck });
+    this.#server = makeServer(config, world, {
+      link,
+      songs: this.#offered,
+      live: this.#broadcasting?.offers,
+      recheck,
+    });
     const at = await listen(this.#server, config);
     this.#address = at;
+    await this.#broadcasting?.start(link);
     if (config.port === undefined && at.port !== DEFAULT_PEER_PORT) {
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
     }
@@ -222,6 +238,7 @@ export class Peer implements PeerView {
   async #stop(): Promise<void> {
     // What is half started can't be stopped.
     await this.#starting?.catch(() => {});
+    await this.#broadcasting?.stop();
     await Promise.all([this.#link?.stop(), this.player.close()]);
     await this.#server?.stop();
     await this.#fetcher.stop();
@@ -230,6 +247,15 @@ export class Peer implements PeerView {
     this.#attempted.reach();
     this.#libraryListed.reach();
     this.#listKnown.reach();
+  }
+
+  /** What the tracker is told of; undefined when this peer only listens. */
+  #offers(): OfferSource | undefined {
+    const { library, shareCache } = this.#config;
+    const stored = library.length > 0 || shareCache ? [this.#offered] : [];
+    const live = this.#broadcasting === undefined ? [] : [this.#broadcasting.offers];
+    const sources = [...stored, ...live];
+    return sources.length === 0 ? undefined : new AllOffers(sources);
   }
 
   #trackerOfThisMachine(): LocalTracker {

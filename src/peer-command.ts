@@ -44,7 +44,7 @@ export async function runPeerCommand(
   const world = await openWorld(invocation, program, connections);
   const folders = await openFolders(invocation, program);
   try {
-    const config = adjust(peerConfig(values, folders));
+    const config = adjust(peerConfig(values, origins, folders));
     if (invocation.command !== undefined) return await runOneShot(invocation, config, world);
     program.onClosedOutput = 'go-on';
     const { runPeer } = await import('../peer/run-peer.js');

@@ -6,7 +6,8 @@ import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constan
 import type { CommandLineSpec, Subcommand } from './command-line.js';
 import { commonOptions, flag, single } from './common-options.js';
 import { COMPLETION_COMMAND } from './completion.js';
-import type { ListOption, Values } from './options.js';
+import { liveConfig, liveOptions } from './live-options.js';
+import type { ListOption, Origins, Values } from './options.js';
 import { SWARM_COMMAND, swarmOptions } from './swarm-options.js';
 import {
   choice,
@@ -101,6 +102,7 @@ export const peerOptions = (env: Environment) => ({
     'What this peer keeps; a second peer here takes one beside it',
   ),
   out: single(outputFile, undefined, 'Files:', 'get: the file to write; - is standard output'),
+  ...liveOptions,
   ...swarmOptions,
   headless: flag('Output:', 'No prompt: offer songs until a signal ends it'),
   ...commonOptions('warn'),
@@ -113,10 +115,12 @@ export const defaultPeerFolder = (env: Environment): string => join(xdgFolder('d
 /** Folders of one peer, chosen and locked by peer-folders.ts. */
 export type PeerFolders = Pick<PeerConfig, 'dataDir' | 'cacheDir' | 'stateDir'>;
 
-export function peerConfig(values: Values<PeerOptions>, folders: PeerFolders): PeerConfig {
+/** Throws CommandError (usage) for what does not go together. */
+export function peerConfig(values: Values<PeerOptions>, origins: Origins, folders: PeerFolders): PeerConfig {
   return {
     ...folders,
     ...present({ tracker: values.tracker, port: values.port, host: values.host, name: values.name }),
+    ...present({ live: liveConfig(values, origins) }),
     library: values.library,
     advertise: values.advertise.map(address => formatHostPort(address!.host, address!.port)),
     output: values.output,
@@ -154,6 +158,7 @@ const HOSTING = [
   'max-upload',
   'max-per-address',
   'headless',
+  ...Object.keys(liveOptions),
 ];
 
 const onlyForSwarm = Object.fromEntries(Object.keys(swarmOptions).map(name => [name, ['swarm']]));
@@ -201,6 +206,7 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
   examples: [
     ['$0 --library ~/Music', 'offer your songs, and play from the prompt'],
     ['$0 --tracker music.example --headless', 'only host, with a tracker elsewhere'],
+    ['$0 --rtmp 1935 --live radio', 'broadcast what OBS or ffmpeg sends; prints the URL and the key'],
     ['$0 play habanera', 'play what matches best, then end'],
     ['$0 get 10 -o song.mp3', 'fetch song 10'],
     ['$0 swarm seed film.mkv', 'give any file to others; prints its swarm ID'],

@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
-import { LiveFeed } from './live-feed.js';
+import { LiveFeed, type LiveTitle } from './live-feed.js';
 import { type OpenTranscoder, Publication, PublishRefused } from './publication.js';
 
 /** A publisher whose connection died without a word is back sooner than its machine's TCP gives up. */
@@ -63,6 +63,12 @@ export class Channel {
     this.#publication = publication;
     this.#watch(publication, IDLE_PUBLISHER_MS);
     return publication;
+  }
+
+  /** False: nobody publishes it. */
+  retitle(title: LiveTitle): boolean {
+    this.#publication?.titled(title);
+    return this.#publication !== undefined;
   }
 
   /** The feed ends, and whoever publishes it is told to go. */

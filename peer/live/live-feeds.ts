@@ -6,7 +6,7 @@
 import type { Clock, Logger } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Channel } from './channel.js';
-import type { LiveFeed } from './live-feed.js';
+import type { LiveFeed, LiveTitle } from './live-feed.js';
 import { type OpenTranscoder, type Publication, PublishRefused } from './publication.js';
 import type { StreamKeys } from './stream-keys.js';
 
@@ -81,6 +81,12 @@ export class LiveFeeds {
     });
     logger.info({ via, remote, feed }, 'a publisher is here');
     return publication;
+  }
+
+  /** For a publisher that tells its titles beside the music. False: the key opens no such feed, or it is not published. */
+  retitle({ key, name }: { readonly key: string; readonly name: string }, title: LiveTitle): boolean {
+    const feed = this.#options.keys.feedOf(key, name);
+    return feed !== undefined && this.#channels.get(feed)?.retitle(title) === true;
   }
 
   /** A feed that comes from elsewhere, under its own ID. What it publishes has been let in already. */

@@ -35,6 +35,8 @@ export interface FeedToHear {
   readonly hosts: readonly string[];
   /** Who has it now, asked for when those above are used up. */
   readonly moreHosts?: () => Promise<readonly string[]>;
+  /** Nothing is wanted of relays. */
+  readonly sourceOnly?: boolean;
 }
 
 export interface LiveStreamOptions {
@@ -141,9 +143,15 @@ export class LiveStream implements SongStream {
     const isFirst = candidate.row === undefined;
     candidate.row = row;
     if (candidate.connection === this.#heard) this.#options.described?.(row);
+    else if (row.relay === true && this.#feed.sourceOnly === true) this.#dismiss(candidate);
     else if (isFirst && row.relay !== true) this.#choose(candidate);
     else if (isFirst && this.#haveAllAnswered) this.#chooseRelay();
     else if (isFirst) this.#setTimer(PREFER_SOURCE_MS, () => this.#chooseRelay());
+  }
+
+  #dismiss(candidate: Candidate): void {
+    candidate.connection.close();
+    this.#lost(candidate, 'is not the source');
   }
 
   get #haveAllAnswered(): boolean {

@@ -13,12 +13,12 @@ import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
 import { Doorkeeper } from '../../protocol/tsp/doorkeeper.js';
 import { listenError } from '../failures/listen-error.js';
 import { listenSomewhere } from '../listen-somewhere.js';
+import { DEFAULT_RTMP_PORT } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
 import type { LiveFeeds } from './live-feeds.js';
 import { RtmpConnection, type RtmpWorld } from './rtmp-connection.js';
 import type { FindSong } from './rtmp-song-player.js';
 
-export const DEFAULT_RTMP_PORT = 1935;
 /** How often deadlines are looked at: they are of seconds. */
 const SWEEP_MS = 250;
 /** What was being sent when the peer stops has this long. */

@@ -350,8 +350,8 @@ t.test('the closest known word is offered, and none when nothing is close', asyn
 t.test('configurations come out in plain units', async t => {
   const { env } = await homeWith(t);
   const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
-  const { values } = await peerRun('--slots 0 --advertise [2001:db8::2]:99 --no-color', env);
-  const config = peerConfig(values, folders);
+  const { values, origins } = await peerRun('--slots 0 --advertise [2001:db8::2]:99 --no-color', env);
+  const config = peerConfig(values, origins, folders);
   t.match(config, {
     slots: Number.POSITIVE_INFINITY,
     advertise: ['[2001:db8::2]:99'],

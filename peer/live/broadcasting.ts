@@ -1,0 +1,91 @@
+/**
+ * What a peer does on the air, as the peer sees it: its own feeds, the doors to them, and the feeds of others that it relays.
+ *
+ *     open ─▶ offers ─▶ start(link) ─▶ doors listen, relays look for their feeds ─▶ stop: listeners hear the end
+ */
+import { LocalProtocolError } from '../../protocol/errors.js';
+import type { OfferRow, SongRow } from '../../protocol/tsp/rows.js';
+import type { PeerConfig } from '../config.js';
+import type { HostedSongs } from '../hosting/neighbours.js';
+import type { OpenOptions, SongStream, SongToFetch } from '../listening/song-stream.js';
+import type { TrackerLink } from '../tracker-client/tracker-link.js';
+import type { World } from '../world.js';
+import type { LiveConfig } from './live-config.js';
+import { makeDoors } from './live-doors.js';
+import type { LiveOffers } from './live-offers.js';
+import { LiveRoom } from './live-room.js';
+import type { FeedToHear } from './live-stream.js';
+import { Relay } from './relay.js';
+import { hostedSongFinder } from './rtmp-songs.js';
+
+export interface BroadcastingParts {
+  /** For RTMP players. */
+  readonly songs: Pick<HostedSongs, 'get'>;
+  readonly fetcher: {
+    open(song: SongToFetch, options: OpenOptions): SongStream;
+    listen(feed: FeedToHear, described: (row: OfferRow) => void): SongStream;
+  };
+  readonly notice: (message: string, hint?: string) => void;
+}
+
+export class Broadcasting {
+  readonly #live: LiveConfig;
+  readonly #config: PeerConfig;
+  readonly #world: World;
+  readonly #parts: BroadcastingParts;
+  #room: LiveRoom | undefined;
+  #relays: readonly Relay[] = [];
+
+  constructor(live: LiveConfig, config: PeerConfig, world: World, parts: BroadcastingParts) {
+    this.#live = live;
+    this.#config = config;
+    this.#world = world;
+    this.#parts = parts;
+  }
+
+  /** Rejects with ConfigError for keys that can't be read. */
+  async open(): Promise<void> {
+    const { dataDir } = this.#config;
+    const { notice } = this.#parts;
+    this.#room = await LiveRoom.open({ config: this.#live, dataDir, world: this.#world, notice });
+  }
+
+  get offers(): LiveOffers {
+    return this.#opened.offers;
+  }
+
+  /** Listeners on all feeds, whatever they speak. */
+  get listeners(): number {
+    let sum = 0;
+    for (const feed of this.#room?.feeds.feeds() ?? []) sum += feed.listeners;
+    return sum;
+  }
+
+  /** Rejects with CommandError when a door cannot listen. */
+  async start(link: TrackerLink): Promise<void> {
+    const { feeds } = this.#opened;
+    const { songs, fetcher } = this.#parts;
+    const findSong = hostedSongFinder({ songs, ids: link, fetcher });
+    await this.#opened.start(makeDoors(this.#live, this.#config, this.#world, { feeds, findSong }));
+    const { clock, logger } = this.#world;
+    const rowOf = (id: SongRow['id']): SongRow | undefined => link.list.get(id);
+    const hostsOf = (row: SongRow): readonly string[] => {
+      const own = new Set(link.list.hostsOf({ hosts: link.status().listed }));
+      return link.list.hostsOf(row).filter(host => !own.has(host));
+    };
+    this.#relays = this.#live.relays.map(
+      id => new Relay({ id, feeds, rowOf, hostsOf, fetcher, clock, logger: logger.child({ room: 'relay' }) }),
+    );
+    for (const relay of this.#relays) relay.start();
+  }
+
+  async stop(): Promise<void> {
+    for (const relay of this.#relays) relay.stop();
+    await this.#room?.stop();
+  }
+
+  get #opened(): LiveRoom {
+    if (this.#room === undefined) throw new LocalProtocolError('broadcasting has not been opened');
+    return this.#room;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What makes a feed the same one tomorrow, kept in the data folder for its owner's eyes only (0600):
+ *
+ *     live/radio.pem     the key pair whose public half is the feed's identity: ECDSA P-256
+ *     live/radio.key     the stream key, which publishers type; may be changed with an editor
+ *
+ * A feed's ID is the SHA-256 of its public key, written as the ID of a PPSPP live swarm (TSP §5.5).
+ */
+import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toHex } from '../../protocol/bytes.js';
+import type { Logger, RandomBytes } from '../../protocol/ports.js';
+import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { makeFolder } from '../make-folder.js';
+import { isFeedName } from './stream-keys.js';
+
+/** ECDSA P-256 with SHA-256, as DNSSEC numbers it. */
+const ALGORITHM = 13;
+const STREAM_KEY_BYTES = 16;
+const OWNER_ONLY = 0o600;
+
+export interface FeedIdentity {
+  readonly id: ContentHash;
+  /** Algorithm and public key (RFC 7574 §7.7). */
+  readonly swarmId: Uint8Array;
+  readonly privateKey: KeyObject;
+}
+
+export interface StoredKey {
+  readonly key: string;
+  /** Nobody has been told yet. */
+  readonly isNew: boolean;
+}
+
+export class FeedStore {
+  readonly #folder: string;
+  readonly #randomBytes: RandomBytes;
+  readonly #logger: Logger;
+  readonly #identities = new Map<string, FeedIdentity>();
+  /** What is being written. */
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(folder: string, randomBytes: RandomBytes, logger: Logger) {
+    this.#folder = folder;
+    this.#randomBytes = randomBytes;
+    this.#logger = logger;
+  }
+
+  /** Reads all identities. Rejects with the file system's error. */
+  async load(): Promise<void> {
+    await makeFolder(this.#folder);
+    for (const file of await readdir(this.#folder)) {
+      const name = file.slice(0, -PEM.length);
+      if (!file.endsWith(PEM) || !isFeedName(name)) continue;
+      this.#identities.set(name, identityOf(createPrivateKey(await this.#readSecret(file))));
+    }
+  }
+
+  /** Of a new name, a new one. */
+  identity(name: string): FeedIdentity {
+    const known = this.#identities.get(name);
+    if (known !== undefined) return known;
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const made = identityOf(privateKey);
+    this.#identities.set(name, made);
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    this.#writing = this.#writing
+      .then(() => this.#writeSecret(`${name}${PEM}`, pem))
+      .catch((error: unknown) =>
+        this.#logger.error({ err: error, feed: name }, "a feed's identity could not be kept"),
+      );
+    return made;
+  }
+
+  /** The feed's stream key, made when there is none. Rejects with the file system's error. */
+  async streamKey(name: string): Promise<StoredKey> {
+    const file = `${name}${KEY}`;
+    const known = (await this.#readSecret(file).catch(noneYet)).trim();
+    if (known !== '') return { key: known, isNew: false };
+    const key = toHex(this.#randomBytes(STREAM_KEY_BYTES));
+    await this.#writeSecret(file, `${key}\n`);
+    return { key, isNew: true };
+  }
+
+  /** Where a person finds it. */
+  keyFile(name: string): string {
+    return join(this.#folder, `${name}${KEY}`);
+  }
+
+  /** Resolves when all that was made is written. */
+  settled(): Promise<void> {
+    return this.#writing;
+  }
+
+  async #readSecret(file: string): Promise<string> {
+    const path = join(this.#folder, file);
+    const text = await readFile(path, 'utf8');
+    await chmod(path, OWNER_ONLY);
+    return text;
+  }
+
+  async #writeSecret(file: string, text: string): Promise<void> {
+    const path = join(this.#folder, file);
+    await writeFile(`${path}.new`, text, { mode: OWNER_ONLY });
+    await rename(`${path}.new`, path);
+  }
+}
+
+const PEM = '.pem';
+const KEY = '.key';
+
+function identityOf(privateKey: KeyObject): FeedIdentity {
+  const swarmId = liveSwarmId(ALGORITHM, privateKey);
+  const id = createHash('sha256').update(swarmId).digest('hex') as ContentHash;
+  return { id, swarmId, privateKey };
+}
+
+function noneYet(error: unknown): string {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+  throw error;
+}

@@ -1,0 +1,35 @@
+/** The doors that a configuration wants: made, not started. */
+import type { RandomBytes } from '../../protocol/ports.js';
+import type { PeerConfig } from '../config.js';
+import type { World } from '../world.js';
+import { IcecastServer } from './icecast-server.js';
+import type { LiveConfig } from './live-config.js';
+import type { LiveDoor } from './live-door.js';
+import type { LiveFeeds } from './live-feeds.js';
+import { RtmpServer } from './rtmp-server.js';
+import type { FindSong } from './rtmp-song-player.js';
+
+export interface DoorParts {
+  readonly feeds: LiveFeeds;
+  readonly findSong: FindSong;
+}
+
+export function makeDoors(
+  { rtmp, icecast }: LiveConfig,
+  { maxPerAddress }: Pick<PeerConfig, 'maxPerAddress'>,
+  world: Pick<World, 'clock' | 'logger' | 'maxConnections'> & { readonly randomBytes: RandomBytes },
+  { feeds, findSong }: DoorParts,
+): LiveDoor[] {
+  const { clock, maxConnections, randomBytes } = world;
+  const common = { feeds, clock, maxConnections, maxPerAddress };
+  const doors: LiveDoor[] = [];
+  if (rtmp !== undefined) {
+    const logger = world.logger.child({ room: 'rtmp' });
+    doors.push(new RtmpServer({ ...common, findSong, at: rtmp, logger, randomBytes }));
+  }
+  if (icecast !== undefined)
+    doors.push(
+      new IcecastServer({ ...common, at: icecast, logger: world.logger.child({ room: 'icecast' }) }),
+    );
+  return doors;
+}
