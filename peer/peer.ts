@@ -187,7 +187,11 @@ export class Peer implements PeerView {
     return {
       tracker: this.#tracker(),
       ...(this.#address && { address: formatHostPort(this.#address.address, this.#address.port) }),
-      hosting: { songs: this.#offered.size, listeners: uploads, sentBytes },
+      hosting: {
+        songs: this.#offered.size,
+        listeners: uploads + (this.#broadcasting?.listeners ?? 0),
+        sentBytes,
+      },
       library: {
         ...(this.#scan && { scanning: { done: this.#scan.read, total: this.#scan.toRead } }),
         skipped: skipped.map(({ text, count }) => ({ reason: text, count })),

@@ -64,7 +64,7 @@ class Ffmpeg implements Transcoder {
   #owesSince: Milliseconds | undefined;
   #cancelWatch: (() => void) | undefined;
   #isOver = false;
-  #dropped = 0;
+  #saidSlow = false;
 
   constructor(format: EncodedFormat, output: TranscoderOutput, options: Required<FfmpegOptions>) {
     this.#format = format;
@@ -79,8 +79,8 @@ class Ffmpeg implements Transcoder {
     const child = this.#child;
     if (child === undefined) return;
     if (child.stdin.writableLength + unit.length > MAX_QUEUED_BYTES) {
-      if (this.#dropped === 0) logger.warn({}, 'ffmpeg does not keep up: sound is dropped');
-      this.#dropped += 1;
+      if (!this.#saidSlow) logger.warn({}, 'ffmpeg does not keep up: sound is dropped');
+      this.#saidSlow = true;
       return;
     }
     this.#owesSince ??= clock.now();

@@ -117,35 +117,25 @@ export class IcecastConnection {
       this.#answer('415 Unsupported Media Type', 'MP3, AAC or Ogg is what can be broadcast here.');
       return;
     }
+    let publication: Publication | undefined;
     try {
-      const publication = feeds.publish({
+      publication = feeds.publish({
         key: passwordOf(request),
         name: request.mount,
         via: 'Icecast',
         remote: this.#remote,
         dismissed: () => this.#socket.destroy(),
       });
-      if (!this.#adopt(publication, () => publication.format(format))) return;
+      publication.format(format);
     } catch (error) {
+      publication?.lost();
       this.#refuse(error);
       return;
     }
-    this.#publication?.titled(titleOfSource(request));
+    this.#publication = publication;
+    publication.titled(titleOfSource(request));
     this.#begin(request);
     if (body.length > 0) this.#sound(body);
-  }
-
-  /** A format that can't be taken ends the publication at once. */
-  #adopt(publication: Publication, begin: () => void): boolean {
-    try {
-      begin();
-      this.#publication = publication;
-      return true;
-    } catch (error) {
-      publication.lost();
-      this.#refuse(error);
-      return false;
-    }
   }
 
   #refuse(error: unknown): void {

@@ -1,0 +1,102 @@
+/** What a broadcasting peer keeps, is brought, and tells: identities, stream keys, URLs. */
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { FeedStore } from '../../../peer/live/feed-store.js';
+import { readKeysFile } from '../../../peer/live/keys-file.js';
+import { DEFAULT_GRACE_MS, type LiveConfig } from '../../../peer/live/live-config.js';
+import type { LiveDoor } from '../../../peer/live/live-door.js';
+import { LiveRoom } from '../../../peer/live/live-room.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
+
+const paper: LiveDoor = {
+  start: async () => {},
+  stop: async () => {},
+  publishUrl: (name, key) => `paper://${name}/${key}`,
+  listenUrl: name => `paper://${name}`,
+};
+
+async function openRoom(t: Test, dataDir: string, live: Partial<LiveConfig>) {
+  const logger = new RecordingLogger();
+  const told: string[] = [];
+  const room = await LiveRoom.open({
+    config: { names: [], isOpen: false, graceMs: DEFAULT_GRACE_MS, relays: [], rtmp: { port: 0 }, ...live },
+    dataDir,
+    world: { clock: new VirtualClock(), logger, randomBytes },
+    notice: (message, hint = '') => told.push(`${message} ${hint}`),
+  });
+  t.teardown(() => room.stop());
+  await room.start([paper]);
+  return { room, told: told.join('\n'), logger };
+}
+
+const publisher = { via: 'RTMP', remote: 'x', dismissed: () => {} } as const;
+
+t.test('keys and identities are made once, and only their owner can read them', async t => {
+  const data = await tempFolder(t);
+  const first = await openRoom(t, data, { names: ['radio', 'talk'] });
+  const key = (await readFile(join(data, 'live/radio.key'), 'utf8')).trim();
+  t.match(key, /^[0-9a-f]{32}$/);
+  t.match(first.told, `paper://radio/${key}`, 'the key is shown when it is made');
+  t.match(first.told, 'paper://radio.');
+  const { id } = first.room.feeds.publish({ ...publisher, key }).feed;
+  await first.room.stop();
+  t.notMatch(JSON.stringify(first.logger.entries), key);
+  for (const file of await readdir(join(data, 'live')))
+    t.equal((await stat(join(data, 'live', file))).mode & 0o777, 0o600, file);
+  await chmod(join(data, 'live/radio.key'), 0o644);
+  const second = await openRoom(t, data, { names: ['radio', 'talk'] });
+  t.notMatch(second.told, key, 'and never again');
+  t.match(second.told, join(data, 'live/radio.key'), 'but where it is');
+  t.equal((await stat(join(data, 'live/radio.key'))).mode & 0o777, 0o600);
+  t.equal(second.room.feeds.publish({ ...publisher, key }).feed.id, id, 'the feed is the same one');
+});
+
+t.test('a feed goes by the hash of its public key, as PPSPP writes that', async t => {
+  const data = await tempFolder(t);
+  const store = new FeedStore(join(data, 'live'), randomBytes, new RecordingLogger());
+  await store.load();
+  const { id, swarmId, privateKey } = store.identity('radio');
+  t.match(id, /^[0-9a-f]{64}$/);
+  t.equal(swarmId.length, 65);
+  t.equal(swarmId[0], 13);
+  t.equal(privateKey.asymmetricKeyDetails?.namedCurve, 'prime256v1');
+  t.equal(store.identity('radio').id, id);
+  t.not(store.identity('talk').id, id);
+  await store.settled();
+  const again = new FeedStore(join(data, 'live'), randomBytes, new RecordingLogger());
+  await again.load();
+  t.equal(again.identity('radio').id, id);
+});
+
+t.test('keys may be brought, in a file that nobody else can read', async t => {
+  const data = await tempFolder(t);
+  const file = join(data, 'keys');
+  await writeFile(file, '# mine\nradio correct-horse\n\n  talk   battery-staple\n', { mode: 0o600 });
+  const { room, told } = await openRoom(t, data, { keysFile: file });
+  t.equal(room.feeds.publish({ ...publisher, key: 'battery-staple' }).feed.name, 'talk');
+  t.notMatch(told, /correct-horse|battery-staple/);
+  t.match(told, file);
+  await chmod(file, 0o640);
+  await t.rejects(readKeysFile(file), { key: 'live-keys', message: /chmod 600/ });
+  await chmod(file, 0o600);
+  for (const wrong of ['radio', 'radio short', 'radio two keys-here', '../etc password123']) {
+    await writeFile(file, `radio fine-enough\n${wrong}\n`);
+    const refused = await readKeysFile(file).catch((error: Error) => error.message);
+    t.match(refused, /line 2/, wrong);
+    t.notMatch(refused, /password123|fine-enough/);
+  }
+  await t.rejects(readKeysFile(join(data, 'nowhere')), { name: 'ConfigError' });
+  await mkdir(join(data, 'folder'), { mode: 0o700 });
+  await t.rejects(readKeysFile(join(data, 'folder')), { name: 'ConfigError' });
+});
+
+t.test('an open peer says so loudly', async t => {
+  const { room, told } = await openRoom(t, await tempFolder(t), { isOpen: true });
+  t.match(told, /ANYBODY/);
+  t.equal(room.feeds.publish({ ...publisher, key: 'whoever' }).feed.name, 'whoever');
+  t.throws(() => room.feeds.publish({ ...publisher, key: 'not/a/name' }), { name: 'PublishRefused' });
+});
