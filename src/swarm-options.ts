@@ -52,9 +52,9 @@ export const swarmOptions = {
   create: flag(SWARMS, 'hash: make the file, of --size bytes'),
   size: single<number | undefined>(size, undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
   tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),
-  live: flag(
+  stream: flag(
     SWARMS,
-    'seed: a stream from standard input, signed; get: into standard output, from where it is',
+    'seed: a live stream from standard input, signed; get: into standard output, from where it is',
   ),
   dialect,
   'allow-unverified': flag(
@@ -87,7 +87,7 @@ export const SWARM_COMMAND: Subcommand = {
 };
 
 export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
-  const { peer, listen, hash, create, size, tcp, live, dialect, serve, buffer, ahead, skip } = values;
+  const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip } = values;
   return {
     peers: peer.flatMap(address => address ?? []),
     ...(listen === undefined ? {} : { listen }),
@@ -96,7 +96,7 @@ export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArgume
     chunkBytes: values['chunk-size'],
     create,
     tcp,
-    live,
+    live: stream,
     dialects: dialect.flatMap(name => name ?? []),
     allowUnverified: values['allow-unverified'],
     serves: serve,

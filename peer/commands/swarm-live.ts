@@ -1,5 +1,5 @@
 /**
- * `tsp-peer swarm seed --live` and `swarm get --live ID`: a stream instead of a file (RFC 7574 §6.1.2).
+ * `tsp-peer swarm seed --stream` and `swarm get --stream ID`: a stream instead of a file (RFC 7574 §6.1.2).
  *
  *     standard input ─▶ chunks ─▶ 32 of them signed ─▶ announced ─▶ listeners, who give to each other ─▶ standard output
  *
@@ -37,8 +37,8 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   const { world, config } = session;
   if (words.length > 0)
     throw wrongUse(
-      'swarm seed --live takes no file.',
-      'The stream comes from standard input: … | tsp-peer swarm seed --live',
+      'swarm seed --stream takes no file.',
+      'The stream comes from standard input: … | tsp-peer swarm seed --stream',
     );
   const identity = await openIdentity(config.dataDir);
   const live = liveSwarm(liveSwarmId(13, identity.key), swarm);
@@ -67,7 +67,8 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
 export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const { session, words, swarm, out = '-' } = command;
   const { world } = session;
-  if (out !== '-') throw wrongUse('swarm get --live writes to standard output.', '> FILE keeps what comes.');
+  if (out !== '-')
+    throw wrongUse('swarm get --stream writes to standard output.', '> FILE keeps what comes.');
   if (swarm.peers.length === 0 && swarm.listen === undefined)
     throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
   const live = liveOf(words, command);
@@ -150,7 +151,7 @@ function liveOf(words: readonly string[], { swarm }: SwarmCommand): LiveSwarm {
   }
   throw wrongUse(
     `${safeText(words.join(' '))} is no live swarm's ID.`,
-    'It is a public key in hex, as tsp-peer swarm seed --live prints it.',
+    'It is a public key in hex, as tsp-peer swarm seed --stream prints it.',
   );
 }
 
