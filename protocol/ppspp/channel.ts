@@ -211,7 +211,10 @@ export class Channel {
       const heard = run.length > 1 ? this.#talk!.hearRun(run, now) : this.#hear(messages[i]!, now);
       isNonsense ||= heard === undefined;
       if (heard === undefined) break;
-      for (const event of heard) events.push(event);
+      for (const event of heard) {
+        if (event.kind === 'asked') this.#liveness.news(now);
+        events.push(event);
+      }
       i += Math.max(1, run.length);
     }
     if (this.#talk !== undefined) this.#liveness.heard(now);
@@ -236,7 +239,7 @@ export class Channel {
     if (now >= (this.#confirmBy ?? Number.POSITIVE_INFINITY)) return this.#finish('unanswered');
     if (this.#liveness.isDead(now)) return this.#finish('dead');
     this.#talk.expire(now);
-    if (this.#liveness.beats(now)) {
+    if (this.#liveness.beats(now, this.isAsked)) {
       this.#talk.beat();
       this.#owesDatagram = true;
     }

@@ -2,6 +2,7 @@
  * Whether the other side of a channel lives, and when to show that we do (RFC 7574 §3.12).
  *
  *     beats after 1 s, 2 s, 4 s … 55 s, again from 1 s whenever there is news        dead: 3 min and 3 datagrams unheard
+ *     each second while the other side waits for chunks: slow is not gone
  *
  * No message but DATA is acknowledged, so each beat says again what the other side ought to know.
  */
@@ -43,10 +44,10 @@ export class Liveness {
     this.#beatAt = Math.min(this.#beatAt, now + FIRST_BEAT_MS);
   }
 
-  /** Whether a beat is due, which is then taken for done. */
-  beats(now: Milliseconds): boolean {
+  /** Whether a beat is due, which is then taken for done. `isAwaited`: the other side waits for something of ours. */
+  beats(now: Milliseconds, isAwaited: boolean): boolean {
     if (now < this.#beatAt) return false;
-    this.#waitMs = Math.min(MAX_BEAT_MS, this.#waitMs * 2);
+    this.#waitMs = isAwaited ? FIRST_BEAT_MS : Math.min(MAX_BEAT_MS, this.#waitMs * 2);
     this.#beatAt = now + this.#waitMs;
     return true;
   }

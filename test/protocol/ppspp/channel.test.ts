@@ -206,6 +206,18 @@ t.test('a chunk that is not at hand is sent when it is', async t => {
   t.notOk(channel.isReady);
 });
 
+t.test('who is asked and cannot give shows each second that it lives', async t => {
+  const { net, source, channel } = pair();
+  source.chunks.clear();
+  channel.request(one(0));
+  let signs = 0;
+  net.onSent = from => {
+    if (from === source.address) signs += 1;
+  };
+  net.run(net.now + 10_000);
+  t.ok(signs >= 9 && signs <= 20, `${signs} signs of life in ten seconds`);
+});
+
 t.test('what is not proven is taken if it was asked for, and not had', async t => {
   const { channel, swarm, say, answer, heard } = scripted(['pyppspp'], {
     metadata: { ...METADATA, hash: 'sha1', swarmId: METADATA.swarmId.subarray(0, 20) },

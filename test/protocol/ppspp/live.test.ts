@@ -284,7 +284,7 @@ for (const integrity of ['unified-merkle', 'sign-all'] as const)
           `chunk ${n}`,
         );
     t.ok(source.channels[0]!.peerHas!.ranges[0]!.start >= 192, 'what it no longer keeps it no longer has');
-    t.ok(listener.chunks.size < 200, 'it tuned in late');
+    t.ok(listener.chunks.size < 224, `it tuned in late: ${listener.chunks.size} chunks`);
     if (listener.swarm.integrity instanceof LiveIntegrity)
       t.equal(listener.swarm.integrity.newest!.range.end, 255);
   });

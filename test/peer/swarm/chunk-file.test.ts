@@ -1,0 +1,208 @@
+/** The file behind a swarm, beside the plainest model of one, and through crashes; and who is dialled when. */
+import { constants, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { ChunkFile } from '../../../peer/swarm/chunk-file.js';
+import { FetchedFile, partOf } from '../../../peer/swarm/fetched-file.js';
+import { Neighbours } from '../../../peer/swarm/neighbours.js';
+import { staticMetadata } from '../../../peer/swarm/static-swarm.js';
+import { MerkleTree } from '../../../protocol/merkle.js';
+import { Claims } from '../../../protocol/ppspp/claims.js';
+import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import { Chance } from '../../simulation/chance.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { type Teardown, until } from '../../support/until.js';
+
+const CHUNK_BYTES = 1_024;
+const CHUNKS = 1_500;
+const CONTENT = new Chance(11).bytes(CHUNKS * CHUNK_BYTES - 300);
+const DIGEST = new MerkleTree({ keep: 0 }).update(CONTENT).digest();
+const SOURCE = HashTree.fromLeaves(DIGEST.nodes(0), { size: CONTENT.length });
+const METADATA = staticMetadata(DIGEST.root, 'sha256', CHUNK_BYTES);
+
+const chunkOf = (chunk: number): Uint8Array =>
+  CONTENT.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES);
+
+function shuffled(chance: Chance, count: number): number[] {
+  const order = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i -= 1) {
+    const j = chance.int(0, i);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}
+
+/** A file on its way, and how a chunk comes into it: proven. */
+async function fetching(folder: string) {
+  const tree = new HashTree({ root: DIGEST.root, size: CONTENT.length });
+  const broken: unknown[] = [];
+  const fetched = await FetchedFile.open({
+    path: join(folder, 'out'),
+    metadata: METADATA,
+    tree,
+    onLoaded: () => {},
+    onBroken: error => broken.push(error),
+  });
+  const take = (chunk: number): void => {
+    const claims = new Claims();
+    for (const claim of SOURCE.proofOf(chunk, true, () => false))
+      if (claim.type === 'INTEGRITY') claims.add(claim.range, claim.hash);
+    if (tree.verify(chunk, chunkOf(chunk), claims) !== 'verified')
+      throw new Error(`chunk ${chunk} is not proven`);
+    fetched.chunks.write(chunk, chunkOf(chunk));
+  };
+  return { fetched, tree, take, broken };
+}
+
+t.test('whatever is written in any order, what is read is that or nothing, and so is the file', async t => {
+  const chance = new Chance(5);
+  const folder = await tempFolder(t);
+  const file = await open(join(folder, 'file'), 'w+');
+  const chunks = new ChunkFile({
+    file,
+    chunkBytes: CHUNK_BYTES,
+    onLoaded: () => {},
+    onBroken: error => t.fail(String(error)),
+  });
+  const written = new Set<number>();
+  let found = 0;
+  for (const chunk of shuffled(chance, CHUNKS)) {
+    chunks.write(chunk, chunkOf(chunk));
+    written.add(chunk);
+    const asked = chance.pick([...written]);
+    const bytes = chunks.read(asked);
+    if (bytes !== undefined && ++found && Buffer.compare(bytes, chunkOf(asked)) !== 0)
+      t.fail(`chunk ${asked}`);
+    if (chance.is(0.01)) await chunks.checkpoint();
+  }
+  await chunks.checkpoint();
+  t.ok(found > 0, `${found} were at hand`);
+  t.same(chunks.written.ranges, [{ start: 0, end: CHUNKS - 1 }]);
+  t.ok(readFileSync(join(folder, 'file')).equals(CONTENT));
+  for (const chunk of [0, 700, CHUNKS - 1]) {
+    const bytes = await until(`chunk ${chunk}`, () => chunks.read(chunk));
+    t.ok(Buffer.compare(bytes, chunkOf(chunk)) === 0, 'a chunk is loaded, the last at its own length');
+  }
+  await chunks.settled();
+  await file.close();
+});
+
+t.test('a crash at any moment leaves what the note says, or begins anew', async t => {
+  const chance = new Chance(6);
+  for (let round = 0; round < 6; round += 1) {
+    const [folder, crashed] = [await tempFolder(t), await tempFolder(t)];
+    const { fetched, take } = await fetching(folder);
+    const order = shuffled(chance, CHUNKS).slice(0, chance.int(50, CHUNKS));
+    for (const [i, chunk] of order.entries()) {
+      take(chunk);
+      if (i === Math.floor(order.length / 2)) await fetched.save();
+    }
+    // What a machine that dies now has on its disk: the note, and of the rest of the file anything.
+    copyFileSync(join(folder, 'out.part'), join(crashed, 'out.part'), constants.COPYFILE_FICLONE);
+    copyFileSync(join(folder, 'out.part.json'), join(crashed, 'out.part.json'));
+    const again = await fetching(crashed);
+    const { ranges } = again.fetched.chunks.written;
+    const half = new Set(order.slice(0, Math.floor(order.length / 2) + 1));
+    for (const chunk of half)
+      if (!ranges.some(({ start, end }) => start <= chunk && chunk <= end)) t.fail(`chunk ${chunk} was lost`);
+    for (const { start, end } of ranges)
+      for (let chunk = start; chunk <= end; chunk += 1)
+        if (!half.has(chunk)) t.fail(`chunk ${chunk} is made up`);
+    for (let chunk = 0; chunk < CHUNKS; chunk += 1) if (!half.has(chunk)) again.take(chunk);
+    await again.fetched.finish();
+    t.ok(readFileSync(join(crashed, 'out')).equals(CONTENT), `round ${round}: ${half.size} chunks were kept`);
+    t.same(again.broken, []);
+    await fetched.discard();
+  }
+});
+
+t.test('a note about what is not so is not believed', async t => {
+  const spoil: Record<string, (folder: string) => void> = {
+    'a changed byte': folder => {
+      const bytes = readFileSync(join(folder, 'out.part'));
+      bytes[5]! ^= 1;
+      writeFileSync(join(folder, 'out.part'), bytes);
+    },
+    'a short file': folder => writeFileSync(join(folder, 'out.part'), CONTENT.subarray(0, 2_000)),
+    'no note': folder => writeFileSync(join(folder, 'out.part.json'), '{"swarm":'),
+    'another swarm': folder => {
+      const note = readFileSync(join(folder, 'out.part.json'), 'utf8');
+      writeFileSync(join(folder, 'out.part.json'), note.replace(/"swarm":"../, '"swarm":"00'));
+    },
+  };
+  for (const [what, change] of Object.entries(spoil)) {
+    const folder = await tempFolder(t);
+    const { fetched, take } = await fetching(folder);
+    for (let chunk = 0; chunk < 300; chunk += 1) take(chunk);
+    await fetched.close();
+    change(folder);
+    const again = await fetching(folder);
+    t.ok(again.fetched.chunks.written.isEmpty, what);
+    await again.fetched.discard();
+    t.throws(() => readFileSync(partOf(join(folder, 'out'))), { code: 'ENOENT' }, 'nothing stays');
+  }
+});
+
+t.test('a served file that changes is given no more', async t => {
+  const folder = await tempFolder(t);
+  const path = join(folder, 'file');
+  writeFileSync(path, CONTENT);
+  const file = await opened(t, path);
+  const unchanged = await file.stat({ bigint: true });
+  const broken: unknown[] = [];
+  const onBroken = (error: unknown): unknown => broken.push(error);
+  const chunks = new ChunkFile({ file, chunkBytes: CHUNK_BYTES, unchanged, onLoaded: () => {}, onBroken });
+  await until('a chunk', () => chunks.read(3));
+  writeFileSync(path, CONTENT.subarray(1));
+  await until('it was noticed', () => {
+    chunks.read(1_000);
+    return broken.length > 0;
+  });
+  t.match(broken, [{ message: /has changed/ }]);
+  t.equal(chunks.read(3), undefined, 'not even what is in memory');
+});
+
+async function opened(t: Teardown, path: string) {
+  const file = await open(path);
+  t.teardown(() => file.close());
+  return file;
+}
+
+t.test('neighbours: those that were named are dialled for ever, others once, liars never', async t => {
+  const at = (port: number) => ({ address: '10.0.0.1', port });
+  const neighbours = new Neighbours({ named: [at(1)], maxPeers: 3 });
+  t.same(neighbours.due(0), [at(1)]);
+  t.same(neighbours.due(0), [], 'not twice');
+  let now = 0;
+  const waits: number[] = [];
+  for (let i = 0; i < 9; i += 1) {
+    neighbours.left(at(1), now, false);
+    const next = neighbours.nextDeadline()!;
+    waits.push(next - now);
+    now = next;
+    t.same(neighbours.due(now), [at(1)]);
+  }
+  t.same(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  neighbours.opened(at(1));
+  neighbours.left(at(1), now, false);
+  t.equal(neighbours.nextDeadline(), now + 1_000, 'who was there is soon tried again');
+  neighbours.heardOf(at(2));
+  neighbours.heardOf(at(2));
+  t.same(neighbours.due(now), [at(2)]);
+  neighbours.left(at(2), now, false);
+  neighbours.heardOf(at(3));
+  t.same(neighbours.due(now + 1), [at(3)], 'who did not answer is forgotten');
+  neighbours.left(at(3), now, true);
+  neighbours.heardOf(at(3));
+  t.same(neighbours.due(now + 2), [], 'who lied is not');
+  for (const port of [4, 5, 6]) neighbours.heardOf(at(port));
+  t.equal(neighbours.due(now + 2).length, 3, 'as many as there may be');
+  t.equal(neighbours.nextDeadline(), undefined);
+  neighbours.arrived(at(9));
+  t.equal(neighbours.count, 4, 'who came by itself counts too');
+  neighbours.name(at(5));
+  neighbours.left(at(5), now + 2, false);
+  neighbours.left(at(6), now + 2, false);
+  t.same(neighbours.due(now + 10_000), [at(1)], 'room again: who was named first');
+});
