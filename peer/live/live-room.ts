@@ -49,6 +49,7 @@ export class LiveRoom {
     const brought = config.keysFile === undefined ? new Map() : await readKeysFile(config.keysFile);
     for (const [name, key] of brought) keys.set(name, { key, isNew: false });
     for (const name of config.names) if (!keys.has(name)) keys.set(name, await store.streamKey(name));
+    for (const name of keys.keys()) store.identity(name);
     const ffmpeg = hasDoors(config) ? await findFfmpeg() : undefined;
     return new LiveRoom(options, { store, keys, ffmpeg });
   }
