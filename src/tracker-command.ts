@@ -5,6 +5,8 @@
  */
 import { EXIT } from '../peer/failures/failure.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
+import type { TrackerConfig, TrackerWorld } from '../tracker/config.js';
+import type { SwarmServer } from '../tracker/swarm-server.js';
 import { anyHost } from './any-host.js';
 import type { CommandLineSpec } from './command-line.js';
 import { folderFailure, folderInUse, listenFailure } from './failures.js';
@@ -15,6 +17,9 @@ import { asked, exitCodeOfServer } from './signals.js';
 import { loadTracker, lockTrackerFolder } from './tracker-folder.js';
 import { type TrackerOptions, trackerConfig } from './tracker-options.js';
 
+/** Of the sockets that there are, those for swarms: a quarter, and not more than that. */
+const MAX_SWARM_CONNECTIONS = 4_096;
+
 export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program: Program): Promise<number> {
   const invocation = await readOptions(spec, program.argv, program.env, columnsOf(process.stdout));
   if (invocation.kind === 'text') {
@@ -22,7 +27,10 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
     return EXIT.ok;
   }
   const { values } = invocation;
-  const config = trackerConfig(values, { host: anyHost(), maxConnections: await maxConnections() });
+  const sockets = await maxConnections();
+  const forSwarms =
+    values['swarm-port'] === undefined ? 0 : Math.min(MAX_SWARM_CONNECTIONS, Math.floor(sockets / 4));
+  const config = trackerConfig(values, { host: anyHost(), maxConnections: sockets - forSwarms });
   const lock = await lockTrackerFolder(values.data).catch(error => {
     throw folderFailure(error);
   });
@@ -39,24 +47,52 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
     const at = await tracker.start().catch(error => {
       throw listenFailure(error, config.host, config.port);
     });
+    const swarms = await openSwarms(
+      { ...config, port: values['swarm-port'], maxConnections: forSwarms },
+      world,
+    ).catch(async error => {
+      await tracker.stop();
+      throw error;
+    });
     program.onClosedOutput = 'go-on';
-    process.stdout.write(readyLine(spec.name, at, values.json));
+    process.stdout.write(readyLine('ready', spec.name, at, values.json));
+    if (swarms) process.stdout.write(readyLine('swarms-ready', 'swarm tracker', swarms.at, values.json));
     const signal = await asked(program.signal);
     world.logger.info({ signal }, 'stopping');
-    await tracker.stop();
+    await Promise.all([tracker.stop(), swarms?.server.stop()]);
     return exitCodeOfServer(signal);
   } finally {
     await lock.release();
   }
 }
 
-/** The first line on standard output, from which a script learns the port. */
+/** The tracker of swarms, if a port is asked for. */
+async function openSwarms(
+  {
+    host,
+    port,
+    maxPerAddress,
+    maxConnections,
+  }: Omit<TrackerConfig, 'port'> & { readonly port: number | undefined },
+  world: TrackerWorld,
+): Promise<{ readonly server: SwarmServer; readonly at: { address: string; port: number } } | undefined> {
+  if (port === undefined) return undefined;
+  const { SwarmServer } = await import('../tracker/swarm-server.js');
+  const server = new SwarmServer({ ...world, host, port, maxPerAddress, maxConnections });
+  const at = await server.start().catch(error => {
+    throw listenFailure(error, host, port);
+  });
+  return { server, at };
+}
+
+/** A line on standard output, from which a script learns the port. */
 function readyLine(
+  event: string,
   name: string,
   { address, port }: { address: string; port: number },
   json: boolean,
 ): string {
   return json
-    ? `${JSON.stringify({ event: 'ready', address, port })}\n`
+    ? `${JSON.stringify({ event, address, port })}\n`
     : `${name} ready on ${formatHostPort(address, port)}\n`;
 }

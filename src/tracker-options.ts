@@ -1,5 +1,6 @@
 /** The options of `tsp-tracker`, and the TrackerConfig that they make. */
 import { join } from 'node:path';
+import { SWARM_TRACKER_PORT } from '../protocol/ppspp/tracker-messages.js';
 import { DEFAULT_TRACKER_CONFIG as DEFAULTS, type TrackerConfig } from '../tracker/config.js';
 import type { CommandLineSpec } from './command-line.js';
 import { commonOptions, single } from './common-options.js';
@@ -14,6 +15,12 @@ const LIMITS = 'Limits:';
 export const trackerOptions = (env: Environment) => ({
   port: single(port, DEFAULTS.port, NETWORK, 'TCP port; 0 takes a free one'),
   host: single(listenHost, undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
+  'swarm-port': single<number | undefined>(
+    port,
+    undefined,
+    NETWORK,
+    `Also a tracker of PPSPP swarms, for \`swarm … --tracker\` and PyPPSPP, on this TCP port (usually ${SWARM_TRACKER_PORT})`,
+  ),
   name: single(name, undefined, NETWORK, 'What peers are told they reached'),
   data: single(folder, defaultTrackerFolder(env), 'Files:', 'Where song IDs and known hosts are kept'),
   'max-peers': single(positiveCount, DEFAULTS.maxPeers, LIMITS, 'Peers registered at once'),
@@ -63,6 +70,10 @@ export const trackerCommandLine = (env: Environment): CommandLineSpec<TrackerOpt
   examples: [
     ['$0', 'listen on port 7460, keep the song IDs in the usual folder'],
     ['$0 --host 127.0.0.1 --port 0 --json', 'a tracker for a test; the ready line says which port'],
+    [
+      '$0 --swarm-port 6777',
+      'and bring together who gives and gets files: tsp-peer swarm … --tracker HOST:6777',
+    ],
     ['TSP_MAX_SONGS=1M $0 --print-config', 'what would be used, and where each value comes from'],
   ],
   epilogue:

@@ -19,7 +19,7 @@ import { hashOfLength, staticMetadata } from '../swarm/static-swarm.js';
 import { streamedDownload } from '../swarm/streamed-download.js';
 import { StdoutSink } from './stdout-sink.js';
 import { type SwarmCommand, wrongUse } from './swarm.js';
-import { addressesOf, openNode } from './swarm-peers.js';
+import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
 import { SwarmProgress } from './swarm-progress.js';
 
 const STDOUT = '-';
@@ -32,7 +32,8 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   checkUse(command);
   const path = await pathOf(out ?? toHex(metadata.swarmId));
   const peers = await addressesOf(swarm.peers, world.signal);
-  const { node } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
+  const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
+  const tracker = openTracker(session, at);
   const progress = new SwarmProgress(session, path, path !== STDOUT);
   const startedAt = world.clock.now();
   const { size, maxPeers, dialects, serves, allowUnverified } = swarm;
@@ -47,6 +48,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     waits: peers.length === 0,
     place: world.randomUnit(),
     signal: world.signal,
+    onJoined: (joined: JoinedSwarm) => tracker?.add(joined),
   };
   try {
     const onProgress = progress.show.bind(progress);
@@ -66,13 +68,14 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     const hint = path === STDOUT ? {} : { hint: 'What came is kept: the same command goes on from there.' };
     throw new CommandError({ ...hint, ...failure });
   } finally {
+    tracker?.stop();
     await node.stop();
   }
 }
 
 async function intoStdout(
   { session: { world }, swarm }: SwarmCommand,
-  options: Omit<Parameters<typeof streamedDownload>[0], 'reading' | 'onJoined'>,
+  options: Omit<Parameters<typeof streamedDownload>[0], 'reading'>,
   progress: SwarmProgress,
 ): Promise<Downloaded> {
   const { bufferBytes, aheadBytes, skipMs } = swarm;
@@ -89,6 +92,7 @@ async function intoStdout(
   };
   const onJoined = (it: JoinedSwarm): void => {
     joined = it;
+    options.onJoined(it);
   };
   progress.show(NOTHING_YET);
   for await (const piece of streamedDownload({ ...options, reading, onJoined })) {
@@ -115,10 +119,9 @@ function metadataOf(words: readonly string[], { swarm }: SwarmCommand): SwarmMet
   return staticMetadata(id, hash, swarm.chunkBytes);
 }
 
-function checkUse({ swarm, out }: SwarmCommand): void {
-  const { peers, listen, dialects, allowUnverified, size, bufferBytes, aheadBytes, skipMs } = swarm;
-  if (peers.length === 0 && listen === undefined)
-    throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
+function checkUse({ session, swarm, out }: SwarmCommand): void {
+  const { dialects, allowUnverified, size, bufferBytes, aheadBytes, skipMs } = swarm;
+  checkPeers(session, swarm);
   if (dialects.includes('pyppspp') && !allowUnverified)
     throw wrongUse(
       'PyPPSPP proves nothing of what it gives.',

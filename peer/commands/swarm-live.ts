@@ -23,7 +23,7 @@ import { StdoutSink } from './stdout-sink.js';
 import { type SwarmCommand, wrongUse } from './swarm.js';
 import { USUAL_PORT } from './swarm-arguments.js';
 import { tellMix } from './swarm-get.js';
-import { addressesOf, openNode } from './swarm-peers.js';
+import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
 
 /** What does not come within this is jumped over, once something behind it is here. */
 const SKIP_MS = 3_000;
@@ -44,8 +44,10 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   const live = liveSwarm(liveSwarmId(13, identity.key), swarm);
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
+  const tracker = openTracker(session, at);
   try {
     const joined = node.join({ swarm: live.swarm, peers, maxPeers: swarm.maxPeers });
+    tracker?.add(joined);
     const id = toHex(live.swarm.metadata.swarmId);
     const { address, port } = at;
     await session.write(
@@ -60,6 +62,7 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
     if (!world.signal.aborted) throw error;
     return world.signal.reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(world.signal.reason);
   } finally {
+    tracker?.stop();
     await node.stop();
   }
 }
@@ -67,14 +70,13 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
 export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const { session, words, swarm, out = '-' } = command;
   const { world } = session;
-  if (out !== '-')
-    throw wrongUse('swarm get --stream writes to standard output.', '> FILE keeps what comes.');
-  if (swarm.peers.length === 0 && swarm.listen === undefined)
-    throw wrongUse('Whom to ask?', '--peer HOST:PORT names a peer; --listen PORT waits for some to come.');
+  if (out !== '-') throw wrongUse('swarm get --live writes to standard output.', '> FILE keeps what comes.');
+  checkPeers(session, swarm);
   const live = liveOf(words, command);
   const { integrity, store } = live;
   const peers = await addressesOf(swarm.peers, world.signal);
-  const { node } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
+  const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
+  const tracker = openTracker(session, at);
   const startedAt = world.clock.now();
   try {
     const { maxPeers, serves } = swarm;
@@ -88,6 +90,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
       waits,
       place: world.randomUnit(),
     });
+    tracker?.add(joined);
     const first = await tuneIn(joined, live, world.signal);
     const bytes = await writeStream(joined, first, command);
     await giveRest(joined, integrity.chunks - 1, world);
@@ -95,6 +98,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
     await tellMix('-', live.swarm.metadata, { bytes, resumedBytes: 0, joined }, seconds, command);
     return EXIT.ok;
   } finally {
+    tracker?.stop();
     await node.stop();
   }
 }

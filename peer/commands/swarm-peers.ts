@@ -1,4 +1,4 @@
-/** What `swarm seed` and `swarm get` share: their socket, and the addresses of `--peer`. */
+/** What `swarm seed` and `swarm get` share: their socket, the addresses of `--peer`, and a tracker of swarms. */
 import { lookup } from 'node:dns/promises';
 import { TransportError } from '../../protocol/errors.js';
 import { canonicalIp } from '../../protocol/ip.js';
@@ -8,10 +8,12 @@ import { listenError } from '../failures/listen-error.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 import { SwarmNode } from '../swarm/swarm-node.js';
+import { SwarmTrackerLink } from '../swarm/swarm-tracker-link.js';
 import { TcpWire } from '../swarm/tcp-wire.js';
 import { UdpWire } from '../swarm/udp-wire.js';
 import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { OneShot } from './one-shot.js';
+import { wrongUse } from './swarm.js';
 import type { SwarmArguments } from './swarm-arguments.js';
 
 /** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
@@ -44,4 +46,21 @@ export async function openNode(
   } catch (error) {
     throw listenError(error, at.host ?? '::', at.port);
   }
+}
+
+/** Throws CommandError (usage) when there is nobody to be asked, and nobody will come. */
+export function checkPeers({ config }: OneShot, { peers, listen }: SwarmArguments): void {
+  if (peers.length === 0 && listen === undefined && config.tracker === undefined)
+    throw wrongUse(
+      'Whom to ask?',
+      '--peer HOST:PORT names a peer, --tracker HOST:PORT who knows some; --listen PORT waits for some to come.',
+    );
+}
+
+/** What `--tracker` names, asked at once; undefined when it names nothing. `at`: where we are. */
+export function openTracker({ world, config }: OneShot, { port }: PeerAddress): SwarmTrackerLink | undefined {
+  if (config.tracker === undefined) return undefined;
+  const link = new SwarmTrackerLink({ ...world, tracker: config.tracker, port });
+  link.start();
+  return link;
 }

@@ -13,19 +13,21 @@ import { safeJson, safeText } from '../prompt/terminal-text.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { type SeededFile, seedFile } from '../swarm/static-swarm.js';
 import type { SwarmNode } from '../swarm/swarm-node.js';
+import type { SwarmTrackerLink } from '../swarm/swarm-tracker-link.js';
 import type { SwarmCommand } from './swarm.js';
 import { USUAL_PORT } from './swarm-arguments.js';
-import { addressesOf, openNode } from './swarm-peers.js';
+import { addressesOf, openNode, openTracker } from './swarm-peers.js';
 
 export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   const { session, words, swarm } = command;
   const { world, config } = session;
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
+  const tracker = openTracker(session, at);
   const files: SeededFile[] = [];
   try {
     for (const path of words) {
-      const file = await open(command, path, node, peers);
+      const file = await open(command, path, node, peers, tracker);
       files.push(file);
       const id = toHex(file.swarm.metadata.swarmId);
       const { size } = file;
@@ -42,6 +44,7 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
     await ended(world.signal);
     return world.signal.reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(world.signal.reason);
   } finally {
+    tracker?.stop();
     await node.stop();
     for (const file of files) await file.close();
   }
@@ -52,6 +55,7 @@ async function open(
   path: string,
   node: SwarmNode,
   peers: readonly { address: string; port: number }[],
+  tracker: SwarmTrackerLink | undefined,
 ): Promise<SeededFile> {
   const { world } = session;
   const { hash = 'sha256', chunkBytes, maxPeers, dialects } = swarm;
@@ -78,6 +82,7 @@ async function open(
   if (file === undefined)
     throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${safeText(path)} is empty.` });
   joined = node.join({ swarm: file.swarm, peers, maxPeers });
+  tracker?.add(joined);
   return file;
 }
 

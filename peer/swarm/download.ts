@@ -37,6 +37,8 @@ export interface DownloadOptions {
   readonly waits: boolean;
   readonly place: number;
   readonly signal: AbortSignal;
+  /** Told once, as soon as peers can be dialled. */
+  readonly onJoined: (joined: JoinedSwarm) => void;
   /** Often, for a progress bar. */
   readonly onProgress: (progress: DownloadProgress) => void;
 }
@@ -85,6 +87,7 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     ...(unproven && { unproven }),
     onChange: () => joined.isComplete && changed(),
   });
+  options.onJoined(joined);
   const resumedBytes = bytesOf(joined, tree);
   const ended = new Promise<void>(resolve => {
     changed = resolve;

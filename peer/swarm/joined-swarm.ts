@@ -150,6 +150,12 @@ export class JoinedSwarm {
     this.#home.stir(this);
   }
 
+  /** Peers that somebody told us of: dialled until they don't answer. */
+  hearOf(peers: readonly PeerAddress[]): void {
+    for (const peer of peers) this.#neighbours.heardOf(peer);
+    this.#home.stir(this);
+  }
+
   /** What is needed first. */
   playFrom({ byte, bytesPerSecond, aheadBytes }: Playing): void {
     const { chunkBytes } = this.swarm.metadata;

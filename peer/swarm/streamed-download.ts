@@ -11,7 +11,6 @@ import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { ChunkFile } from './chunk-file.js';
 import type { DownloadOptions } from './download.js';
-import type { JoinedSwarm } from './joined-swarm.js';
 import { staticSwarm } from './static-swarm.js';
 import type { ReadOptions } from './verified-bytes.js';
 
@@ -19,8 +18,6 @@ export interface StreamOptions
   extends Omit<DownloadOptions, 'path' | 'allowUnverified' | 'onProgress' | 'clock' | 'logger'> {
   /** Buffer, distance ahead, and what to jump over. */
   readonly reading: Omit<ReadOptions, 'signal'>;
-  /** Told once, for its sources. */
-  readonly onJoined: (joined: JoinedSwarm) => void;
 }
 
 /** Throws TransportError, the file system's error, or the signal's reason. */
