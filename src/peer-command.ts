@@ -20,7 +20,7 @@ import { type LockedFolders, lockPeerFolders, peerFolders } from './peer-folders
 import { type PeerOptions, peerConfig } from './peer-options.js';
 import { columnsOf, type Program } from './program.js';
 import { type Invocation, readOptions } from './read-options.js';
-import { swarmArguments } from './swarm-options.js';
+import { swarmArguments, withLiveSwarms } from './swarm-options.js';
 import { defaultTrackerFolder } from './tracker-options.js';
 import { peerWorld, trackerWorld } from './world.js';
 
@@ -32,7 +32,8 @@ export async function runPeerCommand(
   program: Program,
   adjust: (config: PeerConfig) => PeerConfig = config => config,
 ): Promise<number> {
-  const invocation = await readOptions(spec, program.argv, program.env, columnsOf(process.stdout));
+  const argv = withLiveSwarms(program.argv);
+  const invocation = await readOptions(spec, argv, program.env, columnsOf(process.stdout));
   if (invocation.kind === 'text') {
     process.stdout.write(invocation.text);
     return EXIT.ok;

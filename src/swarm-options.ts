@@ -54,7 +54,7 @@ export const swarmOptions = {
   tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),
   stream: flag(
     SWARMS,
-    'seed: a live stream from standard input, signed; get: into standard output, from where it is',
+    'seed: a live stream from standard input, signed; get: into standard output, from where it is. Also --live',
   ),
   dialect,
   'allow-unverified': flag(
@@ -85,6 +85,13 @@ export const SWARM_COMMAND: Subcommand = {
   most: Number.POSITIVE_INFINITY,
   describe: 'hash FILE…, seed FILE…, get ID: any file over PPSPP (RFC 7574), from many peers at once',
 };
+
+/** Behind `swarm seed` and `swarm get`, `--live` is `--stream`; as an option of a peer that name takes a broadcast's. */
+export function withLiveSwarms(argv: readonly string[]): readonly string[] {
+  const swarm = argv.indexOf('swarm');
+  const isSwarm = swarm !== -1 && ['hash', 'seed', 'get'].includes(argv[swarm + 1] ?? '');
+  return isSwarm ? argv.map((word, i) => (i > swarm && word === '--live' ? '--stream' : word)) : argv;
+}
 
 export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
   const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip } = values;

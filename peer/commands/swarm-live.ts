@@ -1,5 +1,5 @@
 /**
- * `tsp-peer swarm seed --stream` and `swarm get --stream ID`: a stream instead of a file (RFC 7574 §6.1.2).
+ * `tsp-peer swarm seed --live` and `swarm get --live ID`: a stream instead of a file (RFC 7574 §6.1.2).
  *
  *     standard input ─▶ chunks ─▶ 32 of them signed ─▶ announced ─▶ listeners, who give to each other ─▶ standard output
  *
@@ -37,8 +37,8 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   const { world, config } = session;
   if (words.length > 0)
     throw wrongUse(
-      'swarm seed --stream takes no file.',
-      'The stream comes from standard input: … | tsp-peer swarm seed --stream',
+      'swarm seed --live takes no file.',
+      'The stream comes from standard input: … | tsp-peer swarm seed --live',
     );
   const identity = await openIdentity(config.dataDir);
   const live = liveSwarm(liveSwarmId(13, identity.key), swarm);
@@ -155,7 +155,7 @@ function liveOf(words: readonly string[], { swarm }: SwarmCommand): LiveSwarm {
   }
   throw wrongUse(
     `${safeText(words.join(' '))} is no live swarm's ID.`,
-    'It is a public key in hex, as tsp-peer swarm seed --stream prints it.',
+    'It is a public key in hex, as tsp-peer swarm seed --live prints it.',
   );
 }
 

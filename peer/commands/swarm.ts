@@ -4,7 +4,7 @@
  *     swarm hash FILE              prints its swarm ID                    swarm-hash.ts
  *     swarm seed FILE              gives it to whoever asks               swarm-seed.ts
  *     swarm get ID --peer …        fetches it from all peers at once      swarm-get.ts
- *     … --stream                   a stream instead                       swarm-live.ts
+ *     … --live                   a stream instead                       swarm-live.ts
  */
 import type { PeerConfig } from '../config.js';
 import { CommandError, EXIT } from '../failures/failure.js';
@@ -45,8 +45,8 @@ export function runSwarm(
   const run = Object.hasOwn(actions, action) ? actions[action] : undefined;
   if (run === undefined || swarm === undefined)
     throw wrongUse(
-      `There is no command swarm ${safeText(action)}${swarm?.live === true ? ' --stream' : ''}.`,
-      'swarm hash, swarm seed and swarm get are; the last two also with --stream.',
+      `There is no command swarm ${safeText(action)}${swarm?.live === true ? ' --live' : ''}.`,
+      'swarm hash, swarm seed and swarm get are; the last two also with --live.',
     );
   if (rest.length === 0 && run !== runSwarmSeedLive)
     throw wrongUse(

@@ -1,4 +1,4 @@
-/** `tsp-peer swarm seed|get --stream`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
+/** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ async function freePort(): Promise<number> {
 
 /** A source that is fed by hand. */
 async function source(t: Teardown, home: string, port: number) {
-  const words = ['swarm', 'seed', '--stream', '--listen', `127.0.0.1:${port}`];
+  const words = ['swarm', 'seed', '--live', '--listen', `127.0.0.1:${port}`];
   const command = await spawnCommand(t, 'tsp-peer', words, { home });
   await command.ready();
   const give = (bytes: Uint8Array): boolean => command.child.stdin.write(bytes);
@@ -46,7 +46,7 @@ async function listener(t: Teardown, id: string, ...peers: string[]) {
   const port = await freePort();
   const named = peers.flatMap(peer => ['--peer', peer]);
   const more = ['--listen', `127.0.0.1:${port}`, '--max-peers', `${peers.length}`];
-  const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'get', '--stream', id, ...named, ...more]);
+  const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'get', '--live', id, ...named, ...more]);
   return { command, peer: `127.0.0.1:${port}` };
 }
 
@@ -149,11 +149,11 @@ t.test('wrong use is told', async t => {
     const command = await spawnCommand(t, 'tsp-peer', ['swarm', ...words]);
     return { code: await command.exitCode(), stderr: command.stderr };
   };
-  t.match(await run('get', '--stream', 'ab'.repeat(32), '--peer', '127.0.0.1:9'), {
+  t.match(await run('get', '--live', 'ab'.repeat(32), '--peer', '127.0.0.1:9'), {
     code: 2,
     stderr: /no live swarm/,
   });
-  t.match(await run('seed', '--stream', 'file'), { code: 2, stderr: /takes no file/ });
-  t.match(await run('hash', '--stream'), { code: 2, stderr: /no command swarm hash --stream/ });
+  t.match(await run('seed', '--live', 'file'), { code: 2, stderr: /takes no file/ });
+  t.match(await run('hash', '--live'), { code: 2, stderr: /no command swarm hash --live/ });
   t.match(await run('seed'), { code: 2, stderr: /wants a file/ });
 });
