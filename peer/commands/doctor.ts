@@ -20,6 +20,7 @@ import { openPageArena } from '../hosting/page-arena.js';
 import { SLICE_BYTES } from '../hosting/served-song.js';
 import { LameEncoder } from '../library/encode.js';
 import { openRoots } from '../library/roots.js';
+import { findFfmpeg } from '../live/ffmpeg.js';
 import { Mpg123Decoder } from '../playback/decoders/mpg123.js';
 import { openAudio } from '../playback/open-audio.js';
 import { sizeOf } from '../prompt/render-song.js';
@@ -56,6 +57,7 @@ export function runDoctor(config: PeerConfig, _arguments: CommandArguments, worl
       ['lame', () => lame(config)],
       ['sound', () => sound(config, world)],
       ['sending', sending],
+      ['ffmpeg', ffmpeg],
       ...config.library.map((folder): Check => ['library', () => library(folder)]),
       ['store', () => store(config)],
       ['data', () => writable(config.dataDir)],
@@ -113,6 +115,18 @@ async function lame({ encode, decoder }: PeerConfig): Promise<Finding> {
   const missing = await new LameEncoder().missing();
   if (missing === undefined) return { state: 'fine', says: 'there; --encode can offer WAV and AIFF files' };
   return { state: encode || decoder === 'lame' ? 'problem' : 'remark', says: missing };
+}
+
+/** Only broadcasts of what is no MP3 need it. */
+async function ffmpeg(): Promise<Finding> {
+  const version = await findFfmpeg();
+  if (version !== undefined)
+    return { state: 'fine', says: `${version}: AAC, as OBS sends it, can be broadcast` };
+  return {
+    state: 'remark',
+    says: 'there is none: MP3 can be broadcast, AAC (OBS) cannot',
+    todo: 'on Debian: apt install ffmpeg',
+  };
 }
 
 /** Nothing is lost without it but processor time, and it is of Linux only. */
