@@ -281,9 +281,8 @@ export class Connection implements Reader, WireUser {
   #welcome(listed: readonly string[]): void {
     const { revision, welcome } = this.#services.welcome();
     this.#say({ type: 'WELCOME', revision, welcome: { ...welcome, listed } });
-    const { host } = this.#asMember;
-    if (listed.length > 0)
-      this.#services.logger.info({ remote: this.remote, listed, songs: host?.songs.size }, 'registered');
+    const songs = this.#member?.host?.songs.size;
+    if (listed.length > 0) this.#services.logger.info({ remote: this.remote, listed, songs }, 'registered');
     else this.#services.logger.debug({ remote: this.remote }, 'registered as a listener');
   }
 

@@ -24,6 +24,8 @@ const MAX_ADVERTISED = 4;
 /** Addresses of one name: one a family is usual. */
 const MAX_RESOLVED = 2;
 const MINUTE_MS = 60_000;
+/** The oldest of a Map lies behind all that were deleted from it: looked for at each dial, it costs more than the dial. */
+const FORGET_EVERY_MS = 1_000;
 const VALUE_BYTES = 4;
 /** Asking the system for chance costs more than all else in a dial, so it is asked for many values at once. */
 const DRAWN_BYTES = 256 * VALUE_BYTES;
@@ -49,11 +51,16 @@ export interface Attempt {
 
 const NOTHING_PROVEN: Proved = { addresses: [] };
 
-/** An attempt under way: what it waits for, and what ends it early. */
+/** An attempt under way. */
 interface Pending {
-  readonly awaited: Map<number, () => void>;
-  readonly ends: Set<() => void>;
+  readonly awaited: Set<Awaited>;
   over: boolean;
+}
+
+/** An echo that is awaited. */
+interface Awaited {
+  readonly value: number;
+  end(hasCome: boolean): void;
 }
 
 interface Target {
@@ -82,6 +89,7 @@ export class Prover {
   readonly #waiting: (() => void)[] = [];
   /** When each place was dialled in the last minute, the one dialled last at the end. */
   readonly #dialled = new Map<string, readonly Milliseconds[]>();
+  #forgetAt: Milliseconds = 0;
   #drawn = Buffer.alloc(0);
   #drawnTo = 0;
 
@@ -94,11 +102,11 @@ export class Prover {
 
   /** Tries all addresses of `claim`, which came from `observed` (an IP address). `done` is called at most once. */
   prove(observed: string, claim: Claim, done: (outcome: Proved) => void): Attempt {
-    const attempt: Pending = { awaited: new Map(), ends: new Set(), over: false };
+    const attempt: Pending = { awaited: new Set(), over: false };
     let wrong = 0;
     const end = (): void => {
       attempt.over = true;
-      for (const end of attempt.ends) end();
+      for (const awaited of attempt.awaited) awaited.end(false);
     };
     const finish = (outcome: Proved): void => {
       if (attempt.over) return;
@@ -120,8 +128,8 @@ export class Prover {
       .catch(() => finish(NOTHING_PROVEN));
     return {
       echo: value => {
-        const reached = attempt.awaited.get(value);
-        if (reached !== undefined) reached();
+        const awaited = [...attempt.awaited].find(awaited => awaited.value === value);
+        if (awaited !== undefined) awaited.end(true);
         else if (++wrong === MAX_PROOF_PONGS) finish(NOTHING_PROVEN);
       },
       cancel: end,
@@ -162,37 +170,34 @@ export class Prover {
       this.#release();
       return false;
     }
-    const { awaited, ends } = attempt;
-    const value = this.#freshValue(awaited);
+    const value = this.#freshValue(attempt.awaited);
     const dial = this.#dialer.dial(target.host, target.port, encode({ type: 'PING', value }));
-    try {
-      return await new Promise<boolean>(resolve => {
-        const fail = (): void => resolve(false);
-        let disarm = this.#clock.after(PROOF_DIAL_MS, fail);
-        ends.add(() => {
+    const hasCome = await new Promise<boolean>(resolve => {
+      const fail = (): void => awaited.end(false);
+      let disarm = this.#clock.after(PROOF_DIAL_MS, fail);
+      const awaited = {
+        value,
+        end: (hasCome: boolean): void => {
           disarm();
-          fail();
-        });
-        awaited.set(value, () => {
-          disarm();
-          resolve(true);
-        });
-        dial.sent.then(() => {
-          disarm();
-          if (awaited.has(value)) disarm = this.#clock.after(PROOF_ECHO_MS, fail);
-        }, fail);
-      });
-    } finally {
-      awaited.delete(value);
-      dial.close();
-      this.#release();
-    }
+          attempt.awaited.delete(awaited);
+          resolve(hasCome);
+        },
+      };
+      attempt.awaited.add(awaited);
+      dial.sent.then(() => {
+        disarm();
+        if (attempt.awaited.has(awaited)) disarm = this.#clock.after(PROOF_ECHO_MS, fail);
+      }, fail);
+    });
+    dial.close();
+    this.#release();
+    return hasCome;
   }
 
   /** At most four dials a minute to one place, whoever asks: 0, and it is counted, or for how long it is too many. */
   #waitFor({ place }: Target): number {
     const now = this.#clock.now();
-    this.#forgetUntil(now - MINUTE_MS);
+    this.#forget(now);
     const recent = (this.#dialled.get(place) ?? []).filter(at => now - at < MINUTE_MS);
     if (recent.length >= MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE) return recent[0]! + MINUTE_MS - now;
     this.#dialled.delete(place);
@@ -200,10 +205,12 @@ export class Prover {
     return 0;
   }
 
-  /** Places that were not dialled since. */
-  #forgetUntil(then: Milliseconds): void {
+  /** Places that were not dialled for a minute. */
+  #forget(now: Milliseconds): void {
+    if (now < this.#forgetAt) return;
+    this.#forgetAt = now + FORGET_EVERY_MS;
     for (const [place, times] of this.#dialled) {
-      if (times.at(-1)! > then) return;
+      if (now - times.at(-1)! < MINUTE_MS) return;
       this.#dialled.delete(place);
     }
   }
@@ -216,9 +223,10 @@ export class Prover {
   }
 
   /** Not 0, which is what a keepalive says, and not one that is under way. */
-  #freshValue(awaited: ReadonlyMap<number, unknown>): number {
+  #freshValue(awaited: ReadonlySet<Awaited>): number {
+    const isTaken = (value: number): boolean => [...awaited].some(other => other.value === value);
     let value = 0;
-    while (value === 0 || awaited.has(value)) {
+    while (value === 0 || isTaken(value)) {
       if (this.#drawnTo === this.#drawn.length) {
         this.#drawn = Buffer.from(this.#randomBytes(DRAWN_BYTES));
         this.#drawnTo = 0;

@@ -257,8 +257,7 @@ export class Wire {
   }
 
   #greet(): void {
-    const { messages, state } = this.#framer;
-    if (this.#hasGreeted || messages === 0 || (messages === 1 && state === 'header')) return;
+    if (this.#hasGreeted || !this.#framer.hasGreeted) return;
     this.#hasGreeted = true;
     this.#user.greeted();
   }

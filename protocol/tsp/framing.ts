@@ -95,6 +95,11 @@ export class Framer {
     return this.#messages;
   }
 
+  /** The first header is whole. */
+  get hasGreeted(): boolean {
+    return this.#messages > 1 || (this.#messages === 1 && this.#headerLength === 0);
+  }
+
   #readHeader(): FrameEvent | 'skipped' | undefined {
     let wanted =
       this.#headerLength > 0 && this.#type >= FIRST_TYPE_WITH_PAYLOAD ? LONG_HEADER_BYTES : HEADER_BYTES;

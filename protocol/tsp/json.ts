@@ -37,12 +37,12 @@ export function parseJsonObject(text: string, what: string): JsonObject {
   return value as JsonObject;
 }
 
-/** Reads the fields of `readers` out of `json`; those that are absent or unusable are left out. */
+/** Reads the fields of `readers` out of `json` into `fields`; those that are absent or unusable are left out. */
 export function readFields<T extends object>(
   json: JsonObject,
   readers: { readonly [K in keyof T]-?: FieldReader<T[K]> },
+  fields: Partial<T> = {},
 ): Partial<T> {
-  const fields: Partial<T> = {};
   for (const key in readers) {
     const value = readers[key](json[key]);
     if (value !== undefined) fields[key] = value;

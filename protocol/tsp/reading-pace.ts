@@ -36,7 +36,7 @@ export class ReadingPace {
   /** Looks at how far the framer has come. To be called when the events of a chunk have been read. */
   received(framer: Framer, now: Milliseconds): void {
     // The first header keeps the deadline that began with the connection.
-    if (framer.messages === 0 || (framer.messages === 1 && framer.state === 'header')) return;
+    if (!framer.hasGreeted) return;
     const moved = framer.state !== this.#state || framer.messages !== this.#message;
     const windowFilled =
       framer.state === 'stream' && this.#owedAtWindowStart - framer.owedBytes >= STREAM_WINDOW_BYTES;

@@ -193,11 +193,10 @@ export function parseHostRow(json: JsonObject): OfferRow & { readonly id?: SongI
 
 /** What a peer hosts, as it tells the tracker. */
 export function parseOffer(json: JsonObject): OfferRow {
-  const fields = readFields<SongFields>(json, SONG_FIELDS);
-  if (json.live !== true) return { hash: requireHash(json), ...fields };
-  const feed = asContentHash(json.feed);
-  if (feed === undefined) throw new RemoteProtocolError('bad-message', 'a live row without a feed');
-  return { hash: feed, live: true, ...fields };
+  const offer: OfferRow =
+    json.live === true ? { hash: requireFeed(json), live: true } : { hash: requireHash(json) };
+  readFields<SongFields>(json, SONG_FIELDS, offer);
+  return offer;
 }
 
 export function parseOfferChange(json: JsonObject): OfferChange {
@@ -248,6 +247,12 @@ function requireHash(json: JsonObject): ContentHash {
   const hash = asContentHash(json.hash);
   if (hash === undefined) throw new RemoteProtocolError('bad-message', 'a row without a content hash');
   return hash;
+}
+
+function requireFeed(json: JsonObject): ContentHash {
+  const feed = asContentHash(json.feed);
+  if (feed === undefined) throw new RemoteProtocolError('bad-message', 'a live row without a feed');
+  return feed;
 }
 
 const hostList: FieldReader<readonly string[]> = value =>

@@ -101,7 +101,7 @@ export function registryContract(t: Test, makeSubject: (t: Test) => Promise<Subj
     registry.putHost({ key, addresses: [':7461'] });
     const songs = Array.from({ length: 3_000 }, (_, n) => asSongId(1 + n));
     const rows = new Map(songs.map(id => [id, row(id, { title: 'first' })]));
-    for (const [id, row] of rows) registry.putRow(key, id, row);
+    for (const [id, row] of [...rows].reverse()) registry.putRow(key, id, row);
     await registry.flushed();
     t.strictSame([...registry.rows(key)], [...rows]);
     for (const id of songs) {

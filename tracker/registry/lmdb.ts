@@ -74,6 +74,8 @@ export class LmdbRegistry implements Registry {
   readonly #hosts: Store;
   readonly #songs: Store;
   readonly #blocks: Store;
+  /** The key of what is looked up just now. */
+  readonly #asked = Buffer.alloc(HASH_BYTES);
   /** IDs that wait to be written … */
   #unsaved = new Map<ContentHash, SongId>();
   /** … and those that are being written. */
@@ -127,7 +129,7 @@ export class LmdbRegistry implements Registry {
     return (
       this.#unsaved.get(hash) ??
       this.#saving.get(hash) ??
-      (this.#ids.getBinaryFast(hashKey(hash))?.readUInt32BE() as SongId | undefined)
+      (this.#ids.getBinaryFast(hashKey(hash, this.#asked))?.readUInt32BE() as SongId | undefined)
     );
   }
 
@@ -277,12 +279,9 @@ export class LmdbRegistry implements Registry {
     changes: ReadonlyMap<SongId, OfferRow | undefined>,
     stored: Buffer | undefined,
   ): Promise<unknown> {
-    const rows = new Map(stored === undefined ? [] : rowsIn(stored));
-    for (const [id, row] of changes) {
-      if (row === undefined) rows.delete(id);
-      else rows.set(id, row);
-    }
-    return rows.size === 0 ? this.#songs.remove(key) : this.#songs.put(key, json([...rows]));
+    const rows = [...(stored === undefined ? changes : new Map([...rowsIn(stored), ...changes]))];
+    const left = rows.filter(([, row]) => row !== undefined).sort(([a], [b]) => a - b);
+    return left.length === 0 ? this.#songs.remove(key) : this.#songs.put(key, json(left));
   }
 
   #putCounters(): Promise<unknown> {
@@ -342,8 +341,7 @@ function u32(value: number): Buffer {
   return bytes;
 }
 
-function hashKey(hash: ContentHash): Buffer {
-  const bytes = Buffer.allocUnsafe(HASH_BYTES);
+function hashKey(hash: ContentHash, bytes = Buffer.allocUnsafe(HASH_BYTES)): Buffer {
   bytes.write(hash, 'hex');
   return bytes;
 }
