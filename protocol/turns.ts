@@ -15,6 +15,32 @@ export const TURN_MS: Milliseconds = 2;
 /** As long as newcomers come they have so many times as long as long work: a good client may be among them. */
 const NEWCOMERS_SHARE = 3;
 
+/** The slice that somebody has now, who asks between two steps of the work whether it is over. */
+export class Slice {
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #turns: Pick<Turns, 'pause'>;
+  #endsAt: Milliseconds = 0;
+
+  constructor(clock: Pick<Clock, 'now'>, turns: Pick<Turns, 'pause'>) {
+    this.#clock = clock;
+    this.#turns = turns;
+  }
+
+  begin(): void {
+    this.#endsAt = this.#clock.now() + SLICE_MS;
+  }
+
+  /** Undefined: not yet. Else resolves when everybody else has had a turn, and the next has begun. */
+  over(): Promise<void> | undefined {
+    return this.#clock.now() < this.#endsAt ? undefined : this.#next();
+  }
+
+  async #next(): Promise<void> {
+    await this.#turns.pause();
+    this.begin();
+  }
+}
+
 export class Turns {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #nextTurn: () => Promise<unknown>;

@@ -6,7 +6,6 @@
  * What cannot be answered becomes an ERROR in the answer's place, as long as no byte of the answer is out. After that
  * the promised length cannot be kept, and `answer` rejects: the connection is to be reset, for a clean end would lie.
  */
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import { RequestError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
@@ -14,6 +13,7 @@ import { MESSAGE_TYPE, NO_SONG } from '../../protocol/tsp/constants.js';
 import { describe } from '../../protocol/tsp/describe.js';
 import type { Message, SongId, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
 import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
+import type { Slice } from '../../protocol/turns.js';
 import type { LiveSong } from '../live/live-offers.js';
 import type { Host, SongRange } from './host.js';
 import type { ListenerSocket } from './listener-socket.js';
@@ -23,9 +23,6 @@ import type { RateLimit } from './rate-limit.js';
 import { SLICE_BYTES } from './served-song.js';
 import type { SongCache, SongReader } from './song-cache.js';
 import type { SongLists } from './song-lists.js';
-
-/** A listener that is as quick as we are never makes us wait: after this much, the others come first. About a millisecond. */
-const TURN_BYTES = 8 * SLICE_BYTES;
 
 /** What all connections of a server answer from. */
 export interface AnswersWorld {
@@ -47,19 +44,25 @@ export class Answers {
   readonly #world: AnswersWorld;
   readonly #listener: ListenerSocket;
   readonly #remote: string;
+  readonly #slice: Slice;
   readonly #takeSlot: () => void;
   /** Part of an answer is out, the rest is not. */
   #owesBytes = false;
-  /** Of songs, since the others came first. */
-  #turnBytes = 0;
   /** The live feed that is being sent. */
   #live: LiveAnswer | undefined;
 
   /** `takeSlot` throws RequestError `busy` when there is none. */
-  constructor(world: AnswersWorld, listener: ListenerSocket, remote: string, takeSlot: () => void) {
+  constructor(
+    world: AnswersWorld,
+    listener: ListenerSocket,
+    remote: string,
+    slice: Slice,
+    takeSlot: () => void,
+  ) {
     this.#world = world;
     this.#listener = listener;
     this.#remote = remote;
+    this.#slice = slice;
     this.#takeSlot = takeSlot;
   }
 
@@ -84,45 +87,87 @@ export class Answers {
     this.#live?.cancel();
   }
 
-  async #reply(request: UploadRequest): Promise<void> {
-    const { host, lists, welcome } = this.#world;
+  #reply(request: UploadRequest): Promise<void> {
+    const { host, welcome } = this.#world;
     switch (request.type) {
       case 'HELLO':
-        return await this.send({ type: 'WELCOME', revision: 0, welcome });
-      case 'LIST': {
-        const { segments, length } = await lists.list();
-        return await this.#stream({ type: 'LIST_INFO', revision: 0, length }, segments);
-      }
-      case 'INFO': {
-        const { song } = request;
-        if (song === NO_SONG) {
-          const { segments, length } = await lists.infos();
-          return await this.#stream({ type: 'SONG_INFO', song, length }, segments);
-        }
-        const row = host.info(song);
-        return await this.#stream({ type: 'SONG_INFO', song, length: row.length }, [row]);
-      }
+        return this.send({ type: 'WELCOME', revision: 0, welcome });
+      case 'LIST':
+        return this.#list();
+      case 'INFO':
+        return this.#info(request.song);
       case 'HASHES': {
         const nodes = host.hashes(request);
-        return await this.#stream({ type: 'HASH_LIST', song: request.song, length: nodes.length }, [nodes]);
+        return this.#stream({ type: 'HASH_LIST', song: request.song, length: nodes.length }, [nodes]);
       }
       case 'PLAY':
       case 'RANGE':
-        return await this.#song(request);
+        return this.#song(request);
     }
   }
 
-  async #song(request: SongRequest): Promise<void> {
+  async #list(): Promise<void> {
+    const { segments, length } = await this.#world.lists.list();
+    await this.#stream({ type: 'LIST_INFO', revision: 0, length }, segments);
+  }
+
+  async #info(song: SongId | typeof NO_SONG): Promise<void> {
+    const { host, lists } = this.#world;
+    if (song === NO_SONG) {
+      const { segments, length } = await lists.infos();
+      await this.#stream({ type: 'SONG_INFO', song, length }, segments);
+      return;
+    }
+    const row = host.info(song);
+    await this.#stream({ type: 'SONG_INFO', song, length: row.length }, [row]);
+  }
+
+  /** Promises only where they must be: the kernel needs 50 us for a MiB, and each turn of a promise shows beside that. */
+  #song(request: SongRequest): Promise<void> {
     const live = request.type === 'PLAY' ? this.#world.host.live(request.song) : undefined;
-    if (live !== undefined) return await this.#feed(live, request.song as SongId);
+    if (live !== undefined) return this.#feed(live, request.song as SongId);
     const range = this.#world.host.range(request);
     this.#takeSlot();
     const opening = this.#world.cache.open(range.song);
-    const reader = opening instanceof Promise ? await opening : opening;
+    return opening instanceof Promise
+      ? opening.then(reader => this.#range(request, range, reader))
+      : this.#range(request, range, opening);
+  }
+
+  async #range(request: SongRequest, range: SongRange, reader: SongReader): Promise<void> {
+    const { rate, sent, arena } = this.#world;
+    const end = range.offset + range.count;
     try {
-      const header = this.#header({ type: 'SONG_DATA', song: request.song, length: range.count });
-      if (range.count === 0) await this.#listener.write([header]);
-      else await this.#range(range, header, reader);
+      const header: StreamHeader = { type: 'SONG_DATA', song: request.song, length: range.count };
+      let before: Uint8Array | undefined = this.#header(header);
+      if (range.count === 0) await this.#listener.write([before]);
+      for (let at = range.offset; at < end; ) {
+        const granting = rate.take(this, Math.min(end - at, SLICE_BYTES - (at % SLICE_BYTES)));
+        const granted = typeof granting === 'number' ? granting : await granting;
+        this.#listener.stillThere();
+        const reading = reader.read(at, granted);
+        const { bytes, release } = reading instanceof Promise ? await reading : reading;
+        try {
+          this.#listener.stillThere();
+          rate.giveBack(granted - bytes.length);
+          this.#owesBytes = true;
+          const sending = this.#listener.send(before, bytes, arena());
+          if (sending !== undefined) {
+            await sending;
+            // Meanwhile the others had their turn.
+            this.#slice.begin();
+          }
+        } finally {
+          release();
+        }
+        sent(bytes.length);
+        at += bytes.length;
+        before = undefined;
+        // A listener that is as quick as we are never makes us wait.
+        const others = this.#slice.over();
+        if (others !== undefined) await others;
+      }
+      this.#owesBytes = false;
     } finally {
       reader.close();
     }
@@ -137,38 +182,6 @@ export class Answers {
     await this.#live.send();
     this.#owesBytes = false;
     this.#live = undefined;
-  }
-
-  async #range({ offset, count }: SongRange, header: Uint8Array, reader: SongReader): Promise<void> {
-    const { rate, sent, arena } = this.#world;
-    const end = offset + count;
-    let before: Uint8Array | undefined = header;
-    // Only what is not there yet is awaited: the kernel needs 50 us for a MiB, and each turn of a promise shows beside that.
-    for (let at = offset; at < end; ) {
-      const granting = rate.take(this, Math.min(end - at, SLICE_BYTES - (at % SLICE_BYTES)));
-      const granted = typeof granting === 'number' ? granting : await granting;
-      this.#listener.stillThere();
-      const reading = reader.read(at, granted);
-      const { bytes, release } = reading instanceof Promise ? await reading : reading;
-      try {
-        this.#listener.stillThere();
-        rate.giveBack(granted - bytes.length);
-        this.#owesBytes = true;
-        const sending = this.#listener.send(before, bytes, arena());
-        if (sending !== undefined) await sending;
-      } finally {
-        release();
-      }
-      sent(bytes.length);
-      at += bytes.length;
-      before = undefined;
-      this.#turnBytes += bytes.length;
-      if (this.#turnBytes >= TURN_BYTES) {
-        await othersTurn();
-        this.#turnBytes = 0;
-      }
-    }
-    this.#owesBytes = false;
   }
 
   async #stream(header: StreamHeader, payload: readonly Uint8Array[]): Promise<void> {

@@ -2,8 +2,8 @@
  * The sending side of one listener's socket: one write at a time, each known to be in the kernel before the next.
  *
  *     write([header, slice]) ─▶ one system call ─▶ kernel ─▶ … resolves, and `progressed` is called
- *     send(header, slice)    ─▶ the same; or, of a slice in the page arena, nothing is copied but a page whenever the
- *                               socket is full: writing it is how Node tells that there is room again
+ *     send(header, slice)    ─▶ the same; or, of a slice in the page arena, nothing is copied but the header, and a page
+ *                               whenever the socket is full: writing it is how Node tells that there is room again
  *
  * So a listener that takes nothing holds one slice, shared with others, and no queue. While a write waits, the kernel is
  * asked from time to time whether the listener takes anything at all (send-queues.ts).

@@ -1,7 +1,7 @@
 /**
  * Memory whose pages the kernel sends as they lie there: on its way from here to a socket no byte is copied.
  *
- *     header, slot of 1 MiB ──vmsplice──▶ pipe ──splice──▶ socket   what the socket does not take is dropped from the pipe
+ *     slot of 1 MiB ──vmsplice──▶ pipe ──splice──▶ socket    what the socket does not take is dropped from the pipe
  *
  * Node has no such call, so koffi, an optional package, makes it; Linux only. Where either is missing, or the kernel
  * refuses (`openPageArena` tries it), songs lie on the heap and are copied.
@@ -15,10 +15,8 @@ import type { SliceRoom } from './slice-memory.js';
 
 /** Half of a huge page: two slots side by side share one, and a packet then needs few pieces. */
 const SLOT_BYTES = 1024 * 1024;
-/** Nearly a slot in one go; the most that Linux allows without privileges. */
+/** A slot in one go; the most that Linux allows without privileges. */
 const PIPE_BYTES = 1024 * 1024;
-/** Behind the slots. Headers are laid one after the other, and when the last has found its place, the pages are new ones. */
-const HEADERS_BYTES = 64 * 1024;
 
 // Linux, on all architectures that Node runs on.
 const PROT_READ_WRITE = 0x1 | 0x2;
@@ -30,6 +28,7 @@ const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 const O_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
 const F_SETPIPE_SZ = 1031;
 const SPLICE_F_MOVE_NONBLOCK = 0x1 | 0x2;
+const MSG_DONTWAIT_NOSIGNAL_MORE = 0x40 | 0x4000 | 0x8000;
 
 export class PageArena implements SliceRoom {
   readonly #kernel: Kernel;
@@ -38,17 +37,14 @@ export class PageArena implements SliceRoom {
   readonly #free: number[];
   readonly #pipe: { readonly read: number; readonly write: number };
   readonly #nowhere: number;
-  readonly #headers: Uint8Array;
-  #headersUsed = 0;
-  /** Two of struct iovec: an address and a length. */
-  readonly #pieces = new BigUint64Array(4);
+  /** A struct iovec: an address and a length. */
+  readonly #piece = new BigUint64Array(2);
   #isUsable = true;
 
   /** Throws when the kernel refuses any of it. */
   constructor(kernel: Kernel, bytes: number) {
     const slots = Math.floor(bytes / SLOT_BYTES);
-    const songBytes = slots * SLOT_BYTES;
-    const size = songBytes + HEADERS_BYTES;
+    const size = slots * SLOT_BYTES;
     this.#kernel = kernel;
     const mapped = kernel.mmap(
       null,
@@ -62,9 +58,8 @@ export class PageArena implements SliceRoom {
     const huge = BigInt(HUGE_PAGE_BYTES);
     this.#base = ((BigInt(mapped) + huge - 1n) / huge) * huge;
     // Only a wish: without huge pages all works the same, at somewhat more cost.
-    kernel.madvise(this.#base, songBytes, MADV_HUGEPAGE);
+    kernel.madvise(this.#base, size, MADV_HUGEPAGE);
     this.#memory = kernel.view(this.#base, size);
-    this.#headers = new Uint8Array(this.#memory, songBytes);
     this.#free = Array.from({ length: slots }, (_, index) => slots - 1 - index);
     const ends = [0, 0];
     if (kernel.pipe2(ends, O_NONBLOCK_CLOEXEC) !== 0) throw new Error('no pipe can be had');
@@ -92,7 +87,8 @@ export class PageArena implements SliceRoom {
   }
 
   free({ byteOffset }: Uint8Array): void {
-    this.#renew(byteOffset, SLOT_BYTES);
+    // From now on other pages lie there, all zeros.
+    this.#kernel.madvise(this.#base + BigInt(byteOffset), SLOT_BYTES, MADV_DONTNEED);
     this.#free.push(byteOffset / SLOT_BYTES);
   }
 
@@ -107,11 +103,27 @@ export class PageArena implements SliceRoom {
    * written to it says why.
    */
   send(socket: number, header: Uint8Array, bytes: Uint8Array): number {
-    const count = header.length + bytes.length;
-    const laid = header.length === 0 ? header : this.#lay(header);
+    const announced = header.length === 0 ? 0 : this.#announce(socket, header);
+    return announced < header.length ? announced : announced + this.#splice(socket, bytes);
+  }
+
+  /** Nothing is sent any more. */
+  close(): void {
+    this.#isUsable = false;
+    closeSync(this.#pipe.read);
+    closeSync(this.#pipe.write);
+    closeSync(this.#nowhere);
+  }
+
+  /** Copied, and kept back until bytes follow or are written. */
+  #announce(socket: number, header: Uint8Array): number {
+    return Math.max(0, this.#kernel.send(socket, header, header.length, MSG_DONTWAIT_NOSIGNAL_MORE));
+  }
+
+  #splice(socket: number, bytes: Uint8Array): number {
     let sent = 0;
-    while (sent < count && this.#isUsable) {
-      const piped = this.#pipeIn(laid.subarray(sent), bytes.subarray(Math.max(0, sent - header.length)));
+    while (sent < bytes.length && this.#isUsable) {
+      const piped = this.#pipeIn(bytes.byteOffset + sent, bytes.length - sent);
       if (piped <= 0) break;
       const passed = Math.max(0, this.#pass(socket, piped));
       sent += passed;
@@ -123,39 +135,10 @@ export class PageArena implements SliceRoom {
     return sent;
   }
 
-  /** Nothing is sent any more. */
-  close(): void {
-    this.#isUsable = false;
-    closeSync(this.#pipe.read);
-    closeSync(this.#pipe.write);
-    closeSync(this.#nowhere);
-  }
-
-  /** A copy that is not written to as long as it may be under way. */
-  #lay(header: Uint8Array): Uint8Array {
-    if (this.#headersUsed + header.length > HEADERS_BYTES) {
-      this.#renew(this.#headers.byteOffset, HEADERS_BYTES);
-      this.#headersUsed = 0;
-    }
-    const laid = this.#headers.subarray(this.#headersUsed, this.#headersUsed + header.length);
-    laid.set(header);
-    this.#headersUsed += header.length;
-    return laid;
-  }
-
-  /** From now on other pages lie there, all zeros. */
-  #renew(offset: number, count: number): void {
-    this.#kernel.madvise(this.#base + BigInt(offset), count, MADV_DONTNEED);
-  }
-
-  #pipeIn(header: Uint8Array, bytes: Uint8Array): number {
-    const pieces = this.#pieces;
-    const first = header.length === 0 ? bytes : header;
-    pieces[0] = this.#base + BigInt(first.byteOffset);
-    pieces[1] = BigInt(first.length);
-    pieces[2] = this.#base + BigInt(bytes.byteOffset);
-    pieces[3] = BigInt(bytes.length);
-    return this.#kernel.vmsplice(this.#pipe.write, pieces, first === bytes ? 1 : 2, SPLICE_F_MOVE_NONBLOCK);
+  #pipeIn(offset: number, count: number): number {
+    this.#piece[0] = this.#base + BigInt(offset);
+    this.#piece[1] = BigInt(count);
+    return this.#kernel.vmsplice(this.#pipe.write, this.#piece, 1, SPLICE_F_MOVE_NONBLOCK);
   }
 
   #pass(to: number, count: number): number {
@@ -165,8 +148,8 @@ export class PageArena implements SliceRoom {
   #tryOut(): void {
     if (this.#free.length === 0) throw new Error('too small');
     // The slot is not given back: half of a huge page would be gone.
-    const sent = this.send(this.#nowhere, Uint8Array.of(0), new Uint8Array(this.#memory, 0, 1));
-    if (sent !== 2) throw new Error('the kernel does not splice');
+    const sent = this.#splice(this.#nowhere, new Uint8Array(this.#memory, 0, 1));
+    if (sent !== 1) throw new Error('the kernel does not splice');
   }
 }
 
@@ -183,6 +166,7 @@ export interface Kernel {
   madvise(at: bigint, length: number, advice: number): number;
   pipe2(ends: number[], flags: number): number;
   fcntl(fd: number, command: number, value: number): number;
+  send(socket: number, bytes: Uint8Array, count: number, flags: number): number;
   vmsplice(pipe: number, pieces: BigUint64Array, count: number, flags: number): number;
   splice(from: number, fromOffset: null, to: number, toOffset: null, count: number, flags: number): number;
   view(at: bigint, length: number): ArrayBuffer;
@@ -204,6 +188,7 @@ async function loadKernel(): Promise<Kernel> {
     madvise: libc.func('int madvise(uintptr_t at, size_t length, int advice)'),
     pipe2: libc.func('int pipe2(_Out_ int *ends, int flags)'),
     fcntl: libc.func('int fcntl(int fd, int command, int value)'),
+    send: libc.func('long send(int socket, const void *bytes, size_t count, int flags)'),
     vmsplice: libc.func('long vmsplice(int pipe, const void *pieces, size_t count, unsigned int flags)'),
     splice: libc.func('long splice(int from, void *a, int to, void *b, size_t count, unsigned int flags)'),
     view,

@@ -16,7 +16,7 @@ import { describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
 import { type UploadEffect, UploadSession } from '../../protocol/tsp/upload.js';
-import { SLICE_MS, type Turns } from '../../protocol/turns.js';
+import { Slice, type Turns } from '../../protocol/turns.js';
 import { Answers, type AnswersWorld } from './answers.js';
 import { ListenerSocket } from './listener-socket.js';
 import type { ProofEcho } from './neighbours.js';
@@ -41,10 +41,9 @@ export class UploadConnection {
   readonly #pace: ReadingPace;
   readonly #session: UploadSession;
   readonly #listener: ListenerSocket;
+  readonly #slice: Slice;
   readonly #answers: Answers;
   #inputOver = false;
-  /** When others are to have their turn. */
-  #sliceEndsAt: Milliseconds = 0;
   /** The answer that is being made. */
   #turn: Promise<void> = Promise.resolve();
   /** Our side is closed; what still comes is discarded. */
@@ -60,7 +59,8 @@ export class UploadConnection {
     this.#pace = new ReadingPace(now);
     this.#session = new UploadSession(now);
     this.#listener = new ListenerSocket(socket, world.clock, now => this.#session.progressed(now));
-    this.#answers = new Answers(world, this.#listener, this.remote, () => this.#takeSlot());
+    this.#slice = new Slice(world.clock, world.turns);
+    this.#answers = new Answers(world, this.#listener, this.remote, this.#slice, () => this.#takeSlot());
     this.closed = new Promise<void>(resolve => {
       socket.once('close', () => resolve());
     }).then(() => this.#turn);
@@ -123,7 +123,7 @@ export class UploadConnection {
       return;
     }
     this.#framer.push(chunk);
-    if (!this.#session.busy) this.#beginSlice();
+    if (!this.#session.busy) this.#slice.begin();
     this.#read();
   }
 
@@ -194,17 +194,10 @@ export class UploadConnection {
       if (!this.#listener.isGone) this.#break(error);
       return;
     }
-    const { clock, turns } = this.#world;
-    if (clock.now() >= this.#sliceEndsAt) {
-      await turns.pause();
-      this.#beginSlice();
-    }
-    this.#perform(this.#session.answered(clock.now()));
+    const others = this.#slice.over();
+    if (others !== undefined) await others;
+    this.#perform(this.#session.answered(this.#world.clock.now()));
     this.#read();
-  }
-
-  #beginSlice(): void {
-    this.#sliceEndsAt = this.#world.clock.now() + SLICE_MS;
   }
 
   /** An answer was begun and cannot be ended. */

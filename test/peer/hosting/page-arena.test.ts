@@ -79,7 +79,6 @@ t.test('headers are copied, and go before what they announce', { skip: missing }
   const slot = arena.allocate(MIB)!.fill(0xff);
   const expected: Buffer[] = [];
   let sent = 0;
-  // More than there is room for: places are used again while what lay there is under way.
   for (let number = 0; number < 20_000; number++) {
     const header = Buffer.alloc(9);
     header.writeUInt32BE(number, 1);
@@ -91,7 +90,7 @@ t.test('headers are copied, and go before what they announce', { skip: missing }
   }
   t.ok((await take(far, sent)).equals(Buffer.concat(expected).subarray(0, sent)));
   const whole = arena.send(descriptor, Uint8Array.of(1), slot);
-  t.ok(whole > 64 * 1024, 'more than a pipe that holds a header and a part of the slot');
+  t.ok(whole > 64 * 1024, 'a header, and what it announces behind it');
   arena.close();
 });
 
@@ -135,6 +134,7 @@ t.test('a kernel that refuses is not used, and leaves nothing open', { skip: mis
     madvise: () => 0,
     pipe2: () => -1,
     fcntl: () => MIB,
+    send: (_socket, _bytes, count) => count,
     vmsplice: () => 1,
     splice: () => 1,
     view: (_, length) => new ArrayBuffer(length),
@@ -152,7 +152,7 @@ t.test('a kernel that refuses is not used, and leaves nothing open', { skip: mis
   let isStuck = false;
   const sticking = kernel({
     pipe2,
-    vmsplice: (_pipe, pieces, count) => Number(pieces[1]! + (count === 2 ? pieces[3]! : 0n)),
+    vmsplice: (_pipe, pieces) => Number(pieces[1]),
     splice: (_from, _a, _to, _b, count) => (isStuck ? 1 : count),
   });
   const stuck = new PageArena(sticking, MIB);
