@@ -1,0 +1,179 @@
+/** The real commands with scripts of libswift and PyPPSPP at the other end, over UDP and TCP: whole files, both ways. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { toHex } from '../../../protocol/bytes.js';
+import { DatagramFramer, frameHeader } from '../../../protocol/ppspp/stream-framing.js';
+import { Chance } from '../../simulation/chance.js';
+import {
+  PyLeecher,
+  PySeeder,
+  type Script,
+  SwiftLeecher,
+  SwiftSeeder,
+} from '../../support/scripted-swarm-peers.js';
+import { spawnCommand } from '../../support/spawn-command.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { type Teardown, until } from '../../support/until.js';
+import { metadataOf } from '../../support/virtual-swarm.js';
+
+t.jobs = 2;
+
+const CONTENT = new Chance(7).bytes(150_001);
+const ID = toHex(metadataOf(CONTENT, { hash: 'sha1' }).swarmId);
+const ANYWHERE = ['--listen', '127.0.0.1:0'];
+
+/** What a script threw, for the test to be ended by it. */
+interface Playing {
+  broken: unknown;
+}
+
+/** A script on a UDP socket; `to` for one that speaks first. Where it is. */
+async function overUdp(
+  t: Teardown,
+  script: Script,
+  to?: number,
+): Promise<Playing & { readonly port: number }> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  t.teardown(() => socket.close());
+  const playing = { broken: undefined as unknown, port: socket.address().port };
+  socket.on('message', (datagram, from) => {
+    try {
+      script.hear(datagram, answer => socket.send(answer, from.port, from.address));
+    } catch (error) {
+      playing.broken ??= error;
+    }
+  });
+  if (to !== undefined) script.begin?.(datagram => socket.send(datagram, to, '127.0.0.1'));
+  return playing;
+}
+
+/** The same on one end of a TCP connection, a frame a datagram. */
+function onStream(socket: Socket, script: Script): Playing {
+  const playing: Playing = { broken: undefined };
+  const framer = new DatagramFramer();
+  const say = (datagram: Uint8Array): boolean =>
+    socket.write(Buffer.concat([frameHeader(datagram), datagram]));
+  socket.on('error', () => {});
+  socket.on('data', (bytes: Buffer) => {
+    try {
+      framer.push(bytes);
+      for (let frame = framer.next(); frame !== undefined; frame = framer.next()) script.hear(frame, say);
+    } catch (error) {
+      playing.broken ??= error;
+    }
+  });
+  socket.on('connect', () => script.begin?.(say));
+  return playing;
+}
+
+async function seeder(t: Teardown, ...more: string[]) {
+  const path = join(await tempFolder(t), 'content');
+  writeFileSync(path, CONTENT);
+  const command = await spawnCommand(t, 'tsp-peer', [
+    'swarm',
+    'seed',
+    path,
+    '--hash',
+    'sha1',
+    ...ANYWHERE,
+    ...more,
+  ]);
+  return (await command.ready()).port;
+}
+
+async function getter(t: Teardown, port: number, ...more: string[]) {
+  const path = join(await tempFolder(t), 'out');
+  const words = ['swarm', 'get', ID, '--peer', `127.0.0.1:${port}`, '-o', path, ...more];
+  const command = await spawnCommand(t, 'tsp-peer', words);
+  return { command, content: () => readFileSync(path) };
+}
+
+const PY = ['--dialect', 'pyppspp'];
+const UNPROVEN = [...PY, '--allow-unverified', '--size', `${CONTENT.length}`];
+
+t.test('libswift takes a file from us', async t => {
+  const script = new SwiftLeecher(CONTENT);
+  const playing = await overUdp(t, script, await seeder(t, '--dialect', 'draft10'));
+  await until('it has everything', () => script.isComplete || playing.broken !== undefined);
+  t.equal(playing.broken, undefined);
+  t.ok(script.received.bytes.equals(CONTENT));
+});
+
+t.test('libswift is not answered by who speaks the RFC alone', async t => {
+  const port = await seeder(t);
+  const script = new SwiftLeecher(CONTENT);
+  const mute = await overUdp(t, script, port);
+  const { command, content } = await getter(t, port);
+  t.equal(await command.exitCode(), 0, 'though it gives to others');
+  t.ok(content().equals(CONTENT));
+  t.same([script.received.size, mute.broken], [0, undefined]);
+});
+
+t.test('we take a file from libswift', async t => {
+  const playing = await overUdp(t, new SwiftSeeder(CONTENT));
+  const { command, content } = await getter(t, playing.port, '--dialect', 'draft10');
+  const code = await command.exitCode();
+  t.same([code, playing.broken], [0, undefined]);
+  t.ok(content().equals(CONTENT));
+});
+
+t.test('who tries the RFC first finds its way to libswift after silence', async t => {
+  const playing = await overUdp(t, new SwiftSeeder(CONTENT));
+  const { command, content } = await getter(t, playing.port, '--dialect', 'rfc7574', '--dialect', 'draft10');
+  t.same([await command.exitCode(), playing.broken], [0, undefined]);
+  t.ok(content().equals(CONTENT));
+});
+
+t.test('PyPPSPP takes a file from us, and what was lost comes again', async t => {
+  const lost = new Set([0, 5, 70, 146]);
+  const script = new PyLeecher(CONTENT, { loses: chunk => lost.delete(chunk) });
+  const playing = await overUdp(t, script, await seeder(t, ...PY));
+  await until('it has everything', () => script.isComplete || playing.broken !== undefined);
+  t.equal(playing.broken, undefined);
+  t.ok(script.received.bytes.equals(CONTENT));
+});
+
+t.test('we take a file from PyPPSPP', async t => {
+  const playing = await overUdp(t, new PySeeder(CONTENT));
+  const { command, content } = await getter(t, playing.port, ...UNPROVEN);
+  t.same([await command.exitCode(), playing.broken], [0, undefined]);
+  t.ok(content().equals(CONTENT));
+});
+
+t.test(
+  'PyPPSPP takes a file from us over TCP; go-PPSPP, which speaks otherwise, is shown the door',
+  async t => {
+    const port = await seeder(t, ...PY, '--tcp');
+    const stranger = connect(port, '127.0.0.1');
+    stranger.on('error', () => {}).write('\x13/multistream/1.0.0\n');
+    await once(stranger, 'close');
+    const socket = connect(port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    const script = new PyLeecher(CONTENT, { isReliable: true });
+    const playing = onStream(socket, script);
+    await until('it has everything', () => script.isComplete || playing.broken !== undefined);
+    t.equal(playing.broken, undefined);
+    t.ok(script.received.bytes.equals(CONTENT));
+  },
+);
+
+t.test('we take a file from PyPPSPP over TCP', async t => {
+  const playing: Playing[] = [];
+  const server = createServer(socket => {
+    t.teardown(() => socket.destroy());
+    playing.push(onStream(socket, new PySeeder(CONTENT, { isReliable: true })));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const { command, content } = await getter(t, port, ...UNPROVEN, '--tcp');
+  t.equal(await command.exitCode(), 0);
+  t.ok(playing.length > 0 && playing.every(({ broken }) => broken === undefined));
+  t.ok(content().equals(CONTENT));
+});
