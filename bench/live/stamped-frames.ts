@@ -1,0 +1,40 @@
+/**
+ * MPEG frames that say which they are and when they were sent, in bytes that decoders skip: what is lost shows as a gap,
+ * and how late it is as a difference. The monotonic clock is the same for all processes of a machine.
+ */
+import { FrameScanner } from '../../peer/mpeg/frame-scanner.js';
+import { mpegFrames } from '../../test/support/mp3.js';
+
+/** Behind the header and the side information of a stereo frame. */
+const STAMP_AT = 36;
+const MAGIC = 0x5354_414d;
+
+export interface Stamp {
+  readonly seq: number;
+  readonly sentAtMs: number;
+}
+
+export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+const scanner = new FrameScanner();
+const MODELS = [...scanner.push(mpegFrames({ seconds: 10, bitrate: 128_000 })), ...scanner.end()];
+/** Of 44.1 kHz. */
+export const FRAME_MS = (1_152 / 44_100) * 1_000;
+
+export function stampedFrame(seq: number): Buffer {
+  const frame = Buffer.from(MODELS[seq % MODELS.length]!.bytes);
+  frame.writeUInt32BE(MAGIC, STAMP_AT);
+  frame.writeUInt32BE(seq, STAMP_AT + 4);
+  frame.writeDoubleBE(monotonicMs(), STAMP_AT + 8);
+  return frame;
+}
+
+/** The stamps in a run of whole frames; silence has none. */
+export function stampsOf(run: Uint8Array): Stamp[] {
+  const reader = new FrameScanner();
+  return [...reader.push(run), ...reader.end()].flatMap(({ bytes }) => {
+    const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (frame.readUInt32BE(STAMP_AT) !== MAGIC) return [];
+    return [{ seq: frame.readUInt32BE(STAMP_AT + 4), sentAtMs: frame.readDoubleBE(STAMP_AT + 8) }];
+  });
+}
