@@ -149,6 +149,7 @@ function answered(
 /** Hands over each message; of a list, its header at its end. */
 function take(socket: Socket, receive: (message: Message) => void): void {
   const framer = new Framer({ maxPayloadBytes: MAX_PAYLOAD_BYTES });
+  let isBroadcast = false;
   socket.on('error', () => {});
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
@@ -156,9 +157,12 @@ function take(socket: Socket, receive: (message: Message) => void): void {
     for (let event = framer.next(); event !== undefined; event = framer.next()) {
       if (event.kind === 'message') receive(event.message);
       else if (event.kind === 'end') receive(event.header);
-      else if (event.kind === 'data')
-        for (const [, at] of Buffer.from(event.bytes).toString('latin1').matchAll(CHANGE))
-          latenciesMs.push(momentNow() - Number(at));
+      else if (event.kind === 'stream') isBroadcast = event.header.type === 'BROADCAST_LIST';
+      else if (event.kind === 'data' && isBroadcast)
+        for (const [, at] of latin1(event.bytes).matchAll(CHANGE)) latenciesMs.push(momentNow() - Number(at));
     }
   });
 }
+
+const latin1 = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString('latin1');
