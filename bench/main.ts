@@ -11,7 +11,7 @@ import { type Bench, type BenchResult, describeMachine } from './harness.js';
 import { writeResults } from './results.js';
 
 /** In the order in which they run; a busy machine disturbs the first ones most. */
-const ALL = ['serving', 'start-of-sound', 'codec', 'commands', 'library', 'tracker', 'live'];
+const ALL = ['serving', 'start-of-sound', 'codec', 'commands', 'library', 'tracker', 'live', 'swarm'];
 /** Long, and of interest only to who changes a decoder. */
 const ONLY_BY_NAME = ['decoders'];
 const HELP = `npm run bench -- [NAME …] [--check]
