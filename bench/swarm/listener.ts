@@ -39,6 +39,7 @@ for await (const line of createInterface(process.stdin)) {
     allowUnverified: false,
     place: 0,
     signal: new AbortController().signal,
+    onJoined: () => {},
     onProgress: () => {},
   });
   const seconds = (performance.now() - begun) / 1_000;
