@@ -9,7 +9,7 @@ import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
-import type { EncodedFormat, OpenTranscoder, Transcoder } from './publication.js';
+import { type EncodedFormat, type OpenTranscoder, PublishRefused, type Transcoder } from './publication.js';
 
 /** Of units that ffmpeg has not taken: some seconds of sound. */
 const MAX_QUEUED_BYTES = 256 * 1024;
@@ -18,6 +18,8 @@ const HUNG_MS = 5_000;
 /** In a minute; then the publisher is sent away. */
 const MAX_RESTARTS = 3;
 const RESTARTS_WINDOW_MS = 60_000;
+/** Each takes some hundredths of a core and 50 MB. */
+const MAX_AT_ONCE = 8;
 /** After its input has ended; it needs ten milliseconds. */
 const KILL_AFTER_MS = 1_000;
 const MAX_COMPLAINT_CHARS = 2_000;
@@ -39,10 +41,17 @@ export async function findFfmpeg(program = 'ffmpeg'): Promise<string | undefined
   }
 }
 
-export const ffmpegTranscoder =
-  ({ clock, logger, program = 'ffmpeg' }: FfmpegOptions): OpenTranscoder =>
-  (format, output) =>
-    new Ffmpeg(format, output, { clock, logger, program });
+export function ffmpegTranscoder({ clock, logger, program = 'ffmpeg' }: FfmpegOptions): OpenTranscoder {
+  const running = new Set<Transcoder>();
+  return (format, output) => {
+    if (running.size >= MAX_AT_ONCE)
+      throw new PublishRefused('too-many', `this peer encodes ${MAX_AT_ONCE} feeds already; publish MP3`);
+    const ended = (): void => void running.delete(ffmpeg);
+    const ffmpeg = new Ffmpeg(format, output, { clock, logger, program, ended });
+    running.add(ffmpeg);
+    return ffmpeg;
+  };
+}
 
 export interface FfmpegOptions {
   readonly clock: Clock;
@@ -53,11 +62,15 @@ export interface FfmpegOptions {
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 type TranscoderOutput = Parameters<OpenTranscoder>[1];
+type FfmpegWorld = Required<FfmpegOptions> & {
+  /** Called once, when it is stopped or past help. */
+  readonly ended: () => void;
+};
 
 class Ffmpeg implements Transcoder {
   readonly #format: EncodedFormat;
   readonly #output: TranscoderOutput;
-  readonly #options: Required<FfmpegOptions>;
+  readonly #options: FfmpegWorld;
   #child: Child | undefined;
   #restarts: Milliseconds[] = [];
   /** When it was first given something after the last sound that came out. */
@@ -66,7 +79,7 @@ class Ffmpeg implements Transcoder {
   #isOver = false;
   #saidSlow = false;
 
-  constructor(format: EncodedFormat, output: TranscoderOutput, options: Required<FfmpegOptions>) {
+  constructor(format: EncodedFormat, output: TranscoderOutput, options: FfmpegWorld) {
     this.#format = format;
     this.#output = output;
     this.#options = options;
@@ -77,7 +90,7 @@ class Ffmpeg implements Transcoder {
   send(unit: Uint8Array): void {
     const { clock, logger } = this.#options;
     const child = this.#child;
-    if (child === undefined) return;
+    if (child?.stdin === undefined) return;
     if (child.stdin.writableLength + unit.length > MAX_QUEUED_BYTES) {
       if (!this.#saidSlow) logger.warn({}, 'ffmpeg does not keep up: sound is dropped');
       this.#saidSlow = true;
@@ -91,6 +104,7 @@ class Ffmpeg implements Transcoder {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelWatch?.();
+    this.#options.ended();
     this.#end();
   }
 
@@ -103,6 +117,9 @@ class Ffmpeg implements Transcoder {
     this.#child = child;
     this.#owesSince = undefined;
     let complaint = '';
+    child.once('error', error => this.#gone(child, error.message));
+    // Without descriptors left it has no pipes; its error says so.
+    if (child.stdin === undefined) return;
     // A pipe that breaks shows in the end of the process.
     child.stdin.on('error', () => {});
     child.stdout.on('data', bytes => {
@@ -113,14 +130,15 @@ class Ffmpeg implements Transcoder {
     child.stderr.setEncoding('utf8').on('data', text => {
       complaint = (complaint + text).slice(-MAX_COMPLAINT_CHARS);
     });
-    child.once('error', error => {
-      complaint = error.message;
-    });
     child.once('close', code => {
       logger.debug({ code, says: complaint.trim() }, 'an ffmpeg has ended');
-      if (this.#child === child) this.#again(complaint.trim().split('\n').at(-1) || `it ended with ${code}`);
+      this.#gone(child, complaint.trim().split('\n').at(-1) || `it ended with ${code}`);
     });
     child.stdin.write(this.#format.head);
+  }
+
+  #gone(child: Child, why: string): void {
+    if (this.#child === child) this.#again(why);
   }
 
   #watch(): void {
@@ -152,7 +170,7 @@ class Ffmpeg implements Transcoder {
   #end(): void {
     const child = this.#child;
     this.#child = undefined;
-    if (child === undefined) return;
+    if (child?.stdin === undefined) return;
     const cancel = this.#options.clock.after(KILL_AFTER_MS, () => child.kill('SIGKILL'));
     child.once('close', cancel);
     child.stdin.end();

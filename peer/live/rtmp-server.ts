@@ -1,18 +1,11 @@
 /**
  * Where broadcasting software publishes and RTMP players listen: rtmp://HOST/live/…, songs/… and auth/….
  *
- *     accept ─▶ Doorkeeper ─▶ RtmpConnection … ─▶ closed            turned away: closed at once, RTMP has no words yet
- *
- * Constructing starts nothing. `stop` tells publishers and players, and resolves when every connection is closed.
+ * `stop` tells publishers and players, and resolves when every connection is closed.
  */
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import type { Clock, Logger, RandomBytes } from '../../protocol/ports.js';
+import type { RandomBytes } from '../../protocol/ports.js';
 import { AdobeAuth } from '../../protocol/rtmp/adobe-auth.js';
-import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
-import { Doorkeeper } from '../../protocol/tsp/doorkeeper.js';
-import { listenError } from '../failures/listen-error.js';
-import { listenSomewhere } from '../listen-somewhere.js';
+import { type DoorOptions, DoorServer } from './door-server.js';
 import { DEFAULT_RTMP_PORT } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
 import type { LiveFeeds } from './live-feeds.js';
@@ -24,74 +17,49 @@ const SWEEP_MS = 250;
 /** What was being sent when the peer stops has this long. */
 const FINISH_MS = 1_000;
 
-export interface RtmpServerOptions {
+export interface RtmpServerOptions extends DoorOptions {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
-  /** Without a host everywhere; port 0 takes a free one. */
-  readonly at: { readonly host?: string; readonly port: number };
-  readonly maxConnections: number;
-  readonly maxPerAddress: number;
-  readonly clock: Clock;
-  readonly logger: Logger;
   readonly randomBytes: RandomBytes;
 }
 
 export class RtmpServer implements LiveDoor {
   readonly #options: RtmpServerOptions;
-  readonly #world: RtmpWorld;
-  readonly #doorkeeper: Doorkeeper<RtmpConnection>;
-  readonly #connections = new Set<RtmpConnection>();
-  #server: Server | undefined;
-  #port: number;
+  readonly #door: DoorServer<RtmpConnection>;
   #cancelSweep: (() => void) | undefined;
 
   constructor(options: RtmpServerOptions) {
     const { feeds, findSong, clock, logger, randomBytes } = options;
-    this.#options = options;
-    this.#port = options.at.port;
-    this.#doorkeeper = new Doorkeeper(options);
     const auth = new AdobeAuth(user => feeds.secretOf(user), randomBytes);
-    this.#world = { feeds, findSong, auth, clock, logger, randomBytes };
+    const world: RtmpWorld = { feeds, findSong, auth, clock, logger, randomBytes };
+    this.#options = options;
+    this.#door = new DoorServer(options, (socket, greeted) => {
+      this.#cancelSweep ??= clock.after(SWEEP_MS, () => this.#sweep());
+      return new RtmpConnection(socket, world, greeted);
+    });
   }
 
   /** Rejects with CommandError. */
-  async start(): Promise<void> {
-    const { at, maxConnections, logger } = this.#options;
-    const server = createServer({ noDelay: true, keepAlive: true }, socket => this.#accept(socket));
-    if (Number.isFinite(maxConnections)) server.maxConnections = maxConnections;
-    try {
-      await listenSomewhere(server, at, DEFAULT_RTMP_PORT);
-    } catch (error) {
-      throw listenError(error, at.host ?? '::', at.port);
-    }
-    server.on('error', error => logger.error({ err: error }, 'the RTMP server cannot accept'));
-    this.#server = server;
-    this.#port = (server.address() as AddressInfo).port;
+  start(): Promise<void> {
+    return this.#door.start(false);
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    this.#server = undefined;
-    const closed = once(server, 'close');
-    server.close();
-    for (const connection of this.#connections) connection.finish();
     const cancelFinish = this.#options.clock.after(FINISH_MS, () => {
-      for (const connection of this.#connections) connection.destroy();
+      for (const connection of this.#door.connections) connection.destroy();
     });
-    await closed;
+    await this.#door.stop(connection => connection.finish());
     cancelFinish();
     this.#cancelSweep?.();
   }
 
   /** Publishers, players, and those who have not said what they are. */
   get connections(): number {
-    return this.#connections.size;
+    return this.#door.connections.size;
   }
 
-  /** The one that was asked for, or the free one that was found. */
   get port(): number {
-    return this.#port;
+    return this.#door.port;
   }
 
   publishUrl(_name: string, key: string): string {
@@ -103,37 +71,15 @@ export class RtmpServer implements LiveDoor {
   }
 
   get #base(): string {
-    const host = this.#options.at.host ?? 'localhost';
-    const isUsual = this.#port === DEFAULT_RTMP_PORT;
-    const address = formatHostPort(host, this.#port);
-    return `rtmp://${isUsual ? address.replace(/:\d+$/, '') : address}`;
-  }
-
-  #accept(socket: Socket): void {
-    // What went wrong shows in 'close' and in the writes that fail.
-    socket.on('error', () => {});
-    const address = socket.remoteAddress;
-    const { clock } = this.#options;
-    const key = addressKey(address ?? '');
-    if (address === undefined || this.#server === undefined || this.#doorkeeper.refusal(key, clock.now())) {
-      socket.destroy();
-      return;
-    }
-    const connection = new RtmpConnection(socket, this.#world, () => this.#doorkeeper.greeted(connection));
-    this.#connections.add(connection);
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      this.#doorkeeper.left(key, connection);
-    });
-    connection.start();
-    this.#doorkeeper.entered(key, connection)?.destroy();
-    this.#cancelSweep ??= clock.after(SWEEP_MS, () => this.#sweep());
+    const { address, port } = this.#door;
+    return `rtmp://${port === DEFAULT_RTMP_PORT ? address.replace(/:\d+$/, '') : address}`;
   }
 
   #sweep(): void {
     const { clock } = this.#options;
     const now = clock.now();
-    for (const connection of this.#connections) connection.expire(now);
-    this.#cancelSweep = this.#connections.size === 0 ? undefined : clock.after(SWEEP_MS, () => this.#sweep());
+    const { connections } = this.#door;
+    for (const connection of connections) connection.expire(now);
+    this.#cancelSweep = connections.size === 0 ? undefined : clock.after(SWEEP_MS, () => this.#sweep());
   }
 }

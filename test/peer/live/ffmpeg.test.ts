@@ -76,6 +76,19 @@ t.test('one that does not keep up is given no more than it can take', async t =>
   t.same(logger.messages('warn'), ['ffmpeg does not keep up: sound is dropped']);
 });
 
+t.test('so many are encoded at a time', async t => {
+  const idle = await program(t, 'exec sleep 1000');
+  const open = ffmpegTranscoder({ clock: systemClock, logger: new RecordingLogger(), program: idle });
+  const output = { mp3: () => {}, failed: () => {} };
+  const running = Array.from({ length: 8 }, () => open(AAC, output));
+  t.teardown(() => {
+    for (const transcoder of running) transcoder.stop();
+  });
+  t.throws(() => open(AAC, output), { name: 'PublishRefused', message: /publish MP3/ });
+  running.pop()?.stop();
+  running.push(open(AAC, output));
+});
+
 t.test('where there is none, that is known', async t => {
   t.equal(await findFfmpeg('no-such-program'), undefined);
   const { failures } = transcode(t, AAC, '/no/such/ffmpeg');
