@@ -145,7 +145,7 @@ function renderInfo(song: SongRow, style: Style): string[] {
     ['Size', song.size === undefined ? '' : `${sizeOf(song.size)} (${song.size} bytes)`],
     ['Sound', soundOf(song)],
     ['Hosts', hostsOf(song)],
-    ['Hash', song.hash ?? song.feed],
+    [song.feed === undefined ? 'Hash' : 'Feed', song.hash ?? song.feed],
   ];
   const known = facts.filter(
     (fact): fact is [string, string] => fact[1] !== undefined && fact[1].trim() !== '',
