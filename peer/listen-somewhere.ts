@@ -9,10 +9,17 @@ import { TransportError } from '../protocol/errors.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { LISTEN_BACKLOG } from '../protocol/tsp/doorkeeper.js';
 
+/** Absent: wherever it can. */
+export interface WhereToListen {
+  readonly host?: string | undefined;
+  /** 0: any. */
+  readonly port?: number | undefined;
+}
+
 /** Resolves when the server listens. Rejects with TransportError, whose cause is Node's error. */
 export async function listenSomewhere(
   server: Server,
-  wanted: { readonly host?: string | undefined; readonly port?: number | undefined },
+  wanted: WhereToListen,
   usualPort: number,
 ): Promise<void> {
   let host = wanted.host ?? '::';

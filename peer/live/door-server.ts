@@ -1,16 +1,15 @@
 /**
- * What the doors have in common: a TCP server that lets connections in within its limits, and knows those that are open.
- *
- *     accept ─▶ Doorkeeper ─▶ connection … ─▶ closed            turned away: closed at once, without a word
+ * What the doors have in common: a server at the place that was asked for, which says where that is.
  */
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Clock, Logger } from '../../protocol/ports.js';
-import { addressKey, formatHostPort } from '../../protocol/tsp/addresses.js';
-import { Doorkeeper } from '../../protocol/tsp/doorkeeper.js';
+import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { listenError } from '../failures/listen-error.js';
-import { listenSomewhere } from '../listen-somewhere.js';
+import { type ServedConnection, TcpServer } from '../tcp-server.js';
 import type { ListenAt } from './live-config.js';
+
+/** What was being said when the peer stops has this long. */
+const FINISH_MS = 1_000;
 
 export interface DoorOptions {
   readonly at: ListenAt;
@@ -20,49 +19,43 @@ export interface DoorOptions {
   readonly logger: Logger;
 }
 
-export interface DoorConnection {
-  /** The socket has an error listener already. */
-  start(): void;
-  destroy(): void;
+/** What is spoken at a door. */
+export interface DoorKind<Connection> {
+  /** `RTMP server`. */
+  readonly name: string;
+  /** Who half-closes still wants to hear. */
+  readonly allowHalfOpen: boolean;
+  readonly connect: (socket: Socket, greeted: () => void) => Connection;
 }
 
-/** `greeted`: to be called when the other side has said what it wants. */
-type Welcome<Connection> = (socket: Socket, greeted: () => void) => Connection;
-
-export class DoorServer<Connection extends DoorConnection> {
-  readonly #options: DoorOptions;
-  readonly #welcome: Welcome<Connection>;
-  readonly #doorkeeper: Doorkeeper<Connection>;
-  readonly #connections = new Set<Connection>();
-  #server: Server | undefined;
+export class DoorServer<Connection extends ServedConnection> {
+  readonly #at: ListenAt;
+  readonly #server: TcpServer<Connection>;
   #port: number;
 
-  constructor(options: DoorOptions, welcome: Welcome<Connection>) {
-    this.#options = options;
-    this.#welcome = welcome;
-    this.#doorkeeper = new Doorkeeper(options);
-    this.#port = options.at.port;
+  constructor({ at, ...options }: DoorOptions, { name, allowHalfOpen, connect }: DoorKind<Connection>) {
+    this.#at = at;
+    this.#port = at.port;
+    const sockets = { keepAlive: true, allowHalfOpen };
+    this.#server = new TcpServer({ ...options, name, connect, sockets, finishMs: FINISH_MS });
   }
 
-  /** `allowHalfOpen`: who half-closes still wants to hear. Rejects with CommandError. */
-  async start(allowHalfOpen: boolean): Promise<void> {
-    const { at, maxConnections, logger } = this.#options;
-    const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen }, socket =>
-      this.#accept(socket),
-    );
-    if (Number.isFinite(maxConnections)) server.maxConnections = maxConnections;
+  /** Rejects with CommandError. */
+  async start(): Promise<void> {
+    const { host, port } = this.#at;
     try {
-      await listenSomewhere(server, at, at.port);
+      this.#port = (await this.#server.start(this.#at, port)).port;
     } catch (error) {
-      throw listenError(error, at.host ?? '::', at.port);
+      throw listenError(error, host ?? '::', port);
     }
-    server.on('error', error => logger.error({ err: error }, 'nobody can be let in'));
-    this.#server = server;
-    this.#port = (server.address() as AddressInfo).port;
   }
 
-  get connections(): ReadonlySet<Connection> {
-    return this.#connections;
+  stop(): Promise<void> {
+    return this.#server.stop();
+  }
+
+  get connections(): number {
+    return this.#server.connections.size;
   }
 
   /** The one that was asked for, or the free one that was found. */
@@ -72,37 +65,6 @@ export class DoorServer<Connection extends DoorConnection> {
 
   /** `host:port` as somebody would type it. */
   get address(): string {
-    return formatHostPort(this.#options.at.host ?? 'localhost', this.#port);
-  }
-
-  /** Lets nobody in any more; `end` what is open. Resolves when every connection is closed. */
-  async stop(end: (connection: Connection) => void): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    this.#server = undefined;
-    const closed = once(server, 'close');
-    server.close();
-    for (const connection of this.#connections) end(connection);
-    await closed;
-  }
-
-  #accept(socket: Socket): void {
-    // What went wrong shows in 'close' and in the writes that fail.
-    socket.on('error', () => {});
-    const address = socket.remoteAddress;
-    const key = addressKey(address ?? '');
-    const isRefused = this.#doorkeeper.refusal(key, this.#options.clock.now()) !== undefined;
-    if (address === undefined || this.#server === undefined || isRefused) {
-      socket.destroy();
-      return;
-    }
-    const connection: Connection = this.#welcome(socket, () => this.#doorkeeper.greeted(connection));
-    this.#connections.add(connection);
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      this.#doorkeeper.left(key, connection);
-    });
-    connection.start();
-    this.#doorkeeper.entered(key, connection)?.destroy();
+    return formatHostPort(this.#at.host ?? 'localhost', this.#port);
   }
 }

@@ -76,6 +76,11 @@ export class IcecastConnection {
       });
   }
 
+  /** The peer stops, and HTTP has no words for that. */
+  finish(): void {
+    this.#socket.destroy();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

@@ -7,18 +7,20 @@ export class IcecastServer implements LiveDoor {
   readonly #door: DoorServer<IcecastConnection>;
 
   constructor(options: DoorOptions & IcecastWorld) {
-    this.#door = new DoorServer(
-      options,
-      (socket, greeted) => new IcecastConnection(socket, options, greeted),
-    );
+    this.#door = new DoorServer(options, {
+      name: 'Icecast server',
+      // A player that half-closes behind its request wants to hear the answer.
+      allowHalfOpen: true,
+      connect: (socket, greeted) => new IcecastConnection(socket, options, greeted),
+    });
   }
 
   start(): Promise<void> {
-    return this.#door.start(true);
+    return this.#door.start();
   }
 
   stop(): Promise<void> {
-    return this.#door.stop(connection => connection.destroy());
+    return this.#door.stop();
   }
 
   get port(): number {

@@ -12,11 +12,6 @@ import type { LiveFeeds } from './live-feeds.js';
 import { RtmpConnection, type RtmpWorld } from './rtmp-connection.js';
 import type { FindSong } from './rtmp-song-player.js';
 
-/** How often deadlines are looked at: they are of seconds. */
-const SWEEP_MS = 250;
-/** What was being sent when the peer stops has this long. */
-const FINISH_MS = 1_000;
-
 export interface RtmpServerOptions extends DoorOptions {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
@@ -24,38 +19,32 @@ export interface RtmpServerOptions extends DoorOptions {
 }
 
 export class RtmpServer implements LiveDoor {
-  readonly #options: RtmpServerOptions;
   readonly #door: DoorServer<RtmpConnection>;
-  #cancelSweep: (() => void) | undefined;
 
   constructor(options: RtmpServerOptions) {
     const { feeds, findSong, clock, logger, randomBytes } = options;
     const auth = new AdobeAuth(user => feeds.secretOf(user), randomBytes);
     const world: RtmpWorld = { feeds, findSong, auth, clock, logger, randomBytes };
-    this.#options = options;
-    this.#door = new DoorServer(options, (socket, greeted) => {
-      this.#cancelSweep ??= clock.after(SWEEP_MS, () => this.#sweep());
-      return new RtmpConnection(socket, world, greeted);
+    this.#door = new DoorServer(options, {
+      name: 'RTMP server',
+      allowHalfOpen: false,
+      connect: (socket, greeted) => new RtmpConnection(socket, world, greeted),
     });
   }
 
   /** Rejects with CommandError. */
   start(): Promise<void> {
-    return this.#door.start(false);
+    return this.#door.start();
   }
 
-  async stop(): Promise<void> {
-    const cancelFinish = this.#options.clock.after(FINISH_MS, () => {
-      for (const connection of this.#door.connections) connection.destroy();
-    });
-    await this.#door.stop(connection => connection.finish());
-    cancelFinish();
-    this.#cancelSweep?.();
+  /** Publishers and players are told. */
+  stop(): Promise<void> {
+    return this.#door.stop();
   }
 
   /** Publishers, players, and those who have not said what they are. */
   get connections(): number {
-    return this.#door.connections.size;
+    return this.#door.connections;
   }
 
   get port(): number {
@@ -73,13 +62,5 @@ export class RtmpServer implements LiveDoor {
   get #base(): string {
     const { address, port } = this.#door;
     return `rtmp://${port === DEFAULT_RTMP_PORT ? address.replace(/:\d+$/, '') : address}`;
-  }
-
-  #sweep(): void {
-    const { clock } = this.#options;
-    const now = clock.now();
-    const { connections } = this.#door;
-    for (const connection of connections) connection.expire(now);
-    this.#cancelSweep = connections.size === 0 ? undefined : clock.after(SWEEP_MS, () => this.#sweep());
   }
 }
