@@ -22,6 +22,8 @@ const TICK_MS = 250;
 export interface LiveTitle {
   readonly title?: string | undefined;
   readonly artist?: string | undefined;
+  /** What the feed is called where it comes from; of a relayed one. */
+  readonly station?: string | undefined;
 }
 
 /** Told of a feed as it happens, never from within `join`. */
@@ -124,13 +126,13 @@ export class LiveFeed {
   }
 
   /** Absent keys stay as they are. True when that is news. */
-  setTitle({ title, artist }: LiveTitle): boolean {
+  setTitle(change: LiveTitle): boolean {
     const before = this.#title;
-    this.#title = {
-      title: title === undefined ? before.title : cleanText(title),
-      artist: artist === undefined ? before.artist : cleanText(artist),
-    };
-    if (this.#title.title === before.title && this.#title.artist === before.artist) return false;
+    for (const key of ['title', 'artist', 'station'] as const) {
+      const text = change[key] === undefined ? undefined : cleanText(change[key]);
+      if (text !== undefined && text !== before[key]) this.#title = { ...this.#title, [key]: text };
+    }
+    if (this.#title === before) return false;
     this.#tell(listener => listener.titled?.());
     return true;
   }

@@ -66,13 +66,19 @@ export class LiveOffers implements OfferSource {
 }
 
 /** What plays is the title; the feed's own name, by which it is found whatever plays, stands where an album's would. */
-function offerOf({ id, name, title: { title, artist }, format, isRelay }: LiveFeed): OfferRow {
+function offerOf({
+  id,
+  name,
+  title: { title, artist, station = name },
+  format,
+  isRelay,
+}: LiveFeed): OfferRow {
   return {
     hash: id,
     live: true,
-    title: title ?? name,
-    album: name,
-    ...(artist !== undefined && { artist }),
+    title: title ?? station,
+    album: station,
+    ...(artist && { artist }),
     ...(format && { bitrate: format.bitrate, sampleRate: format.sampleRate, channels: format.channels }),
     ...(isRelay && { relay: true }),
   };

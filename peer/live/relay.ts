@@ -71,7 +71,9 @@ export class Relay {
       },
       sourceOnly: true,
     };
-    this.#stream = fetcher.listen(feed, ({ title, artist }) => publication.titled({ title, artist }));
+    this.#stream = fetcher.listen(feed, ({ title, artist, album }) =>
+      publication.titled({ title, artist, station: album }),
+    );
     try {
       for await (const run of this.#stream) publication.send(run);
       publication.end();
