@@ -34,7 +34,8 @@ export interface CrowdReport {
 export const SONGS_EACH = 10;
 /** Below the ports that the system gives to outgoing connections. */
 const FIRST_PORT = 20_000;
-const AT_ONCE = 128;
+/** More than one write to the disk takes along, or all of them would wait for it. */
+const AT_ONCE = 500;
 const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 const CHANGE = /"title":"at ([\d.]+)"/g;
 

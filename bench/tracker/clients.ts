@@ -36,8 +36,8 @@ export interface ClientAnswer {
   readonly bytes?: number;
 }
 
-/** Registrations under way at a time: as many as a tracker proves at once. */
-const IN_FLIGHT = 256;
+/** Registrations under way at a time. With as few as one write to the disk takes along, all of them would wait for it. */
+const IN_FLIGHT = 1_000;
 export const CHANNEL = 'list';
 /** Below the ports that the system gives to outgoing connections. */
 const FIRST_PORT = 20_000;
