@@ -1,9 +1,20 @@
 /** The options of `tsp-peer swarm`, and the SwarmArguments that they make. */
 import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-arguments.js';
+import type { AltoCostType } from '../peer/swarm/alto-ranking.js';
 import type { Subcommand } from './command-line.js';
 import { flag, single } from './common-options.js';
 import type { ListOption, Values } from './options.js';
-import { choice, type HostPort, hostPort, listenAt, positiveCount, seconds, size } from './value-types.js';
+import {
+  choice,
+  type HostPort,
+  hostPort,
+  httpUrl,
+  listenAt,
+  positiveCount,
+  seconds,
+  size,
+  type ValueType,
+} from './value-types.js';
 
 const SWARMS = 'Swarms:';
 const HASHES = ['sha1', 'sha256'] as const;
@@ -27,6 +38,16 @@ const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
   separator: ',',
   group: SWARMS,
   describe: 'What peers may speak, the first to be tried first: rfc7574, draft10 (libswift), pyppspp',
+};
+
+const altoCostType: ValueType<AltoCostType> = {
+  placeholder: 'MODE:METRIC',
+  expected: 'MODE:METRIC, such as numerical:routingcost or ordinal:hopcount',
+  parse(text) {
+    const [, mode, metric] = /^(numerical|ordinal):([\w:.-]{1,32})$/.exec(text) ?? [];
+    return metric === undefined ? undefined : { mode: mode as AltoCostType['mode'], metric };
+  },
+  show: ({ mode, metric }) => `${mode}:${metric}`,
 };
 
 export const swarmOptions = {
@@ -75,6 +96,18 @@ export const swarmOptions = {
     'get -o -: fetched beyond what was written, at most',
   ),
   skip: single(seconds, undefined, SWARMS, 'get -o -: jump over what is missing for longer than this'),
+  alto: single<URL | undefined>(
+    httpUrl,
+    undefined,
+    SWARMS,
+    'get: the endpoint cost service of an ALTO server, for whom to dial first',
+  ),
+  'alto-cost-type': single<AltoCostType>(
+    altoCostType,
+    { mode: 'numerical', metric: 'routingcost' },
+    SWARMS,
+    'What that server is to count',
+  ),
   'max-peers': single(positiveCount, DEFAULT_MAX_PEERS, SWARMS, 'Peers at once'),
 };
 
@@ -94,7 +127,7 @@ export function withLiveSwarms(argv: readonly string[]): readonly string[] {
 }
 
 export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
-  const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip } = values;
+  const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip, alto } = values;
   return {
     peers: peer.flatMap(address => address ?? []),
     ...(listen === undefined ? {} : { listen }),
@@ -111,5 +144,6 @@ export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArgume
     ...(ahead === undefined ? {} : { aheadBytes: ahead }),
     ...(skip === undefined ? {} : { skipMs: skip }),
     maxPeers: values['max-peers'],
+    ...(alto === undefined ? {} : { alto: { url: alto, costType: values['alto-cost-type'] } }),
   };
 }

@@ -174,6 +174,13 @@ export const name: ValueType<string | undefined> = {
   show: value => value ?? null,
 };
 
+export const httpUrl: ValueType<URL | undefined> = {
+  placeholder: 'URL',
+  expected: 'a URL, such as http://alto.example/endpointcost',
+  parse: text => (/^https?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined),
+  show: value => value?.href ?? null,
+};
+
 export const choice = <T extends string>(placeholder: string, choices: readonly T[]): ValueType<T> => ({
   placeholder,
   expected: `one of ${choices.join(', ')}`,

@@ -2,6 +2,7 @@
 import type { HashName } from '../../protocol/merkle.js';
 import type { Dialect } from '../../protocol/ppspp/handshake.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
+import type { AltoRankingOptions } from '../swarm/alto-ranking.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 
 /** As in the RFC's examples (RFC 7574 §3.1); nobody has assigned one. */
@@ -19,6 +20,8 @@ export interface SwarmArguments {
   readonly create: boolean;
   readonly size?: number;
   readonly maxPeers: number;
+  /** A server that knows whom to dial first. */
+  readonly alto?: Pick<AltoRankingOptions, 'url' | 'costType'>;
   readonly tcp: boolean;
   /** A stream instead of a file. */
   readonly live: boolean;

@@ -13,6 +13,7 @@ import { CommandError, EXIT, failureOf, fileProblem } from '../failures/failure.
 import { sizeOf } from '../prompt/render-song.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
+import { AltoRanking } from '../swarm/alto-ranking.js';
 import { type Downloaded, download } from '../swarm/download.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { hashOfLength, staticMetadata } from '../swarm/static-swarm.js';
@@ -34,6 +35,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
   const tracker = openTracker(session, at);
+  const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const progress = new SwarmProgress(session, path, path !== STDOUT);
   const startedAt = world.clock.now();
   const { size, maxPeers, dialects, serves, allowUnverified } = swarm;
@@ -43,6 +45,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     ...(size === undefined ? {} : { size }),
     peers,
     maxPeers,
+    ...(ranking && { ranking }),
     dialects,
     serves,
     waits: peers.length === 0,
@@ -69,6 +72,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     throw new CommandError({ ...hint, ...failure });
   } finally {
     tracker?.stop();
+    ranking?.stop();
     await node.stop();
   }
 }

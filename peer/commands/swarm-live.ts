@@ -14,6 +14,7 @@ import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
+import { AltoRanking } from '../swarm/alto-ranking.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { LiveIdentity } from '../swarm/live-identity.js';
 import { LIVE_WINDOW_CHUNKS, type LiveSwarm, liveSwarm } from '../swarm/live-swarm.js';
@@ -77,6 +78,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
   const tracker = openTracker(session, at);
+  const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const startedAt = world.clock.now();
   try {
     const { maxPeers, serves } = swarm;
@@ -86,6 +88,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
       store,
       peers,
       maxPeers,
+      ...(ranking && { ranking }),
       serves,
       waits,
       place: world.randomUnit(),
@@ -99,6 +102,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
     return EXIT.ok;
   } finally {
     tracker?.stop();
+    ranking?.stop();
     await node.stop();
   }
 }

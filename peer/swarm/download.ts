@@ -10,6 +10,7 @@ import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { Dialect, SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
+import type { PeerRanking } from './alto-ranking.js';
 import { pathTree } from './content-tree.js';
 import { CHECKPOINT_MS, FetchedFile, partOf } from './fetched-file.js';
 import type { JoinedSwarm } from './joined-swarm.js';
@@ -29,6 +30,7 @@ export interface DownloadOptions {
   readonly size?: number;
   readonly peers: readonly PeerAddress[];
   readonly maxPeers: number;
+  readonly ranking?: PeerRanking;
   readonly dialects: readonly Dialect[];
   readonly serves: boolean;
   /** Chunks that nobody can prove are taken, and the file is checked before it appears. The size is known. */
@@ -72,7 +74,7 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     },
   });
   const have = fetched.chunks.written.copy();
-  const { peers, maxPeers, place, dialects, serves, waits, allowUnverified } = options;
+  const { peers, maxPeers, ranking, place, dialects, serves, waits, allowUnverified } = options;
   const swarm = staticSwarm({ metadata, tree, have, source: fetched.chunks, dialects });
   const unproven = allowUnverified ? have.copy() : undefined;
   let changed = (): void => {};
@@ -81,6 +83,7 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     store: fetched.chunks,
     peers,
     maxPeers,
+    ...(ranking && { ranking }),
     place,
     serves,
     waits,

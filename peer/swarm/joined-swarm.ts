@@ -17,6 +17,7 @@ import { MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
 import { earliest } from '../../protocol/ppspp/liveness.js';
 import type { ChunkSource, Swarm } from '../../protocol/ppspp/swarm.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import type { PeerRanking } from './alto-ranking.js';
 import type { Asked } from './asked-host.js';
 import { Neighbours } from './neighbours.js';
 import { Picker } from './picker.js';
@@ -52,6 +53,8 @@ export interface JoinOptions {
   /** Who is dialled, and dialled again. */
   readonly peers?: readonly PeerAddress[];
   readonly maxPeers?: number;
+  /** Whom to dial first, where there are more. */
+  readonly ranking?: PeerRanking;
   /** False: nobody is given anything. */
   readonly serves?: boolean;
   /** Chunks that nobody can prove are taken too, and are in this set with the proven ones. Absent: they are not. */
@@ -112,7 +115,8 @@ export class JoinedSwarm {
     this.#options = options;
     this.#home = home;
     this.#picker = new Picker(options.unproven ?? swarm.have, place);
-    this.#neighbours = new Neighbours({ named: peers, maxPeers });
+    this.#neighbours = new Neighbours({ named: peers, maxPeers, ranking: options.ranking });
+    this.#rank(peers);
   }
 
   get isComplete(): boolean {
@@ -147,12 +151,14 @@ export class JoinedSwarm {
   /** More peers to dial, and to dial again. */
   addPeers(peers: readonly PeerAddress[]): void {
     for (const peer of peers) this.#neighbours.name(peer);
+    this.#rank(peers);
     this.#home.stir(this);
   }
 
   /** Peers that somebody told us of: dialled until they don't answer. */
   hearOf(peers: readonly PeerAddress[]): void {
     for (const peer of peers) this.#neighbours.heardOf(peer);
+    this.#rank(peers);
     this.#home.stir(this);
   }
 
@@ -244,6 +250,7 @@ export class JoinedSwarm {
         break;
       case 'peer':
         this.#neighbours.heardOf(event.peer);
+        this.#rank([event.peer]);
         break;
       case 'ended':
         this.#ended(channel, from, event.why === 'closed' ? undefined : REASONS[event.why], now);
@@ -272,6 +279,10 @@ export class JoinedSwarm {
   nextDeadline(): Milliseconds | undefined {
     const look = this.#options.store !== undefined && !this.isComplete ? this.#lookAt : undefined;
     return earliest(look, this.#neighbours.nextDeadline());
+  }
+
+  #rank(peers: readonly PeerAddress[]): void {
+    this.#options.ranking?.consider(peers, () => this.#home.stir(this));
   }
 
   get #isLive(): boolean {

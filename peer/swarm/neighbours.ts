@@ -3,10 +3,12 @@
  *
  *     known ─ due ─▶ dialled ─ open ─▶ here ─ ended ─▶ after 1 s, 2 s, 4 s … 60 s again          lies ─▶ never
  *
- * Pure. At most `maxPeers` at once, so that what somebody tells us of costs us no more than that.
+ * Pure. At most `maxPeers` at once, so that what somebody tells us of costs us no more than that; the cheapest first, where
+ * somebody knows what they cost, and half of them while he is asked.
  */
 import type { Milliseconds } from '../../protocol/ports.js';
 import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
+import type { PeerRanking } from './alto-ranking.js';
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
@@ -24,10 +26,16 @@ interface Neighbour {
 
 export class Neighbours {
   readonly #maxPeers: number;
+  readonly #ranking: Pick<PeerRanking, 'cost' | 'isAsking'> | undefined;
   readonly #known = new Map<string, Neighbour>();
 
-  constructor(options: { readonly named: readonly PeerAddress[]; readonly maxPeers: number }) {
+  constructor(options: {
+    readonly named: readonly PeerAddress[];
+    readonly maxPeers: number;
+    readonly ranking?: Pick<PeerRanking, 'cost' | 'isAsking'> | undefined;
+  }) {
     this.#maxPeers = options.maxPeers;
+    this.#ranking = options.ranking;
     for (const address of options.named) this.#learn(address, true);
   }
 
@@ -49,14 +57,17 @@ export class Neighbours {
 
   /** Whom to dial now; they are taken for dialled. */
   due(now: Milliseconds): PeerAddress[] {
-    const due: PeerAddress[] = [];
-    for (const neighbour of this.#known.values()) {
-      if (this.count >= this.#maxPeers) break;
-      if (neighbour.channels > 0 || now < neighbour.dialAt) continue;
-      neighbour.channels = 1;
-      due.push(neighbour.address);
+    const waiting = [...this.#known.values()].filter(
+      ({ channels, dialAt }) => channels === 0 && now >= dialAt,
+    );
+    const ranking = this.#ranking;
+    if (ranking !== undefined) {
+      const cost = ({ address }: Neighbour): number => ranking.cost(address.address) ?? Number.MAX_VALUE;
+      waiting.sort((a, b) => cost(a) - cost(b));
     }
-    return due;
+    const due = waiting.slice(0, Math.max(0, this.#places - this.count));
+    for (const neighbour of due) neighbour.channels = 1;
+    return due.map(({ address }) => address);
   }
 
   /** It came in by itself. */
@@ -81,10 +92,14 @@ export class Neighbours {
 
   nextDeadline(): Milliseconds | undefined {
     let first: Milliseconds | undefined;
-    if (this.count >= this.#maxPeers) return undefined;
+    if (this.count >= this.#places) return undefined;
     for (const { channels, dialAt } of this.#known.values())
       if (channels === 0 && dialAt < (first ?? Number.POSITIVE_INFINITY)) first = dialAt;
     return first;
+  }
+
+  get #places(): number {
+    return this.#ranking?.isAsking === true ? Math.ceil(this.#maxPeers / 2) : this.#maxPeers;
   }
 
   #learn(address: PeerAddress, isNamed: boolean): Neighbour {
