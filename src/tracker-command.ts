@@ -36,11 +36,9 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
   });
   if ('heldBy' in lock) throw folderInUse(values.data, lock.heldBy);
   try {
-    const [{ Tracker }, { trackerWorld }, { consoleToLog }] = await Promise.all([
-      loadTracker(),
-      import('./world.js'),
-      import('./logger.js'),
-    ]);
+    const { Tracker } = await loadTracker();
+    const { trackerWorld } = await import('./world.js');
+    const { consoleToLog } = await import('./logger.js');
     const world = await trackerWorld({ logLevel: values['log-level'], traceWire: values['trace-wire'] });
     consoleToLog(console, world.logger);
     const tracker = new Tracker({ ...config, ...world });

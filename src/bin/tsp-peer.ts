@@ -5,11 +5,10 @@ if (process.argv.includes('--version')) {
   process.stdout.write(`${version()}\n`);
 } else {
   await import('../compile-cache.js');
-  const [{ runProgram }, { runPeerCommand }, { peerCommandLine }] = await Promise.all([
-    import('../program.js'),
-    import('../peer-command.js'),
-    import('../peer-options.js'),
-  ]);
+  // One after the other: Node 20 now and then trips over imports at once that share a module (nodejs/node#52187).
+  const { runProgram } = await import('../program.js');
+  const { runPeerCommand } = await import('../peer-command.js');
+  const { peerCommandLine } = await import('../peer-options.js');
   const spec = peerCommandLine(process.env);
   await runProgram(spec, program => runPeerCommand(spec, program));
 }

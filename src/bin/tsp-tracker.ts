@@ -5,11 +5,10 @@ if (process.argv.includes('--version')) {
   process.stdout.write(`${version()}\n`);
 } else {
   await import('../compile-cache.js');
-  const [{ runProgram }, { runTracker }, { trackerCommandLine }] = await Promise.all([
-    import('../program.js'),
-    import('../tracker-command.js'),
-    import('../tracker-options.js'),
-  ]);
+  // One after the other: Node 20 now and then trips over imports at once that share a module (nodejs/node#52187).
+  const { runProgram } = await import('../program.js');
+  const { runTracker } = await import('../tracker-command.js');
+  const { trackerCommandLine } = await import('../tracker-options.js');
   const spec = trackerCommandLine(process.env);
   await runProgram(spec, program => runTracker(spec, program));
 }
