@@ -15,11 +15,14 @@ const SONG = mp3Bytes({ seconds: 30, bitrate: 320_000, seed: 1, title: 'Petenera
 const PLACES = [0.1, 0.5, 0.999, 1];
 const LISTENERS = 4;
 
+// They mostly wait.
+t.jobs = 2;
+
 /** How much a host has sent, as its trace tells it. */
 const answersOf = ({ command }: RunningHost): number => command.stderr.split('SONG_DATA').length;
 
 for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
-  t.test(`hosts that get ${signal} while a crowd listens`, { timeout: 120_000 }, async t => {
+  t.test(`hosts that get ${signal} while a crowd listens`, { timeout: 120_000, buffered: true }, async t => {
     const network = await openNetwork(t, ['--max-per-address', '0']);
     const args = ['--max-upload', '1M', '--slots', '0', '--trace-wire', '--log-level', 'debug'];
     const newHost = () => network.host({ songs: { 'a.mp3': SONG }, args });

@@ -12,7 +12,7 @@ import { MAX_TWICE_BYTES } from './failing-hosts.js';
 const BATCHES: Partial<Record<Fault, number>> = { lies: 3, ends: 3 };
 
 // A campaign mostly waits.
-t.jobs = 2;
+t.jobs = 3;
 const world = await openNetwork(t, ['--max-per-address', '0']);
 
 const campaigns = FAULTS.map((fault, nth) =>

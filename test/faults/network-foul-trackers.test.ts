@@ -16,7 +16,11 @@ import { type Teardown, until } from '../support/until.js';
 /** 1.2 MB: at 300 kB/s there is time to be in its middle. */
 const SONG = mp3Bytes({ seconds: 30, bitrate: 320_000, seed: 1, title: 'Soleá' });
 
-const world = await openNetwork(t);
+// A test mostly waits.
+t.jobs = 3;
+const BESIDE_OTHERS = { buffered: true };
+
+const world = await openNetwork(t, ['--max-per-address', '0']);
 await world.host({ songs: { 'a.mp3': SONG }, args: ['--max-upload', '300k', '--slots', '0'] });
 const id = String(await world.idOf(SONG));
 
@@ -50,7 +54,7 @@ const TRACKERS: Record<string, (socket: Socket) => unknown> = {
 };
 
 for (const [which, treat] of Object.entries(TRACKERS)) {
-  t.test(`a tracker that ${which}: said in a line, with an exit code of failure`, async t => {
+  t.test(`a tracker that ${which}: said in a line, with an exit code of failure`, BESIDE_OTHERS, async t => {
     const port = await foul(t, treat);
     const home = await world.during(t).newHome();
     const commands = ['list', 'get', 'play'].map(async word => {
@@ -71,14 +75,18 @@ for (const words of [
   ['get', id, '-o', '-'],
   ['play', id, '--output', 'stdout', '--raw'],
 ]) {
-  t.test(`\`${words[0]}\` whose standard output closes mid-song ends, without a stack trace`, async t => {
-    const listener = await world.during(t).run(words);
-    await until('it has begun', () => listener.bytes.length > 0);
-    listener.child.stdout.destroy();
-    const code = await listener.exitCode();
-    t.comment(`exit code ${code}: ${listener.stderr}`);
-    t.equal(stackTraceIn(listener.stderr), undefined);
-  });
+  t.test(
+    `\`${words[0]}\` whose standard output closes mid-song ends, without a stack trace`,
+    BESIDE_OTHERS,
+    async t => {
+      const listener = await world.during(t).run(words);
+      await until('it has begun', () => listener.bytes.length > 0);
+      listener.child.stdout.destroy();
+      const code = await listener.exitCode();
+      t.comment(`exit code ${code}: ${listener.stderr}`);
+      t.equal(stackTraceIn(listener.stderr), undefined);
+    },
+  );
 }
 
 for (const [signal, code] of [
@@ -86,21 +94,25 @@ for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  t.test(`${signal} during \`get\` and \`play\`: no part of a file is left, exit code ${code}`, async t => {
-    const network = world.during(t);
-    const home = await network.newHome();
-    const fetching = await network.run(['get', id, '-o', join(home, 'song.mp3')], home);
-    const playing = await network.run(['play', id, '--output', 'stdout', '--raw']);
-    await until('a part is there', async () => (await readdir(home)).some(name => name.includes('.part-')));
-    await until('it plays', () => playing.bytes.length > 0);
-    fetching.kill(signal);
-    playing.kill(signal);
-    t.equal(await fetching.exitCode(), code);
-    t.equal(await playing.exitCode(), code);
-    t.same(
-      (await readdir(home)).filter(name => name.includes('song')),
-      [],
-    );
-    t.equal(stackTraceIn(fetching.stderr + playing.stderr), undefined);
-  });
+  t.test(
+    `${signal} during \`get\` and \`play\`: no part of a file is left, exit code ${code}`,
+    BESIDE_OTHERS,
+    async t => {
+      const network = world.during(t);
+      const home = await network.newHome();
+      const fetching = await network.run(['get', id, '-o', join(home, 'song.mp3')], home);
+      const playing = await network.run(['play', id, '--output', 'stdout', '--raw']);
+      await until('a part is there', async () => (await readdir(home)).some(name => name.includes('.part-')));
+      await until('it plays', () => playing.bytes.length > 0);
+      fetching.kill(signal);
+      playing.kill(signal);
+      t.equal(await fetching.exitCode(), code);
+      t.equal(await playing.exitCode(), code);
+      t.same(
+        (await readdir(home)).filter(name => name.includes('song')),
+        [],
+      );
+      t.equal(stackTraceIn(fetching.stderr + playing.stderr), undefined);
+    },
+  );
 }

@@ -21,8 +21,12 @@ import { registerHost, song } from '../tracker/tracker-fixture.js';
 const WORDS = ['--host', '127.0.0.1', '--port', '0'];
 const OPEN = ['--max-per-address', '0'];
 
+// A test mostly waits.
+t.jobs = 3;
+const BESIDE_OTHERS = { buffered: true };
+
 for (const limit of [80, 256]) {
-  t.test(`with ${limit} descriptors a crowd is cut, and the tracker serves on`, async t => {
+  t.test(`with ${limit} descriptors a crowd is cut, and the tracker serves on`, BESIDE_OTHERS, async t => {
     const line = `ulimit -n ${limit}; exec "$@"`;
     const program = [process.execPath, commandPath('tsp-tracker'), ...WORDS, ...OPEN];
     const tracker = await spawnProgram(t, 'sh', ['-c', line, 'sh', ...program], {}, 'tsp-tracker');
@@ -61,7 +65,7 @@ for (const limit of [80, 256]) {
   });
 }
 
-t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', async t => {
+t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', BESIDE_OTHERS, async t => {
   for (const [name, words] of [
     ['tsp-tracker', WORDS],
     ['tsp-peer', ['--headless', '--port', '0']],
@@ -74,7 +78,7 @@ t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', a
   }
 });
 
-t.test('calls that fail for want of descriptors pass by', { skip: noFaults }, async t => {
+t.test('calls that fail for want of descriptors pass by', { ...BESIDE_OTHERS, skip: noFaults }, async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
   const survivor = await watchSurvivor(tracker, () => listAt(t, port));
@@ -86,22 +90,26 @@ t.test('calls that fail for want of descriptors pass by', { skip: noFaults }, as
 });
 
 for (const error of ['ENOSPC', 'EIO']) {
-  t.test(`${error} while IDs are written: said so, no ID given; later it is`, { skip: noFaults }, async t => {
-    const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
-    const { port } = await tracker.ready();
-    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
-    const fault = await failCalls(t, tracker.pid, { calls: 'pwrite64,pwritev,fdatasync,fsync', error });
-    await t.rejects(registerHost(t, { port }, { songs: [song(1)] }), { message: /"code":"unavailable"/ });
-    t.same(await listAt(t, port), []);
-    await fault.lift();
-    const host = await registerHost(t, { port }, { songs: [song(1)] });
-    t.type(host.idOf(1), 'number');
-    host.client.destroy();
-    await survivor.survived();
-  });
+  t.test(
+    `${error} while IDs are written: said so, no ID given; later it is`,
+    { ...BESIDE_OTHERS, skip: noFaults },
+    async t => {
+      const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+      const { port } = await tracker.ready();
+      const survivor = await watchSurvivor(tracker, () => listAt(t, port));
+      const fault = await failCalls(t, tracker.pid, { calls: 'pwrite64,pwritev,fdatasync,fsync', error });
+      await t.rejects(registerHost(t, { port }, { songs: [song(1)] }), { message: /"code":"unavailable"/ });
+      t.same(await listAt(t, port), []);
+      await fault.lift();
+      const host = await registerHost(t, { port }, { songs: [song(1)] });
+      t.type(host.idOf(1), 'number');
+      host.client.destroy();
+      await survivor.survived();
+    },
+  );
 }
 
-t.test('a clock that jumps hours both ways ends no lease and holds up no change', async t => {
+t.test('a clock that jumps hours both ways ends no lease and holds up no change', BESIDE_OTHERS, async t => {
   const home = await tempFolder(t);
   const leaping = join(home, 'leaping.mjs');
   await writeFile(leaping, LEAPING_CLOCK);
@@ -132,7 +140,7 @@ let looks = 0;
 Date.now = () => now() + [0, 5, -5, 26, -26, 90_000, -90_000][looks++ % 7] * HOUR;
 `;
 
-t.test('a tracker whose outputs are closed goes on', async t => {
+t.test('a tracker whose outputs are closed goes on', BESIDE_OTHERS, async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, '--log-level', 'debug']);
   const { port } = await tracker.ready();
   tracker.endInput();
@@ -176,27 +184,31 @@ for (const [signal, code] of [
   ['SIGTERM', 0],
   ['SIGHUP', 129],
 ] as const) {
-  t.test(`${signal} while a slow reader is sent a list: that list is whole, then it ends`, async t => {
-    const { tracker, port, reader } = await trackerAtWork(t);
-    tracker.kill(signal);
-    await stopping(tracker, t, port);
-    t.ok(tracker.running, 'it waits for the reader');
-    const answers = new Framer({ maxPayloadBytes: 64 * 1024 * 1024 });
-    let lists = 0;
-    reader.on('data', (chunk: Buffer) => {
-      answers.push(chunk);
-      for (let event = answers.next(); event !== undefined; event = answers.next())
-        if (event.kind === 'end') lists += 1;
-    });
-    t.equal(await gone(reader), 'ended');
-    answers.end();
-    t.ok(lists > 0 && lists < FORTY, `${lists} lists came`);
-    t.equal(await tracker.exitCode(), code);
-    t.equal(stackTraceIn(tracker.stderr), undefined);
-  });
+  t.test(
+    `${signal} while a slow reader is sent a list: that list is whole, then it ends`,
+    BESIDE_OTHERS,
+    async t => {
+      const { tracker, port, reader } = await trackerAtWork(t);
+      tracker.kill(signal);
+      await stopping(tracker, t, port);
+      t.ok(tracker.running, 'it waits for the reader');
+      const answers = new Framer({ maxPayloadBytes: 64 * 1024 * 1024 });
+      let lists = 0;
+      reader.on('data', (chunk: Buffer) => {
+        answers.push(chunk);
+        for (let event = answers.next(); event !== undefined; event = answers.next())
+          if (event.kind === 'end') lists += 1;
+      });
+      t.equal(await gone(reader), 'ended');
+      answers.end();
+      t.ok(lists > 0 && lists < FORTY, `${lists} lists came`);
+      t.equal(await tracker.exitCode(), code);
+      t.equal(stackTraceIn(tracker.stderr), undefined);
+    },
+  );
 }
 
-t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', async t => {
+t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', BESIDE_OTHERS, async t => {
   const { tracker, port } = await trackerAtWork(t);
   tracker.kill('SIGTERM');
   await stopping(tracker, t, port);
@@ -206,43 +218,47 @@ t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', a
   t.equal(stackTraceIn(tracker.stderr), undefined);
 });
 
-t.test('addresses that a liar gives are not listed, and nobody is dialled for him', async t => {
-  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
-  const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
-  let dials = 0;
-  const victim = createServer(socket => {
-    dials += 1;
-    socket.on('error', () => {}).destroy();
-  });
-  t.teardown(() => victim.close());
-  await once(victim.listen(0, '127.9.9.9'), 'listening');
-  const { port: victims } = victim.address() as { port: number };
-  const answers = new Set<string>();
-  for (const advertise of [
-    [`127.9.9.9:${victims}`],
-    ['10.0.0.1:7461'],
-    ['224.0.0.1:7461'],
-    ['[fe80::1]:7461'],
-  ]) {
-    const client = await connectTsp(t, port);
-    client.send({ type: 'HELLO', port: 9_999, hello: { tsp: 1, advertise } });
-    await client.receive('LIST');
-    client.sendRows({ type: 'LIST_INFO', revision: 0 }, [song(1)]);
-    const { error } = await client.await('ERROR');
-    answers.add(`${error.code}: ${error.message}`);
-    for (const value of range(5)) client.send({ type: 'PONG', value });
-    t.same((await client.await('WELCOME')).welcome.listed, []);
-    client.destroy();
-  }
-  t.equal(answers.size, 1, 'one text for every failure');
-  t.match([...answers][0], /^unreachable/);
-  t.equal(dials, 0);
-  t.same(await listAt(t, port), []);
-  await survivor.survived();
-});
+t.test(
+  'addresses that a liar gives are not listed, and nobody is dialled for him',
+  BESIDE_OTHERS,
+  async t => {
+    const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
+    const { port } = await tracker.ready();
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
+    let dials = 0;
+    const victim = createServer(socket => {
+      dials += 1;
+      socket.on('error', () => {}).destroy();
+    });
+    t.teardown(() => victim.close());
+    await once(victim.listen(0, '127.9.9.9'), 'listening');
+    const { port: victims } = victim.address() as { port: number };
+    const answers = new Set<string>();
+    for (const advertise of [
+      [`127.9.9.9:${victims}`],
+      ['10.0.0.1:7461'],
+      ['224.0.0.1:7461'],
+      ['[fe80::1]:7461'],
+    ]) {
+      const client = await connectTsp(t, port);
+      client.send({ type: 'HELLO', port: 9_999, hello: { tsp: 1, advertise } });
+      await client.receive('LIST');
+      client.sendRows({ type: 'LIST_INFO', revision: 0 }, [song(1)]);
+      const { error } = await client.await('ERROR');
+      answers.add(`${error.code}: ${error.message}`);
+      for (const value of range(5)) client.send({ type: 'PONG', value });
+      t.same((await client.await('WELCOME')).welcome.listed, []);
+      client.destroy();
+    }
+    t.equal(answers.size, 1, 'one text for every failure');
+    t.match([...answers][0], /^unreachable/);
+    t.equal(dials, 0);
+    t.same(await listAt(t, port), []);
+    await survivor.survived();
+  },
+);
 
-t.test('wrong PONGs prove nothing, the 64th ends the attempt', async t => {
+t.test('wrong PONGs prove nothing, the 64th ends the attempt', BESIDE_OTHERS, async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
   const survivor = await watchSurvivor(tracker, () => listAt(t, port));
@@ -260,31 +276,35 @@ t.test('wrong PONGs prove nothing, the 64th ends the attempt', async t => {
   await survivor.survived();
 });
 
-t.test('quotas refuse row by row, and nobody changes or removes what is another’s', async t => {
-  const quotas = ['--max-songs-per-peer', '5', '--max-songs', '8', '--max-ids', '9', '--max-peers', '3'];
-  const tracker: RunningCommand = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, ...quotas]);
-  const { port } = await tracker.ready();
-  const survivor = await watchSurvivor(tracker, () => listAt(t, port));
-  const first = await registerHost(t, { port }, { songs: range(7).map(n => song(n)) });
-  t.equal(first.ids.filter(({ error }) => error === 'refused').length, 2);
-  const second = await registerHost(t, { port }, { songs: range(5).map(n => song(n + 4)) });
-  t.equal(second.ids.filter(({ error }) => error === 'refused').length, 1, 'eight songs are listed');
-  const payload = Buffer.from(
-    `${JSON.stringify({ hash: song(1).hash, gone: true })}\n${JSON.stringify(song(4, { title: 'Mine' }))}\n`,
-  );
-  const head = Buffer.alloc(9);
-  head[0] = 0x43;
-  head.writeUInt32BE(payload.length, 5);
-  second.client.write(Buffer.concat([head, payload]));
-  await second.client.await('SONG_IDS');
-  const rows = await listAt(t, port);
-  t.match(
-    rows.filter(({ id }) => id === first.idOf(1) || id === first.idOf(4)),
-    [{ title: 'Song 1' }, { title: 'Song 4' }],
-  );
-  await registerHost(t, { port }, {});
-  await t.rejects(registerHost(t, { port }, {}), { message: /too-many/ }, 'three peers');
-  first.client.destroy();
-  second.client.destroy();
-  await survivor.survived();
-});
+t.test(
+  'quotas refuse row by row, and nobody changes or removes what is another’s',
+  BESIDE_OTHERS,
+  async t => {
+    const quotas = ['--max-songs-per-peer', '5', '--max-songs', '8', '--max-ids', '9', '--max-peers', '3'];
+    const tracker: RunningCommand = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, ...quotas]);
+    const { port } = await tracker.ready();
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
+    const first = await registerHost(t, { port }, { songs: range(7).map(n => song(n)) });
+    t.equal(first.ids.filter(({ error }) => error === 'refused').length, 2);
+    const second = await registerHost(t, { port }, { songs: range(5).map(n => song(n + 4)) });
+    t.equal(second.ids.filter(({ error }) => error === 'refused').length, 1, 'eight songs are listed');
+    const payload = Buffer.from(
+      `${JSON.stringify({ hash: song(1).hash, gone: true })}\n${JSON.stringify(song(4, { title: 'Mine' }))}\n`,
+    );
+    const head = Buffer.alloc(9);
+    head[0] = 0x43;
+    head.writeUInt32BE(payload.length, 5);
+    second.client.write(Buffer.concat([head, payload]));
+    await second.client.await('SONG_IDS');
+    const rows = await listAt(t, port);
+    t.match(
+      rows.filter(({ id }) => id === first.idOf(1) || id === first.idOf(4)),
+      [{ title: 'Song 1' }, { title: 'Song 4' }],
+    );
+    await registerHost(t, { port }, {});
+    await t.rejects(registerHost(t, { port }, {}), { message: /too-many/ }, 'three peers');
+    first.client.destroy();
+    second.client.destroy();
+    await survivor.survived();
+  },
+);

@@ -138,21 +138,34 @@ t.test('one-shot commands list, find, describe, fetch, play and hash', async t =
     return { code: await command.exitCode(), out: command.stdout, err: command.stderr, bytes: command.bytes };
   };
   const id = String(ids[0]);
-  t.match(await run('list'), { code: 0, out: /Blue Moon {2}The Band/ });
-  t.match(JSON.parse((await run('list', '--json')).out), { id: ids[0], title: 'Blue Moon', hostCount: 1 });
-  t.match(JSON.parse((await run('find', 'moon', '--json')).out), { id: ids[0], size: bytes.length });
-  t.match(await run('info', id), { code: 0, out: /Sound +128 kbit\/s, 44\.1 kHz, stereo/ });
-  t.match(await run('info', '99'), { code: 1, err: /There is no song 99/ });
-  t.match(await run('info', 'abc'), { code: 2, err: /“abc” is no song ID/ });
-  t.match(await run('get', '4294967296', '-o', '-'), { code: 2 });
-  const got = await run('get', id, '-o', '-');
+  const [list, rows, found, info, unknown, wrong, tooLarge] = await Promise.all([
+    run('list'),
+    run('list', '--json'),
+    run('find', 'moon', '--json'),
+    run('info', id),
+    run('info', '99'),
+    run('info', 'abc'),
+    run('get', '4294967296', '-o', '-'),
+  ]);
+  t.match(list, { code: 0, out: /Blue Moon {2}The Band/ });
+  t.match(JSON.parse(rows.out), { id: ids[0], title: 'Blue Moon', hostCount: 1 });
+  t.match(JSON.parse(found.out), { id: ids[0], size: bytes.length });
+  t.match(info, { code: 0, out: /Sound +128 kbit\/s, 44\.1 kHz, stereo/ });
+  t.match(unknown, { code: 1, err: /There is no song 99/ });
+  t.match(wrong, { code: 2, err: /“abc” is no song ID/ });
+  t.match(tooLarge, { code: 2 });
+  const [got, played, hashed, doctor] = await Promise.all([
+    run('get', id, '-o', '-'),
+    run('play', id, '--output', 'null'),
+    run('hash', join(host.folder, 'a.mp3')),
+    run('doctor', '--output', 'null', '--port', '0'),
+  ]);
   t.equal(got.code, 0);
   t.ok(got.bytes.equals(bytes));
-  t.match(await run('play', id, '--output', 'null'), { code: 0, out: /verified/ });
-  const hashed = await run('hash', join(host.folder, 'a.mp3'));
+  t.match(played, { code: 0, out: /verified/ });
   t.equal(hashed.code, 0);
-  t.match((await run('info', id)).out, hashed.out.slice(0, 64));
-  const { code, out } = await run('doctor', '--output', 'null', '--port', '0');
+  t.match(info.out, hashed.out.slice(0, 64));
+  const { code, out } = doctor;
   t.match(out, /✓ tracker .*1 songs, answered in \d+ ms\n✓ port .*the tracker reached it as :\d+\n/);
   t.equal(code, 0);
 });
@@ -163,21 +176,24 @@ t.test('a file that cannot be written fails a song, and a reader that goes away 
   t.equal(await unwritable.exitCode(), 1);
   const ended = unwritable.rows.find(row => row.event === 'ended');
   t.match(ended, { outcome: 'failed', error: { code: 'file', message: /no such file or folder/ } });
-  for (const how of [['--raw'], ['--json'], []]) {
+  const plays = [['--raw'], ['--json'], []].map(async how => {
     const play = await network.run(['play', String(ids[0]), '--output', 'stdout', ...how]);
     await until('sound', () => play.bytes.length > 0);
     play.child.stdout.destroy();
     t.equal(await play.exitCode(), 0);
     t.notMatch(play.stderr, /fail|✗|reader/);
-  }
+  });
+  await Promise.all(plays);
 });
 
 t.test('one-shot commands say when there is no tracker: 69', async t => {
-  for (const args of [['list'], ['get', '1', '-o', '-'], ['play', '1', '--output', 'null']]) {
+  const words = [['list'], ['get', '1', '-o', '-'], ['play', '1', '--output', 'null']];
+  const said = words.map(async args => {
     const command = await spawnCommand(t, 'tsp-peer', [...args, '--tracker', '127.0.0.1:1', '--json']);
     t.equal(await command.exitCode(), 69);
     t.match(JSON.parse(command.stderr), { error: { code: 'unreachable', hint: /--tracker/ } });
-  }
+  });
+  await Promise.all(said);
 });
 
 t.test('the example lists and fetches a song', async t => {
