@@ -19,7 +19,7 @@ import { Wanted } from './wanted.js';
 
 /** UDP's checksum lets an error through now and then, so one wrong chunk makes no liar … */
 export const MAX_STRIKES = 3;
-/** … and so many true ones make up for it. */
+/** … and so many true ones make up for it. Over a stream one is enough: what was to prove the next ones went with it, once. */
 const CHUNKS_A_STRIKE = 64;
 
 type Data = Extract<Message, { type: 'DATA' }>;
@@ -66,7 +66,7 @@ export class Fetching {
 
   /** Too much of what came was false. */
   get hasLied(): boolean {
-    return this.#strikes >= MAX_STRIKES;
+    return this.#strikes >= (this.#isReliable ? 1 : MAX_STRIKES);
   }
 
   get hasToSay(): boolean {
@@ -106,25 +106,39 @@ export class Fetching {
     const events: ChunkEvent[] = [];
     for (let i = 0; i < messages.length; ) {
       const verified = this.#judgeRun(messages.slice(i));
-      for (let end = i + Math.max(1, verified); i < end; i += 1) {
-        const event = this.data(messages[i]!, unixUs, verified > 0);
+      if (verified === 0) {
+        const event = this.data(messages[i]!, unixUs);
         if (event !== undefined) events.push(event);
-      }
+      } else this.#had(messages.slice(i, i + verified), unixUs, events);
+      i += Math.max(1, verified);
     }
     return events;
   }
 
-  data({ chunk, bytes, timestampUs }: Data, unixUs: number, isJudged = false): ChunkEvent | undefined {
+  /** Chunks that follow one another, and are new and true. */
+  #had(messages: readonly Data[], unixUs: number, events: ChunkEvent[]): void {
+    const start = messages[0]!.chunk;
+    const range = { start, end: start + messages.length - 1 };
+    this.wanted.came(range);
+    this.#swarm.have.add(range);
+    this.#strikes = Math.max(0, this.#strikes - messages.length / CHUNKS_A_STRIKE);
+    for (const { chunk, bytes, timestampUs } of messages) {
+      if (!this.#isReliable) this.#toAck.set(chunk, unixUs - timestampUs);
+      events.push({ kind: 'chunk', chunk, bytes, isProven: true });
+    }
+  }
+
+  data({ chunk, bytes, timestampUs }: Data, unixUs: number): ChunkEvent | undefined {
     const isProven = this.#swarm.integrity.proves;
     const isNew = !this.#swarm.have.has(chunk) && !this.#taken.has(chunk);
     if (isNew && !isProven && !this.wanted.chunks.has(chunk)) return undefined;
-    const verdict = isNew && !isJudged ? this.#judge.judge(chunk, bytes) : 'verified';
+    const verdict = isNew ? this.#judge.judge(chunk, bytes) : 'verified';
     if (verdict === 'unproven') return undefined;
     if (verdict === 'wrong') {
       this.#strikes += 1;
       return { kind: 'wrong', chunk };
     }
-    this.wanted.came(chunk);
+    this.wanted.came({ start: chunk, end: chunk });
     if (!this.#isReliable) this.#toAck.set(chunk, unixUs - timestampUs);
     if (!isNew) return undefined;
     this.#strikes = Math.max(0, this.#strikes - 1 / CHUNKS_A_STRIKE);

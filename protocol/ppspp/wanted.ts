@@ -36,10 +36,10 @@ export class Wanted {
     this.#unsaid.delete(range);
   }
 
-  /** A chunk came: the other side is at work. */
-  came(chunk: number): void {
-    if (this.chunks.has(chunk)) this.#patienceMs = ASK_AGAIN_MS;
-    this.delete({ start: chunk, end: chunk });
+  /** Chunks came: the other side is at work. */
+  came(range: ChunkRange): void {
+    if (this.chunks.touches(range)) this.#patienceMs = ASK_AGAIN_MS;
+    this.delete(range);
   }
 
   /** What is to be said now, of `within` (the rest waits). */

@@ -137,3 +137,39 @@ t.test('a queue gives what was asked in that order, each once, whatever is taken
     { numRuns: 500 },
   );
 });
+
+t.test(
+  'over a stream frames are judged as whole subtrees, and a false chunk among true ones is found',
+  async t => {
+    for (const size of [1, 65_536, 300_001]) {
+      const content = contentOf(size, size);
+      const metadata = metadataOf(content);
+      const net = new VirtualSwarm(size);
+      const source = net.peer({ metadata, content, isReliable: true });
+      const reader = net.peer({ metadata, isReliable: true });
+      reader.dial(source);
+      t.ok(
+        net.run(60_000, () => reader.isComplete),
+        `${size} bytes`,
+      );
+      t.ok(Buffer.compare(reader.content, content) === 0, 'bit-exact');
+    }
+    const content = contentOf(200_000);
+    const metadata = metadataOf(content);
+    const net = new VirtualSwarm(9);
+    const spoil = (chunk: number, bytes: Uint8Array): Uint8Array =>
+      chunk % 7 === 5 ? Uint8Array.from(bytes, byte => byte ^ 1) : bytes;
+    const liar = net.peer({ metadata, content, spoil, isReliable: true });
+    const reader = net.peer({ metadata, isReliable: true });
+    reader.dial(liar);
+    net.run(60_000, () => reader.banned.size > 0);
+    t.ok(reader.banned.has(liar.address.address), 'the liar is found out');
+    for (const [chunk, bytes] of reader.chunks)
+      if (Buffer.compare(bytes, content.subarray(chunk * 1_024, (chunk + 1) * 1_024)) !== 0)
+        t.fail(`chunk ${chunk}`);
+    t.notOk(
+      [...reader.chunks.keys()].some(chunk => chunk % 7 === 5),
+      'nothing false is taken',
+    );
+  },
+);
