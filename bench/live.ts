@@ -11,13 +11,17 @@ import { spawnCommand } from '../test/support/spawn-command.js';
 import { connectTsp } from '../test/support/tsp-client.js';
 import type { Teardown } from '../test/support/until.js';
 import { type BenchResult, median, quantile, RUNS, round } from './harness.js';
+import { aacSound } from './live/adts.js';
 import type { ListenersReport, ListenersTask } from './live/listeners.js';
-import { Publisher } from './live/publisher.js';
-import { monotonicMs } from './live/stamped-frames.js';
+import { Publisher, type Sound } from './live/publisher.js';
+import { monotonicMs, STAMPED } from './live/stamped-frames.js';
 import { ProbedCommand } from './probed/probed-command.js';
 
 export const name = 'live';
 
+/** Of a broadcast in AAC, four seconds are heard. */
+const AAC_RUNS = 20;
+const RUN_MS = 200;
 const LISTENERS = 300;
 const SECONDS = 20;
 const MB = 1e6;
@@ -48,17 +52,18 @@ interface Broadcaster {
 async function measure(t: Teardown, folder: string): Promise<BenchResult> {
   const broadcaster = await openBroadcaster(t, folder);
   const first: number[] = [];
+  const aac = await ofAac(t, broadcaster);
   const joins: number[] = [];
   let song = 0 as SongId;
   for (let n = 0; n < RUNS; n += 1) {
-    const heard = await firstSound(t, broadcaster);
+    const heard = await firstSound(t, broadcaster, STAMPED);
     first.push(heard.ms);
     song = heard.song;
     joins.push(await joinTime(t, broadcaster, song));
     await heard.publisher.stop();
     await heard.gone();
   }
-  const { publisher } = await firstSound(t, broadcaster);
+  const { publisher } = await firstSound(t, broadcaster, STAMPED);
   const before = await broadcaster.command.ask();
   const crowd = await listenAll({ port: broadcaster.port, song, listeners: LISTENERS, seconds: SECONDS });
   const after = await broadcaster.command.ask();
@@ -70,12 +75,17 @@ async function measure(t: Teardown, folder: string): Promise<BenchResult> {
       'A tracker and a broadcasting tsp-peer, real processes; the publisher is an Icecast source of 128 kbit/s, which sends each frame when it is due.',
       'First sound: from its first frame to the first run at a listener who learns of the feed by BROADCAST_LIST. Joining: `tsp-peer play ID --output null`, from the command to the first sample.',
       `Crowd: ${LISTENERS} listeners in one process beside it for ${SECONDS} s. Delay: from a frame's sending to its arrival, at every tenth of them.`,
+      'AAC goes through an ffmpeg of the host; its delay is that of the twentieth run, from its beginning to the arrival of the whole.',
     ],
     figures: [
       { figure: 'publish to first sound, ms', value: median(first) },
+      ...(aac === undefined
+        ? []
+        : [{ figure: 'publish to first sound of AAC, ms', value: median(aac.first) }]),
       { figure: 'joining, ms', value: median(joins) },
       { figure: 'steady delay, p50 ms', value: quantile(crowd.delaysMs, 0.5) },
       { figure: 'steady delay, p99 ms', value: quantile(crowd.delaysMs, 0.99) },
+      ...(aac === undefined ? [] : [{ figure: 'steady delay of AAC, ms', value: median(aac.delay) }]),
       { figure: `frames lost at ${LISTENERS} listeners`, value: crowd.lost },
       { figure: `cores of the host at ${LISTENERS} listeners`, value: cores },
       { figure: 'resident MB of the host, most', value: after.peakBytes / MB },
@@ -87,10 +97,16 @@ async function measure(t: Teardown, folder: string): Promise<BenchResult> {
         rows: [
           ['publish to first sound', ...first.map(round)],
           ['joining', ...joins.map(round)],
+          ...(aac === undefined
+            ? []
+            : [
+                ['publish to first sound, AAC', ...aac.first.map(round)],
+                ['steady delay, AAC', ...aac.delay.map(round)],
+              ]),
         ],
       },
     ],
-    samples: { first, joins, before, after, frames: crowd.frames, lost: crowd.lost },
+    samples: { first, joins, aac, before, after, frames: crowd.frames, lost: crowd.lost },
   };
 }
 
@@ -117,11 +133,11 @@ async function openBroadcaster(t: Teardown, folder: string): Promise<Broadcaster
 }
 
 /** A new broadcast, heard by a listener who is told of it by the tracker. */
-async function firstSound(t: Teardown, { trackerPort, port, icecastPort, key }: Broadcaster) {
+async function firstSound(t: Teardown, { trackerPort, port, icecastPort, key }: Broadcaster, sound: Sound) {
   const registration = await connectTsp(t, trackerPort);
   registration.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } });
   await registration.await('BROADCAST_LIST');
-  const publisher = await Publisher.open(icecastPort, 'bench', key);
+  const publisher = await Publisher.open(icecastPort, 'bench', key, sound);
   publisher.start();
   const { rows } = await registration.await('BROADCAST_LIST', ({ rows }) => rows.some(row => row.live));
   const song = rows.find(row => row.live)!.id as SongId;
@@ -129,14 +145,32 @@ async function firstSound(t: Teardown, { trackerPort, port, icecastPort, key }: 
   listener.send({ type: 'PLAY', song });
   await listener.await('SONG_DATA');
   const ms = monotonicMs() - publisher.startedAtMs;
-  listener.destroy();
   const gone = async (): Promise<void> => {
     await registration.await('BROADCAST_LIST', ({ rows }) =>
       rows.some(row => row.id === song && Array.isArray(row.hosts) && row.hosts.length === 0),
     );
     registration.destroy();
+    listener.destroy();
   };
-  return { ms, song, publisher, gone };
+  return { ms, song, publisher, listener, gone };
+}
+
+/** The transcoder's share: what is heard of each broadcast's beginning, and how late it is some seconds on. */
+async function ofAac(t: Teardown, broadcaster: Broadcaster) {
+  const sound = aacSound();
+  if (sound === undefined) return undefined;
+  const [first, delay]: [number[], number[]] = [[], []];
+  for (let n = 0; n < RUNS; n += 1) {
+    const { ms, publisher, listener, gone } = await firstSound(t, broadcaster, sound);
+    first.push(ms);
+    // From the first run on, which began with the broadcast.
+    let runs = 1;
+    for (; runs < AAC_RUNS; runs += 1) await listener.await('SONG_DATA');
+    delay.push(monotonicMs() - publisher.startedAtMs - runs * RUN_MS);
+    await publisher.stop();
+    await gone();
+  }
+  return { first, delay };
 }
 
 async function joinTime(t: Teardown, { trackerPort }: Broadcaster, song: SongId): Promise<number> {

@@ -4,6 +4,7 @@
  */
 import { FrameScanner } from '../../peer/mpeg/frame-scanner.js';
 import { mpegFrames } from '../../test/support/mp3.js';
+import type { Sound } from './publisher.js';
 
 /** Behind the header and the side information of a stereo frame. */
 const STAMP_AT = 36;
@@ -18,10 +19,11 @@ export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 const scanner = new FrameScanner();
 const MODELS = [...scanner.push(mpegFrames({ seconds: 10, bitrate: 128_000 })), ...scanner.end()];
-/** Of 44.1 kHz. */
-export const FRAME_MS = (1_152 / 44_100) * 1_000;
 
-export function stampedFrame(seq: number): Buffer {
+/** At 44.1 kHz. */
+export const STAMPED: Sound = { type: 'audio/mpeg', frameMs: (1_152 / 44_100) * 1_000, frame: stampedFrame };
+
+function stampedFrame(seq: number): Buffer {
   const frame = Buffer.from(MODELS[seq % MODELS.length]!.bytes);
   frame.writeUInt32BE(MAGIC, STAMP_AT);
   frame.writeUInt32BE(seq, STAMP_AT + 4);
