@@ -7,7 +7,8 @@
  * - a figure is the median of an odd number of runs, and every run stands in the JSON;
  * - a figure carries its machine: CPU, Node, commit, date.
  */
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { promisify } from 'node:util';
@@ -84,6 +85,15 @@ export async function cpuSeconds(pid: number): Promise<number> {
 /** What a process holds in memory now, in bytes. */
 export async function residentBytes(pid: number): Promise<number> {
   return Number((await readFile(`/proc/${pid}/statm`, 'latin1')).split(' ')[1]) * PAGE_BYTES;
+}
+
+/** What a forked process says next; rejects when it ends instead. */
+export async function answerOf(child: ChildProcess): Promise<unknown> {
+  const ended = once(child, 'exit').then(() =>
+    Promise.reject(new Error('the process ended without an answer')),
+  );
+  const [answer] = await Promise.race([once(child, 'message'), ended]);
+  return answer;
 }
 
 export interface Machine {

@@ -12,8 +12,8 @@ import { writeResults } from './results.js';
 
 /** In the order in which they run; a busy machine disturbs the first ones most. */
 const ALL = ['serving', 'start-of-sound', 'codec', 'commands', 'library', 'tracker', 'live', 'swarm'];
-/** Long, and of interest only to who changes a decoder. */
-const ONLY_BY_NAME = ['decoders'];
+/** Of interest to who changes a decoder, or has ffmpeg and nginx's RTMP module. */
+const ONLY_BY_NAME = ['decoders', 'rtmp'];
 const HELP = `npm run bench -- [NAME …] [--check]
 
   ${ALL.join(', ')}: all of them run without a NAME, in under ten minutes

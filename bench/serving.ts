@@ -7,14 +7,14 @@
  * the pages in which it holds the song (page-arena.ts), so that what was hashed is what leaves; without koffi, or where
  * there is no Linux, each byte is copied once. nginx with sendfile off copies twice.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BenchResult, cpuSeconds, interleave, median, residentBytes, round } from './harness.js';
+import { startNginx } from './nginx.js';
 import type { ListenersResult, ListenersTask } from './serving/listeners.js';
 
 export const name = 'serving';
@@ -52,8 +52,8 @@ export async function run(): Promise<BenchResult> {
     await writeFile(song, randomBytes(SONG_BYTES));
     servers.ours = await startOurs(song);
     servers['ours, copying'] = await startOurs(song, '--copying');
-    servers['nginx, sendfile'] = await startNginx(folder, 'on');
-    servers['nginx, copying'] = await startNginx(folder, 'off');
+    servers['nginx, sendfile'] = await nginxServer(folder, 'on');
+    servers['nginx, copying'] = await nginxServer(folder, 'off');
     for (let run = 0; run < WARM_UPS; run++)
       for (const server of [servers.ours, servers['ours, copying']]) await measure(server, WARM_UP_LISTENERS);
     const samples: Record<number, Record<string, Sample[]>> = {};
@@ -78,51 +78,19 @@ async function startOurs(song: string, ...flags: string[]): Promise<Server> {
   return { process: host, port: Number.parseInt(line.toString(), 10), request: '\x03\0\0\0\x01', header: 9 };
 }
 
-async function startNginx(folder: string, sendfile: 'on' | 'off'): Promise<Server> {
-  const port = await freePort();
-  const home = join(folder, `nginx-${sendfile}`);
-  await mkdir(home);
+async function nginxServer(folder: string, sendfile: 'on' | 'off'): Promise<Server> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  const configuration = `
-    daemon off; master_process off; pid ${home}/pid; error_log ${home}/error.log; worker_rlimit_nofile 16384;
-    events { worker_connections 8192; }
+  const nginx = await startNginx(
+    join(folder, `nginx-${sendfile}`),
+    (port, home) => `
     http {
       sendfile ${sendfile}; tcp_nopush on; tcp_nodelay on; access_log off; keepalive_requests 1000000;
       open_file_cache max=100; output_buffers 2 1m;
       ${temporary.map(name => `${name}_temp_path ${home}/${name};`).join(' ')}
       server { listen 127.0.0.1:${port} backlog=4096; root ${folder}; }
-    }`;
-  await writeFile(join(home, 'nginx.conf'), configuration);
-  const nginx = spawn('nginx', ['-p', home, '-c', join(home, 'nginx.conf')], { stdio: 'inherit' });
-  await Promise.race([accepts(port), once(nginx, 'error').then(([error]) => Promise.reject(error))]);
-  return {
-    process: nginx,
-    port,
-    request: 'GET /song.mp3 HTTP/1.1\r\nHost: bench\r\n\r\n',
-    header: '\r\n\r\n',
-  };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function accepts(port: number): Promise<void> {
-  for (;;) {
-    const socket = connect(port, '127.0.0.1');
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (connected) return;
-    await new Promise(resolve => setTimeout(resolve, SAMPLE_MS));
-  }
+    }`,
+  );
+  return { ...nginx, request: 'GET /song.mp3 HTTP/1.1\r\nHost: bench\r\n\r\n', header: '\r\n\r\n' };
 }
 
 async function measure(server: Server, listeners: number): Promise<Sample> {

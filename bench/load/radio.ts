@@ -3,7 +3,6 @@
  * 320 kbit/s sounds, then all as fast as they can.
  */
 import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../protocol/bytes.js';
@@ -12,7 +11,7 @@ import { encode } from '../../protocol/tsp/codec.js';
 import { asContentHash } from '../../protocol/tsp/rows.js';
 import { mp3Bytes } from '../../test/support/mp3.js';
 import type { Teardown } from '../../test/support/until.js';
-import { type BenchResult, round } from '../harness.js';
+import { answerOf, type BenchResult, round } from '../harness.js';
 import { ProbedCommand } from '../probed/probed-command.js';
 import type { ListenersResult, ListenersTask } from '../serving/listeners.js';
 import type { RadioReport, RadioTask } from './radio/listeners.js';
@@ -141,10 +140,4 @@ async function fetchAll(t: Teardown, task: ListenersTask): Promise<ListenersResu
   child.send('go');
   const result = (await answerOf(child)) as ListenersResult;
   return { ...result, seconds: (performance.now() - began) / 1_000 };
-}
-
-async function answerOf(child: ReturnType<typeof fork>): Promise<unknown> {
-  const failed = once(child, 'exit').then(() => Promise.reject(new Error('the listeners ended')));
-  const [answer] = await Promise.race([once(child, 'message'), failed]);
-  return answer;
 }

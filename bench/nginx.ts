@@ -1,0 +1,54 @@
+/** nginx, to be measured beside: one process, on a free port of loopback, from a folder of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+
+const LOOK_AGAIN_MS = 50;
+
+export interface Nginx {
+  readonly process: ChildProcess;
+  readonly port: number;
+}
+
+/** `blocks`: the configuration but for its beginning. Rejects when there is no nginx. */
+export async function startNginx(
+  home: string,
+  blocks: (port: number, home: string) => string,
+  modules: readonly string[] = [],
+): Promise<Nginx> {
+  const port = await freePort();
+  await mkdir(home);
+  const configuration = `
+    ${modules.map(module => `load_module ${module};`).join(' ')}
+    daemon off; master_process off; pid ${home}/pid; error_log ${home}/error.log; worker_rlimit_nofile 16384;
+    events { worker_connections 8192; }
+    ${blocks(port, home)}`;
+  await writeFile(join(home, 'nginx.conf'), configuration);
+  const nginx = spawn('nginx', ['-p', home, '-c', join(home, 'nginx.conf')], { stdio: 'inherit' });
+  await Promise.race([accepts(port), once(nginx, 'error').then(([error]) => Promise.reject(error))]);
+  return { process: nginx, port };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function accepts(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const connected = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (connected) return;
+    await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+}
