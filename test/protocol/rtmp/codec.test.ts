@@ -4,7 +4,6 @@
  */
 import t from 'tap';
 import { LocalProtocolError, RemoteProtocolError } from '../../../protocol/errors.js';
-import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
 import { amfObject, decodeAmf0, encodeAmf0 } from '../../../protocol/rtmp/amf0.js';
 import { ChunkReader, type RawMessage } from '../../../protocol/rtmp/chunk-reader.js';
 import { chunksOf } from '../../../protocol/rtmp/chunk-writer.js';
@@ -215,8 +214,4 @@ t.test('names, however they are cut', async t => {
     t.same(streamPath(app, name), path === null ? undefined : { room, name: path }, client);
   t.equal(queryOf('live?user=bob&response=a+b/=='), 'user=bob&response=a+b/==');
   t.equal(queryOf('live'), '');
-});
-
-t.test('Adobe’s answers', async t => {
-  for (const { response, ...answer } of rtmpVectors.adobe) t.equal(adobeResponse(answer), response);
 });
