@@ -126,10 +126,11 @@ for (const limit of [80, 256]) {
       await downloads();
       for (const socket of silent) socket.destroy();
       const outcomes = new Map<string, number>();
+      const spoilt: number[] = [];
       const held: TspClient[] = [];
       await inTurns(range(300), 300, async index => {
         const { client, payload, outcome } = await play(t, host.port, ids[index % 60]!, 2_000 + index);
-        if (payload !== undefined) t.ok(payload.equals(songs[index % 60]!), 'byte for byte');
+        if (payload?.equals(songs[index % 60]!) === false) spoilt.push(index);
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
         held.push(client);
       });
@@ -137,6 +138,7 @@ for (const limit of [80, 256]) {
       host.command.write(`play ${ids[0]}\n`);
       await host.command.says(/"command":"play"/);
       t.comment(JSON.stringify([...outcomes]));
+      t.same(spoilt, [], 'what comes is byte for byte');
       t.same(
         [...outcomes.keys()].filter(
           each => !['song', 'too-many', 'closed', 'unavailable', 'busy'].includes(each),

@@ -11,6 +11,8 @@ export interface Teardown {
 /** Generous, since two test files and their commands may share two cores. */
 export const DEADLINE_MS = 20_000;
 const LOOK_AGAIN_MS = 5;
+/** Looking costs whom it looks at: what takes long is looked at less often. */
+const LEAST_OFTEN_MS = 20;
 
 /** Resolves with the first value of `look` that is neither undefined nor false; rejects with `what` at the deadline. */
 export async function until<T>(
@@ -19,13 +21,13 @@ export async function until<T>(
   deadlineMs = DEADLINE_MS,
 ): Promise<T> {
   const deadline = performance.now() + deadlineMs;
-  for (;;) {
+  for (let pauseMs = LOOK_AGAIN_MS; ; pauseMs = Math.min(LEAST_OFTEN_MS, 1.2 * pauseMs)) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > deadline) {
       throw new Error(`not within ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
     }
-    await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
+    await new Promise(resolve => setTimeout(resolve, pauseMs));
   }
 }
 
