@@ -27,9 +27,7 @@ export const MESSAGE_TYPE = {
 export const USER_EVENT = {
   STREAM_BEGIN: 0,
   STREAM_EOF: 1,
-  STREAM_DRY: 2,
   SET_BUFFER_LENGTH: 3,
-  STREAM_IS_RECORDED: 4,
   PING_REQUEST: 6,
   PING_RESPONSE: 7,
 } as const;
@@ -75,8 +73,6 @@ export const MAX_NAME_BYTES = 256;
 export const HANDSHAKE_MS = 5_000;
 export const CONNECT_MS = 10_000;
 export const ROLE_MS = 15_000;
-/** A publisher that sends no audio for so long is gone: a cable was pulled, or its process stopped. */
-export const MEDIA_IDLE_MS = 10_000;
 /** Players are asked whether they live, and are gone when nothing came for twice that. */
 export const PING_MS = 30_000;
 export const PLAYER_SILENCE_MS = 60_000;
