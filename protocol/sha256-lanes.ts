@@ -36,12 +36,10 @@ export class Sha256Lanes {
 
   /** Undefined where the machine has no vectors for it. */
   static create(): Sha256Lanes | undefined {
-    try {
-      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()));
-      return new Sha256Lanes(exports as unknown as Kernel);
-    } catch {
-      return undefined;
-    }
+    const bytes = moduleBytes();
+    if (!WebAssembly.validate(bytes)) return undefined;
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    return new Sha256Lanes(exports as unknown as Kernel);
   }
 
   /**

@@ -22,7 +22,7 @@ export interface Program {
 }
 
 /** A reader that takes nothing more, as a paused pager does, holds up no command that a signal ends. */
-const LAST_WORDS_MS = 1_000;
+const LAST_WORDS_MS = 500;
 /** Where help is wrapped when standard output is no terminal. */
 const PLAIN_COLUMNS = 100;
 export const columnsOf = (stdout: NodeJS.WriteStream): number => stdout.columns ?? PLAIN_COLUMNS;

@@ -25,10 +25,6 @@ export class TreeBuilder {
     this.#nodes = nodes;
   }
 
-  get leaves(): number {
-    return this.#leaves;
-  }
-
   /** The hash of the next chunk; it is kept. */
   add(leaf: Uint8Array): void {
     this.#put(0, this.#leaves, leaf);
