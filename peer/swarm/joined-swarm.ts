@@ -9,12 +9,13 @@ import { LocalProtocolError } from '../../protocol/errors.js';
 import { PIECE_LEVEL } from '../../protocol/merkle.js';
 import type { Milliseconds } from '../../protocol/ports.js';
 import type { Channel, EndReason } from '../../protocol/ppspp/channel.js';
-import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
+import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { EndpointEvent } from '../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
 import { earliest } from '../../protocol/ppspp/liveness.js';
+import type { ChunkRange } from '../../protocol/ppspp/messages.js';
 import type { ChunkSource, Swarm } from '../../protocol/ppspp/swarm.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import type { PeerRanking } from './alto-ranking.js';
@@ -40,8 +41,8 @@ const DEFAULT_MAX_PEERS = 50;
 
 /** Where chunks are kept. */
 export interface ChunkStore extends ChunkSource {
-  /** A proven chunk; the bytes are to be copied. */
-  write(chunk: number, bytes: Uint8Array): void;
+  /** A proven chunk; the bytes are to be copied. `from`: `host:port`. */
+  write(chunk: number, bytes: Uint8Array, from: string): void;
   /** Nothing more is to be fetched just now. */
   readonly isFull: boolean;
 }
@@ -61,6 +62,8 @@ export interface JoinOptions {
   readonly unproven?: ChunkSet;
   /** True: peers come by themselves, and are waited for as long as it takes. */
   readonly waits?: boolean;
+  /** True: only what is `want`ed is asked for. */
+  readonly onDemand?: boolean;
   /** Where to begin where all is equal, 0 … 1. */
   readonly place?: number;
   /** Something changed that its owner may want to know: a chunk came, somebody came or went. */
@@ -98,6 +101,7 @@ export class JoinedSwarm {
   readonly #home: SwarmHome;
   readonly #options: JoinOptions;
   readonly #picker: Picker;
+  readonly #wanted: ChunkSet | undefined;
   readonly #neighbours: Neighbours;
   readonly #open = new Map<Channel, OpenChannel>();
   /** Other ways to the content. */
@@ -114,7 +118,8 @@ export class JoinedSwarm {
     this.serves = serves;
     this.#options = options;
     this.#home = home;
-    this.#picker = new Picker(options.unproven ?? swarm.have, place);
+    this.#wanted = options.onDemand === true ? new ChunkSet() : undefined;
+    this.#picker = new Picker(options.unproven ?? swarm.have, place, this.#wanted);
     this.#neighbours = new Neighbours({ named: peers, maxPeers, ranking: options.ranking });
     this.#rank(peers);
   }
@@ -159,6 +164,26 @@ export class JoinedSwarm {
   hearOf(peers: readonly PeerAddress[]): void {
     for (const peer of peers) this.#neighbours.heardOf(peer);
     this.#rank(peers);
+    this.#home.stir(this);
+  }
+
+  /** These are asked for from now on. */
+  want(range: ChunkRange): void {
+    this.#wanted?.add(range);
+    this.#picker.countAnew();
+    this.#home.stir(this);
+  }
+
+  /** These come from elsewhere, or are here. */
+  unwant(range: ChunkRange): void {
+    this.#wanted?.delete(range);
+    for (const channel of this.#open.keys()) channel.cancel(range);
+    this.#home.stir(this);
+  }
+
+  /** Chunks that came some other way and whose proofs are in the tree: others are told. */
+  took(range: ChunkRange): void {
+    this.swarm.have.add(range);
     this.#home.stir(this);
   }
 
@@ -321,7 +346,7 @@ export class JoinedSwarm {
   }
 
   #took(chunk: number, bytes: Uint8Array, from: Asked, name: string, now: Milliseconds): void {
-    this.#options.store?.write(chunk, bytes);
+    this.#options.store?.write(chunk, bytes, name);
     this.#options.unproven?.add({ start: chunk, end: chunk });
     this.#picker.came(chunk, from, now);
     this.tally.came(name, bytes.length);

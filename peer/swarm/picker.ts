@@ -39,6 +39,8 @@ export interface Playhead {
 
 export class Picker {
   readonly #have: ChunkSet;
+  /** Nothing else is asked for; absent: everything. */
+  readonly #wanted: ChunkSet | undefined;
   /** Where to begin where all is equal, 0 … 1. */
   readonly #place: number;
   readonly #hosts = new Map<Asked, AskedHost>();
@@ -52,8 +54,9 @@ export class Picker {
   /** Asked of two hosts: who comes second is told to stop. */
   readonly #doubled = new ChunkSet();
 
-  constructor(have: ChunkSet, place: number) {
+  constructor(have: ChunkSet, place: number, wanted?: ChunkSet) {
     this.#have = have;
+    this.#wanted = wanted;
     this.#place = place;
   }
 
@@ -79,6 +82,11 @@ export class Picker {
     this.#playedAt = now;
   }
 
+  /** What is wanted changed. */
+  countAnew(): void {
+    this.#countedAt = Number.NEGATIVE_INFINITY;
+  }
+
   came(chunk: number, from: Asked, now: Milliseconds): void {
     this.#hosts.get(from)?.came(now);
     if (!this.#doubled.has(chunk)) return;
@@ -101,7 +109,7 @@ export class Picker {
     if (window === undefined) return;
     if (this.#hasMoved) this.#jump(hosts, window);
     const end = this.#end(chunks);
-    const asked = new ChunkSet();
+    const asked = this.#unwanted(chunks);
     for (const host of hosts) for (const range of host.channel.wanted) asked.add(range);
     if (now - this.#countedAt >= COUNT_EVERY_MS) this.#count(window.end + 1, end, now);
     const debtors = hosts.filter(host => host.owed > 0);
@@ -132,6 +140,7 @@ export class Picker {
   #window(chunks: number): ChunkRange | undefined {
     const { chunk } = this.#playhead;
     const end = this.#end(chunks);
+    if (this.#wanted !== undefined) return this.#wantedWindow(end);
     const [ahead] = chunk < end ? this.#have.gaps({ start: chunk, end: end - 1 }, 1) : [];
     // What lies before is fetched in the end, so that the whole may be kept and given.
     const isAll = this.#playhead.ahead === undefined || chunk + this.#playhead.ahead >= chunks;
@@ -139,6 +148,23 @@ export class Picker {
       ahead === undefined && isAll && chunk > 0 ? this.#have.gaps({ start: 0, end: chunk - 1 }, 1) : [];
     const start = (ahead ?? before)?.start;
     return start === undefined ? undefined : { start, end: Math.min(end, start + WINDOW_CHUNKS) - 1 };
+  }
+
+  #wantedWindow(end: number): ChunkRange | undefined {
+    for (const gap of this.#have.gaps({ start: 0, end: end - 1 }, Number.POSITIVE_INFINITY)) {
+      const [first] = shared(this.#wanted!, gap);
+      if (first !== undefined)
+        return { start: first.start, end: Math.min(end, first.start + WINDOW_CHUNKS) - 1 };
+    }
+    return undefined;
+  }
+
+  /** What is not to be asked for at all. */
+  #unwanted(chunks: number): ChunkSet {
+    const unwanted = new ChunkSet();
+    const all = { start: 0, end: chunks - 1 };
+    for (const gap of this.#wanted?.gaps(all, Number.POSITIVE_INFINITY) ?? []) unwanted.add(gap);
+    return unwanted;
   }
 
   /** What is fetched ends before this chunk: in a live swarm, after the last that anybody has. */

@@ -60,6 +60,7 @@ export class SwarmNode implements SwarmHome {
   readonly #allowance: UploadAllowance | undefined;
   readonly #served: ServedNeighbours | undefined;
   #readers: (() => void)[] = [];
+  #sentBytes = 0;
   #isFlushing = false;
   #isRunning = false;
   #cancelTimer: () => void = () => {};
@@ -78,6 +79,11 @@ export class SwarmNode implements SwarmHome {
     });
     if (rate !== undefined) this.#allowance = new UploadAllowance(rate, () => this.wake());
     if (slots !== undefined) this.#served = new ServedNeighbours(slots);
+  }
+
+  /** All that was sent, chunks and what is about them. */
+  get sentBytes(): number {
+    return this.#sentBytes;
   }
 
   now(): Milliseconds {
@@ -165,6 +171,7 @@ export class SwarmNode implements SwarmHome {
       sent += outgoing.datagram.length;
       wire.send(outgoing);
     }
+    this.#sentBytes += sent;
     this.#allowance?.sent(sent);
     // Turns are short; who still may send goes on in the next one. Sent nothing: the disk, or the rate, is waited for.
     if (!this.#endpoint.isReady) this.#allowance?.rest();
