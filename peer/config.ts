@@ -32,6 +32,12 @@ export interface PeerConfig {
   readonly raw: boolean;
   /** With output `auto`: where there is no sound device songs play in silence, for a person to see, and do not fail. */
   readonly orSilence?: boolean;
+  /** Songs come from many peers at once and are given so, by PPSPP. False: TSP alone. */
+  readonly swarm: boolean;
+  /** UDP. Absent: the song server's number, or, where there is none, any. 0: any. */
+  readonly swarmPort?: number;
+  /** What is here of a song is given to others while it is fetched. */
+  readonly serve: boolean;
   /** Uploads at a time. */
   readonly slots: number;
   readonly maxUploadBytesPerSecond: number;

@@ -17,6 +17,7 @@ import { failureOf } from './failures/failure.js';
 import { OfferedSongs } from './hosting/offered-songs.js';
 import type { SongServer } from './hosting/song-server.js';
 import { Jukebox } from './jukebox.js';
+import { LazySwarms } from './lazy-swarms.js';
 import { Library, type ScanProgress } from './library/library.js';
 import { openRoots } from './library/roots.js';
 import { DiskCache } from './listening/disk-cache.js';
@@ -54,6 +55,7 @@ export class Peer implements PeerView {
   readonly #cache: DiskCache;
   readonly #offered: OfferedSongs;
   readonly #fetcher: SongFetcher;
+  readonly #swarms: LazySwarms | undefined;
   readonly #localTracker: LocalTracker | undefined;
   readonly #broadcasting: Broadcasting | undefined;
   #server: SongServer | undefined;
@@ -89,11 +91,14 @@ export class Peer implements PeerView {
       onFull: why => this.#notice(`Songs are not kept on disk any more: ${why}.`),
     });
     this.#offered = new OfferedSongs(config.shareCache ? [catalogue, this.#cache] : [catalogue]);
+    if (config.swarm) this.#swarms = new LazySwarms(config, world);
     this.#fetcher = new SongFetcher({
       clock,
       logger: logger.child({ room: 'listening' }),
       randomUnit,
       trace: wireTrace(config, world),
+      agent: world.agent,
+      swarms: this.#swarms,
       cache: this.#cache,
       library: { get: hash => catalogue.get(hash), recheck: hash => this.#library.recheck(hash) },
     });
@@ -190,7 +195,7 @@ export class Peer implements PeerView {
       hosting: {
         songs: this.#offered.size,
         listeners: uploads + (this.#broadcasting?.listeners ?? 0),
-        sentBytes,
+        sentBytes: sentBytes + (this.#swarms?.sentBytes ?? 0),
       },
       library: {
         ...(this.#scan && { scanning: { done: this.#scan.read, total: this.#scan.toRead } }),
@@ -229,10 +234,10 @@ export class Peer implements PeerView {
     });
     const at = await listen(this.#server, config);
     this.#address = at;
+    await this.#swarms?.host(this.#server, this.#offered, at);
     await this.#broadcasting?.start(link);
-    if (config.port === undefined && at.port !== DEFAULT_PEER_PORT) {
+    if (config.port === undefined && at.port !== DEFAULT_PEER_PORT)
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
-    }
     if (!config.headless) this.player.warmUp();
     void this.#readLibrary();
     void this.#register(link, at.port);
@@ -244,6 +249,7 @@ export class Peer implements PeerView {
     await this.#starting?.catch(() => {});
     await this.#broadcasting?.stop();
     await Promise.all([this.#link?.stop(), this.player.close()]);
+    await this.#swarms?.stop();
     await this.#server?.stop();
     await this.#fetcher.stop();
     await Promise.all([this.#library.stop(), this.#cache.stop()]);
@@ -256,9 +262,8 @@ export class Peer implements PeerView {
   /** What the tracker is told of; undefined when this peer only listens. */
   #offers(): OfferSource | undefined {
     const { library, shareCache } = this.#config;
-    const stored = library.length > 0 || shareCache ? [this.#offered] : [];
     const live = this.#broadcasting === undefined ? [] : [this.#broadcasting.offers];
-    const sources = [...stored, ...live];
+    const sources = [...(library.length > 0 || shareCache ? [this.#offered] : []), ...live];
     return sources.length === 0 ? undefined : new AllOffers(sources);
   }
 
@@ -338,11 +343,10 @@ export class Peer implements PeerView {
         break;
       }
       case 'song-ids':
-        if (event.refused.length > 0) {
+        if (event.refused.length > 0)
           this.#notice(
             `The tracker does not list ${event.refused.length} of the songs here: ${event.refused[0]!.error}.`,
           );
-        }
         break;
       case 'unreachable':
         this.#world.logger.info({ why: event.why }, 'the tracker cannot reach this peer');
@@ -377,20 +381,18 @@ export class Peer implements PeerView {
     const link = this.#link;
     if (link?.status().state !== 'registered') return true;
     if (link.owed || link.list.stale) return false;
-    for (const { hash } of this.#offered.songs()) {
+    return [...this.#offered.songs()].every(({ hash }) => {
       const id = link.idOf(hash);
-      if (id !== undefined && link.list.get(id) === undefined) return false;
-    }
-    return true;
+      return id === undefined || link.list.get(id) !== undefined;
+    });
   }
 
   #hostsOf(row: SongRow): readonly string[] {
     return this.#link?.list.hostsOf(row) ?? [];
   }
 
-  #notice(message: string, hint?: string): void {
+  #notice = (message: string, hint?: string): void =>
     this.#emit({ kind: 'notice', message, ...(hint !== undefined && { hint }) });
-  }
 
   #emit(event: PeerEvent): void {
     for (const listener of [...this.#listeners]) listener(event);

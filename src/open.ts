@@ -107,6 +107,8 @@ export function openPeer({ tracker, logger = silent, ...options }: PeerOptions):
     output: 'auto',
     decoder: 'auto',
     raw: false,
+    swarm: true,
+    serve: true,
     slots: 8,
     maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
     maxPerAddress: 64,

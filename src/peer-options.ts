@@ -81,6 +81,17 @@ export const peerOptions = (env: Environment) => ({
   ),
   host: single(listenHost, undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
   advertise,
+  swarm: flag(
+    NETWORK,
+    'Fetch songs from many peers at once and offer them so (PPSPP); --no-swarm: TSP alone',
+    true,
+  ),
+  'swarm-port': single(
+    port,
+    undefined,
+    NETWORK,
+    'UDP port for that; else the number of --port; play and get: a free one',
+  ),
   name: single(name, undefined, NETWORK, 'What others see this peer called'),
   slots: single(countLimit, DEFAULT_SLOTS, LIMITS, 'Listeners served at once; 0: no limit'),
   'max-upload': single(
@@ -120,7 +131,9 @@ export function peerConfig(values: Values<PeerOptions>, origins: Origins, folder
   return {
     ...folders,
     ...present({ tracker: values.tracker, port: values.port, host: values.host, name: values.name }),
-    ...present({ live: liveConfig(values, origins) }),
+    ...present({ swarmPort: values['swarm-port'], live: liveConfig(values, origins) }),
+    swarm: values.swarm,
+    serve: values.serve,
     library: values.library,
     advertise: values.advertise.map(address => formatHostPort(address!.host, address!.port)),
     output: values.output,
@@ -161,7 +174,10 @@ const HOSTING = [
   ...Object.keys(liveOptions),
 ];
 
-const onlyForSwarm = Object.fromEntries(Object.keys(swarmOptions).map(name => [name, ['swarm']]));
+/** All of them but `serve`, which songs know too. */
+const onlyForSwarm = Object.fromEntries(
+  Object.keys(swarmOptions).flatMap(name => (name === 'serve' ? [] : [[name, ['swarm']]])),
+);
 
 const ANY = Number.POSITIVE_INFINITY;
 const SUBCOMMANDS: readonly Subcommand[] = [

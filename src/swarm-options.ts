@@ -82,7 +82,11 @@ export const swarmOptions = {
     SWARMS,
     'get: take chunks that nobody can prove (PyPPSPP); checked as a whole before the file appears',
   ),
-  serve: flag(SWARMS, 'get: give to others what is here already; --no-serve gives nothing', true),
+  serve: flag(
+    SWARMS,
+    'Give to others what is here of a song, or file, while it is fetched; --no-serve gives nothing',
+    true,
+  ),
   buffer: single<number | undefined>(
     size,
     undefined,

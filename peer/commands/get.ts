@@ -12,6 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { CommandError, EXIT, fileProblem } from '../failures/failure.js';
+import { LazySwarms } from '../lazy-swarms.js';
 import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
@@ -39,11 +40,13 @@ export function runGet(config: PeerConfig, { words, out }: CommandArguments, wor
     const row = await session.song(requireId(words[0]));
     const cache = new CacheReader(config.cacheDir);
     if (row.hash !== undefined) await cache.look(row.hash);
-    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache });
+    const swarms = config.swarm ? new LazySwarms(config, world) : undefined;
+    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache, swarms });
     try {
       await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetcher, row), session);
     } finally {
       await fetcher.stop();
+      await swarms?.stop();
     }
     return EXIT.ok;
   });

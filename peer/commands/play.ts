@@ -9,6 +9,7 @@ import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';
 import { Jukebox } from '../jukebox.js';
+import { LazySwarms } from '../lazy-swarms.js';
 import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
 import { OutputError } from '../playback/outputs/output.js';
@@ -36,7 +37,8 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
     const { client } = session;
     const wanted = words.every(looksLikeNumber) ? words.map(requireId) : words.join(' ');
     const cache = new CacheReader(config.cacheDir);
-    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache });
+    const swarms = config.swarm ? new LazySwarms(config, world) : undefined;
+    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache, swarms });
     const jukebox = new Jukebox(config, world, {
       fetcher,
       hostsOf: row => client.hostsOf(row),
@@ -50,6 +52,7 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
     } finally {
       await jukebox.close();
       await fetcher.stop();
+      await swarms?.stop();
     }
   });
 }

@@ -32,7 +32,7 @@ export interface AnswersWorld {
   /** Where songs may lie that are sent without being copied. */
   readonly arena: () => PageArena | undefined;
   readonly rate: RateLimit;
-  readonly welcome: Welcome;
+  readonly welcome: () => Welcome;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly trace?: ((line: string) => void) | undefined;
@@ -91,7 +91,7 @@ export class Answers {
     const { host, welcome } = this.#world;
     switch (request.type) {
       case 'HELLO':
-        return this.send({ type: 'WELCOME', revision: 0, welcome });
+        return this.send({ type: 'WELCOME', revision: 0, welcome: welcome() });
       case 'LIST':
         return this.#list();
       case 'INFO':

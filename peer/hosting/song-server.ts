@@ -13,11 +13,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { addressKey } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
-import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
+import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG, SWARM_FEATURE } from '../../protocol/tsp/constants.js';
 import { Doorkeeper, MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Turns } from '../../protocol/turns.js';
+import type { HostedSong } from '../library/catalogue.js';
 import { listenSomewhere } from '../listen-somewhere.js';
 import { Host } from './host.js';
 import type { HostedSongs, LiveSongs, ProofEcho, SongIdTable } from './neighbours.js';
@@ -79,9 +80,18 @@ export interface SongServerStatus {
   readonly cachedBytes: number;
 }
 
+/** What swarms share with TSP's listeners (TSP §5.6). */
+export interface SharedUploads {
+  readonly slots: UploadSlots;
+  readonly rate: RateLimit;
+  /** A piece of a song, from the memory that all share; rejects when the file is not what was hashed. */
+  read(song: HostedSong, offset: number, length: number): Promise<Uint8Array>;
+}
+
 export class SongServer {
   readonly #options: SongServerOptions;
   readonly #slots: UploadSlots;
+  readonly #rate: RateLimit;
   readonly #cache: SongCache;
   readonly #doorkeeper: Doorkeeper<UploadConnection>;
   readonly #world: UploadWorld;
@@ -92,11 +102,14 @@ export class SongServer {
   #cancelSweep: (() => void) | undefined;
   #lookedUpAt = Number.NEGATIVE_INFINITY;
   #sentBytes = 0;
+  #welcome: Welcome;
 
   constructor(options: SongServerOptions) {
     const { catalogue, songIds, proofs, clock, logger, trace } = options;
     this.#options = options;
     this.#slots = new UploadSlots(options.slots);
+    this.#rate = new RateLimit(options.maxUploadBytesPerSecond, clock);
+    this.#welcome = welcomeOf(options);
     this.#doorkeeper = new Doorkeeper(options);
     this.#cache = new SongCache({
       files: options.files ?? songFiles,
@@ -112,9 +125,9 @@ export class SongServer {
       arena: () => this.#arena,
       slots: this.#slots,
       turns: new Turns(clock, () => nextTurn()),
-      rate: new RateLimit(options.maxUploadBytesPerSecond, clock),
+      rate: this.#rate,
       proofs,
-      welcome: welcomeOf(options),
+      welcome: () => this.#welcome,
       clock,
       logger,
       trace,
@@ -145,6 +158,19 @@ export class SongServer {
     return { address, port };
   }
 
+  get uploads(): SharedUploads {
+    return {
+      slots: this.#slots,
+      rate: this.#rate,
+      read: (song, offset, length) => this.#read(song, offset, length),
+    };
+  }
+
+  /** Listeners are told from now on that its songs can be had through swarms. */
+  offersSwarms(swarmPort: number): void {
+    this.#welcome = { ...this.#welcome, features: [SWARM_FEATURE], swarmPort };
+  }
+
   async stop(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
@@ -173,6 +199,19 @@ export class SongServer {
       sentBytes: this.#sentBytes,
       cachedBytes: this.#cache.status().heldBytes,
     };
+  }
+
+  async #read(song: HostedSong, offset: number, length: number): Promise<Uint8Array> {
+    const reader = await this.#cache.open(song);
+    try {
+      const { bytes, release } = await reader.read(offset, length);
+      // A copy: the memory is the cache's, and a swarm keeps its pieces for a while.
+      const piece = Uint8Array.from(bytes);
+      release();
+      return piece;
+    } finally {
+      reader.close();
+    }
   }
 
   async #prepareMemory(): Promise<void> {

@@ -103,6 +103,12 @@ export class FetchLogic {
     return this.#state.isOver ? [] : this.#staffing.fill(now);
   }
 
+  /** There is no swarm to be joined: its hosts are asked by RANGE. */
+  notJoined(now: Milliseconds): FetchEffect[] {
+    this.#state.swarm.abandon();
+    return this.#state.isOver ? [] : this.#staffing.look(now);
+  }
+
   /** True bytes came out of the swarm; a whole piece is brought by `swarmBrought`. */
   swarmHeard(host: string, bytes: number, now: Milliseconds): void {
     this.#state.heardAt = now;

@@ -7,6 +7,8 @@
  */
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
+import { SWARM_FEATURE } from '../../protocol/tsp/constants.js';
+import type { Hello } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import { type FeedToHear, LiveStream } from '../live/live-stream.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
@@ -18,6 +20,7 @@ import type { LocalSongs } from './local-song.js';
 import type { PieceHashes } from './pieces.js';
 import { SongFetch, type SongFetchDeps } from './song-fetch.js';
 import type { OpenOptions, SongStream, SongToFetch } from './song-stream.js';
+import type { SwarmAccess } from './song-swarm.js';
 
 export interface SongFetcherOptions {
   readonly clock: Clock;
@@ -27,6 +30,8 @@ export interface SongFetcherOptions {
   readonly openSocket?: OpenSocket | undefined;
   /** Said in HELLO. */
   readonly agent?: string | undefined;
+  /** Absent: songs come by TSP alone. */
+  readonly swarms?: SwarmAccess | undefined;
   /** Already started. */
   readonly cache?: SongCache | undefined;
   /** Own songs: nobody else is asked for them. `recheck` hears of a file that is not what it was. */
@@ -110,13 +115,14 @@ export class SongFetcher {
   }
 
   #depsFor(song: SongToFetch, ended: () => void): SongFetchDeps {
-    const { clock, logger, cache, agent } = this.#options;
+    const { clock, logger, cache, agent, swarms } = this.#options;
     return {
       book: this.#book,
       connections: this.#connections,
       clock,
       logger,
-      hello: { tsp: 1, ...(agent === undefined ? {} : { agent }) },
+      swarms,
+      hello: helloOf(agent, swarms?.port),
       local: this.#localCopies(song.hash),
       keep: (index, piece, hashes) => cache?.keep(song, index, piece, hashes),
       learnt: (hashes, size) => {
@@ -150,3 +156,9 @@ export class SongFetcher {
     if (this.#known.size > MAX_KNOWN_SONGS) this.#known.delete(this.#known.keys().next().value!);
   }
 }
+
+const helloOf = (agent: string | undefined, swarmPort: number | undefined): Hello => ({
+  tsp: 1,
+  ...(agent === undefined ? {} : { agent }),
+  ...(swarmPort === undefined ? {} : { features: [SWARM_FEATURE], swarmPort }),
+});

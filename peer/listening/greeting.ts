@@ -24,9 +24,12 @@ export function greet(
   done: () => void,
 ): () => void {
   const { book, connections, clock, hello } = world;
+  const question = { type: 'HELLO', port: 0, hello } as const;
   const connection = connections.lease(host, {
     event: event => {
+      // What an earlier holder of the connection asked may still be coming.
       if (event.kind !== 'answered' && event.kind !== 'refused') return;
+      if (event.question !== question) return;
       end(() => connections.giveBack(connection));
       book.greeted(host, event.kind === 'answered' ? cardIn(event.welcome) : {}, clock.now());
       done();
@@ -37,7 +40,7 @@ export function greet(
       done();
     },
   });
-  connection.ask([{ question: { type: 'HELLO', port: 0, hello }, least: 0 }]);
+  connection.ask([{ question, least: 0 }]);
   let isOver = false;
   const end = (leave: () => void): void => {
     isOver = true;

@@ -8,7 +8,7 @@
  * here, not beside a single host that is quick enough. So one good host alone is asked just as if there were no swarms.
  */
 import type { Milliseconds } from '../../protocol/ports.js';
-import type { HostBook } from './choose-host.js';
+import type { HostBook, HostCard } from './choose-host.js';
 import type { HostTrials } from './host-trials.js';
 import type { SwarmShare } from './swarm-share.js';
 
@@ -56,10 +56,12 @@ export class Recruiting {
     readonly except: ReadonlySet<string>;
     /** One alone does not suffice. */
     readonly isSlow: boolean;
+    /** Bytes a second that the lead brings by RANGE; who brings less in the swarm is asked so too. */
+    readonly leadRate: number | undefined;
     readonly piecesLeft: number;
     readonly now: Milliseconds;
   }): Recruits {
-    const { working, except, isSlow, piecesLeft, now } = at;
+    const { working, except, isSlow, leadRate, piecesLeft, now } = at;
     const recruits = {
       greet: [] as string[],
       meet: [] as { host: string; port: number }[],
@@ -68,18 +70,20 @@ export class Recruiting {
     if (now < this.#lookAt || piecesLeft < LEAST_PIECES) return recruits;
     if (this.#trials.count < 2 && !isSlow) return recruits;
     this.#lookAt = now + LOOK_EVERY_MS;
+    const isSwarmSlow = leadRate !== undefined && this.#swarm.isSlow(leadRate, now);
     const idle = this.#trials.ready(now, working);
     let byRange = working.size;
     for (const host of [...working, ...idle]) {
-      if (this.#swarm.knows(host) || this.#book.hasLied(host, now)) continue;
+      if (this.#book.hasLied(host, now)) continue;
       const card = this.#book.cardOf(host, now);
+      if (this.#swarm.knows(host) && !isSwarmSlow) continue;
       if (this.#usesSwarms && card === undefined && !this.#greeted.has(host)) {
         if (this.#greeted.size >= MAX_GREETED) continue;
         this.#greeted.add(host);
         this.#awaited.add(host);
         recruits.greet.push(host);
-      } else if (this.#usesSwarms && card?.swarmPort !== undefined) {
-        if (this.#swarm.mayMeet(now)) recruits.meet.push({ host, port: card.swarmPort });
+      } else if (this.#mayMeet(card, now) && !this.#swarm.knows(host)) {
+        recruits.meet.push({ host, port: card!.swarmPort! });
       } else if (
         byRange < MAX_BY_RANGE &&
         !working.has(host) &&
@@ -91,6 +95,10 @@ export class Recruiting {
       }
     }
     return recruits;
+  }
+
+  #mayMeet(card: HostCard | undefined, now: Milliseconds): boolean {
+    return this.#usesSwarms && card?.swarmPort !== undefined && this.#swarm.mayMeet(now);
   }
 
   #mayHelp(host: string, now: Milliseconds): boolean {

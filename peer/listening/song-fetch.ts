@@ -18,12 +18,16 @@ import { greet } from './greeting.js';
 import { type LocalSong, readLocalSong } from './local-song.js';
 import type { PieceHashes } from './pieces.js';
 import type { FetchReport, SongStream } from './song-stream.js';
+import type { SwarmAccess } from './song-swarm.js';
+import { SwarmPart } from './swarm-part.js';
 
 export interface SongFetchDeps {
   readonly book: HostBook;
   readonly connections: HostConnections;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Absent: hosts are asked by RANGE alone. */
+  readonly swarms: SwarmAccess | undefined;
   /** What hosts are told in HELLO. */
   readonly hello: Hello;
   /** Where this machine has the song, best first. */
@@ -62,6 +66,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   #roomAwaited: (() => void) | undefined;
   #ending: Ending | undefined;
   #sizeKnown: { resolve: (bytes: number) => void; reject: (error: unknown) => void } | undefined;
+  readonly #swarm: SwarmPart | undefined;
   #timer: { readonly at: Milliseconds; readonly cancel: () => void } | undefined;
   #openedAt: Milliseconds = 0;
   #firstByteMs: number | undefined;
@@ -73,6 +78,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#deps = deps;
     this.#takenTo = task.fromByte;
     this.#queuedTo = task.fromByte;
+    if (deps.swarms !== undefined) this.#swarm = new SwarmPart(deps.swarms, deps.logger);
     this.size = new Promise((resolve, reject) => {
       this.#sizeKnown = { resolve, reject };
     });
@@ -165,7 +171,8 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   }
 
   #goOnline(): void {
-    this.#logic = new FetchLogic({ ...this.#task, fromByte: this.#queuedTo }, this.#deps.book);
+    const { book, swarms } = this.#deps;
+    this.#logic = new FetchLogic({ ...this.#task, fromByte: this.#queuedTo }, book, swarms !== undefined);
     this.#perform(this.#logic.start(this.#deps.clock.now()));
   }
 
@@ -189,6 +196,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         return;
       case 'keep':
         this.#deps.keep(effect.index, effect.piece, this.#logic!.hashes!);
+        this.#swarm?.gather(effect.index, effect.piece);
         return;
       case 'deliver':
         this.#deliver(effect.piece, effect.skip);
@@ -202,6 +210,18 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         return;
       case 'greet':
         this.#greet(effect.host);
+        return;
+      case 'meet':
+        this.#swarm?.meet(effect.host, effect.port);
+        return;
+      case 'join':
+        void this.#join(effect.lastPiece);
+        return;
+      case 'want':
+        this.#swarm?.want(effect.pieces);
+        return;
+      case 'unwant':
+        this.#swarm?.unwant(effect.pieces);
         return;
       case 'finish':
         this.#end({ kind: 'finished' });
@@ -255,6 +275,20 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#greetings.add(cancel);
   }
 
+  async #join(lastPiece: Uint8Array): Promise<void> {
+    const { clock } = this.#deps;
+    const logic = this.#logic!;
+    const isJoined = await this.#swarm!.join({
+      hash: this.#task.song.hash,
+      hashes: logic.hashes!,
+      lastPiece,
+      heard: (host, bytes) => logic.swarmHeard(host, bytes, clock.now()),
+      brought: piece => this.#perform(logic.swarmBrought(piece, clock.now())),
+      lied: (host, why) => this.#perform(logic.swarmLied(host, why, clock.now())),
+    });
+    this.#perform(isJoined ? logic.joined(clock.now()) : logic.notJoined(clock.now()));
+  }
+
   #deliver(piece: Uint8Array, skip: number): void {
     if (this.#logic?.hashes !== undefined && this.#firstByteMs === undefined)
       this.#deps.learnt(this.#logic.hashes, undefined);
@@ -298,6 +332,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#timer?.cancel();
     this.#roomAwaited?.();
     for (const cancel of this.#greetings) cancel();
+    this.#swarm?.leave();
     this.#deps.ended();
     const waiting = this.#waiting;
     this.#waiting = undefined;

@@ -76,8 +76,16 @@ export class Staffing {
     const effects: FetchEffect[] = [];
     for (const source of crew.sources) {
       // Until a piece of it is proven, a host is asked for no more than it was at the beginning.
-      if (source.proven === 0 || swarm.gives(source.host)) continue;
-      const asks = planRanges(source, this.#state.planFor(source, now));
+      if (source.proven === 0) continue;
+      const rate = this.#state.book.bytesPerSecond(source.host);
+      if (swarm.relieves(source.host, rate, now)) continue;
+      let asks = planRanges(source, this.#state.planFor(source, now));
+      if (asks.length === 0 && !source.owes && rate !== undefined) {
+        // Nothing is left but what the swarm has, and it is slower.
+        const taken = this.#takeBack(swarm.better(rate, now));
+        effects.push(...taken);
+        if (taken.length > 0) asks = planRanges(source, this.#state.planFor(source, now));
+      }
       if (asks.length > 0) effects.push({ do: 'ask', host: source.host, asks });
     }
     const room = swarm.room(now);
@@ -89,13 +97,14 @@ export class Staffing {
 
   /** From the first piece on, others help, where that helps. */
   recruit(now: Milliseconds): FetchEffect[] {
-    const { crew, swarm, needs, order, facts, task, supply } = this.#state;
+    const { crew, swarm, needs, order, facts, task, supply, book } = this.#state;
     const { lead } = crew;
     if (lead === undefined || lead.proven === 0 || isFirstAwaited(task, supply.takenTo)) return [];
     const look = this.#recruiting.look({
       working: crew.hosts,
       except: this.#overtaken,
       isSlow: (lead.bytesPerSecond(now) ?? needs) < needs,
+      leadRate: book.bytesPerSecond(lead.host),
       piecesLeft: (facts.hashes?.count ?? 0) - order.next,
       now,
     });

@@ -13,8 +13,13 @@ import { RateMeter } from './fetch-source.js';
 
 /** What a swarm of which nothing is known is left: enough for a few hosts at once. */
 const FIRST_PIECES = 8;
+const UNKNOWN_BYTES_PER_SECOND = 500_000;
 /** Later, what it brings in this time. */
 const SHARE_MS = 2_000;
+/** It may take its time to begin. */
+const SLOW_AFTER_MS = 1_000;
+/** After this a first guess at its rate is possible. */
+const GUESS_MS = 250;
 /** Nothing came for so long of what was left to it: three handshakes, lost, or a firewall. */
 export const SWARM_SILENT_MS = 1_500;
 /** After that the song comes without it for so long. */
@@ -26,6 +31,11 @@ export class SwarmShare {
   /** Hosts that are in it, as far as we know; true: it gave something. */
   readonly #hosts = new Map<string, boolean>();
   readonly #rate: RateMeter;
+  /** Since something is left to it, and what came since. */
+  #workingSince: Milliseconds = 0;
+  #broughtBytes = 0;
+  #lastRate: number | undefined;
+  #isSlow = false;
   #heardAt: Milliseconds = 0;
   #restUntil: Milliseconds = Number.NEGATIVE_INFINITY;
 
@@ -51,9 +61,28 @@ export class SwarmShare {
     return this.#state === 'joined' && [...this.#hosts.values()].includes(true);
   }
 
-  /** This host gives by way of the swarm, so there is no need to ask it otherwise. */
-  gives(host: string): boolean {
-    return this.#hosts.get(host) === true;
+  /** This host gives by way of the swarm, which is quicker than it was by RANGE: there is no need to ask it so. */
+  relieves(host: string, bytesPerSecond: number | undefined, now: Milliseconds): boolean {
+    if (this.#hosts.get(host) !== true || this.#isSlow) return false;
+    return (this.bytesPerSecond(now) ?? 0) >= (bytesPerSecond ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Those who give bring clearly less than each of them would by RANGE. Once seen it stays so: then rates are shared. */
+  isSlow(eachBytesPerSecond: number, now: Milliseconds): boolean {
+    const givers = [...this.#hosts.values()].filter(gave => gave).length;
+    if (this.#wanted.size === 0 || now < this.#workingSince + SLOW_AFTER_MS) return this.#isSlow;
+    const expected = Math.max(1, givers) * eachBytesPerSecond;
+    this.#isSlow ||= (this.bytesPerSecond(now) ?? 0) < 0.75 * expected;
+    return this.#isSlow;
+  }
+
+  /** The first pieces that somebody as quick as this would bring sooner. */
+  better(bytesPerSecond: number, now: Milliseconds): number[] {
+    const count = this.#wanted.size;
+    const ours = Math.max(1, this.bytesPerSecond(now) ?? UNKNOWN_BYTES_PER_SECOND);
+    if (count * bytesPerSecond < 2 * ours) return [];
+    const share = Math.max(1, Math.floor((count * bytesPerSecond) / (bytesPerSecond + ours)));
+    return [...this.#wanted.keys()].sort((a, b) => a - b).slice(0, share);
   }
 
   /** Whether hosts that speak PPSPP are to be met there. */
@@ -77,11 +106,18 @@ export class SwarmShare {
     this.#state = 'joined';
   }
 
+  /** It cannot be joined: nobody is met there. */
+  abandon(): void {
+    this.#hosts.clear();
+    this.#restUntil = Number.POSITIVE_INFINITY;
+  }
+
   /** Some bytes of it came, which are true. */
   heard(host: string, bytes: number, now: Milliseconds): void {
     this.#hosts.set(host, true);
     this.#heardAt = now;
     this.#rate.add(bytes);
+    this.#broughtBytes += bytes;
   }
 
   /** It lied, or left. */
@@ -92,7 +128,7 @@ export class SwarmShare {
   /** How many pieces more are to be left to it. Not one at a time; less than none: so many are to be taken back. */
   room(now: Milliseconds): number {
     if (this.#state !== 'joined' || this.#hosts.size === 0) return 0;
-    const perSecond = this.#rate.bytesPerSecond(now);
+    const perSecond = this.bytesPerSecond(now);
     const most =
       perSecond === undefined
         ? FIRST_PIECES
@@ -101,10 +137,21 @@ export class SwarmShare {
     return this.#wanted.size > 0.75 * most ? 0 : most - this.#wanted.size;
   }
 
+  /** Of late; undefined while nobody can say. */
+  bytesPerSecond(now: Milliseconds): number | undefined {
+    const ms = now - this.#workingSince;
+    if (this.#wanted.size === 0 || ms < GUESS_MS) return this.#lastRate;
+    return this.#rate.bytesPerSecond(now) ?? (this.#broughtBytes * 1_000) / ms;
+  }
+
   want(pieces: readonly number[], now: Milliseconds): void {
     if (this.#wanted.size === 0 && pieces.length > 0) {
+      if (this.#broughtBytes > 0)
+        this.#lastRate = (this.#broughtBytes * 1_000) / (this.#heardAt - this.#workingSince + 1);
       this.#heardAt = now;
       this.#rate.restart(now);
+      this.#workingSince = now;
+      this.#broughtBytes = 0;
     }
     for (const piece of pieces) this.#wanted.set(piece, now);
   }

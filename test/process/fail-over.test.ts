@@ -6,8 +6,7 @@
 import { readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { MerkleTree } from '../../protocol/merkle.js';
-import type { Message } from '../../protocol/tsp/messages.js';
+import { honestBut } from '../support/honest-host.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
 import { drip } from '../support/rule-breakers.js';
@@ -56,24 +55,6 @@ for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
     t.equal(await listener.exitCode(), 0);
     t.ok(listener.bytes.equals(song), 'byte-exact');
   });
-}
-
-/** Answers as an honest host would, but for what `spoil` makes of the song's bytes. */
-function honestBut(song: Buffer, spoil: (client: TspClient, offset: number, bytes: Buffer) => unknown) {
-  const nodes = new MerkleTree().update(song).digest().nodes(6);
-  return async (client: TspClient, request: Message) => {
-    if (request.type === 'HASHES') {
-      client.send({ type: 'HASH_LIST', song: request.song, length: nodes.length });
-      client.write(nodes);
-    } else if (request.type === 'RANGE') {
-      const end = request.count === 0 ? song.length : Math.min(song.length, request.offset + request.count);
-      const bytes = Buffer.from(song.subarray(request.offset, end));
-      client.send({ type: 'SONG_DATA', song: request.song, length: bytes.length });
-      await spoil(client, request.offset, bytes);
-    } else if (request.type === 'INFO') {
-      client.sendRows({ type: 'SONG_INFO', song: request.song }, []);
-    }
-  };
 }
 
 const MISBEHAVIOUR = {

@@ -56,6 +56,8 @@ export const configIn = (folder: string, changes: Partial<PeerConfig> = {}): Pee
   output: 'null',
   decoder: 'auto',
   raw: false,
+  swarm: true,
+  serve: true,
   slots: 8,
   maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
   maxPerAddress: Number.POSITIVE_INFINITY,

@@ -1,0 +1,84 @@
+/**
+ * Swarms that are opened when they are first needed, so that sound waits neither for their socket nor for their code.
+ *
+ *     a song joins ─▶ open: any port                  a peer hosts ─▶ open: the port that WELCOME names, songs to give
+ */
+import type { Logger } from '../protocol/ports.js';
+import type { PeerConfig } from './config.js';
+import type { HostedSongs } from './hosting/neighbours.js';
+import type { SongServer } from './hosting/song-server.js';
+import type { SongSwarm, SongToJoin, SwarmAccess } from './listening/song-swarm.js';
+import type { SongSwarms, SongSwarmsOptions } from './song-swarms.js';
+import type { World } from './world.js';
+
+/** What a peer gives, and where its song server is. */
+interface SwarmHosting extends Required<Pick<SongSwarmsOptions, 'uploads' | 'songs'>> {
+  readonly address: string;
+  readonly port: number;
+}
+
+export class LazySwarms implements SwarmAccess {
+  readonly #config: Pick<PeerConfig, 'swarmPort' | 'serve'>;
+  readonly #world: SongSwarmsOptions['world'];
+  readonly #logger: Logger;
+  #opening: Promise<SongSwarms> | undefined;
+  #swarms: SongSwarms | undefined;
+
+  constructor(
+    config: Pick<PeerConfig, 'swarmPort' | 'serve'>,
+    world: Pick<World, 'clock' | 'logger' | 'randomBytes' | 'randomUnit'>,
+  ) {
+    this.#config = config;
+    this.#world = world;
+    this.#logger = world.logger;
+  }
+
+  get port(): number | undefined {
+    return this.#swarms?.port;
+  }
+
+  get sentBytes(): number {
+    return this.#swarms?.sentBytes ?? 0;
+  }
+
+  async join(song: SongToJoin): Promise<SongSwarm> {
+    this.#opening ??= this.#open();
+    return (await this.#opening).join(song);
+  }
+
+  /** Gives songs, too, and has the song server say so. A port that cannot be had is logged: TSP goes on alone. */
+  async host(
+    server: Pick<SongServer, 'uploads' | 'offersSwarms'>,
+    songs: HostedSongs,
+    at: { readonly address: string; readonly port: number },
+  ): Promise<void> {
+    this.#opening ??= this.#open({ uploads: server.uploads, songs, ...at });
+    try {
+      const { port } = await this.#opening;
+      if (port !== undefined) server.offersSwarms(port);
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'songs cannot be given through swarms');
+    }
+  }
+
+  async stop(): Promise<void> {
+    const swarms = await this.#opening?.catch(() => undefined);
+    await swarms?.stop();
+  }
+
+  async #open(hosting?: SwarmHosting): Promise<SongSwarms> {
+    const { SongSwarms } = await import('./song-swarms.js');
+    const { swarmPort, serve } = this.#config;
+    const swarms = new SongSwarms({ world: this.#world, serves: serve, ...hosting });
+    const host = hosting && { host: hosting.address };
+    try {
+      await swarms.start({ ...host, port: swarmPort ?? hosting?.port ?? 0 });
+    } catch (error) {
+      // The same number over UDP is only a habit.
+      if (swarmPort !== undefined || hosting === undefined) throw error;
+      await swarms.start({ ...host, port: 0 });
+    }
+    this.#swarms = swarms;
+    return swarms;
+  }
+}
