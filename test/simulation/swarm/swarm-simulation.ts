@@ -154,7 +154,8 @@ export class SwarmSimulation {
         if (isComplete || member.program?.joined.isComplete !== true) return;
         isComplete = true;
         this.#note(`${member.address} is complete`);
-        if (chance.is(0.2)) this.#timeline.after(chance.int(0, 5_000), () => this.#leave(member));
+        if (chance.is(0.2) && !this.#sources.includes(member.address))
+          this.#timeline.after(chance.int(0, 5_000), () => this.#leave(member));
       },
     });
     this.#soon(member.program.start());
