@@ -356,8 +356,17 @@ t.test('configurations come out in plain units', async t => {
     slots: Number.POSITIVE_INFINITY,
     advertise: ['[2001:db8::2]:99'],
     color: false,
+    swarm: true,
+    serve: true,
     ...folders,
   });
+  t.notOk('swarmPort' in config, 'the number of the song server is the usual one');
+  t.match((await peerRun('play 1 --no-swarm --no-serve --swarm-port 0', env)).values, {
+    swarm: false,
+    serve: false,
+    'swarm-port': 0,
+  });
+  t.match(await failure(peer('get 1 --swarm-port seven', env)), { exitCode: 2 });
   t.notOk('port' in config || 'tracker' in config, 'what nobody chose is absent');
   const invocation = await tracker('--port 0 --max-per-address 0', env);
   if (invocation.kind !== 'run') throw new Error('it shows text');
