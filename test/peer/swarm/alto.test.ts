@@ -158,7 +158,7 @@ t.test('swarm get dials whom the server prefers', async t => {
     answered(response, { 'ipv4:127.0.0.1': 5, 'ipv4:127.0.0.2': 9, 'ipv4:127.0.0.3': 1 }),
   );
   const folder = await tempFolder(t);
-  const content = new Chance(8).bytes(200_000);
+  const content = new Chance(8).bytes(600_000);
   writeFileSync(join(folder, 'content'), content);
   const seeds = await Promise.all(
     ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map(async host => {
