@@ -7,19 +7,18 @@
  * Constructing starts nothing. `stop` gives the songs that are being sent ten seconds, and resolves when every
  * connection and file is closed.
  */
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { createServer, Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Clock, Logger } from '../../protocol/ports.js';
-import { addressKey } from '../../protocol/tsp/addresses.js';
+import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG, SWARM_FEATURE } from '../../protocol/tsp/constants.js';
-import { Doorkeeper, MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
+import { MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { Turns } from '../../protocol/turns.js';
 import type { HostedSong } from '../library/catalogue.js';
-import { listenSomewhere } from '../listen-somewhere.js';
+import type { WhereToListen } from '../listen-somewhere.js';
+import { TcpServer } from '../tcp-server.js';
 import { Host } from './host.js';
 import type { HostedSongs, LiveSongs, ProofEcho, SongIdTable } from './neighbours.js';
 import { openPageArena, type PageArena } from './page-arena.js';
@@ -31,8 +30,6 @@ import { type SongFiles, songFiles } from './song-files.js';
 import { SongLists } from './song-lists.js';
 import { UploadConnection, type UploadWorld } from './upload-connection.js';
 
-/** How often deadlines are looked at: they are of seconds, and a timer a connection would cost more. */
-const SWEEP_MS = 250;
 /** How often the kernel is asked about slow listeners: twice within the shortest patience. */
 const LOOK_UP_MS = 4_500;
 /** How long songs that are being sent may take when the peer stops. */
@@ -93,13 +90,10 @@ export class SongServer {
   readonly #slots: UploadSlots;
   readonly #rate: RateLimit;
   readonly #cache: SongCache;
-  readonly #doorkeeper: Doorkeeper<UploadConnection>;
   readonly #world: UploadWorld;
-  readonly #connections = new Set<UploadConnection>();
+  readonly #server: TcpServer<UploadConnection>;
   readonly #refused = new Set<Socket>();
-  #server: Server | undefined;
   #arena: PageArena | undefined;
-  #cancelSweep: (() => void) | undefined;
   #lookedUpAt = Number.NEGATIVE_INFINITY;
   #sentBytes = 0;
   #welcome: Welcome;
@@ -110,7 +104,6 @@ export class SongServer {
     this.#slots = new UploadSlots(options.slots);
     this.#rate = new RateLimit(options.maxUploadBytesPerSecond, clock);
     this.#welcome = welcomeOf(options);
-    this.#doorkeeper = new Doorkeeper(options);
     this.#cache = new SongCache({
       files: options.files ?? songFiles,
       budgetBytes: options.cacheBytes,
@@ -135,24 +128,30 @@ export class SongServer {
         this.#sentBytes += bytes;
       },
     };
+    this.#server = new TcpServer({
+      ...options,
+      name: 'song server',
+      connect: (socket, greeted) => {
+        this.#world.turns.newcomer();
+        return new UploadConnection(socket, this.#world, greeted);
+      },
+      refuse: (socket, why) => this.#refuse(socket, why),
+      swept: now => this.#watchSlow(now),
+      finishMs: FINISH_MS,
+      sockets: { allowHalfOpen: true },
+    });
   }
 
   /**
    * Listens. Without `host`: on `::` with IPv4, or where there is no IPv6 on 0.0.0.0. Without `port`: on 7461, or if that
    * is taken on a free one. Rejects with TransportError, whose cause is Node's error.
    */
-  async start(at: { readonly host?: string | undefined; readonly port?: number | undefined } = {}): Promise<{
+  async start(at: WhereToListen = {}): Promise<{
     readonly address: string;
     readonly port: number;
   }> {
-    const make = this.#options.createServer ?? createServer;
-    const server = make({ allowHalfOpen: true, noDelay: true }, socket => this.#accept(socket));
-    if (Number.isFinite(this.#options.maxConnections)) server.maxConnections = this.#options.maxConnections;
     await this.#prepareMemory();
-    await listenSomewhere(server, at, DEFAULT_PEER_PORT);
-    server.on('error', error => this.#options.logger.error({ err: error }, 'the song server cannot accept'));
-    this.#server = server;
-    const { address, port } = server.address() as AddressInfo;
+    const { address, port } = await this.#server.start(at, DEFAULT_PEER_PORT);
     if (at.port === undefined && port !== DEFAULT_PEER_PORT)
       this.#options.logger.info({ port }, `port ${DEFAULT_PEER_PORT} is taken, so another was chosen`);
     return { address, port };
@@ -172,28 +171,19 @@ export class SongServer {
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    this.#server = undefined;
-    const closed = once(server, 'close');
-    server.close();
-    for (const connection of this.#connections) connection.finish();
-    const cancelFinish = this.#options.clock.after(FINISH_MS, () => {
-      for (const connection of this.#connections) connection.destroy();
-    });
+    const connections = [...this.#server.connections];
+    const stopped = this.#server.stop();
     for (const socket of this.#refused) socket.destroy();
-    await Promise.all([...this.#connections].map(connection => connection.closed));
-    await closed;
-    cancelFinish();
-    this.#cancelSweep?.();
-    this.#cancelSweep = undefined;
+    await stopped;
+    await Promise.all(connections.map(connection => connection.closed));
     await this.#cache.stop();
     this.#arena?.close();
+    this.#arena = undefined;
   }
 
   status(): SongServerStatus {
     return {
-      connections: this.#connections.size,
+      connections: this.#server.connections.size,
       uploads: this.#slots.used,
       slots: this.#slots.limit,
       sentBytes: this.#sentBytes,
@@ -224,33 +214,8 @@ export class SongServer {
     }
   }
 
-  #accept(socket: Socket): void {
-    // What went wrong shows in 'close' and in the writes that fail.
-    socket.on('error', () => {});
-    this.#world.turns.newcomer();
-    const address = socket.remoteAddress;
-    if (address === undefined || this.#server === undefined) {
-      socket.destroy();
-      return;
-    }
-    const key = addressKey(address);
-    const refusal = this.#doorkeeper.refusal(key, this.#options.clock.now());
-    if (refusal !== undefined) {
-      this.#refuse(socket, refusal);
-      return;
-    }
-    const connection = new UploadConnection(socket, this.#world, () => this.#doorkeeper.greeted(connection));
-    this.#connections.add(connection);
-    socket.once('close', () => {
-      this.#connections.delete(connection);
-      this.#doorkeeper.left(key, connection);
-    });
-    connection.start();
-    this.#doorkeeper.entered(key, connection)?.destroy();
-    this.#cancelSweep ??= this.#options.clock.after(SWEEP_MS, () => this.#sweep());
-  }
-
   #refuse(socket: Socket, error: ErrorBody): void {
+    this.#world.turns.newcomer();
     if (this.#refused.size >= MAX_TURNED_AWAY) {
       socket.destroy();
       return;
@@ -265,18 +230,12 @@ export class SongServer {
     socket.end(encode({ type: 'ERROR', song: NO_SONG, error }));
   }
 
-  #sweep(): void {
-    const now = this.#options.clock.now();
-    for (const connection of this.#connections) connection.expire(now);
-    if (now - this.#lookedUpAt >= LOOK_UP_MS) {
-      const slow = [...this.#connections].filter(connection => connection.isSlow(now));
-      if (slow.length > 0) {
-        this.#lookedUpAt = now;
-        void this.#lookUp(slow);
-      }
-    }
-    this.#cancelSweep =
-      this.#connections.size === 0 ? undefined : this.#options.clock.after(SWEEP_MS, () => this.#sweep());
+  #watchSlow(now: Milliseconds): void {
+    if (now - this.#lookedUpAt < LOOK_UP_MS) return;
+    const slow = [...this.#server.connections].filter(connection => connection.isSlow(now));
+    if (slow.length === 0) return;
+    this.#lookedUpAt = now;
+    void this.#lookUp(slow);
   }
 
   async #lookUp(slow: readonly UploadConnection[]): Promise<void> {
