@@ -1,8 +1,8 @@
 /**
- * Who helps with a song that has begun: hosts that speak PPSPP through the swarm, the others by RANGE.
+ * Who helps with a song that has begun: hosts by RANGE, and those that speak PPSPP through the swarm, too.
  *
- *     a host nobody has spoken to ─▶ HELLO ─▶ WELCOME ─ with `swarm` ─▶ met there ─ deaf ─▶ ┐
- *                                               └─ without, or no answer ──────────────────▶ a helper
+ *     a host nobody has spoken to ─▶ HELLO ─▶ a helper ─ brings as much through the swarm ─▶ not asked by RANGE any more
+ *                                       └ with `swarm` ─▶ met there
  *
  * The rule: nobody helps where nothing is to be gained: not before the first piece is here, not with a song that is nearly
  * here, not beside a single host that is quick enough. So one good host alone is asked just as if there were no swarms.
@@ -56,7 +56,7 @@ export class Recruiting {
     readonly except: ReadonlySet<string>;
     /** One alone does not suffice. */
     readonly isSlow: boolean;
-    /** Bytes a second that the lead brings by RANGE; who brings less in the swarm is asked so too. */
+    /** Bytes a second that the lead brings by RANGE; who brings as much through the swarm need not be asked so. */
     readonly leadRate: number | undefined;
     readonly piecesLeft: number;
     readonly now: Milliseconds;
@@ -70,24 +70,25 @@ export class Recruiting {
     if (now < this.#lookAt || piecesLeft < LEAST_PIECES) return recruits;
     if (this.#trials.count < 2 && !isSlow) return recruits;
     this.#lookAt = now + LOOK_EVERY_MS;
-    const isSwarmSlow = leadRate !== undefined && this.#swarm.isSlow(leadRate, now);
     const idle = this.#trials.ready(now, working);
     let byRange = working.size;
     for (const host of [...working, ...idle]) {
       if (this.#book.hasLied(host, now)) continue;
       const card = this.#book.cardOf(host, now);
-      if (this.#swarm.knows(host) && !isSwarmSlow) continue;
       if (this.#usesSwarms && card === undefined && !this.#greeted.has(host)) {
         if (this.#greeted.size >= MAX_GREETED) continue;
         this.#greeted.add(host);
         this.#awaited.add(host);
         recruits.greet.push(host);
-      } else if (this.#mayMeet(card, now) && !this.#swarm.knows(host)) {
+        continue;
+      }
+      if (this.#mayMeet(card, now) && !this.#swarm.knows(host))
         recruits.meet.push({ host, port: card!.swarmPort! });
-      } else if (
+      if (
         byRange < MAX_BY_RANGE &&
         !working.has(host) &&
         !except.has(host) &&
+        !this.#swarm.relieves(host, leadRate, now) &&
         this.#mayHelp(host, now)
       ) {
         byRange += 1;

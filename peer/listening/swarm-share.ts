@@ -16,8 +16,6 @@ const FIRST_PIECES = 8;
 const UNKNOWN_BYTES_PER_SECOND = 500_000;
 /** Later, what it brings in this time. */
 const SHARE_MS = 2_000;
-/** It may take its time to begin. */
-const SLOW_AFTER_MS = 1_000;
 /** After this a first guess at its rate is possible. */
 const GUESS_MS = 250;
 /** Nothing came for so long of what was left to it: three handshakes, lost, or a firewall. */
@@ -35,7 +33,6 @@ export class SwarmShare {
   #workingSince: Milliseconds = 0;
   #broughtBytes = 0;
   #lastRate: number | undefined;
-  #isSlow = false;
   #heardAt: Milliseconds = 0;
   #restUntil: Milliseconds = Number.NEGATIVE_INFINITY;
 
@@ -61,19 +58,11 @@ export class SwarmShare {
     return this.#state === 'joined' && [...this.#hosts.values()].includes(true);
   }
 
-  /** This host gives by way of the swarm, which is quicker than it was by RANGE: there is no need to ask it so. */
+  /** This host gives by way of the swarm, where each brings what this one does by RANGE: there is no need to ask it so. */
   relieves(host: string, bytesPerSecond: number | undefined, now: Milliseconds): boolean {
-    if (this.#hosts.get(host) !== true || this.#isSlow) return false;
-    return (this.bytesPerSecond(now) ?? 0) >= (bytesPerSecond ?? Number.POSITIVE_INFINITY);
-  }
-
-  /** Those who give bring clearly less than each of them would by RANGE. Once seen it stays so: then rates are shared. */
-  isSlow(eachBytesPerSecond: number, now: Milliseconds): boolean {
+    if (this.#hosts.get(host) !== true || bytesPerSecond === undefined) return false;
     const givers = [...this.#hosts.values()].filter(gave => gave).length;
-    if (this.#wanted.size === 0 || now < this.#workingSince + SLOW_AFTER_MS) return this.#isSlow;
-    const expected = Math.max(1, givers) * eachBytesPerSecond;
-    this.#isSlow ||= (this.bytesPerSecond(now) ?? 0) < 0.75 * expected;
-    return this.#isSlow;
+    return (this.bytesPerSecond(now) ?? 0) >= givers * bytesPerSecond;
   }
 
   /** The first pieces that somebody as quick as this would bring sooner. */
