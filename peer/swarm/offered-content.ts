@@ -13,8 +13,8 @@ import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { staticMetadata, staticSwarm } from './static-swarm.js';
 
-/** Pieces in memory, of one content: 8 MiB. */
-const MAX_PIECES = 128;
+/** Pieces in memory, of one content: 2 MiB, and 128 of all that a node offers at once. */
+const MAX_PIECES = 32;
 const PIECE_CHUNKS = 2 ** PIECE_LEVEL;
 
 export interface OfferedContent {

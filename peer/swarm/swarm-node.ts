@@ -26,7 +26,7 @@ const TICK_MS = 10;
 /** So long an offered content stays open after the last who wanted it. Longer than a handshake takes. */
 const OFFERED_IDLE_MS = 30_000;
 /** Offered contents that are open at once: who asks for more of them than that closes the first. */
-const MAX_OFFERED = 256;
+const MAX_OFFERED = 64;
 
 export interface SwarmNodeOptions {
   readonly clock: Clock;
