@@ -49,12 +49,6 @@ export class TokenBucket {
     return (Math.max(0, count - this.#tokens) * 1_000) / this.#rate.perSecond;
   }
 
-  /** What can be taken now. */
-  available(now: Milliseconds): number {
-    this.#fill(now);
-    return Math.max(0, this.#tokens);
-  }
-
   isFull(now: Milliseconds): boolean {
     this.#fill(now);
     return this.#tokens === this.#rate.burst;

@@ -325,10 +325,11 @@ export class Channel {
 /** DATA messages from a place on whose chunks follow one another. */
 function runFrom(messages: readonly Message[], from: number): Extract<Message, { type: 'DATA' }>[] {
   const run: Extract<Message, { type: 'DATA' }>[] = [];
-  for (let i = from; ; i += 1) {
-    const message = messages[i];
-    const follows = message?.type === 'DATA' && (run.length === 0 || message.chunk === run.at(-1)!.chunk + 1);
-    if (!follows) return run;
+  for (let i = from; i < messages.length; i += 1) {
+    const message = messages[i]!;
+    const previous = run.at(-1);
+    if (message.type !== 'DATA' || (previous !== undefined && message.chunk !== previous.chunk + 1)) break;
     run.push(message);
   }
+  return run;
 }

@@ -56,17 +56,15 @@ export class TreeBuilder {
   }
 
   #put(firstLayer: number, firstOffset: number, first: Uint8Array): void {
-    let node = first;
-    let offset = firstOffset;
-    for (let layer = firstLayer; ; layer += 1) {
-      this.#nodes?.set(binAt(layer, offset), node);
-      if (offset % 2 === 0) {
-        this.#waiting[layer] = node;
-        return;
-      }
+    let [layer, offset, node] = [firstLayer, firstOffset, first];
+    this.#nodes?.set(binAt(layer, offset), node);
+    while (offset % 2 === 1) {
       node = hashPair(this.#waiting[layer]!, node, this.#hash);
+      layer += 1;
       offset = (offset - 1) / 2;
+      this.#nodes?.set(binAt(layer, offset), node);
     }
+    this.#waiting[layer] = node;
   }
 }
 
