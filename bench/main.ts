@@ -11,9 +11,9 @@ import { type Bench, type BenchResult, describeMachine } from './harness.js';
 import { writeResults } from './results.js';
 
 /** In the order in which they run; a busy machine disturbs the first ones most. */
-const ALL = ['serving', 'start-of-sound', 'codec', 'commands', 'library', 'tracker', 'live', 'swarm'];
-/** Of interest to who changes a decoder, or has ffmpeg and nginx's RTMP module. */
-const ONLY_BY_NAME = ['decoders', 'rtmp'];
+const ALL = ['serving', 'start-of-sound', 'codec', 'commands', 'library', 'tracker'];
+/** All together they would take longer than anybody waits. */
+const ONLY_BY_NAME = ['swarm', 'live', 'rtmp', 'decoders'];
 const HELP = `npm run bench -- [NAME …] [--check]
 
   ${ALL.join(', ')}: all of them run without a NAME, in under ten minutes
