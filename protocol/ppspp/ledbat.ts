@@ -19,6 +19,8 @@ const BASE_HISTORY_MINUTES = 10;
 const MINUTE_MS = 60_000;
 /** CURRENT_FILTER: the least of so many samples. */
 const CURRENT_SAMPLES = 4;
+/** What was carried longer ago says nothing; a round trip, if that is longer. */
+const ROUND_MS = 100;
 /** RFC 6298: before the first sample, and the bounds of the timeout. */
 const FIRST_TIMEOUT_MS = 1_000;
 const MIN_TIMEOUT_MS = 200;
@@ -31,6 +33,10 @@ export class Ledbat {
   readonly #minBytes: number;
   #window: number;
   #flight = 0;
+  /** The most that was in flight, in this round and in the one before. */
+  #most = 0;
+  #mostBefore = 0;
+  #roundEndsAt: Milliseconds = Number.NEGATIVE_INFINITY;
   /** Least delay of each of the last minutes, the present one last. */
   readonly #base: number[] = [];
   #minute: number | undefined;
@@ -74,6 +80,7 @@ export class Ledbat {
 
   sent(bytes: number): void {
     this.#flight += bytes;
+    this.#most = Math.max(this.#most, this.#flight);
   }
 
   /** It is not waited for any more, and nothing is learnt from it. */
@@ -97,7 +104,7 @@ export class Ledbat {
     const segment = this.#segmentBytes;
     // A forged or wild delay takes back no more than the ACK could have given.
     this.#window += (GAIN * Math.max(-1, off) * ack.bytes * segment) / this.#window;
-    this.#window = Math.min(this.#window, this.#flight + ALLOWED_INCREASE_SEGMENTS * segment);
+    this.#window = Math.min(this.#window, this.#carried(ack.now) + ALLOWED_INCREASE_SEGMENTS * segment);
     this.#window = Math.max(this.#window, this.#minBytes);
     this.#flight = Math.max(0, this.#flight - ack.bytes);
   }
@@ -115,6 +122,20 @@ export class Ledbat {
     this.#flight = 0;
     this.#window = this.#leastBytes;
     this.#timeoutMs = Math.min(MAX_TIMEOUT_MS, this.#timeoutMs * 2);
+  }
+
+  /**
+   * What the path has carried lately, beyond which the window may grow by a segment.
+   * Deviation: RFC 6817 §2.4.2 takes what is in flight at this ACK; but many
+   * come at once, or while the disk is waited for, and each would take the window down with it.
+   */
+  #carried(now: Milliseconds): number {
+    if (now >= this.#roundEndsAt) {
+      this.#mostBefore = this.#most;
+      this.#most = this.#flight;
+      this.#roundEndsAt = now + Math.max(ROUND_MS, this.#smoothedMs ?? 0);
+    }
+    return Math.max(this.#most, this.#mostBefore);
   }
 
   #measure(sampleMs: Milliseconds): void {

@@ -7,7 +7,7 @@ t.setTimeout(180_000);
 
 const run = (seed: number) => new SwarmSimulation(seed).run();
 
-for (const seed of [4])
+for (const seed of [7])
   t.test(`seed ${seed} holds every rule`, async t => {
     const outcome = await run(seed);
     t.ok(outcome.caught >= 10, `${outcome.caught} caught the liar`);
