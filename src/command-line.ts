@@ -133,7 +133,7 @@ function addOption(parser: Argv<object>, name: string, option: Option, hidden: b
     nargs: 1,
     group,
     hidden,
-    describe: `${describe} (${type.placeholder})`,
+    describe: `${describe} (${type.valueName})`,
     ...(usual === undefined ? {} : { defaultDescription: type.brief?.(usual) ?? String(type.show(usual)) }),
   });
 }

@@ -16,14 +16,14 @@ import { file, listenAt, seconds, type ValueType } from './value-types.js';
 const BROADCASTING = 'Broadcasting:';
 
 const feedName: ValueType<string> = {
-  placeholder: 'NAME',
+  valueName: 'NAME',
   expected: 'a name of letters, digits, dots, dashes and underscores, at most 64',
   parse: text => (isFeedName(text) ? text : undefined),
   show: value => value,
 };
 
 const songId: ValueType<SongId> = {
-  placeholder: 'ID',
+  valueName: 'ID',
   expected: 'the ID of a live feed, as list shows it',
   parse: text => {
     const id = /^\d{1,10}$/.test(text) ? Number(text) : undefined;

@@ -41,7 +41,7 @@ const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
 };
 
 const altoCostType: ValueType<AltoCostType> = {
-  placeholder: 'MODE:METRIC',
+  valueName: 'MODE:METRIC',
   expected: 'MODE:METRIC, such as numerical:routingcost or ordinal:hopcount',
   parse(text) {
     const [, mode, metric] = /^(numerical|ordinal):([\w:.-]{1,32})$/.exec(text) ?? [];

@@ -13,7 +13,7 @@ import { formatHostPort, parseHostPort } from '../protocol/tsp/addresses.js';
 
 export interface ValueType<T> {
   /** Stands for the value in the help: `--port PORT`. */
-  readonly placeholder: string;
+  readonly valueName: string;
   /** Completes «… is not …». */
   readonly expected: string;
   /** What the shell may offer, where there are few. */
@@ -44,8 +44,8 @@ export function briefQuantity(value: number): string {
   return `${value / factor}${unit === 'k' ? unit : unit.toUpperCase()}`;
 }
 
-const quantity = (placeholder: string, expected: string): ValueType<number> => ({
-  placeholder,
+const quantity = (valueName: string, expected: string): ValueType<number> => ({
+  valueName,
   expected,
   parse: parseQuantity,
   show: value => value,
@@ -53,8 +53,8 @@ const quantity = (placeholder: string, expected: string): ValueType<number> => (
 });
 
 /** 0 means no limit, which is Infinity to the rest of the house. */
-const limit = (placeholder: string, expected: string): ValueType<number> => ({
-  placeholder,
+const limit = (valueName: string, expected: string): ValueType<number> => ({
+  valueName,
   expected: `${expected}; 0 means no limit`,
   parse(text) {
     const value = parseQuantity(text);
@@ -70,14 +70,14 @@ export const countLimit = limit('N', 'a number, such as 8 or 200k');
 
 /** Milliseconds, from a text in seconds. */
 export const seconds: ValueType<number | undefined> = {
-  placeholder: 'SECONDS',
+  valueName: 'SECONDS',
   expected: 'a time in seconds above 0, such as 5 or 0.5',
   parse: text => (/^\d+(?:\.\d+)?$/.test(text.trim()) && Number(text) > 0 ? Number(text) * 1_000 : undefined),
   show: value => (value === undefined ? null : value / 1_000),
 };
 
 export const positiveCount: ValueType<number> = {
-  placeholder: 'N',
+  valueName: 'N',
   expected: 'a number above 0, such as 500 or 200k',
   parse: text => parseQuantity(text) || undefined,
   show: value => value,
@@ -86,7 +86,7 @@ export const positiveCount: ValueType<number> = {
 
 /** A TCP port; 0 asks for any free one. Undefined as a default: the command chooses. */
 export const port: ValueType<number | undefined> = {
-  placeholder: 'PORT',
+  valueName: 'PORT',
   expected: `a port, 0 to ${HIGHEST_PORT}`,
   parse: text => (/^\d{1,5}$/.test(text) && Number(text) <= HIGHEST_PORT ? Number(text) : undefined),
   show: value => value ?? 'auto',
@@ -99,7 +99,7 @@ export interface HostPort {
 
 /** `HOST:PORT`; with `defaultPort` also `HOST`. The port can be dialled, so it is not 0. */
 export const hostPort = (defaultPort?: number): ValueType<HostPort | undefined> => ({
-  placeholder: 'HOST:PORT',
+  valueName: 'HOST:PORT',
   expected: 'HOST:PORT, such as music.example:7460 or [2001:db8::2]:7460',
   parse(text) {
     const address = parseHostPort(text.trim(), defaultPort);
@@ -112,7 +112,7 @@ export const hostPort = (defaultPort?: number): ValueType<HostPort | undefined> 
 export const listenAt = (
   usualPort: number,
 ): ValueType<{ readonly host?: string; readonly port: number } | undefined> => ({
-  placeholder: '[HOST:]PORT',
+  valueName: '[HOST:]PORT',
   expected: `PORT, HOST or HOST:PORT, such as ${usualPort}, 127.0.0.1:0 or [::1]:${usualPort}`,
   parse(text) {
     if (/^\d+$/.test(text)) {
@@ -134,7 +134,7 @@ export const listenAt = (
 
 /** An address of this machine, or a name that stands for one; an IPv6 address with or without brackets. */
 export const listenHost: ValueType<string | undefined> = {
-  placeholder: 'ADDRESS',
+  valueName: 'ADDRESS',
   expected: 'an address or a host name, such as 0.0.0.0, ::1 or localhost',
   parse(text) {
     const bare = /^\[(.+)\]$/.exec(text)?.[1] ?? text;
@@ -147,14 +147,14 @@ export const listenHost: ValueType<string | undefined> = {
 
 /** Absolute, `~` being the home folder. Whether it is there is looked at later. */
 export const folder: ValueType<string> = {
-  placeholder: 'DIR',
+  valueName: 'DIR',
   expected: 'the path of a folder',
   parse: absolutePath,
   show: value => value,
 };
 
 export const file: ValueType<string | undefined> = {
-  placeholder: 'FILE',
+  valueName: 'FILE',
   expected: 'the path of a file',
   parse: absolutePath,
   show: value => value ?? null,
@@ -168,21 +168,21 @@ export const outputFile: ValueType<string | undefined> = {
 };
 
 export const name: ValueType<string | undefined> = {
-  placeholder: 'NAME',
+  valueName: 'NAME',
   expected: `a name of at most ${MAX_NAME_BYTES} bytes`,
   parse: text => (text.trim() !== '' && Buffer.byteLength(text) <= MAX_NAME_BYTES ? text.trim() : undefined),
   show: value => value ?? null,
 };
 
 export const httpUrl: ValueType<URL | undefined> = {
-  placeholder: 'URL',
+  valueName: 'URL',
   expected: 'a URL, such as http://alto.example/endpointcost',
   parse: text => (/^https?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined),
   show: value => value?.href ?? null,
 };
 
-export const choice = <T extends string>(placeholder: string, choices: readonly T[]): ValueType<T> => ({
-  placeholder,
+export const choice = <T extends string>(valueName: string, choices: readonly T[]): ValueType<T> => ({
+  valueName,
   expected: `one of ${choices.join(', ')}`,
   choices,
   parse: text => choices.find(known => known === text),
@@ -191,7 +191,7 @@ export const choice = <T extends string>(placeholder: string, choices: readonly 
 
 /** One of `choices`, or `file:PATH`. */
 export const output = (choices: readonly string[]): ValueType<string> => ({
-  placeholder: 'OUTPUT',
+  valueName: 'OUTPUT',
   expected: `one of ${choices.join(', ')} or file:PATH`,
   choices: [...choices, 'file:'],
   parse(text) {

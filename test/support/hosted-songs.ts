@@ -16,22 +16,14 @@ import {
 import type { HostedSong } from '../../peer/library/catalogue.js';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
-import type { Clock } from '../../protocol/ports.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
 import type { Message, SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
+import { systemClock } from '../../src/clock.js';
 import { RecordingLogger } from './recording-logger.js';
 import { tempFolder } from './temp-folder.js';
 import type { TspClient } from './tsp-client.js';
 import { type Teardown, until } from './until.js';
-
-export const realClock: Clock = {
-  now: () => performance.now(),
-  after: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** The real files, each step told of before it is done (`opened`: after it); a hook that throws makes it fail. */
 export const watchedFiles = (
@@ -121,7 +113,7 @@ export async function hostSongs(
     maxPerAddress: Number.POSITIVE_INFINITY,
     maxConnections: Number.POSITIVE_INFINITY,
     cacheBytes: 16 * 1024 * 1024,
-    clock: realClock,
+    clock: systemClock,
     logger,
     recheck: hash => rechecked.push(hash),
     ...options,

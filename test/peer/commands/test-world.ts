@@ -3,6 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import type { PeerConfig } from '../../../peer/config.js';
 import { type Failure, failureOf } from '../../../peer/failures/failure.js';
 import type { EndingSignal, World } from '../../../peer/world.js';
+import { systemClock } from '../../../src/clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 
 class Recorded extends Writable {
@@ -27,13 +28,7 @@ export class TestWorld implements World {
   env: Record<string, string | undefined> = {};
   readonly #ending = new AbortController();
 
-  readonly clock = {
-    now: () => performance.now(),
-    after: (delayMs: number, callback: () => void) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
-  };
+  readonly clock = systemClock;
   readonly randomBytes = (length: number): Uint8Array => Buffer.alloc(length, 7);
   readonly randomUnit = (): number => 0.5;
   openEmbeddedTracker: World['openEmbeddedTracker'] = () => Promise.resolve(undefined);

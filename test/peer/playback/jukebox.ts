@@ -12,19 +12,11 @@ import {
   type PlayerEvent,
   type SongSummary,
 } from '../../../peer/playback/player.js';
-import type { Clock } from '../../../protocol/ports.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import type { SongFields, SongRow } from '../../../protocol/tsp/rows.js';
+import { systemClock } from '../../../src/clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type Teardown, until } from '../../support/until.js';
-
-export const realClock: Clock = {
-  now: () => performance.now(),
-  after: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** A song of these bytes, in pieces as a host would give them. */
 export function songOf(bytes: Uint8Array, fields: SongFields = {}, breaks?: Error): PlayableSong {
@@ -70,8 +62,8 @@ export async function jukebox(
 ): Promise<Jukebox> {
   const logger = new RecordingLogger();
   const outputs = parseOutput(output, options)!;
-  const audio = new ForkedAudio({ outputs, decoder: options.decoder ?? 'auto', clock: realClock, logger });
-  const player = new Player({ audio, clock: realClock, logger });
+  const audio = new ForkedAudio({ outputs, decoder: options.decoder ?? 'auto', clock: systemClock, logger });
+  const player = new Player({ audio, clock: systemClock, logger });
   const events: PlayerEvent[] = [];
   player.onEvent(event => events.push(event));
   t.teardown(() => audio.stop());

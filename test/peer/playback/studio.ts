@@ -4,12 +4,12 @@ import type { Decoder } from '../../../peer/playback/decoders/decoder.js';
 import type { Output } from '../../../peer/playback/outputs/output.js';
 import { WavFileOutput } from '../../../peer/playback/outputs/wav-file.js';
 import type { Pcm } from '../../../peer/playback/pcm.js';
-import { realClock } from './jukebox.js';
+import { systemClock } from '../../../src/clock.js';
 import { readWav } from './sound.js';
 
 /** Plays one song into a WAV file at `path` and gives what is in it. Rejects with why it failed. */
 export async function record(decoder: Decoder, mp3: Uint8Array, path: string): Promise<Pcm> {
-  await play(decoder, mp3, new WavFileOutput({ path, clock: realClock }));
+  await play(decoder, mp3, new WavFileOutput({ path, clock: systemClock }));
   decoder.close();
   return readWav(path);
 }
@@ -19,7 +19,7 @@ const play = (decoder: Decoder, mp3: Uint8Array, output: Output): Promise<void> 
     const engine = new AudioEngine({
       decoder,
       output,
-      clock: realClock,
+      clock: systemClock,
       report: report => {
         if (report.is === 'output-failed') reject(new Error(report.why));
         if (report.is !== 'ended') return;

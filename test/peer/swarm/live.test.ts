@@ -95,7 +95,12 @@ t.test('a relay that lies is named and dropped', async t => {
     wire: new UdpWire(),
   });
   const live = liveSwarm(Buffer.from(id, 'hex'), { chunkBytes: 1_024, dialects: ['rfc7574'] });
-  const read = (chunk: number) => live.store.read(chunk)?.map(byte => byte ^ 1);
+  let lies = 0;
+  const read = (chunk: number) => {
+    const bytes = live.store.read(chunk);
+    if (bytes !== undefined) lies += 1;
+    return bytes?.map(byte => byte ^ 1);
+  };
   const { port } = await node.start({ host: '127.0.0.1', port: 0 });
   t.teardown(() => node.stop());
   const [address, sourcePort] = peer.split(':') as [string, string];
@@ -105,7 +110,11 @@ t.test('a relay that lies is named and dropped', async t => {
     peers: [{ address, port: Number(sourcePort) }],
   });
   await until('the relay has chunks', () => relay.swarm.have.size >= 32);
+  // Both have it, and the source would likely be asked first: so it is silent until the relay was.
+  command.kill('SIGSTOP');
   const listening = await listener(t, id, `127.0.0.1:${port}`, peer);
+  await until('the relay has lied', () => lies > 0);
+  command.kill('SIGCONT');
   await heard(listening.command, BLOCK);
   for (let at = BLOCK; at < content.length; at += BLOCK) {
     give(content.subarray(at, at + BLOCK));
