@@ -6,7 +6,6 @@
  * output. What comes out is compared with what was encoded, so a decoder that trims wrongly shows as a length, one that
  * plays noise as a correlation.
  */
-
 import { AudioEngine } from '../peer/playback/audio-engine.js';
 import type { Decoder } from '../peer/playback/decoders/decoder.js';
 import { LameDecoder } from '../peer/playback/decoders/lame.js';

@@ -4,7 +4,6 @@
  * The first start reads, hashes (a tree hash: two digests a KiB) and reads tags; the second finds everything in its
  * cache. All are whole processes, start-up included. MPD, where it is installed, only reads the tags.
  */
-
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -7,11 +7,10 @@
  *
  * Answers go to stdout, or to stderr while stdout carries sound. SIGTERM is how a host is asked to end: exit code 0.
  */
-
 import { join } from 'node:path';
-import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { askedToEnd } from './asked-to-end.js';
 import type { PeerConfig } from './config.js';
-import { EXIT, exitCodeOfSignal } from './failures/failure.js';
+import { EXIT, exitCodeOfServer } from './failures/failure.js';
 import { Peer } from './peer.js';
 import { History } from './prompt/history.js';
 import type { PeerEvent, PeerView } from './prompt/peer-view.js';
@@ -19,7 +18,7 @@ import { Prompt } from './prompt/prompt.js';
 import { renderEvent, wrap } from './prompt/render.js';
 import { Script } from './prompt/script.js';
 import { PLAIN, painted, type Style, styleOf } from './prompt/style.js';
-import { safeJson } from './prompt/terminal-text.js';
+import { readyLine } from './ready-line.js';
 import type { World } from './world.js';
 
 /** What running needs of a peer. */
@@ -57,7 +56,7 @@ async function converse(peer: RunnablePeer, config: PeerConfig, world: World): P
     // Nothing waits for the peer: who wants to leave before it has started, leaves.
     await Promise.race([peer.start(), prompt.left()]);
     await prompt.left();
-    return world.signal.aborted ? exitCodeOfEnd(world.signal.reason) : EXIT.ok;
+    return world.signal.aborted ? exitCodeOfServer(world.signal.reason) : EXIT.ok;
   } finally {
     world.signal.removeEventListener('abort', quit);
     restore?.();
@@ -88,10 +87,7 @@ async function serve(peer: RunnablePeer, config: PeerConfig, world: World): Prom
     remark: line => void world.stderr.write(`${line}\n`),
     ready: headless ? peer.attempted() : peer.settled(),
   });
-  const ended = new Promise<'signal'>(resolve => {
-    if (world.signal.aborted) resolve('signal');
-    world.signal.addEventListener('abort', () => resolve('signal'), { once: true });
-  });
+  const ended = askedToEnd(world.signal).then(() => 'signal' as const);
   // The ready line is the first one, whatever happens before it.
   let early: PeerEvent[] | undefined = headless ? [] : undefined;
   const stopListening = peer.onEvent(event =>
@@ -101,14 +97,14 @@ async function serve(peer: RunnablePeer, config: PeerConfig, world: World): Prom
     const at = await peer.start();
     if (headless) {
       await Promise.race([peer.attempted(), ended]);
-      answers.write(`${readyLine(peer, at, json)}\n`);
+      answers.write(`${ready(peer, at, json)}\n`);
     }
     for (const event of early ?? []) script.happened(event);
     early = undefined;
     // A terminal that runs a headless peer keeps its keys to itself.
     const commands = headless && world.isTerminal.stdin ? ended : runScript(script, headless, ended);
     const how = await Promise.race([commands, ended]);
-    return how === 'signal' ? exitCodeOfEnd(world.signal.reason) : script.exitCode;
+    return how === 'signal' ? exitCodeOfServer(world.signal.reason) : script.exitCode;
   } finally {
     script.close();
     await peer.stop();
@@ -127,14 +123,7 @@ async function runScript(
   return 'done';
 }
 
-function readyLine(peer: PeerView, at: { address: string; port: number }, json: boolean): string {
-  const { tracker } = peer.status();
-  const registered = tracker.state === 'registered' ? tracker.address : null;
-  return json
-    ? safeJson({ event: 'ready', ...at, tracker: registered, listed: tracker.listed })
-    : `tsp-peer ready on ${formatHostPort(at.address, at.port)}`;
+function ready(peer: PeerView, at: { address: string; port: number }, json: boolean): string {
+  const { state, address, listed } = peer.status().tracker;
+  return readyLine('tsp-peer', at, json, { tracker: state === 'registered' ? address : null, listed });
 }
-
-/** A host that SIGTERM asked to end, and that did so in order, has done all it should. */
-const exitCodeOfEnd = (signal: unknown): number =>
-  signal === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(signal);

@@ -9,9 +9,8 @@
  * printed and nothing exits here.
  */
 import type { Argv } from 'yargs';
-import type { CommandError } from '../peer/failures/failure.js';
+import { type CommandError, usageError } from '../peer/failures/failure.js';
 import { didYouMean } from './did-you-mean.js';
-import { usageError } from './failures.js';
 import type { Flags, Option, OptionTable } from './options.js';
 import { readPlainLine } from './plain-line.js';
 

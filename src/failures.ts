@@ -11,11 +11,6 @@ import { listenError } from '../peer/failures/listen-error.js';
 import { safeJson, safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
 
-/** The command line can't be understood. */
-export function usageError(message: string, hint = 'See --help.'): CommandError {
-  return new CommandError({ code: 'usage', exitCode: EXIT.usage, message, hint });
-}
-
 export function configError(message: string, hint?: string): CommandError {
   return new CommandError({
     code: 'configuration',

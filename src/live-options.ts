@@ -1,4 +1,5 @@
 /** The options by which `tsp-peer` broadcasts, and the LiveConfig that they make. */
+import { usageError } from '../peer/failures/failure.js';
 import {
   DEFAULT_GRACE_MS,
   DEFAULT_ICECAST_PORT,
@@ -9,7 +10,6 @@ import { isFeedName } from '../peer/live/stream-keys.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { isSongId } from '../protocol/tsp/song-id.js';
 import { flag, single } from './common-options.js';
-import { usageError } from './failures.js';
 import type { ListOption, Origins, Values } from './options.js';
 import { file, listenAt, seconds, type ValueType } from './value-types.js';
 

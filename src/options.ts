@@ -6,9 +6,9 @@
  * Pure. A value that can't be read names the place it came from: a wrong flag is a wrong use (exit 2), the rest is a
  * wrong configuration (exit 78).
  */
+import { usageError } from '../peer/failures/failure.js';
 import { ConfigError } from '../protocol/errors.js';
 import { didYouMean } from './did-you-mean.js';
-import { usageError } from './failures.js';
 import type { ValueType } from './value-types.js';
 
 interface Described {

@@ -8,11 +8,10 @@
  */
 import type { CommandArguments } from '../peer/commands/arguments.js';
 import type { PeerConfig } from '../peer/config.js';
-import { EXIT } from '../peer/failures/failure.js';
+import { EXIT, usageError } from '../peer/failures/failure.js';
 import type { World } from '../peer/world.js';
 import type { CommandLineSpec } from './command-line.js';
 import { embeddedTrackerOpener } from './embedded-tracker.js';
-import { usageError } from './failures.js';
 import { consoleToLog } from './logger.js';
 import { maxConnections } from './open-files.js';
 import { wrongInUse } from './options.js';

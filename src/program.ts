@@ -5,11 +5,12 @@
  *     argv ──▶ --version?  --completions?  ──▶ body(program) ──▶ stdout written out ──▶ exit
  */
 import { setTimeout as passed } from 'node:timers/promises';
+import { askedToEnd } from '../peer/asked-to-end.js';
 import { EXIT, failureOf } from '../peer/failures/failure.js';
 import type { CommandLineSpec } from './command-line.js';
 import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
 import { describeFailure } from './failures.js';
-import { asked, endingSignal } from './signals.js';
+import { endingSignal } from './signals.js';
 import { flushed, surviveClosedOutput } from './streams.js';
 
 export interface Program {
@@ -51,7 +52,7 @@ export async function runProgram(
 }
 
 async function tookTooLong(signal: AbortSignal): Promise<void> {
-  await asked(signal);
+  await askedToEnd(signal);
   await passed(LAST_WORDS_MS, undefined, { ref: false });
 }
 

@@ -20,17 +20,3 @@ export function endingSignal(program: Pick<NodeJS.Process, 'on' | 'exit'>): Abor
   }
   return ending.signal;
 }
-
-/** Resolves with the signal that asked the command to end. */
-export async function asked(signal: AbortSignal): Promise<EndingSignal> {
-  if (!signal.aborted)
-    await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
-  return signal.reason as EndingSignal;
-}
-
-/**
- * A server that SIGTERM asked to end, and that did so in order, has done all it should: 0. Ctrl-C and a closed terminal
- * are told on, so that a loop in a shell stops too.
- */
-export const exitCodeOfServer = (signal: EndingSignal): number =>
-  signal === 'SIGTERM' ? 0 : exitCodeOfSignal(signal);

@@ -3,8 +3,9 @@
  *
  *     options ──▶ lock ──▶ Tracker.start() ──▶ «tsp-tracker ready on [::]:7460» ──signal──▶ stop() ──▶ exit code
  */
-import { EXIT } from '../peer/failures/failure.js';
-import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { askedToEnd } from '../peer/asked-to-end.js';
+import { EXIT, exitCodeOfServer } from '../peer/failures/failure.js';
+import { readyLine } from '../peer/ready-line.js';
 import type { TrackerConfig, TrackerWorld } from '../tracker/config.js';
 import type { SwarmServer } from '../tracker/swarm-server.js';
 import { anyHost } from './any-host.js';
@@ -13,7 +14,6 @@ import { folderFailure, folderInUse, listenFailure } from './failures.js';
 import { maxConnections } from './open-files.js';
 import { columnsOf, type Program } from './program.js';
 import { readOptions } from './read-options.js';
-import { asked, exitCodeOfServer } from './signals.js';
 import { loadTracker, lockTrackerFolder } from './tracker-folder.js';
 import { type TrackerOptions, trackerConfig } from './tracker-options.js';
 
@@ -53,9 +53,12 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
       throw error;
     });
     program.onClosedOutput = 'go-on';
-    process.stdout.write(readyLine('ready', spec.name, at, values.json));
-    if (swarms) process.stdout.write(readyLine('swarms-ready', 'swarm tracker', swarms.at, values.json));
-    const signal = await asked(program.signal);
+    process.stdout.write(`${readyLine(spec.name, at, values.json)}\n`);
+    if (swarms) {
+      const line = readyLine('swarm tracker', swarms.at, values.json, { event: 'swarms-ready' });
+      process.stdout.write(`${line}\n`);
+    }
+    const signal = await askedToEnd(program.signal);
     world.logger.info({ signal }, 'stopping');
     await Promise.all([tracker.stop(), swarms?.server.stop()]);
     return exitCodeOfServer(signal);
@@ -81,16 +84,4 @@ async function openSwarms(
     throw listenFailure(error, host, port);
   });
   return { server, at };
-}
-
-/** A line on standard output, from which a script learns the port. */
-function readyLine(
-  event: string,
-  name: string,
-  { address, port }: { address: string; port: number },
-  json: boolean,
-): string {
-  return json
-    ? `${JSON.stringify({ event, address, port })}\n`
-    : `${name} ready on ${formatHostPort(address, port)}\n`;
 }

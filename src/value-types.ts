@@ -5,7 +5,6 @@
  *
  * Each `parse` returns undefined for text that it does not take; whoever knows where the text came from complains.
  */
-
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';

@@ -11,7 +11,7 @@ import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promi
 import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
-import { CommandError, EXIT, fileProblem } from '../failures/failure.js';
+import { EXIT, fileError, fileProblem } from '../failures/failure.js';
 import { LazySwarms } from '../lazy-swarms.js';
 import { CacheReader } from '../listening/cache-reader.js';
 import { SongFetcher } from '../listening/fetch.js';
@@ -155,7 +155,7 @@ const about =
   (error: unknown): never => {
     const problem = fileProblem(error, out === STDOUT ? 'standard output' : out);
     if (problem === undefined) throw error;
-    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
+    throw fileError(`${problem}.`);
   };
 
 interface Sink {
@@ -169,14 +169,7 @@ interface Sink {
 /** Throws CommandError, before a byte is fetched, when nothing can be written there. */
 async function openFile(out: string): Promise<Sink> {
   const existing = await stat(out).catch(() => undefined);
-  if (existing?.isDirectory() === true) {
-    throw new CommandError({
-      code: 'file',
-      exitCode: EXIT.failure,
-      message: `${safeText(out)} is a folder.`,
-      hint: '-o names a file.',
-    });
-  }
+  if (existing?.isDirectory() === true) throw fileError(`${safeText(out)} is a folder.`, '-o names a file.');
   if (existing !== undefined && !existing.isFile()) return new OpenFileSink(await open(out, 'w'));
   // Through a link to what it points to: the link stays one.
   const path = existing === undefined ? out : await realpath(out);

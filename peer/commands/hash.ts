@@ -10,7 +10,7 @@ import { createReadStream } from 'node:fs';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { PeerConfig } from '../config.js';
-import { EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
+import { EXIT, exitCodeOfSignal, fileError, fileProblem } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
@@ -32,7 +32,7 @@ export function runHash(config: PeerConfig, { words }: CommandArguments, world: 
         if (world.signal.aborted) return exitCodeOfSignal(world.signal.reason);
         const problem = fileProblem(error, file);
         if (problem === undefined) throw error;
-        session.report({ code: 'unavailable', exitCode: EXIT.failure, message: problem });
+        session.report(fileError(`${problem}.`).failure);
         code = EXIT.failure;
       }
     }

@@ -5,13 +5,12 @@
  *
  * Data goes to stdout, everything else to stderr. A reader that closes stdout (`| head -1`) ends the command quietly.
  */
-
 import { once } from 'node:events';
 import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { LOCAL_TRACKER, type PeerConfig } from '../config.js';
-import { CommandError, EXIT, exitCodeOfSignal, type Failure, failureOf } from '../failures/failure.js';
+import { CommandError, exitCodeOfSignal, type Failure, failureOf, usageError } from '../failures/failure.js';
 import { errorAsJson } from '../prompt/answers.js';
 import { noSuchSong } from '../prompt/commands.js';
 import { parseId } from '../prompt/grammar.js';
@@ -125,8 +124,7 @@ export async function oneShot(
 export function requireId(text: string | undefined): SongId {
   const parsed = parseId(text ?? '');
   if ('id' in parsed) return parsed.id;
-  const { problem, hint } = parsed;
-  throw new CommandError({ code: 'usage', exitCode: EXIT.usage, message: problem, hint });
+  throw usageError(parsed.problem, parsed.hint);
 }
 
 /** The tracker's word for an ID that is not in its list; any other failure is one. */

@@ -4,7 +4,6 @@
  * A light client: it asks the tracker, fetches from hosts, and registers nowhere. What happens is told as at the prompt,
  * on stdout, or on stderr while stdout carries the sound.
  */
-
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';

@@ -4,6 +4,7 @@ import type { Dialect } from '../../protocol/ppspp/handshake.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import type { AltoRankingOptions } from '../swarm/alto-ranking.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
+import type { OneShot } from './one-shot.js';
 
 /** As in the RFC's examples (RFC 7574 §3.1); nobody has assigned one. */
 export const USUAL_PORT = 6_778;
@@ -35,4 +36,13 @@ export interface SwarmArguments {
   readonly bufferBytes?: number;
   readonly aheadBytes?: number;
   readonly skipMs?: number;
+}
+
+/** `swarm hash`, `seed` or `get`; `words` without that. */
+export interface SwarmCommand {
+  readonly session: OneShot;
+  readonly words: readonly string[];
+  readonly swarm: SwarmArguments;
+  /** `-o`. */
+  readonly out?: string;
 }

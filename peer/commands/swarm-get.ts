@@ -9,7 +9,7 @@ import { stat } from 'node:fs/promises';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { HASH_LENGTH } from '../../protocol/merkle.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
-import { CommandError, EXIT, failureOf, fileProblem } from '../failures/failure.js';
+import { CommandError, EXIT, failureOf, fileError, fileProblem, usageError } from '../failures/failure.js';
 import { sizeOf } from '../prompt/render-song.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
@@ -19,7 +19,7 @@ import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { hashOfLength, staticMetadata } from '../swarm/static-swarm.js';
 import { streamedDownload } from '../swarm/streamed-download.js';
 import { StdoutSink } from './stdout-sink.js';
-import { type SwarmCommand, wrongUse } from './swarm.js';
+import type { SwarmCommand } from './swarm-arguments.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
 import { SwarmProgress } from './swarm-progress.js';
 
@@ -67,7 +67,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     progress.clear();
     if (world.signal.aborted) throw error;
     const problem = fileProblem(error, path === STDOUT ? 'standard output' : path);
-    const failure = problem === undefined ? failureOf(error) : fileFailure(`${problem}.`);
+    const { failure } = problem === undefined ? { failure: failureOf(error) } : fileError(`${problem}.`);
     const hint = path === STDOUT ? {} : { hint: 'What came is kept: the same command goes on from there.' };
     throw new CommandError({ ...hint, ...failure });
   } finally {
@@ -109,14 +109,12 @@ async function intoStdout(
   return { bytes, resumedBytes: 0, joined: joined! };
 }
 
-const fileFailure = (message: string) => ({ code: 'file', exitCode: EXIT.failure, message }) as const;
-
 function metadataOf(words: readonly string[], { swarm }: SwarmCommand): SwarmMetadata {
   const [text = ''] = words;
   const id = fromHex(text.toLowerCase());
   const hash = id && (swarm.hash ?? hashOfLength(id.length));
   if (words.length !== 1 || id === undefined || hash === undefined || id.length !== HASH_LENGTH[hash])
-    throw wrongUse(
+    throw usageError(
       `${safeText(words.join(' '))} is no swarm ID.`,
       'It is a root hash in hex: 64 digits for SHA-256, 40 for SHA-1; tsp-peer swarm hash FILE prints it.',
     );
@@ -127,18 +125,18 @@ function checkUse({ session, swarm, out }: SwarmCommand): void {
   const { dialects, allowUnverified, size, bufferBytes, aheadBytes, skipMs } = swarm;
   checkPeers(session, swarm);
   if (dialects.includes('pyppspp') && !allowUnverified)
-    throw wrongUse(
+    throw usageError(
       'PyPPSPP proves nothing of what it gives.',
       '--allow-unverified takes it all the same, and checks the file as a whole before it appears.',
     );
   if (allowUnverified && (size === undefined || out === STDOUT))
-    throw wrongUse(
+    throw usageError(
       '--allow-unverified wants a file and its size: unproven bytes go nowhere else.',
       'tsp-peer swarm get ID --dialect pyppspp --allow-unverified --size 1048577 -o FILE --peer HOST:PORT',
     );
   const isPlaying = bufferBytes !== undefined || aheadBytes !== undefined || skipMs !== undefined;
   if (isPlaying && out !== STDOUT)
-    throw wrongUse(
+    throw usageError(
       '--buffer, --ahead and --skip are for what is played as it comes.',
       '-o - writes it to a pipe.',
     );
@@ -148,7 +146,7 @@ async function pathOf(out: string): Promise<string> {
   if (out === STDOUT) return out;
   const existing = await stat(out).catch(() => undefined);
   if (existing !== undefined && !existing.isFile())
-    throw new CommandError({ ...fileFailure(`${safeText(out)} is no file.`), hint: '-o names a file.' });
+    throw fileError(`${safeText(out)} is no file.`, '-o names a file.');
   return out;
 }
 

@@ -8,10 +8,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { toHex } from '../../protocol/bytes.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
-import { CommandError, EXIT, fileProblem } from '../failures/failure.js';
+import { EXIT, fileError, fileProblem, usageError } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import { contentTree, pathTree } from '../swarm/content-tree.js';
-import { type SwarmCommand, wrongUse } from './swarm.js';
+import type { SwarmCommand } from './swarm-arguments.js';
 
 /** Prime, so that no two chunks near each other are alike. */
 const PERIOD = 251;
@@ -22,7 +22,10 @@ export async function runSwarmHash({ session, words, swarm }: SwarmCommand): Pro
   const { world, config } = session;
   const { hash = 'sha256', chunkBytes, create, size } = swarm;
   if (create && (size === undefined || words.length !== 1))
-    throw wrongUse('--create wants one file and --size.', 'tsp-peer swarm hash --create --size 1M file.bin');
+    throw usageError(
+      '--create wants one file and --size.',
+      'tsp-peer swarm hash --create --size 1M file.bin',
+    );
   const options = { hash, chunkBytes, signal: world.signal };
   let code: number = EXIT.ok;
   for (const file of words) {
@@ -33,7 +36,7 @@ export async function runSwarmHash({ session, words, swarm }: SwarmCommand): Pro
     } catch (error) {
       const problem = fileProblem(error, file);
       if (world.signal.aborted || problem === undefined) throw error;
-      session.report({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
+      session.report(fileError(`${problem}.`).failure);
       code = EXIT.failure;
     }
   }
@@ -49,12 +52,7 @@ function lineOf(file: string, { root, size, hash, chunkBytes }: HashTree, json: 
 async function makeFile(path: string, size: number, signal: AbortSignal): Promise<void> {
   const file = await open(path, 'wx').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new CommandError({
-      code: 'file',
-      exitCode: EXIT.failure,
-      message: `${safeText(path)} is there already.`,
-      hint: '--create only makes new files.',
-    });
+    throw fileError(`${safeText(path)} is there already.`, '--create only makes new files.');
   });
   try {
     await fill(file, size, signal);

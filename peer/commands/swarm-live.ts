@@ -11,9 +11,9 @@ import { fromHex, toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
-import { formatHostPort } from '../../protocol/tsp/addresses.js';
-import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
+import { EXIT, exitCodeOfServer, fileError, fileProblem, usageError } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
+import { readyLine } from '../ready-line.js';
 import { AltoRanking } from '../swarm/alto-ranking.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { LiveIdentity } from '../swarm/live-identity.js';
@@ -21,8 +21,7 @@ import { LIVE_WINDOW_CHUNKS, type LiveSwarm, liveSwarm } from '../swarm/live-swa
 import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { World } from '../world.js';
 import { StdoutSink } from './stdout-sink.js';
-import { type SwarmCommand, wrongUse } from './swarm.js';
-import { USUAL_PORT } from './swarm-arguments.js';
+import { type SwarmCommand, USUAL_PORT } from './swarm-arguments.js';
 import { tellMix } from './swarm-get.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
 
@@ -37,7 +36,7 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   const { session, words, swarm } = command;
   const { world, config } = session;
   if (words.length > 0)
-    throw wrongUse(
+    throw usageError(
       'swarm seed --live takes no file.',
       'The stream comes from standard input: … | tsp-peer swarm seed --live',
     );
@@ -50,18 +49,16 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
     const joined = node.join({ swarm: live.swarm, peers, maxPeers: swarm.maxPeers });
     tracker?.add(joined);
     const id = toHex(live.swarm.metadata.swarmId);
-    const { address, port } = at;
-    await session.write(
-      config.json
-        ? [safeJson({ event: 'seeding', swarm: id, live: true }), safeJson({ event: 'ready', address, port })]
-        : [`${id}  -`, `tsp-peer ready on ${formatHostPort(address, port)}`],
-    );
+    await session.write([
+      config.json ? safeJson({ event: 'seeding', swarm: id, live: true }) : `${id}  -`,
+      readyLine('tsp-peer', at, config.json),
+    ]);
     const last = await giveStream(world, live, identity, () => node.wake());
     await giveRest(joined, last, world);
     return EXIT.ok;
   } catch (error) {
     if (!world.signal.aborted) throw error;
-    return world.signal.reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(world.signal.reason);
+    return exitCodeOfServer(world.signal.reason);
   } finally {
     tracker?.stop();
     await node.stop();
@@ -71,7 +68,8 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
 export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const { session, words, swarm, out = '-' } = command;
   const { world } = session;
-  if (out !== '-') throw wrongUse('swarm get --live writes to standard output.', '> FILE keeps what comes.');
+  if (out !== '-')
+    throw usageError('swarm get --live writes to standard output.', '> FILE keeps what comes.');
   checkPeers(session, swarm);
   const live = liveOf(words, command);
   const { integrity, store } = live;
@@ -111,8 +109,7 @@ async function openIdentity(dataDir: string): Promise<LiveIdentity> {
   try {
     return await LiveIdentity.open(dataDir);
   } catch (error) {
-    const message = `${fileProblem(error, dataDir) ?? (error as Error).message}.`;
-    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message });
+    throw fileError(`${fileProblem(error, dataDir) ?? (error as Error).message}.`);
   }
 }
 
@@ -157,7 +154,7 @@ function liveOf(words: readonly string[], { swarm }: SwarmCommand): LiveSwarm {
   } catch (error) {
     if (!(error instanceof RemoteProtocolError)) throw error;
   }
-  throw wrongUse(
+  throw usageError(
     `${safeText(words.join(' '))} is no live swarm's ID.`,
     'It is a public key in hex, as tsp-peer swarm seed --live prints it.',
   );

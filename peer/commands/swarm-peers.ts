@@ -4,6 +4,7 @@ import { TransportError } from '../../protocol/errors.js';
 import { canonicalIp } from '../../protocol/ip.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
+import { usageError } from '../failures/failure.js';
 import { listenError } from '../failures/listen-error.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
@@ -13,7 +14,6 @@ import { TcpWire } from '../swarm/tcp-wire.js';
 import { UdpWire } from '../swarm/udp-wire.js';
 import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { OneShot } from './one-shot.js';
-import { wrongUse } from './swarm.js';
 import type { SwarmArguments } from './swarm-arguments.js';
 
 /** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
@@ -51,7 +51,7 @@ export async function openNode(
 /** Throws CommandError (usage) when there is nobody to be asked, and nobody will come. */
 export function checkPeers({ config }: OneShot, { peers, listen }: SwarmArguments): void {
   if (peers.length === 0 && listen === undefined && config.tracker === undefined)
-    throw wrongUse(
+    throw usageError(
       'Whom to ask?',
       '--peer HOST:PORT names a peer, --tracker HOST:PORT who knows some; --listen PORT waits for some to come.',
     );

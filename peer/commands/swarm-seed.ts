@@ -7,15 +7,15 @@
  * Files are hashed anew at each start. One that changes afterwards is not given any more, which is said.
  */
 import { toHex } from '../../protocol/bytes.js';
-import { formatHostPort } from '../../protocol/tsp/addresses.js';
-import { CommandError, EXIT, exitCodeOfSignal, fileProblem } from '../failures/failure.js';
+import { askedToEnd } from '../asked-to-end.js';
+import { exitCodeOfServer, fileError, fileProblem } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
+import { readyLine } from '../ready-line.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { type SeededFile, seedFile } from '../swarm/static-swarm.js';
 import type { SwarmNode } from '../swarm/swarm-node.js';
 import type { SwarmTrackerLink } from '../swarm/swarm-tracker-link.js';
-import type { SwarmCommand } from './swarm.js';
-import { USUAL_PORT } from './swarm-arguments.js';
+import { type SwarmCommand, USUAL_PORT } from './swarm-arguments.js';
 import { addressesOf, openNode, openTracker } from './swarm-peers.js';
 
 export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
@@ -36,13 +36,8 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
         : `${id}  ${safeText(path)}`;
       await session.write([line]);
     }
-    const { address, port } = at;
-    const ready = config.json
-      ? safeJson({ event: 'ready', address, port })
-      : `tsp-peer ready on ${formatHostPort(address, port)}`;
-    await session.write([ready]);
-    await ended(world.signal);
-    return world.signal.reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(world.signal.reason);
+    await session.write([readyLine('tsp-peer', at, config.json)]);
+    return exitCodeOfServer(await askedToEnd(world.signal));
   } finally {
     tracker?.stop();
     await node.stop();
@@ -63,7 +58,7 @@ async function open(
   const onBroken = (error: unknown): void => {
     if (joined !== undefined) node.leave(joined);
     const message = `${safeText(path)} is not given any more: ${(error as Error).message}.`;
-    session.report({ code: 'file', exitCode: EXIT.failure, message });
+    session.report(fileError(message).failure);
   };
   const onLoaded = (): void => node.wake();
   const file = await seedFile({
@@ -77,16 +72,10 @@ async function open(
   }).catch((error: unknown) => {
     const problem = fileProblem(error, path);
     if (problem === undefined) throw error;
-    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${problem}.` });
+    throw fileError(`${problem}.`);
   });
-  if (file === undefined)
-    throw new CommandError({ code: 'file', exitCode: EXIT.failure, message: `${safeText(path)} is empty.` });
+  if (file === undefined) throw fileError(`${safeText(path)} is empty.`);
   joined = node.join({ swarm: file.swarm, peers, maxPeers });
   tracker?.add(joined);
   return file;
-}
-
-async function ended(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
 }

@@ -50,6 +50,14 @@ export class CommandError extends Error {
   }
 }
 
+/** The command line, or a line of the prompt, can't be understood. */
+export const usageError = (message: string, hint = 'See --help.'): CommandError =>
+  new CommandError({ code: 'usage', exitCode: EXIT.usage, message, hint });
+
+/** A file can't be read or written, or is not what it has to be. */
+export const fileError = (message: string, hint?: string): CommandError =>
+  new CommandError({ code: 'file', exitCode: EXIT.failure, message, ...(hint !== undefined && { hint }) });
+
 /** Sorts whatever was thrown by blame. An error of no known kind is a bug here, and says so. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof CommandError) return error.failure;
@@ -132,6 +140,13 @@ export function exitCodeOfSignal(reason: unknown): ExitCode {
   if (reason === 'SIGINT') return EXIT.interrupted;
   return reason === 'SIGHUP' ? EXIT.hungUp : EXIT.terminated;
 }
+
+/**
+ * Of a server: SIGTERM asked it to end, and it did so in order, which is all it should do. Ctrl-C and a closed terminal are
+ * told on, so that a loop in a shell stops too.
+ */
+export const exitCodeOfServer = (reason: unknown): ExitCode =>
+  reason === 'SIGTERM' ? EXIT.ok : exitCodeOfSignal(reason);
 
 function sentence(text: string): string {
   const trimmed = text.trim();

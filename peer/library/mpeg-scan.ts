@@ -7,7 +7,6 @@
  * Frames are counted, not estimated, since all bytes pass by anyway; a Xing, Info or VBRI frame
  * does not count as sound, nor do the samples that its tag says the encoder put before and after the music.
  */
-
 import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from '../mpeg/frame-header.js';
 import { ID3V2_HEADER_BYTES, id3v2Bytes } from '../mpeg/id3v2.js';
 import { parseInfoTag } from '../mpeg/info-tag.js';

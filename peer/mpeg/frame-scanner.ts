@@ -8,7 +8,6 @@
  * after a seek in the same way, and the number of samples that a song must give is known. Where sync is not yet certain,
  * a header counts only if another that fits follows its frame.
  */
-
 import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from './frame-header.js';
 import { ID3V2_HEADER_BYTES, id3v2Bytes } from './id3v2.js';
 

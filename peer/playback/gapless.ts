@@ -9,7 +9,6 @@
  * is not known, the padding's length is). A song with more or fewer frames than its tag says was joined or cut by somebody,
  * and its end is left as it is.
  */
-
 import type { InfoTag } from '../mpeg/info-tag.js';
 import type { SongBegin } from './audio-messages.js';
 import type { Pcm } from './pcm.js';

@@ -6,7 +6,6 @@
  * The first run is short, so that the first sound is there as soon as two frames are; after the encoder's delay the first
  * frame alone gives no sound.
  */
-
 import { type Frame, FrameScanner } from '../mpeg/frame-scanner.js';
 import { type InfoTag, parseInfoTag } from '../mpeg/info-tag.js';
 import type { FrameRun } from './decoders/decoder.js';

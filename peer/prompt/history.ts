@@ -4,7 +4,6 @@
  * Lines are appended as they are entered, so several prompts at a time lose nothing; the file is cut back when it is
  * read. That history cannot be read or written is no reason not to play music: it is logged and left at that.
  */
-
 import { appendFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from '../../protocol/ports.js';

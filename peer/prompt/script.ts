@@ -6,7 +6,6 @@
  * The end of the input is no `quit`: the queue plays out. The exit code is that of the last command, or song, that
  * failed.
  */
-
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EXIT, failureOf } from '../failures/failure.js';

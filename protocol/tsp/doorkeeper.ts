@@ -6,7 +6,6 @@
  *
  * Loopback is no exception, since a page in somebody's browser reaches it too. Pure: told the time and the address.
  */
-
 import type { Milliseconds } from '../ports.js';
 import { BucketTable } from '../token-bucket.js';
 import type { ErrorBody } from './messages.js';

@@ -7,23 +7,18 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { CommandError } from '../../peer/failures/failure.js';
+import { askedToEnd } from '../../peer/asked-to-end.js';
+import { CommandError, exitCodeOfServer, usageError } from '../../peer/failures/failure.js';
 import { ConfigError, RequestError, TransportError } from '../../protocol/errors.js';
 import { systemClock } from '../../src/clock.js';
-import {
-  describeFailure,
-  folderFailure,
-  folderInUse,
-  listenFailure,
-  usageError,
-} from '../../src/failures.js';
+import { describeFailure, folderFailure, folderInUse, listenFailure } from '../../src/failures.js';
 import { lockFolder } from '../../src/folder-lock.js';
 import { LINES_A_WINDOW, LogBudget, STRANGERS_LINES_A_WINDOW, WINDOW_MS } from '../../src/log-budget.js';
 import type { LogLevel } from '../../src/log-levels.js';
 import { bounded, consoleToLog, openLogger } from '../../src/logger.js';
 import { maxConnections } from '../../src/open-files.js';
 import { lockPeerFolders, peerFolders } from '../../src/peer-folders.js';
-import { asked, endingSignal, exitCodeOfServer } from '../../src/signals.js';
+import { endingSignal } from '../../src/signals.js';
 import { surviveClosedOutput } from '../../src/streams.js';
 import { lockTrackerFolder } from '../../src/tracker-folder.js';
 import { agent, version } from '../../src/version.js';
@@ -285,10 +280,10 @@ t.test('the first signal asks, the second ends', async t => {
   const exits: (number | undefined)[] = [];
   const program = Object.assign(new EventEmitter(), { exit: (code?: number) => void exits.push(code) });
   const signal = endingSignal(program as unknown as NodeJS.Process);
-  const asking = asked(signal);
+  const asking = askedToEnd(signal);
   program.emit('SIGTERM');
   t.equal(await asking, 'SIGTERM');
-  t.equal(await asked(signal), 'SIGTERM', 'whoever asks late is told at once');
+  t.equal(await askedToEnd(signal), 'SIGTERM', 'whoever asks late is told at once');
   t.same(exits, []);
   program.emit('SIGINT');
   t.same(exits, [130]);

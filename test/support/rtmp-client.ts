@@ -4,7 +4,6 @@
  *
  *     hello() ─▶ say(command) … ─▶ bytes                     hear(bytes) ─▶ messages
  */
-
 import { once } from 'node:events';
 import { connect as dial, type Socket } from 'node:net';
 import { type AmfValue, amfObject, EcmaArray } from '../../protocol/rtmp/amf0.js';

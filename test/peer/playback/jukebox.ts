@@ -1,7 +1,6 @@
 /**
  * A player with a real audio process and songs from memory, and what it told, to be asked in tests.
  */
-
 import type { SongStream } from '../../../peer/listening/song-stream.js';
 import { ForkedAudio } from '../../../peer/playback/audio-process.js';
 import type { DecoderName } from '../../../peer/playback/decoders/auto.js';

@@ -1,5 +1,4 @@
 /** A peer without a network: a list of songs, a player that only remembers, events on demand. */
-
 import type {
   NowPlaying,
   PeerEvent,
