@@ -60,3 +60,24 @@ export interface PeerConfig {
   readonly color: boolean;
   readonly traceWire: boolean;
 }
+
+/** Of an operator who says nothing. Where things are kept has no default here. */
+export const DEFAULT_PEER_CONFIG = {
+  library: [],
+  advertise: [],
+  output: 'auto',
+  decoder: 'auto',
+  raw: false,
+  swarm: true,
+  serve: true,
+  slots: 8,
+  maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
+  maxPerAddress: 64,
+  cacheBytes: 2e9,
+  shareCache: false,
+  encode: false,
+  headless: false,
+  json: false,
+  color: true,
+  traceWire: false,
+} as const satisfies Omit<PeerConfig, 'dataDir' | 'stateDir' | 'cacheDir'>;

@@ -38,7 +38,7 @@ export type FatalCode = (typeof FATAL_CODES)[number];
 export const isFatal = (code: string): code is FatalCode => (FATAL_CODES as readonly string[]).includes(code);
 
 /** Without a stack: strangers cause these by the thousand a second, and no line of ours is to blame for any. */
-class Strangers extends Error {
+class StacklessError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
@@ -48,7 +48,7 @@ class Strangers extends Error {
 }
 
 /** The other side broke the protocol. The connection ends with an ERROR of this code. */
-export class RemoteProtocolError extends Strangers {
+export class RemoteProtocolError extends StacklessError {
   override readonly name = 'RemoteProtocolError';
   constructor(
     readonly code: FatalCode,
@@ -61,7 +61,7 @@ export class RemoteProtocolError extends Strangers {
 }
 
 /** A request that cannot be met, which is nobody's fault. Answered with ERROR; the connection lives. */
-export class RequestError extends Strangers {
+export class RequestError extends StacklessError {
   override readonly name = 'RequestError';
   readonly retryAfterMs: number | undefined;
   constructor(
@@ -80,7 +80,7 @@ export class LocalProtocolError extends Error {
 }
 
 /** The network failed: refused, reset, ended early, silent. `cause` is Node's error where there is one. */
-export class TransportError extends Strangers {
+export class TransportError extends StacklessError {
   override readonly name = 'TransportError';
 }
 

@@ -21,6 +21,8 @@ export interface Subcommand {
   readonly fewest: number;
   readonly most: number;
   readonly describe: string;
+  /** All that the first word can be, where there are few. */
+  readonly choices?: readonly string[];
 }
 
 export interface CommandLineSpec<Table extends OptionTable = OptionTable> {
@@ -115,9 +117,7 @@ async function build(spec: CommandLineSpec, argv: readonly string[], columns: nu
     parser = parser.command(words === '' ? name : `${name} ${words}`, describe);
   }
   for (const [name, option] of Object.entries(spec.options)) {
-    const hidden =
-      subcommand === undefined ? spec.only[name] !== undefined : !takes(spec, subcommand.name, name);
-    parser = addOption(parser, name, option, hidden);
+    parser = addOption(parser, name, option, !isShown(spec, subcommand?.name, name));
   }
   for (const [letter, name] of Object.entries(spec.letters)) parser = parser.alias(name, letter);
   return parser;
@@ -185,7 +185,10 @@ const plain = (message: string): string =>
     (_, option: string) => `--${option} wants a value.`,
   );
 
-const takes = (spec: CommandLineSpec, command: string, option: string): boolean =>
-  spec.only[option]?.includes(command) ?? !spec.withoutCommand.includes(option);
+/** Whether an option is worth showing to somebody who types `command`; undefined: no subcommand. */
+export const isShown = (spec: CommandLineSpec, command: string | undefined, option: string): boolean =>
+  command === undefined
+    ? spec.only[option] === undefined
+    : (spec.only[option]?.includes(command) ?? !spec.withoutCommand.includes(option));
 
 const asTexts = (value: unknown): string[] => (value === undefined ? [] : [value].flat().map(String));

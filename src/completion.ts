@@ -3,7 +3,7 @@
  *
  *     shell ──tsp-peer --completions WORDS…──▶ completionsFor ──one a line──▶ shell        nothing: it offers files
  */
-import type { CommandLineSpec, Subcommand } from './command-line.js';
+import { type CommandLineSpec, isShown, type Subcommand } from './command-line.js';
 
 export const COMPLETION_COMMAND: Subcommand = {
   name: 'completion',
@@ -24,18 +24,20 @@ export function completionsFor(spec: CommandLineSpec, words: readonly string[]):
   const asked = before.at(-1)?.replace(/^--/, '') ?? '';
   const option = before.at(-1)?.startsWith('--') ? spec.options[asked] : undefined;
   if (option !== undefined && option.kind !== 'flag') return startingWith(typed, option.type.choices ?? []);
-  const command = before.find(word => spec.subcommands.some(({ name }) => name === word));
+  const [command] = before.flatMap(word => spec.subcommands.find(({ name }) => name === word) ?? []);
   if (typed.startsWith('-')) {
-    const usable = Object.keys(spec.options).filter(name => spec.only[name]?.includes(command ?? '') ?? true);
-    return startingWith(typed, [...usable.map(name => `--${name}`), ...ALWAYS]);
+    const shown = Object.keys(spec.options).filter(name => isShown(spec, command?.name, name));
+    return startingWith(typed, [...shown.map(name => `--${name}`), ...ALWAYS]);
   }
-  return command === undefined
-    ? startingWith(
-        typed,
-        spec.subcommands.map(({ name }) => name),
-      )
-    : [];
+  if (command === undefined) return namesStartingWith(typed, spec.subcommands);
+  return before.at(-1) === command.name ? startingWith(typed, command.choices ?? []) : [];
 }
+
+const namesStartingWith = (typed: string, subcommands: readonly Subcommand[]): string[] =>
+  startingWith(
+    typed,
+    subcommands.map(({ name }) => name),
+  );
 
 const startingWith = (typed: string, words: readonly string[]): string[] =>
   words.filter(word => word.startsWith(typed));

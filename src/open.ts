@@ -8,8 +8,9 @@
  * Nothing is begun by opening. Nothing is logged unless a logger is given, and nothing is printed.
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import type { PeerConfig } from '../peer/config.js';
+import { DEFAULT_PEER_CONFIG, type PeerConfig } from '../peer/config.js';
 import { SongFetcher } from '../peer/listening/fetch.js';
 import type { SongStream } from '../peer/listening/song-stream.js';
 import { Peer } from '../peer/peer.js';
@@ -101,27 +102,12 @@ export interface PeerOptions extends Partial<Omit<PeerConfig, 'tracker'>> {
 /** By default it only listens, on a free port of all addresses, and plays to whatever sound output there is. */
 export function openPeer({ tracker, logger = silent, ...options }: PeerOptions): Peer {
   const config: PeerConfig = {
-    library: [],
+    ...DEFAULT_PEER_CONFIG,
     port: 0,
-    advertise: [],
-    output: 'auto',
-    decoder: 'auto',
-    raw: false,
-    swarm: true,
-    serve: true,
-    slots: 8,
-    maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
-    maxPerAddress: 64,
     stateDir: options.dataDir,
-    cacheDir: `${options.dataDir}/cache`,
-    cacheBytes: 2e9,
-    shareCache: false,
-    encode: false,
+    cacheDir: join(options.dataDir, 'cache'),
     // Nobody waits at a prompt: the audio process is started by the first song.
     headless: true,
-    json: false,
-    color: false,
-    traceWire: false,
     ...options,
     tracker: addressOf(tracker),
   };

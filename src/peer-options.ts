@@ -1,6 +1,6 @@
 /** The options and subcommands of `tsp-peer`, and the PeerConfig that they make. */
 import { join } from 'node:path';
-import type { PeerConfig } from '../peer/config.js';
+import { DEFAULT_PEER_CONFIG as DEFAULTS, type PeerConfig } from '../peer/config.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import type { CommandLineSpec, Subcommand } from './command-line.js';
@@ -32,10 +32,6 @@ const LIMITS = 'Limits:';
 const OUTPUTS = ['auto', 'speaker', 'pw-play', 'aplay', 'paplay', 'ffplay', 'null', 'stdout'] as const;
 const DECODERS = ['auto', 'mpg123', 'lame'] as const;
 
-const DEFAULT_SLOTS = 8;
-const DEFAULT_CACHE_BYTES = 2e9;
-const DEFAULT_PER_ADDRESS = 64;
-
 const library: ListOption<string> = {
   kind: 'list',
   type: folder,
@@ -58,11 +54,16 @@ export const peerOptions = (env: Environment) => ({
   library,
   encode: flag(SONGS, 'Offer WAV and AIFF files too, encoded to MP3'),
   'share-cache': flag(SONGS, 'Offer songs that were fetched from others too'),
-  cache: single(size, DEFAULT_CACHE_BYTES, SONGS, 'How much fetched music to keep; 0: none'),
-  output: single(output(OUTPUTS), 'auto', SOUND, `Where the sound goes: ${OUTPUTS.join(', ')} or file:PATH`),
+  cache: single(size, DEFAULTS.cacheBytes, SONGS, 'How much fetched music to keep; 0: none'),
+  output: single(
+    output(OUTPUTS),
+    DEFAULTS.output,
+    SOUND,
+    `Where the sound goes: ${OUTPUTS.join(', ')} or file:PATH`,
+  ),
   decoder: single<string>(
     choice('DECODER', DECODERS),
-    'auto',
+    DEFAULTS.decoder,
     SOUND,
     `What decodes MP3: ${DECODERS.join(', ')}`,
   ),
@@ -93,16 +94,16 @@ export const peerOptions = (env: Environment) => ({
     'UDP port for that; else the number of --port; play and get: a free one',
   ),
   name: single(name, undefined, NETWORK, 'What others see this peer called'),
-  slots: single(countLimit, DEFAULT_SLOTS, LIMITS, 'Listeners served at once; 0: no limit'),
+  slots: single(countLimit, DEFAULTS.slots, LIMITS, 'Listeners served at once; 0: no limit'),
   'max-upload': single(
     rate,
-    Number.POSITIVE_INFINITY,
+    DEFAULTS.maxUploadBytesPerSecond,
     LIMITS,
     'Bytes a second to all listeners together; 0: no limit',
   ),
   'max-per-address': single(
     countLimit,
-    DEFAULT_PER_ADDRESS,
+    DEFAULTS.maxPerAddress,
     LIMITS,
     'Connections from one address; 0: no limit',
   ),

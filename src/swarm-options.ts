@@ -1,6 +1,7 @@
 /** The options of `tsp-peer swarm`, and the SwarmArguments that they make. */
 import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-arguments.js';
 import type { AltoCostType } from '../peer/swarm/alto-ranking.js';
+import { DEFAULT_CHUNK_BYTES } from '../protocol/ppspp/constants.js';
 import type { Subcommand } from './command-line.js';
 import { flag, single } from './common-options.js';
 import type { ListOption, Values } from './options.js';
@@ -19,7 +20,6 @@ import {
 const SWARMS = 'Swarms:';
 const HASHES = ['sha1', 'sha256'] as const;
 const DIALECTS = ['rfc7574', 'draft10', 'pyppspp'] as const;
-const DEFAULT_CHUNK_BYTES = 1_024;
 const DEFAULT_MAX_PEERS = 50;
 
 const peer: ListOption<HostPort | undefined> = {
@@ -115,9 +115,12 @@ export const swarmOptions = {
   'max-peers': single(positiveCount, DEFAULT_MAX_PEERS, SWARMS, 'Peers at once'),
 };
 
+const ACTIONS = ['hash', 'seed', 'get'];
+
 export const SWARM_COMMAND: Subcommand = {
   name: 'swarm',
   words: '<action> [words..]',
+  choices: ACTIONS,
   fewest: 1,
   most: Number.POSITIVE_INFINITY,
   describe: 'hash FILE…, seed FILE…, get ID: any file over PPSPP (RFC 7574), from many peers at once',
@@ -126,7 +129,7 @@ export const SWARM_COMMAND: Subcommand = {
 /** Behind `swarm seed` and `swarm get`, `--live` is `--stream`; as an option of a peer that name takes a broadcast's. */
 export function withLiveSwarms(argv: readonly string[]): readonly string[] {
   const swarm = argv.indexOf('swarm');
-  const isSwarm = swarm !== -1 && ['hash', 'seed', 'get'].includes(argv[swarm + 1] ?? '');
+  const isSwarm = swarm !== -1 && ACTIONS.includes(argv[swarm + 1] ?? '');
   return isSwarm ? argv.map((word, i) => (i > swarm && word === '--live' ? '--stream' : word)) : argv;
 }
 

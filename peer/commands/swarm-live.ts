@@ -9,6 +9,7 @@
 import { addAbortSignal } from 'node:stream';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
 import { EXIT, exitCodeOfServer, fileError, fileProblem, usageError } from '../failures/failure.js';
@@ -41,7 +42,7 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
       'The stream comes from standard input: … | tsp-peer swarm seed --live',
     );
   const identity = await openIdentity(config.dataDir);
-  const live = liveSwarm(liveSwarmId(13, identity.key), swarm);
+  const live = liveSwarm(liveSwarmId(ECDSA_P256, identity.key), swarm);
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
   const tracker = openTracker(session, at);

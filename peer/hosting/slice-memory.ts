@@ -18,7 +18,7 @@ export interface SliceRoom {
 }
 
 /** Each slice in memory of its own, not of the shared pool: it lives long and leaves as a whole. */
-export const HEAP: SliceRoom = {
+const HEAP: SliceRoom = {
   costOf: length => length,
   allocate: length => Buffer.allocUnsafeSlow(length),
   free() {},

@@ -11,13 +11,12 @@ import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../protocol/bytes.js';
 import type { Logger, RandomBytes } from '../../protocol/ports.js';
+import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { makeFolder } from '../make-folder.js';
 import { isFeedName } from './stream-keys.js';
 
-/** ECDSA P-256 with SHA-256, as DNSSEC numbers it. */
-const ALGORITHM = 13;
 const STREAM_KEY_BYTES = 16;
 const OWNER_ONLY = 0o600;
 
@@ -112,7 +111,7 @@ const PEM = '.pem';
 const KEY = '.key';
 
 function identityOf(privateKey: KeyObject): FeedIdentity {
-  const swarmId = liveSwarmId(ALGORITHM, privateKey);
+  const swarmId = liveSwarmId(ECDSA_P256, privateKey);
   const id = createHash('sha256').update(swarmId).digest('hex') as ContentHash;
   return { id, swarmId, privateKey };
 }

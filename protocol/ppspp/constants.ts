@@ -66,6 +66,8 @@ export const SPEC_BYTES: Readonly<Record<Addressing, number>> = {
 
 /** RFC 7574 §7.7: algorithm numbers of DNSSEC. */
 export const SIGNATURE_ALGORITHMS = [5, 8, 13, 14] as const;
+/** The one that our own sources sign with. */
+export const ECDSA_P256 = 13;
 export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
 
 export const DEFAULT_CHUNK_BYTES = 1_024;

@@ -48,7 +48,6 @@ export type UserControl =
   | { readonly kind: 'user-control'; readonly event: 'other'; readonly code: number };
 
 export type Command = Extract<Message, { kind: 'command' }>;
-export type Audio = Extract<Message, { kind: 'audio' }>;
 
 /** RTMP 1.0 §5.4.5, by their numbers. */
 const BANDWIDTH_LIMITS = ['hard', 'soft', 'dynamic'] as const;

@@ -333,6 +333,11 @@ t.test('shells can complete commands, options and values', async t => {
   t.same(complete('--output', 'sp'), ['speaker']);
   t.same(complete('--library', '/'), [], 'files are the shell’s affair');
   t.same(complete('list', 'x'), []);
+  t.same(complete('list', '--sl'), [], 'what a command has no use for is not offered');
+  t.same(complete('--sl'), ['--slots']);
+  t.same(complete('swarm', ''), ['hash', 'seed', 'get']);
+  t.same(complete('swarm', 'seed', 'g'), []);
+  t.same(complete('swarm', 'get', '--dia'), ['--dialect']);
   t.match(completionScript('tsp-peer'), /complete -o default -F _tsp_peer tsp-peer/);
   t.match(await peer('completion', {}), { kind: 'text', text: /compdef _tsp_peer tsp-peer/ });
 });

@@ -1,6 +1,6 @@
 /** A world of pipes for commands that run inside the test: what they print is kept, signals come when a test says so. */
 import { PassThrough, Writable } from 'node:stream';
-import type { PeerConfig } from '../../../peer/config.js';
+import { DEFAULT_PEER_CONFIG, type PeerConfig } from '../../../peer/config.js';
 import { type Failure, failureOf } from '../../../peer/failures/failure.js';
 import type { EndingSignal, World } from '../../../peer/world.js';
 import { systemClock } from '../../../src/clock.js';
@@ -46,26 +46,13 @@ export class TestWorld implements World {
 }
 
 export const configIn = (folder: string, changes: Partial<PeerConfig> = {}): PeerConfig => ({
-  library: [],
-  advertise: [],
+  ...DEFAULT_PEER_CONFIG,
   output: 'null',
-  decoder: 'auto',
-  raw: false,
-  swarm: true,
-  serve: true,
-  slots: 8,
-  maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
   maxPerAddress: Number.POSITIVE_INFINITY,
   dataDir: `${folder}/data`,
   stateDir: `${folder}/state`,
   cacheDir: `${folder}/cache`,
   cacheBytes: 0,
-  shareCache: false,
-  encode: false,
-  headless: false,
-  json: false,
-  color: true,
-  traceWire: false,
   ...changes,
 });
 
