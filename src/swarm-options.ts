@@ -62,7 +62,7 @@ export const swarmOptions = {
     choice('HASH', HASHES),
     undefined,
     SWARMS,
-    'Hash function of the swarm ID; else sha256, or what its length says',
+    'Hash function of the swarm ID; else what its length says, or sha256 (sha1 where the dialect is another)',
   ),
   'chunk-size': single(
     positiveCount,

@@ -14,7 +14,7 @@ export interface SwarmArguments {
   readonly peers: readonly HostPort[];
   /** Absent: `seed` takes the usual port of all addresses, `get` a free one. */
   readonly listen?: ListenAt;
-  /** Absent: SHA-256, or what the length of a swarm ID says. */
+  /** Absent: what the length of a swarm ID says, or `usualHash`. */
   readonly hash?: HashName;
   readonly chunkBytes: number;
   /** `hash` makes the file, of `size` bytes. */
@@ -46,3 +46,6 @@ export interface SwarmCommand {
   /** `-o`. */
   readonly out?: string;
 }
+
+/** What all that speak the first of these dialects can check: libswift and PyPPSPP know SHA-1 alone. */
+export const usualHash = ([first]: readonly Dialect[]): HashName => (first === 'rfc7574' ? 'sha256' : 'sha1');

@@ -18,17 +18,18 @@ import { type Downloaded, download } from '../swarm/download.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { hashOfLength, staticMetadata } from '../swarm/static-swarm.js';
 import { streamedDownload } from '../swarm/streamed-download.js';
+import type { Failed } from '../swarm/tally.js';
 import { StdoutSink } from './stdout-sink.js';
 import type { SwarmCommand } from './swarm-arguments.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
-import { SwarmProgress } from './swarm-progress.js';
+import { liarLine, SwarmProgress } from './swarm-progress.js';
 
 const STDOUT = '-';
 const NOTHING_YET = { bytes: 0, peers: 0 };
 
 export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const { session, words, swarm, out } = command;
-  const { world, config } = session;
+  const { world } = session;
   const metadata = metadataOf(words, command);
   checkUse(command);
   const path = await pathOf(out ?? toHex(metadata.swarmId));
@@ -52,6 +53,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     place: world.randomUnit(),
     signal: world.signal,
     onJoined: (joined: JoinedSwarm) => tracker?.add(joined),
+    onLiar: (liar: Failed) => progress.tell(liarLine(liar)),
   };
   try {
     const onProgress = progress.show.bind(progress);
@@ -61,7 +63,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
         : await download({ ...options, ...world, path, allowUnverified, onProgress });
     progress.clear();
     const seconds = (world.clock.now() - startedAt) / 1_000;
-    if (path !== STDOUT || !config.json) await tellMix(path, metadata, done, seconds, command);
+    await tellMix(path, metadata, done, seconds, command);
     return EXIT.ok;
   } catch (error) {
     progress.clear();
@@ -87,7 +89,7 @@ async function intoStdout(
   let joined: JoinedSwarm | undefined;
   let bytes = 0;
   const told = (from: number, to: number): void => {
-    world.stderr.write(`tsp-peer: nobody gave bytes ${from} to ${to - 1} in time: they are left out.\n`);
+    progress.tell(`tsp-peer: nobody gave bytes ${from} to ${to - 1} in time: they are left out.\n`);
   };
   const reading = {
     ...(bufferBytes === undefined ? {} : { bufferBytes }),
@@ -150,7 +152,7 @@ async function pathOf(out: string): Promise<string> {
   return out;
 }
 
-/** Who gave what. `path`: `-` is standard output. */
+/** Who gave what; on standard error where the other is taken. `path`: `-` is standard output. */
 export async function tellMix(
   path: string,
   { swarmId }: SwarmMetadata,
@@ -163,7 +165,9 @@ export async function tellMix(
   if (config.json) {
     const swarm = toHex(swarmId);
     const facts = { file: path, bytes, swarm, resumed: resumedBytes, sources, failed, verified: true };
-    await session.write([safeJson({ event: 'got', ...facts })]);
+    const row = safeJson({ event: 'got', ...facts });
+    if (path === STDOUT) world.stderr.write(`${row}\n`);
+    else await session.write([row]);
     return;
   }
   const came = sources.reduce((sum, source) => sum + source.bytes, 0);
@@ -172,6 +176,5 @@ export async function tellMix(
   const amount = `${sizeOf(bytes)} in ${seconds.toFixed(1)} s`;
   const parts = [path === STDOUT ? amount : `${path}: ${amount}`, ...here, ...mix, 'all verified'];
   const style = styleOf('stderr', world, config);
-  for (const { host, why, lied } of failed) if (lied) world.stderr.write(`${safeText(`${host} ${why}`)}\n`);
   world.stderr.write(`${cutToWidth(safeText(parts.join(' · ')), style.width)}\n`);
 }

@@ -11,7 +11,7 @@ import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { EXIT, fileError, fileProblem, usageError } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import { contentTree, pathTree } from '../swarm/content-tree.js';
-import type { SwarmCommand } from './swarm-arguments.js';
+import { type SwarmCommand, usualHash } from './swarm-arguments.js';
 
 /** Prime, so that no two chunks near each other are alike. */
 const PERIOD = 251;
@@ -20,7 +20,7 @@ const STDIN = '-';
 
 export async function runSwarmHash({ session, words, swarm }: SwarmCommand): Promise<number> {
   const { world, config } = session;
-  const { hash = 'sha256', chunkBytes, create, size } = swarm;
+  const { hash = usualHash(swarm.dialects), chunkBytes, create, size } = swarm;
   if (create && (size === undefined || words.length !== 1))
     throw usageError(
       '--create wants one file and --size.',

@@ -25,6 +25,7 @@ import { StdoutSink } from './stdout-sink.js';
 import { type SwarmCommand, USUAL_PORT } from './swarm-arguments.js';
 import { tellMix } from './swarm-get.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
+import { liarLine } from './swarm-progress.js';
 
 /** What does not come within this is jumped over, once something behind it is here. */
 const SKIP_MS = 3_000;
@@ -91,6 +92,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
       serves,
       waits,
       place: world.randomUnit(),
+      onLiar: liar => world.stderr.write(liarLine(liar)),
     });
     tracker?.add(joined);
     const first = await tuneIn(joined, live, world.signal);

@@ -10,12 +10,17 @@ import { counted, sizeOf } from '../prompt/render-song.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
+import type { Failed } from '../swarm/tally.js';
 import type { OneShot } from './one-shot.js';
 
 const BAR_COLUMNS = 20;
 const ROW_EVERY_MS = 1_000;
 /** What counts for the rate. */
 const RATE_MS = 3_000;
+
+/** Names somebody who was caught. */
+export const liarLine = ({ host, why }: Failed): string =>
+  `tsp-peer: ${safeText(`${host} ${why}`)}: it is left alone.\n`;
 
 export interface SwarmState {
   readonly bytes: number;
@@ -57,6 +62,12 @@ export class SwarmProgress {
 
   clear(): void {
     this.#line.clear();
+  }
+
+  /** Says something that stays, above the line. */
+  tell(text: string): void {
+    this.clear();
+    this.#session.world.stderr.write(text);
   }
 
   #text({ bytes, size, peers }: SwarmState, rate: number): string {

@@ -15,7 +15,7 @@ import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { type SeededFile, seedFile } from '../swarm/static-swarm.js';
 import type { SwarmNode } from '../swarm/swarm-node.js';
 import type { SwarmTrackerLink } from '../swarm/swarm-tracker-link.js';
-import { type SwarmCommand, USUAL_PORT } from './swarm-arguments.js';
+import { type SwarmCommand, USUAL_PORT, usualHash } from './swarm-arguments.js';
 import { addressesOf, openNode, openTracker } from './swarm-peers.js';
 
 export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
@@ -53,7 +53,7 @@ async function open(
   tracker: SwarmTrackerLink | undefined,
 ): Promise<SeededFile> {
   const { world } = session;
-  const { hash = 'sha256', chunkBytes, maxPeers, dialects } = swarm;
+  const { chunkBytes, maxPeers, dialects, hash = usualHash(dialects) } = swarm;
   let joined: JoinedSwarm | undefined;
   const onBroken = (error: unknown): void => {
     if (joined !== undefined) node.leave(joined);

@@ -69,7 +69,6 @@ export class SongSwarm implements ChunkStore {
   readonly #kept = new Map<number, Uint8Array>();
   /** Hosts by where they speak PPSPP. */
   readonly #hosts = new Map<string, string>();
-  readonly #liars = new Set<string>();
 
   constructor(options: SongSwarmOptions) {
     const { node, hash, hashes, lastPiece, serves, place } = options;
@@ -86,7 +85,7 @@ export class SongSwarm implements ChunkStore {
       serves,
       place,
       onDemand: true,
-      onChange: () => this.#lookForLiars(),
+      onLiar: ({ host: at, why }) => options.lied(this.#hosts.get(at) ?? at, why),
     });
   }
 
@@ -165,13 +164,5 @@ export class SongSwarm implements ChunkStore {
     const [oldest] = this.#kept.keys();
     this.#kept.delete(oldest!);
     this.#joined.swarm.have.delete(this.#chunksOf(oldest!));
-  }
-
-  #lookForLiars(): void {
-    for (const { host: at, why, lied } of this.#joined.failed) {
-      if (lied !== true || this.#liars.has(at)) continue;
-      this.#liars.add(at);
-      this.#options.lied(this.#hosts.get(at) ?? at, why);
-    }
   }
 }

@@ -16,6 +16,7 @@ import { CHECKPOINT_MS, FetchedFile, partOf } from './fetched-file.js';
 import type { JoinedSwarm } from './joined-swarm.js';
 import { staticSwarm } from './static-swarm.js';
 import type { SwarmNode } from './swarm-node.js';
+import type { Failed } from './tally.js';
 import { unlessAborted } from './unless-aborted.js';
 
 const LOOK_EVERY_MS = 200;
@@ -41,6 +42,8 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** Told once, as soon as peers can be dialled. */
   readonly onJoined: (joined: JoinedSwarm) => void;
+  /** Told of each who was caught lying, once. */
+  readonly onLiar?: (liar: Failed) => void;
   /** Often, for a progress bar. */
   readonly onProgress: (progress: DownloadProgress) => void;
 }
@@ -74,7 +77,7 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     },
   });
   const have = fetched.chunks.written.copy();
-  const { peers, maxPeers, ranking, place, dialects, serves, waits, allowUnverified } = options;
+  const { peers, maxPeers, ranking, place, dialects, serves, waits, allowUnverified, onLiar } = options;
   const swarm = staticSwarm({ metadata, tree, have, source: fetched.chunks, dialects });
   const unproven = allowUnverified ? have.copy() : undefined;
   let changed = (): void => {};
@@ -88,6 +91,7 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     serves,
     waits,
     ...(unproven && { unproven }),
+    ...(onLiar && { onLiar }),
     onChange: () => joined.isComplete && changed(),
   });
   options.onJoined(joined);

@@ -68,6 +68,8 @@ export interface JoinOptions {
   readonly place?: number;
   /** Something changed that its owner may want to know: a chunk came, somebody came or went. */
   readonly onChange?: () => void;
+  /** Somebody was caught lying, and is left alone from now on. */
+  readonly onLiar?: (liar: Failed) => void;
 }
 
 /** What is used, from where on. */
@@ -278,7 +280,7 @@ export class JoinedSwarm {
         this.#rank([event.peer]);
         break;
       case 'ended':
-        this.#ended(channel, from, event.why === 'closed' ? undefined : REASONS[event.why], now);
+        this.#ended(channel, from, event.why, now);
         break;
     }
     if (event.kind !== 'have') this.#options.onChange?.();
@@ -337,12 +339,14 @@ export class JoinedSwarm {
     if (this.#options.store !== undefined) channel.askForPeers();
   }
 
-  #ended(channel: Channel, from: PeerAddress, why: string | undefined, now: Milliseconds): void {
+  #ended(channel: Channel, from: PeerAddress, reason: EndReason, now: Milliseconds): void {
     if (this.#open.delete(channel)) this.#heardAt = Math.max(this.#heardAt, channel.heardAt);
     this.#picker.remove(channel);
-    const hasLied = why === REASONS.lies;
+    const hasLied = reason === 'lies';
     this.#neighbours.left(from, now, hasLied);
-    if (why !== undefined) this.tally.gone(nameOf(from), why, hasLied);
+    if (reason === 'closed') return;
+    const [host, why] = [nameOf(from), REASONS[reason]];
+    if (this.tally.gone(host, why, hasLied)) this.#options.onLiar?.({ host, why, lied: true });
   }
 
   #took(chunk: number, bytes: Uint8Array, from: Asked, name: string, now: Milliseconds): void {
@@ -364,7 +368,7 @@ export class JoinedSwarm {
           : now - Math.max(owesSince, channel.heardAt) >= SILENT_MS;
       if (!isSilent) continue;
       channel.close();
-      this.#ended(channel, from, REASONS.dead, now);
+      this.#ended(channel, from, 'dead', now);
     }
     this.#problem = this.#problemAt(now);
   }

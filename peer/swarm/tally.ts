@@ -34,8 +34,11 @@ export class Tally {
     if (this.#failed.get(host)?.lied !== true) this.#failed.delete(host);
   }
 
-  gone(host: string, why: string, lied: boolean): void {
+  /** True: it was not known for a liar before. */
+  gone(host: string, why: string, lied: boolean): boolean {
+    const isNews = lied && this.#failed.get(host)?.lied !== true;
     this.#failed.set(host, { host, why, ...(lied ? { lied } : {}) });
+    return isNews;
   }
 
   /** Why nobody is left. */

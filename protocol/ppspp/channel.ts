@@ -262,7 +262,7 @@ export class Channel {
     const { options, channel } = message;
     if (handshakeMismatch(options, this.swarm.metadata, 'responder', this.swarm.dialects) !== undefined)
       return undefined;
-    const dialect = dialectOf(options);
+    const dialect = dialectOf(options, this.swarm.metadata);
     this.#open(channel, dialect, abilitiesOf(options, this.swarm.metadata));
     this.#confirmBy = now + HALF_OPEN_MS;
     return [{ kind: 'open', dialect }];

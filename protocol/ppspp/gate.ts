@@ -88,7 +88,7 @@ export class Gate<S extends OpenSwarm = OpenSwarm> {
     if (handshakeMismatch(options, swarm.metadata, 'initiator', swarm.dialects) !== undefined)
       return undefined;
 
-    const dialect = dialectOf(options);
+    const dialect = dialectOf(options, swarm.metadata);
     const half = this.#admit({
       peerChannel: hello.channel,
       swarm,

@@ -57,10 +57,10 @@ export function ownOptions(swarm: SwarmMetadata, dialect: Dialect, role: 'initia
   };
 }
 
-/** Which dialect a HANDSHAKE is in. */
-export function dialectOf(options: Options): Dialect {
-  if (options.peerUuid !== undefined) return 'pyppspp';
-  return options.chunkBytes === undefined ? 'draft10' : 'rfc7574';
+/** Which dialect a HANDSHAKE is in. PyPPSPP names itself (option 10) and proves nothing; so do we in its place, without a name. */
+export function dialectOf({ peerUuid, integrity, chunkBytes }: Options, swarm: SwarmMetadata): Dialect {
+  if (peerUuid !== undefined || (integrity === 'none' && swarm.integrity !== 'none')) return 'pyppspp';
+  return chunkBytes === undefined ? 'draft10' : 'rfc7574';
 }
 
 /**
@@ -73,7 +73,7 @@ export function handshakeMismatch(
   role: 'initiator' | 'responder',
   allowed: readonly Dialect[],
 ): string | undefined {
-  const dialect = dialectOf(options);
+  const dialect = dialectOf(options, swarm);
   if (!allowed.includes(dialect)) return `dialect ${dialect}`;
   const { version, minimumVersion = version } = options;
   if (version === undefined || version < PROTOCOL_VERSION || minimumVersion! > PROTOCOL_VERSION)

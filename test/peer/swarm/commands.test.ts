@@ -161,6 +161,7 @@ t.test('a liar is named, and the file is what it should be', async t => {
     told.sources.some(({ host }) => host === lying.host),
     'nothing of its is in it',
   );
+  t.match(getter.stderr, `tsp-peer: ${lying.host} sent what is not in the file: it is left alone.`);
 });
 
 t.test('a listener that was killed goes on from where it was', async t => {

@@ -79,8 +79,7 @@ async function seeder(t: Teardown, ...more: string[]) {
     'swarm',
     'seed',
     path,
-    '--hash',
-    'sha1',
+    ...(more.includes('--dialect') ? [] : ['--hash', 'sha1']),
     ...ANYWHERE,
     ...more,
   ]);
@@ -96,6 +95,18 @@ async function getter(t: Teardown, port: number, ...more: string[]) {
 
 const PY = ['--dialect', 'pyppspp'];
 const UNPROVEN = [...PY, '--allow-unverified', '--size', `${CONTENT.length}`];
+
+for (const [dialect, more] of [
+  ['pyppspp', UNPROVEN],
+  ['draft10', []],
+] as const)
+  for (const way of [[], ['--tcp']])
+    t.test(`two of us speak ${dialect}${way.length > 0 ? ' over TCP' : ''}`, async t => {
+      const port = await seeder(t, '--dialect', dialect, ...way);
+      const { command, content } = await getter(t, port, '--dialect', dialect, ...more, ...way);
+      t.equal(await command.exitCode(), 0, command.stderr);
+      t.ok(content().equals(CONTENT));
+    });
 
 t.test('libswift takes a file from us', async t => {
   const script = new SwiftLeecher(CONTENT);

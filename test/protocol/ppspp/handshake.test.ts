@@ -52,15 +52,23 @@ t.test('each dialect fits itself, where it is allowed', async t => {
   for (const metadata of [swarm, live])
     for (const dialect of ALL)
       for (const role of ['initiator', 'responder'] as const) {
-        const uuid = dialect === 'pyppspp' ? { peerUuid: new Uint8Array(16) } : {};
-        const options = { ...ownOptions(metadata, dialect, role), ...uuid };
-        t.equal(dialectOf(options), dialect);
+        const options = ownOptions(metadata, dialect, role);
+        t.equal(dialectOf(options, metadata), dialect);
+        t.equal(dialectOf({ ...options, peerUuid: new Uint8Array(16) }, metadata), 'pyppspp');
         t.equal(handshakeMismatch(options, metadata, role, [dialect]), undefined);
         t.equal(handshakeMismatch(options, metadata, role, []), `dialect ${dialect}`);
         const format = wireFormatOf(metadata, [dialect]);
         const datagram = encodeDatagram(0, [{ type: 'HANDSHAKE', channel: 1, options }], format);
         t.equal(decodeDatagram(datagram, format).error, undefined);
       }
+});
+
+t.test('a swarm that proves nothing is the RFC’s too (method 0)', async t => {
+  const unproven: SwarmMetadata = { ...swarm, integrity: 'none' };
+  const options = ownOptions(unproven, 'rfc7574', 'initiator');
+  t.equal(dialectOf(options, unproven), 'rfc7574');
+  t.equal(handshakeMismatch(options, unproven, 'initiator', ['rfc7574']), undefined);
+  t.equal(handshakeMismatch(options, swarm, 'initiator', ['rfc7574', 'draft10']), 'dialect pyppspp');
 });
 
 t.test('what does not fit is told', async t => {
@@ -71,7 +79,7 @@ t.test('what does not fit is told', async t => {
     [{ minimumVersion: undefined }, /without/],
     [{ swarmId: undefined }, /without/],
     [{ swarmId: new Uint8Array(20) }, /another swarm/],
-    [{ integrity: 'none' }, /integrity/],
+    [{ integrity: 'sign-all' }, /integrity/],
     [{ integrity: undefined }, /integrity/],
     [{ hash: 'sha256' }, /hash/],
     [{ addressing: 'bin32' }, /addressing/],
