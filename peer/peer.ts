@@ -235,7 +235,7 @@ export class Peer implements PeerView {
     const at = await listen(this.#server, config);
     this.#address = at;
     await this.#swarms?.host(this.#server, this.#offered, at);
-    await this.#broadcasting?.start(link);
+    await this.#broadcasting?.start(link, this.#server);
     if (config.port === undefined && at.port !== DEFAULT_PEER_PORT)
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
     if (!config.headless) this.player.warmUp();

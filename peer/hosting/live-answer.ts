@@ -90,10 +90,8 @@ export class LiveAnswer {
 
   async #sendRun(bytes: Buffer): Promise<void> {
     const { listener, rate, sent } = this.#world;
-    for (let granted = 0; granted < bytes.length; ) {
-      granted += await rate.take(this, bytes.length - granted);
-      listener.stillThere();
-    }
+    await rate.takeAll(this, bytes.length);
+    listener.stillThere();
     await listener.write([bytes]);
     sent(bytes.length);
   }

@@ -51,6 +51,11 @@ export class RateLimit {
     });
   }
 
+  /** All of them, in as many turns as it takes; undefined: at once. Resolves with false when the lane was cancelled. */
+  takeAll(lane: object, bytes: number): Promise<boolean> | undefined {
+    return this.#bytesPerSecond === Number.POSITIVE_INFINITY ? undefined : this.#takeInTurns(lane, bytes);
+  }
+
   /** What was granted and could not be used. */
   giveBack(bytes: number): void {
     this.#bucket.giveBack(bytes);
@@ -63,6 +68,15 @@ export class RateLimit {
     const [waiting] = this.#queue.splice(index, 1);
     waiting?.grant(0);
     if (index === 0) this.#wakeForFirst();
+  }
+
+  async #takeInTurns(lane: object, bytes: number): Promise<boolean> {
+    for (let granted = 0; granted < bytes; ) {
+      const more = await this.take(lane, bytes - granted);
+      if (more === 0) return false;
+      granted += more;
+    }
+    return true;
   }
 
   #serve(): void {

@@ -33,6 +33,11 @@ export class UploadSlots {
     return true;
   }
 
+  /** For who was turned away. */
+  get whyFull(): string {
+    return this.limit === 1 ? 'its one upload slot is taken' : `all ${this.limit} upload slots are taken`;
+  }
+
   release(): void {
     this.#used -= 1;
   }

@@ -77,10 +77,12 @@ export interface SongServerStatus {
   readonly cachedBytes: number;
 }
 
-/** What swarms share with TSP's listeners (TSP §5.6). */
+/** What listeners over other protocols share with TSP's: those of swarms (TSP §5.6), and players of RTMP and Icecast. */
 export interface SharedUploads {
   readonly slots: UploadSlots;
   readonly rate: RateLimit;
+  /** Bytes of songs that were handed to the kernel. */
+  sent(bytes: number): void;
   /** A piece of a song, from the memory that all share; rejects when the file is not what was hashed. */
   read(song: HostedSong, offset: number, length: number): Promise<Uint8Array>;
 }
@@ -161,6 +163,7 @@ export class SongServer {
     return {
       slots: this.#slots,
       rate: this.#rate,
+      sent: this.#world.sent,
       read: (song, offset, length) => this.#read(song, offset, length),
     };
   }

@@ -222,11 +222,8 @@ export class UploadConnection {
   #takeSlot(): void {
     if (this.#session.holdsSlot) return;
     const { slots, clock } = this.#world;
-    if (!slots.take(clock.now())) {
-      const message =
-        slots.limit === 1 ? 'its one upload slot is taken' : `all ${slots.limit} upload slots are taken`;
-      throw new RequestError('busy', message, { retryAfterMs: BUSY_RETRY_MS });
-    }
+    if (!slots.take(clock.now()))
+      throw new RequestError('busy', slots.whyFull, { retryAfterMs: BUSY_RETRY_MS });
     this.#session.slotTaken();
   }
 }

@@ -7,6 +7,7 @@ import { LocalProtocolError } from '../../protocol/errors.js';
 import type { OfferRow, SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import type { HostedSongs } from '../hosting/neighbours.js';
+import type { SongServer } from '../hosting/song-server.js';
 import type { OpenOptions, SongStream, SongToFetch } from '../listening/song-stream.js';
 import type { TrackerLink } from '../tracker-client/tracker-link.js';
 import type { World } from '../world.js';
@@ -62,11 +63,12 @@ export class Broadcasting {
   }
 
   /** Rejects with CommandError when a door cannot listen. */
-  async start(link: TrackerLink): Promise<void> {
+  async start(link: TrackerLink, { uploads }: Pick<SongServer, 'uploads'>): Promise<void> {
     const { feeds } = this.#opened;
     const { songs, fetcher } = this.#parts;
     const findSong = hostedSongFinder({ songs, ids: link, fetcher });
-    await this.#opened.start(makeDoors(this.#live, this.#config, this.#world, { feeds, findSong }));
+    const parts = { feeds, findSong, uploads };
+    await this.#opened.start(makeDoors(this.#live, this.#config, this.#world, parts));
     const { clock, logger } = this.#world;
     const rowOf = (id: SongRow['id']): SongRow | undefined => link.list.get(id);
     const hostsOf = (row: SongRow): readonly string[] => {

@@ -1,30 +1,32 @@
 /**
- * Carries a feed to one TCP listener, in whatever clothes its protocol has: frames in, as fast as the socket takes them.
+ * Carries a feed to one TCP listener, in whatever clothes its protocol has: run after run, as fast as the socket takes them.
  *
- *     FeedReader ─▶ encode ─▶ socket          full: nothing is pulled; what leaves the ring meanwhile is lost, oldest first
- *                                             nothing taken for 30 s: the connection is dropped
+ *     FeedReader ─▶ run ─▶ encode ─▶ upload rate ─▶ socket
+ *                                                   full: nothing is pulled; what leaves the ring meanwhile is lost, oldest
+ *                                                   first; nothing taken for 30 s: the connection is dropped
  */
 import type { Socket } from 'node:net';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import type { SharedUploads } from '../hosting/song-server.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { FeedReader, LiveFeed } from './live-feed.js';
+import { takeRun } from './live-runs.js';
 
 /** What may lie in the socket beside what the kernel holds: six seconds of 320 kbit/s. */
 const MAX_QUEUED_BYTES = 256 * 1024;
 const STALL_MS = 30_000;
 /** How often that is looked at. */
 const LOOK_MS = 5_000;
-/** Handed to `encode` at a time. */
-const MAX_BATCH_FRAMES = 64;
 
 export interface FeedPumpOptions {
   readonly feed: LiveFeed;
   readonly socket: Socket;
+  readonly uploads: Pick<SharedUploads, 'rate' | 'sent'>;
   readonly clock: Clock;
   /** How much of the past comes first. */
   readonly burstMs: number;
-  /** The bytes of these frames on the wire; each frame's own Buffer is to be shared, not copied. */
-  readonly encode: (frames: readonly LiveFrame[]) => readonly Uint8Array[];
+  /** A run on the wire (live-runs.ts); whatever is the same for all listeners is to be shared, not copied. */
+  readonly encode: (run: readonly LiveFrame[]) => readonly Uint8Array[];
   /** What is said when the feed's title changes. */
   readonly titled?: () => readonly Uint8Array[];
   /** Called once; the socket is still open but after `closed` and `stalled`. */
@@ -35,6 +37,8 @@ export class FeedPump {
   readonly #options: FeedPumpOptions;
   readonly #reader: FeedReader;
   #isPaused = false;
+  /** For its share of the upload rate. */
+  #isWaiting = false;
   #isEnding = false;
   #isOver = false;
   /** When the socket last took what it had, and how much that left. */
@@ -86,30 +90,41 @@ export class FeedPump {
   }
 
   #run(): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isWaiting) return;
     if (this.#isPaused) {
       if (this.#isEnding) this.#finish('ended');
       return;
     }
-    const { socket, encode } = this.#options;
+    const { feed, socket, encode, uploads } = this.#options;
     while (socket.writableLength < MAX_QUEUED_BYTES) {
-      const frames = this.#take();
-      if (frames.length === 0) {
+      const run = takeRun(this.#reader, { endMs: feed.endMs, isOver: this.#isEnding });
+      if (run.length === 0) {
         if (this.#isEnding) this.#finish('ended');
         return;
       }
-      this.#write(encode(frames));
+      const chunks = encode(run);
+      const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+      const waiting = uploads.rate.takeAll(this, bytes);
+      if (waiting !== undefined) {
+        void this.#sendWhen(waiting, chunks, bytes);
+        return;
+      }
+      this.#send(chunks, bytes);
     }
   }
 
-  #take(): LiveFrame[] {
-    const frames: LiveFrame[] = [];
-    while (frames.length < MAX_BATCH_FRAMES) {
-      const frame = this.#reader.next();
-      if (frame === undefined) break;
-      frames.push(frame);
-    }
-    return frames;
+  async #sendWhen(granted: Promise<boolean>, chunks: readonly Uint8Array[], bytes: number): Promise<void> {
+    this.#isWaiting = true;
+    const isGranted = await granted;
+    this.#isWaiting = false;
+    if (!isGranted || this.#isOver) return;
+    this.#send(chunks, bytes);
+    this.#run();
+  }
+
+  #send(chunks: readonly Uint8Array[], bytes: number): void {
+    this.#write(chunks);
+    this.#options.uploads.sent(bytes);
   }
 
   #title(): void {
@@ -149,6 +164,7 @@ export class FeedPump {
     this.#isOver = true;
     this.#reader.leave();
     this.#cancelLook?.();
+    this.#options.uploads.rate.cancel(this);
     this.#options.socket.off('drain', this.#drained).off('close', this.#closed);
   }
 }

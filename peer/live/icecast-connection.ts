@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { ChunkedBody } from './chunked-body.js';
-import { FeedPump } from './feed-pump.js';
+import { FeedPump, type FeedPumpOptions } from './feed-pump.js';
 import {
   formatOf,
   type IcecastRequest,
@@ -22,6 +22,7 @@ import {
 import { IcyStream, METADATA_INTERVAL, streamTitle } from './icy-stream.js';
 import type { LiveFeed } from './live-feed.js';
 import type { LiveFeeds } from './live-feeds.js';
+import type { SharedRuns } from './live-runs.js';
 import { type Publication, PublishRefused } from './publication.js';
 
 const MAX_HEAD_BYTES = 8 * 1024;
@@ -33,6 +34,9 @@ const LINGER_MS = 1_000;
 
 export interface IcecastWorld {
   readonly feeds: LiveFeeds;
+  readonly uploads: FeedPumpOptions['uploads'];
+  /** What all players are sent alike. */
+  readonly runs: SharedRuns<undefined>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -194,7 +198,8 @@ export class IcecastConnection {
   }
 
   #play({ method, mount, headers }: IcecastRequest): void {
-    const feed = this.#world.feeds.feed(mount);
+    const { feeds, uploads, runs, clock } = this.#world;
+    const feed = feeds.feed(mount);
     if (feed === undefined) {
       this.#answer('404 Not Found', `${mount} is not on the air here.`);
       return;
@@ -215,10 +220,11 @@ export class IcecastConnection {
     new FeedPump({
       feed,
       socket: this.#socket,
-      clock: this.#world.clock,
+      uploads,
+      clock,
       burstMs: BURST_MS,
-      encode: frames => {
-        const music = frames.map(({ bytes }) => bytes);
+      encode: run => {
+        const music = [runs.bytes(feed, run, undefined)];
         return icy?.weave(music) ?? music;
       },
       titled: () => {

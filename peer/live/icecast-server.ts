@@ -2,16 +2,19 @@
 import { type DoorOptions, DoorServer } from './door-server.js';
 import { IcecastConnection, type IcecastWorld } from './icecast-connection.js';
 import type { LiveDoor } from './live-door.js';
+import { SharedRuns } from './live-runs.js';
 
 export class IcecastServer implements LiveDoor {
   readonly #door: DoorServer<IcecastConnection>;
 
-  constructor(options: DoorOptions & IcecastWorld) {
+  constructor(options: DoorOptions & Omit<IcecastWorld, 'runs'>) {
+    const runs = new SharedRuns<undefined>(run => Buffer.concat(run.map(({ bytes }) => bytes)));
+    const world: IcecastWorld = { ...options, runs };
     this.#door = new DoorServer(options, {
       name: 'Icecast server',
       // A player that half-closes behind its request wants to hear the answer.
       allowHalfOpen: true,
-      connect: (socket, greeted) => new IcecastConnection(socket, options, greeted),
+      connect: (socket, greeted) => new IcecastConnection(socket, world, greeted),
     });
   }
 

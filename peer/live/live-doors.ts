@@ -7,21 +7,23 @@ import type { LiveConfig } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
 import type { LiveFeeds } from './live-feeds.js';
 import { RtmpServer } from './rtmp-server.js';
-import type { FindSong } from './rtmp-song-player.js';
+import type { FindSong, PlayerUploads } from './rtmp-song-player.js';
 
 export interface DoorParts {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
+  /** The song server's. */
+  readonly uploads: PlayerUploads;
 }
 
 export function makeDoors(
   { rtmp, icecast }: LiveConfig,
   { maxPerAddress }: Pick<PeerConfig, 'maxPerAddress'>,
   world: Pick<World, 'clock' | 'logger' | 'maxConnections'> & { readonly randomBytes: RandomBytes },
-  { feeds, findSong }: DoorParts,
+  { feeds, findSong, uploads }: DoorParts,
 ): LiveDoor[] {
   const { clock, maxConnections, randomBytes } = world;
-  const common = { feeds, clock, maxConnections, maxPerAddress };
+  const common = { feeds, uploads, clock, maxConnections, maxPerAddress };
   const doors: LiveDoor[] = [];
   if (rtmp !== undefined) {
     const logger = world.logger.child({ room: 'rtmp' });

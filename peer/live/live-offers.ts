@@ -4,6 +4,7 @@
  *
  *     LiveFeeds ─▶ rows by feed ID ─▶ tracker link, song server
  */
+import { encode } from '../../protocol/tsp/codec.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import type { OfferChanges, OfferSource } from '../tracker-client/offers.js';
@@ -22,7 +23,7 @@ export interface LiveSong {
 
 export class LiveOffers implements OfferSource {
   readonly #feeds: LiveFeeds;
-  readonly #runs = new WeakMap<LiveFeed, SharedRuns>();
+  readonly #runs = new SharedRuns(songData);
 
   constructor(feeds: LiveFeeds) {
     this.#feeds = feeds;
@@ -35,14 +36,12 @@ export class LiveOffers implements OfferSource {
 
   *songs(): Iterable<LiveSong> {
     for (const feed of this.#feeds.feeds()) {
-      const runs = this.#runs.get(feed) ?? new SharedRuns();
-      this.#runs.set(feed, runs);
       yield {
         get offer() {
           return offerOf(feed);
         },
         feed,
-        runBytes: (song, run) => runs.bytes(song, run),
+        runBytes: (song, run) => this.#runs.bytes(feed, run, song),
       };
     }
   }
@@ -63,6 +62,11 @@ export class LiveOffers implements OfferSource {
       [...this.songs()].map(({ offer }) => [offer.hash, { offer, text: JSON.stringify(offer) }]),
     );
   }
+}
+
+function songData(run: readonly LiveFrame[], song: SongId | 0): Buffer {
+  const length = run.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  return Buffer.concat([encode({ type: 'SONG_DATA', song, length }), ...run.map(({ bytes }) => bytes)]);
 }
 
 /** What plays is the title; the feed's own name, by which it is found whatever plays, stands where an album's would. */

@@ -1,15 +1,13 @@
 /**
- * A feed as TSP sends it: runs of whole frames, cut at the same places for everybody (TSP §5.5).
+ * A feed as listeners are sent it: runs of whole frames, cut at the same places for everybody (TSP §5.5).
  *
  *     time line  0        200       400       600 ms
  *     frames     │ 0 1 2 … │ 8 9 …   │ …       │          a run: the frames that begin within 200 ms
  *
- * Because the places are fixed, all who keep up are sent the very same Buffer, header and all.
+ * Because the places are fixed, all who keep up are sent the very same Buffer, header and all, in one write.
  */
-import { encode } from '../../protocol/tsp/codec.js';
-import type { SongId } from '../../protocol/tsp/messages.js';
 import type { LiveFrame } from './frame-ring.js';
-import type { FeedReader } from './live-feed.js';
+import type { FeedReader, LiveFeed } from './live-feed.js';
 
 /** With the longest frame there is, 72 ms, a run stays below the 250 ms of TSP §5.5. */
 const RUN_MS = 200;
@@ -33,23 +31,31 @@ export function takeRun(
   return frames;
 }
 
-/** SONG_DATA messages of one feed; the latest is kept for whoever needs the same. */
-export class SharedRuns {
-  #song: SongId | 0 = 0;
-  #first = -1;
-  #count = 0;
-  #bytes = Buffer.alloc(0);
+interface Made<Context> {
+  readonly first: number;
+  readonly count: number;
+  readonly context: Context;
+  readonly bytes: Buffer;
+}
 
-  bytes(song: SongId | 0, run: readonly LiveFrame[]): Buffer {
+/** What one protocol makes of runs; of each feed the latest is kept for whoever needs the same. */
+export class SharedRuns<Context> {
+  readonly #make: (run: readonly LiveFrame[], context: Context) => Buffer;
+  readonly #latest = new WeakMap<LiveFeed, Made<Context>>();
+
+  /** `make`: what it gives depends on nothing but the run and the context. */
+  constructor(make: (run: readonly LiveFrame[], context: Context) => Buffer) {
+    this.#make = make;
+  }
+
+  /** Never to be written to: it is sent to many. */
+  bytes(feed: LiveFeed, run: readonly LiveFrame[], context: Context): Buffer {
     const first = run[0]!.seq;
-    if (this.#first !== first || this.#count !== run.length || this.#song !== song) {
-      const length = run.reduce((sum, { bytes }) => sum + bytes.length, 0);
-      const header = encode({ type: 'SONG_DATA', song, length });
-      this.#bytes = Buffer.concat([header, ...run.map(({ bytes }) => bytes)]);
-      this.#song = song;
-      this.#first = first;
-      this.#count = run.length;
-    }
-    return this.#bytes;
+    const count = run.length;
+    const latest = this.#latest.get(feed);
+    if (latest?.first === first && latest.count === count && latest.context === context) return latest.bytes;
+    const bytes = this.#make(run, context);
+    this.#latest.set(feed, { first, count, context, bytes });
+    return bytes;
   }
 }

@@ -13,11 +13,13 @@ import type { AdobeAuth } from '../../protocol/rtmp/adobe-auth.js';
 import type { RtmpEffect } from '../../protocol/rtmp/effects.js';
 import { ServerSession } from '../../protocol/rtmp/server-session.js';
 import { queryOf, streamPath } from '../../protocol/rtmp/stream-path.js';
+import type { LiveFrame } from './frame-ring.js';
 import type { LiveFeeds } from './live-feeds.js';
+import type { SharedRuns } from './live-runs.js';
 import { type Publication, PublishRefused } from './publication.js';
 import { type PlayerConnection, RtmpPlayer } from './rtmp-player.js';
 import { RtmpPublisher } from './rtmp-publisher.js';
-import type { FindSong } from './rtmp-song-player.js';
+import type { FindSong, PlayerUploads } from './rtmp-song-player.js';
 
 /** What was written has this long to arrive before the connection is cut. */
 const FLUSH_MS = 10_000;
@@ -31,6 +33,9 @@ const ROOMS: ReadonlySet<string> = new Set([AUTH_ROOM, LIVE_ROOM, SONGS_ROOM, ''
 export interface RtmpWorld {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
+  readonly uploads: PlayerUploads;
+  /** What all players are sent alike. */
+  readonly runs: SharedRuns<LiveFrame>;
   readonly auth: AdobeAuth;
   readonly clock: Clock;
   readonly logger: Logger;

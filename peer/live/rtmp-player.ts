@@ -1,16 +1,19 @@
 /**
  * What one RTMP connection plays: a live feed, or a stored song; nothing at first, and something else after a seek.
  *
- *     playFeed ─▶ on the air? ─▶ FeedPump          not yet: for ten seconds it may come
- *     playSong ─▶ here? ───────▶ RtmpSongPlayer    seek: another one, from there
+ *     playFeed ─▶ on the air? ────────▶ FeedPump          not yet: for ten seconds it may come
+ *     playSong ─▶ here? ─▶ a slot? ───▶ RtmpSongPlayer    seek: another one, from there
+ *
+ * A song takes an upload slot, as over TSP (TSP §5.3); a player that pauses for long gives it back.
  */
 import type { Socket } from 'node:net';
 import type { RtmpEffect } from '../../protocol/rtmp/effects.js';
 import type { ServerSession } from '../../protocol/rtmp/server-session.js';
+import { SLOT_IDLE_MS } from '../../protocol/tsp/constants.js';
 import { FeedPump } from './feed-pump.js';
 import type { LiveFeed } from './live-feed.js';
 import type { RtmpWorld } from './rtmp-connection.js';
-import { audioPieces, metadataOf } from './rtmp-media.js';
+import { metadataOf, RtmpFeed } from './rtmp-media.js';
 import { type RtmpSong, RtmpSongPlayer } from './rtmp-song-player.js';
 
 /** Players look at five seconds of audio before they begin. */
@@ -40,6 +43,8 @@ export class RtmpPlayer {
   #playing: FeedPump | RtmpSongPlayer | undefined;
   /** Undefined when it plays a feed. */
   #song: RtmpSong | undefined;
+  #holdsSlot = false;
+  #cancelRelease: (() => void) | undefined;
   #bufferMs = 0;
   #stopWaiting: (() => void) | undefined;
 
@@ -78,6 +83,10 @@ export class RtmpPlayer {
       this.#notFound('This peer has no such song.');
       return;
     }
+    if (!this.#takeSlot()) {
+      this.#turnAway();
+      return;
+    }
     const { session, perform } = this.#connection;
     const { duration, ...fields } = song.fields;
     // rtmpdump takes a part of the duration that it was told for a download that broke off.
@@ -97,8 +106,12 @@ export class RtmpPlayer {
   }
 
   pause(paused: boolean): void {
-    if (paused) this.#playing?.pause();
-    else this.#playing?.resume();
+    this.#cancelRelease?.();
+    if (paused) {
+      this.#playing?.pause();
+      this.#cancelRelease = this.#world.clock.after(SLOT_IDLE_MS, () => this.#releaseSlot());
+    } else if (this.#song === undefined || this.#takeSlot()) this.#playing?.resume();
+    else this.#turnAway();
   }
 
   buffer(ms: number): void {
@@ -111,6 +124,27 @@ export class RtmpPlayer {
     this.#playing?.stop();
     this.#playing = undefined;
     this.#song = undefined;
+    this.#cancelRelease?.();
+    this.#releaseSlot();
+  }
+
+  #takeSlot(): boolean {
+    const { uploads, clock } = this.#world;
+    this.#holdsSlot ||= uploads.slots.take(clock.now());
+    return this.#holdsSlot;
+  }
+
+  #releaseSlot(): void {
+    if (this.#holdsSlot) this.#world.uploads.slots.release();
+    this.#holdsSlot = false;
+  }
+
+  /** Another host may have a slot; this connection is over. */
+  #turnAway(): void {
+    const { session, perform } = this.#connection;
+    perform(
+      session.refuse('NetStream.Play.Failed', `This peer is busy: ${this.#world.uploads.slots.whyFull}.`),
+    );
   }
 
   #notFound(why: string): void {
@@ -120,19 +154,17 @@ export class RtmpPlayer {
 
   #beginFeed(feed: LiveFeed): void {
     const { socket, session, during, perform } = this.#connection;
-    const { clock } = this.#world;
+    const { clock, runs, uploads } = this.#world;
     const about = () => metadataOf({ ...feed.title, header: feed.format });
     perform(session.playing({ isRecorded: false, about: about() }, clock.now()));
-    let beginsMs: number | undefined;
+    const frames = new RtmpFeed(feed, runs, session.roleStream);
     this.#playing = new FeedPump({
       feed,
       socket,
+      uploads,
       clock,
       burstMs: FEED_BURST_MS,
-      encode: frames => {
-        beginsMs ??= frames[0]!.atMs;
-        return audioPieces(frames, { stream: session.roleStream, beginsMs });
-      },
+      encode: run => frames.pieces(run),
       titled: () => session.tell(about()),
       over: how => {
         if (how === 'ended') during(() => perform(session.endPlay('feed')));
@@ -142,10 +174,11 @@ export class RtmpPlayer {
 
   #songPlayer(song: RtmpSong, span: Span, beginsMs: number): RtmpSongPlayer {
     const { socket, session, during, perform } = this.#connection;
-    const { clock, logger } = this.#world;
+    const { clock, logger, uploads } = this.#world;
     return new RtmpSongPlayer({
       song,
       ...span,
+      uploads,
       beginsMs,
       bufferMs: this.#bufferMs,
       stream: session.roleStream,

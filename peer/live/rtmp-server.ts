@@ -10,11 +10,13 @@ import { DEFAULT_RTMP_PORT } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
 import type { LiveFeeds } from './live-feeds.js';
 import { RtmpConnection, type RtmpWorld } from './rtmp-connection.js';
-import type { FindSong } from './rtmp-song-player.js';
+import { rtmpRuns } from './rtmp-media.js';
+import type { FindSong, PlayerUploads } from './rtmp-song-player.js';
 
 export interface RtmpServerOptions extends DoorOptions {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
+  readonly uploads: PlayerUploads;
   readonly randomBytes: RandomBytes;
 }
 
@@ -22,9 +24,10 @@ export class RtmpServer implements LiveDoor {
   readonly #door: DoorServer<RtmpConnection>;
 
   constructor(options: RtmpServerOptions) {
-    const { feeds, findSong, clock, logger, randomBytes } = options;
+    const { feeds, findSong, uploads, clock, logger, randomBytes } = options;
     const auth = new AdobeAuth(user => feeds.secretOf(user), randomBytes);
-    const world: RtmpWorld = { feeds, findSong, auth, clock, logger, randomBytes };
+    const runs = rtmpRuns();
+    const world: RtmpWorld = { feeds, findSong, uploads, runs, auth, clock, logger, randomBytes };
     this.#door = new DoorServer(options, {
       name: 'RTMP server',
       allowHalfOpen: false,

@@ -4,11 +4,14 @@
  *     SongStream ─▶ FrameScanner ─▶ frames from `startMs` on ─▶ due? ─▶ socket, one write at a time
  *
  * A seek ends this one and begins another. What is read was verified against the song's hash; when it can't be read, the
- * song ends for the player too. A player that takes nothing for 30 s loses its connection.
+ * song ends for the player too. A player that takes nothing for a minute loses its connection, sooner if others wait for
+ * its upload slot, as over TSP (TSP §5.3).
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../../protocol/ports.js';
+import { READER_STALL_CONTENDED_MS, READER_STALL_MS } from '../../protocol/tsp/constants.js';
 import type { SongFields } from '../../protocol/tsp/rows.js';
+import type { SharedUploads } from '../hosting/song-server.js';
 import type { SongStream } from '../listening/song-stream.js';
 import { type Frame, FrameScanner } from '../mpeg/frame-scanner.js';
 import { parseInfoTag } from '../mpeg/info-tag.js';
@@ -19,7 +22,9 @@ import { audioPieces, type TimedFrame } from './rtmp-media.js';
 
 /** One write, and one look at the clock. */
 const BATCH_FRAMES = 16;
-const STALL_MS = 30_000;
+
+/** What RTMP players have in common with TSP's listeners. */
+export type PlayerUploads = Pick<SharedUploads, 'slots' | 'rate' | 'sent'>;
 
 export interface RtmpSong {
   readonly fields: SongFields;
@@ -43,6 +48,7 @@ export interface SongPlayerOptions {
   /** The message stream. */
   readonly stream: number;
   readonly socket: Socket;
+  readonly uploads: PlayerUploads;
   readonly clock: Clock;
   /** The last frame was written. Not called after `stop`. */
   readonly ended: () => void;
@@ -84,6 +90,7 @@ export class RtmpSongPlayer {
   stop(): void {
     this.#isStopped = true;
     this.#reading?.cancel();
+    this.#options.uploads.rate.cancel(this);
     this.#wake?.();
   }
 
@@ -151,10 +158,14 @@ export class RtmpSongPlayer {
   async #write(batch: readonly TimedFrame[]): Promise<void> {
     const [first] = batch;
     if (first === undefined || !(await this.#whenDue(first.atMs))) return;
-    const { socket, stream, beginsMs } = this.#options;
+    const { socket, stream, beginsMs, uploads } = this.#options;
+    const pieces = audioPieces(batch, { stream, beginsMs });
+    const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    await uploads.rate.takeAll(this, bytes);
+    if (this.#isStopped) return;
+    uploads.sent(bytes);
     await this.#taken(() => {
       socket.cork();
-      const pieces = audioPieces(batch, { stream, beginsMs });
       const last = pieces.length - 1;
       const written = new Promise<void>(resolve => {
         for (const [index, piece] of pieces.entries())
@@ -184,10 +195,23 @@ export class RtmpSongPlayer {
 
   /** Resolves when the kernel has taken it, or the connection is gone. */
   async #taken(write: () => Promise<void>): Promise<void> {
-    const { socket, clock } = this.#options;
-    const cancel = clock.after(STALL_MS, () => socket.destroy());
+    const { socket } = this.#options;
+    const cancel = this.#watchStall();
     await write();
     cancel();
     if (socket.destroyed) this.stop();
+  }
+
+  #watchStall(): () => void {
+    const { socket, clock, uploads } = this.#options;
+    const began = clock.now();
+    let cancel = (): void => {};
+    const look = (): void => {
+      const now = clock.now();
+      if (now - began >= READER_STALL_MS || uploads.slots.contended(now)) socket.destroy();
+      else cancel = clock.after(READER_STALL_CONTENDED_MS, look);
+    };
+    cancel = clock.after(READER_STALL_CONTENDED_MS, look);
+    return () => cancel();
   }
 }

@@ -136,9 +136,9 @@ export class ServerSession {
     return this.#taken();
   }
 
-  /** Says no to `publish` or `play`: NetStream.Publish.BadName, NetStream.Play.StreamNotFound … */
+  /** Says no to `publish` or `play`, or to what had begun: NetStream.Publish.BadName, NetStream.Play.StreamNotFound … */
   refuse(code: string, description: string): RtmpEffect[] {
-    const { stream } = this.#question!;
+    const { stream } = this.#question ?? { stream: this.#roleStream };
     this.#question = undefined;
     return this.#refuse(code, description, stream);
   }
@@ -300,9 +300,9 @@ export class ServerSession {
 
   #pause(paused: boolean): void {
     if (this.#state !== 'playing') return;
-    this.#effects.push({ do: 'pause', paused });
     const code = paused ? 'NetStream.Pause.Notify' : 'NetStream.Unpause.Notify';
     this.#send(replies.status(code, paused ? 'Silence.' : 'On we go.'), this.#roleStream);
+    this.#effects.push({ do: 'pause', paused });
   }
 
   #inStream(stream: number): void {

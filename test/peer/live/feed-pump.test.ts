@@ -1,13 +1,23 @@
-/** The pump to players of any protocol: what a listener that is slow loses, and that nobody else loses anything. */
+/**
+ * The pump to players of any protocol: what all of them are sent alike, what a listener that is slow loses, and that nobody
+ * else loses anything.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { FeedPump } from '../../../peer/live/feed-pump.js';
+import { takeRun } from '../../../peer/live/live-runs.js';
+import { RtmpFeed, rtmpRuns } from '../../../peer/live/rtmp-media.js';
 import { FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
-import { mp3Bytes } from '../../support/mp3.js';
+import { ChunkReader } from '../../../protocol/rtmp/chunk-reader.js';
+import { MESSAGE_TYPE, OUR_CHUNK_BYTES } from '../../../protocol/rtmp/constants.js';
+import { mp3Bytes, mpegFrames } from '../../support/mp3.js';
+import { said } from '../../support/rtmp-client.js';
 import { until } from '../../support/until.js';
-import { framesOf, makeFeeds } from './feeding.js';
+import { framesOf, makeFeeds, makeUploads, type UploadLimits } from './feeding.js';
 import { bytesOf } from './on-air.js';
+
+const FRAME_MS = (1_152 * 1_000) / 44_100;
 
 /** Both ends of a connection. */
 async function socketPair(t: Test): Promise<{ ours: Socket; theirs: Socket }> {
@@ -25,8 +35,9 @@ async function socketPair(t: Test): Promise<{ ours: Socket; theirs: Socket }> {
   return { ours, theirs };
 }
 
-async function pumping(t: Test, burstMs = 1_000) {
+async function pumping(t: Test, limits: UploadLimits = {}) {
   const room = makeFeeds();
+  const uploads = makeUploads(room.clock, limits);
   const publication = room.publish();
   publication.send(mp3Bytes({ seconds: 2, seed: 9 }));
   const { ours, theirs } = await socketPair(t);
@@ -36,30 +47,30 @@ async function pumping(t: Test, burstMs = 1_000) {
   const pump = new FeedPump({
     feed: publication.feed,
     socket: ours,
+    uploads,
     clock: room.clock,
-    burstMs,
+    burstMs: 1_000,
     encode: frames => frames.map(({ bytes }) => bytes),
     titled: () => [Buffer.from('title!')],
     over: how => over.push(how),
   });
-  return { ...room, publication, pump, ours, theirs, over, bytes: () => Buffer.concat(came) };
+  return { ...room, uploads, publication, pump, ours, theirs, over, bytes: () => Buffer.concat(came) };
 }
 
 t.test('a burst, then whatever comes, then the end', async t => {
-  const { publication, over, bytes, pump } = await pumping(t);
+  const { publication, over, bytes, pump, uploads } = await pumping(t);
   const next = framesOf(1, { seed: 4 });
   publication.send(bytesOf(next));
   publication.titled({ title: 'x' });
   publication.end();
-  const burst = mp3Bytes({ seconds: 2, seed: 9 });
-  await until('all of it', () => bytes().includes('title!'));
+  const music = Buffer.concat([mp3Bytes({ seconds: 2, seed: 9 }), bytesOf(next)]);
+  const title = Buffer.from('title!');
+  await until('all of it', () => bytes().includes(title) && bytes().includes(music.subarray(-400)));
   t.same(over, ['ended']);
-  const heard = bytes().subarray(0, -'title!'.length);
-  t.ok(
-    Buffer.concat([burst, bytesOf(next)])
-      .subarray(-heard.length)
-      .equals(heard),
-  );
+  const at = bytes().indexOf(title);
+  const heard = Buffer.concat([bytes().subarray(0, at), bytes().subarray(at + title.length)]);
+  t.ok(music.subarray(-heard.length).equals(heard) && heard.length > 30_000);
+  t.equal(uploads.sentBytes, heard.length);
   t.equal(pump.lostFrames, 0);
 });
 
@@ -98,12 +109,31 @@ t.test('paused it sends nothing, and goes on at the present', async t => {
   publication.titled({ title: 'unheard' });
   pump.resume();
   pump.resume();
-  await until('a new burst', () => bytes().length >= before + 16_000);
+  await until('a new burst', () => bytes().length >= before + 12_000);
   t.ok(bytes().length < before + 18_000, 'of a second, not of five');
   t.equal(pump.lostFrames, 0, 'what was not wanted is not lost');
   pump.pause();
   publication.end();
   t.same(over, ['ended'], 'an end is told all the same');
+});
+
+t.test('the upload rate holds for it too', async t => {
+  const { publication, clock, bytes, pump, over, uploads } = await pumping(t, { bytesPerSecond: 20_000 });
+  publication.send(mp3Bytes({ seconds: 4, seed: 3 }));
+  await clock.advanceSlowly(1_000);
+  await until('a second of it', () => bytes().length >= 20_000);
+  t.ok(uploads.sentBytes <= 25_000, `${uploads.sentBytes} bytes were sent`);
+  publication.end();
+  await until('the rest', async () => {
+    await clock.advanceSlowly(1_000);
+    return over.length > 0;
+  });
+  t.equal(pump.lostFrames, 0);
+  const waiting = await pumping(t, { bytesPerSecond: 1_000 });
+  waiting.pump.stop();
+  waiting.publication.send(mp3Bytes({ seconds: 4 }));
+  await waiting.clock.advanceSlowly(10_000);
+  t.ok(waiting.uploads.sentBytes < 4_000, 'who has left waits for nothing');
 });
 
 t.test('a listener that leaves is forgotten, and so is one that is stopped', async t => {
@@ -116,4 +146,47 @@ t.test('a listener that leaves is forgotten, and so is one that is stopped', asy
   stopped.pump.stop();
   stopped.publication.end();
   t.same(stopped.over, []);
+});
+
+t.test('a run is one Buffer for all players, whose times are their own all the same', t => {
+  const publication = makeFeeds().publish();
+  const { feed } = publication;
+  publication.send(mpegFrames({ seconds: 2 }));
+  const runs = rtmpRuns();
+  const join = (burstMs: number) => {
+    const reader = feed.join(burstMs, { frames: () => {}, ended: () => {} });
+    const frames = new RtmpFeed(feed, runs, 1);
+    const chunks = new ChunkReader();
+    chunks.push(said({ kind: 'set-chunk-size', bytes: OUR_CHUNK_BYTES }));
+    const times: number[] = [];
+    const take = () => takeRun(reader, { endMs: feed.endMs, isOver: false });
+    /** What it is written at last, when it has been written all that there is. */
+    const catchUp = (): readonly Uint8Array[] => {
+      let pieces: readonly Uint8Array[] = [];
+      for (let run = take(); run.length > 0; run = take()) {
+        pieces = frames.pieces(run);
+        for (const piece of pieces) chunks.push(piece);
+      }
+      for (let raw = chunks.next(); raw !== undefined; raw = chunks.next())
+        if (raw.type === MESSAGE_TYPE.AUDIO) times.push(raw.timestamp);
+      return pieces;
+    };
+    return { catchUp, times };
+  };
+  const players = [join(6_000), join(500)] as const;
+  for (const { catchUp } of players) catchUp();
+  publication.send(mpegFrames({ seconds: 0.2 }));
+  const [first, second] = players.map(({ catchUp }) => catchUp());
+  t.equal(first?.length, 1);
+  t.equal(second?.[0], first?.[0], 'the very same');
+  const areCounted = (times: readonly number[]): boolean =>
+    times.every((time, i) => Math.abs(time - i * FRAME_MS) <= 1);
+  t.ok(players.every(({ times }) => times[0] === 0 && times.length > 20 && areCounted(times)));
+  publication.send(mpegFrames({ seconds: 20 }));
+  const [{ catchUp, times }] = players;
+  const before = times.at(-1)!;
+  catchUp();
+  const after = times.find(time => time > before)!;
+  t.ok(after - before > 10_000 && Math.abs(times.at(-1)! - feed.endMs) < 300, 'also behind a gap');
+  t.end();
 });

@@ -2,9 +2,12 @@
  * What tests of live feeds begin with: MPEG frames one by one, and a room of feeds on a virtual clock.
  */
 
+import { RateLimit } from '../../../peer/hosting/rate-limit.js';
+import { UploadSlots } from '../../../peer/hosting/slots.js';
 import type { LiveFrame } from '../../../peer/live/frame-ring.js';
 import type { FeedReader } from '../../../peer/live/live-feed.js';
 import { LiveFeeds, type LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
+import type { PlayerUploads } from '../../../peer/live/rtmp-song-player.js';
 import { StreamKeys } from '../../../peer/live/stream-keys.js';
 import { type Frame, FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
@@ -22,6 +25,27 @@ export function framesOf(seconds: number, options: Mp3Options = {}): Frame[] {
 
 export const feedId = (name: string): ContentHash =>
   Buffer.from(name).toString('hex').padEnd(64, '0') as ContentHash;
+
+export interface UploadLimits {
+  readonly slots?: number;
+  readonly bytesPerSecond?: number;
+}
+
+/** What players are sent counts against these; by default against nothing. `sentBytes` is what they were sent. */
+export function makeUploads(
+  clock: VirtualClock,
+  { slots = Number.POSITIVE_INFINITY, bytesPerSecond = Number.POSITIVE_INFINITY }: UploadLimits = {},
+) {
+  const uploads = {
+    slots: new UploadSlots(slots),
+    rate: new RateLimit(bytesPerSecond, clock),
+    sentBytes: 0,
+    sent: (bytes: number) => {
+      uploads.sentBytes += bytes;
+    },
+  };
+  return uploads satisfies PlayerUploads;
+}
 
 export function makeFeeds(options: Partial<LiveFeedsOptions> = {}) {
   const clock = new VirtualClock(1_000);

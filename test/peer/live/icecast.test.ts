@@ -9,7 +9,7 @@ import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { until } from '../../support/until.js';
-import { framesOf, makeFeeds } from './feeding.js';
+import { framesOf, makeFeeds, makeUploads } from './feeding.js';
 import { bytesOf } from './on-air.js';
 
 async function door(t: Test, options: Partial<LiveFeedsOptions> = {}) {
@@ -17,6 +17,7 @@ async function door(t: Test, options: Partial<LiveFeedsOptions> = {}) {
   const logger = new RecordingLogger();
   const server = new IcecastServer({
     feeds: room.feeds,
+    uploads: makeUploads(room.clock),
     clock: room.clock,
     logger,
     at: { host: '127.0.0.1', port: 0 },

@@ -12,7 +12,7 @@ import { hostedSong } from '../../support/hosted-songs.js';
 import { type Mp3Options, mp3Bytes } from '../../support/mp3.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import type { Teardown } from '../../support/until.js';
-import { makeFeeds } from './feeding.js';
+import { makeFeeds, makeUploads, type UploadLimits } from './feeding.js';
 
 export const RADIO_KEY = 'r4d10';
 export const TALK_KEY = 't4lk';
@@ -21,11 +21,13 @@ export interface RoomOptions {
   readonly feeds?: Partial<LiveFeedsOptions>;
   readonly server?: Partial<RtmpServerOptions>;
   readonly song?: Mp3Options;
+  readonly limits?: UploadLimits;
 }
 
 export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
   const room = makeFeeds(options.feeds);
   const { clock, feeds, logger } = room;
+  const uploads = makeUploads(clock, options.limits);
   const folder = await tempFolder(t);
   const path = join(folder, 'song.mp3');
   const bytes = mp3Bytes({ seconds: 30, seed: 3, title: 'Lluvia', header: 'Info', ...options.song });
@@ -46,6 +48,7 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
       ids: { hashOf: id => (id === 7 ? song.hash : undefined) },
       fetcher,
     }),
+    uploads,
     at: { host: '127.0.0.1', port: 0 },
     maxConnections: 100,
     maxPerAddress: Number.POSITIVE_INFINITY,
@@ -60,5 +63,5 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
     await clock.advanceSlowly(60_000);
     await stopped;
   });
-  return { ...room, server, port: server.port, song, path, bytes };
+  return { ...room, uploads, server, port: server.port, song, path, bytes };
 }

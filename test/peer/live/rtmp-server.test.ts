@@ -48,7 +48,10 @@ t.test('what is published is played, frame for frame', async t => {
   await player.heard(publisher.frames.length);
   const more = framesOf(0.5, { seed: 9 });
   for (const frame of more) publisher.client.audio(tagOf(frame));
-  await player.heard(publisher.frames.length + more.length);
+  publisher.client.say(metadata({ title: 'Next', artist: 5 }), 1);
+  await player.told('onMetaData', 2);
+  publisher.client.say(command('FCUnpublish', 0, null, RADIO_KEY), 0);
+  await player.told('NetStream.Play.Stop');
   const heard = player.hearing.audio;
   t.same(
     heard.map(({ body }) => body),
@@ -72,8 +75,6 @@ t.test('what is published is played, frame for frame', async t => {
       ],
     },
   );
-  publisher.client.say(metadata({ title: 'Next', artist: 5 }), 1);
-  await player.told('onMetaData', 2);
 });
 
 t.test('a goodbye ends the feed for its players, a lost connection does not', async t => {

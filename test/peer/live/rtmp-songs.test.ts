@@ -7,6 +7,7 @@ import t from 'tap';
 import { LEAST_LEAD_MS, PlayPace } from '../../../peer/live/play-pace.js';
 import { FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { CLOSE_AFTER_MS } from '../../../protocol/rtmp/constants.js';
+import { SLOT_IDLE_MS } from '../../../protocol/tsp/constants.js';
 import { command, RtmpClient } from '../../support/rtmp-client.js';
 import { until } from '../../support/until.js';
 import { rtmpRoom } from './rtmp-room.js';
@@ -49,6 +50,102 @@ t.test('a song that is not here', async t => {
     player.play(name);
     t.ok(await player.told('NetStream.Play.StreamNotFound'), name);
   }
+});
+
+t.test('a player takes an upload slot until its song is over, and is told when there is none', async t => {
+  const { port, clock, uploads } = await rtmpRoom(t, { limits: { slots: 1 } });
+  const first = await RtmpClient.connected(t, port, 'songs');
+  first.play('7');
+  await first.heard(1);
+  t.equal(uploads.slots.used, 1);
+  const second = await RtmpClient.connected(t, port, 'songs');
+  second.play('7');
+  await second.told('NetStream.Play.Failed');
+  const refusal = second.hearing.status('NetStream.Play.Failed');
+  t.equal(refusal?.get('level'), 'error');
+  t.match(refusal?.get('description'), /busy: its one upload slot is taken/);
+  clock.advance(CLOSE_AFTER_MS);
+  await second.over;
+  first.say(command('seek', 0, null, 10_000), 1);
+  await first.told('NetStream.Seek.Notify');
+  t.equal(uploads.slots.used, 1, 'a seek keeps it');
+  withoutPace(first);
+  await first.told('stream-eof');
+  t.equal(uploads.slots.used, 0);
+  const third = await RtmpClient.connected(t, port, 'songs');
+  third.play('7');
+  await third.heard(1);
+  third.socket.destroy();
+  await until('it is free again', () => uploads.slots.used === 0);
+});
+
+t.test('who pauses for long gives its slot back, and needs another to go on', async t => {
+  const { port, clock, uploads } = await rtmpRoom(t, { limits: { slots: 1 } });
+  const pause = (player: RtmpClient, paused: boolean): void =>
+    player.say(command('pause', 0, null, paused, 0), 1);
+  const first = await RtmpClient.connected(t, port, 'songs');
+  first.play('7');
+  await first.heard(1);
+  pause(first, true);
+  await first.told('NetStream.Pause.Notify');
+  await clock.advanceSlowly(SLOT_IDLE_MS - 100);
+  t.equal(uploads.slots.used, 1, 'for a moment it is kept');
+  await clock.advanceSlowly(100);
+  t.equal(uploads.slots.used, 0);
+  pause(first, false);
+  await first.told('NetStream.Unpause.Notify');
+  t.equal(uploads.slots.used, 1, 'and had again');
+  pause(first, true);
+  await first.told('NetStream.Pause.Notify', 2);
+  await clock.advanceSlowly(SLOT_IDLE_MS);
+  const second = await RtmpClient.connected(t, port, 'songs');
+  second.play('7');
+  await second.heard(1);
+  pause(first, false);
+  await first.told('NetStream.Play.Failed');
+  clock.advance(CLOSE_AFTER_MS);
+  await first.over;
+  t.equal(uploads.slots.used, 1, 'the second has it');
+});
+
+t.test('who takes nothing loses its connection when others wait for its slot', async t => {
+  const { port, clock, uploads, server } = await rtmpRoom(t, {
+    limits: { slots: 1 },
+    song: { seconds: 900 },
+  });
+  const first = await RtmpClient.connected(t, port, 'songs');
+  withoutPace(first);
+  first.play('7');
+  await first.heard(1);
+  first.socket.pause();
+  await until('it is dropped', async () => {
+    // Somebody asks again and again, as who was told that all are taken does.
+    if (uploads.slots.take(clock.now())) return true;
+    await clock.advanceSlowly(1_000);
+    return false;
+  });
+  await until('the connection too', () => server.connections === 0);
+});
+
+t.test('the upload rate holds for songs too', async t => {
+  const { port, clock, uploads } = await rtmpRoom(t, { limits: { bytesPerSecond: 20_000 } });
+  const player = await RtmpClient.connected(t, port, 'songs');
+  withoutPace(player);
+  player.play('7');
+  await until('it begins', async () => {
+    await clock.advanceSlowly(100);
+    return player.hearing.audio.length > 0;
+  });
+  const before = uploads.sentBytes;
+  await clock.advanceSlowly(2_000);
+  t.ok(
+    uploads.sentBytes - before <= 2.25 * 20_000 + 7_000,
+    'two seconds, a burst, and the batch that waited',
+  );
+  await until('all of it', async () => {
+    await clock.advanceSlowly(2_000);
+    return player.hearing.told.includes('stream-eof');
+  });
 });
 
 t.test('a player is sent as far ahead as it buffers', async t => {

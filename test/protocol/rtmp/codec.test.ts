@@ -6,7 +6,7 @@ import t from 'tap';
 import { LocalProtocolError, RemoteProtocolError } from '../../../protocol/errors.js';
 import { amfObject, decodeAmf0, encodeAmf0 } from '../../../protocol/rtmp/amf0.js';
 import { ChunkReader, type RawMessage } from '../../../protocol/rtmp/chunk-reader.js';
-import { chunksOf } from '../../../protocol/rtmp/chunk-writer.js';
+import { chunksOf, followingChunk } from '../../../protocol/rtmp/chunk-writer.js';
 import {
   HANDSHAKE_BYTES,
   MAX_CHUNK_STREAMS,
@@ -157,6 +157,33 @@ t.test('a frame is one chunk of ours', async t => {
   );
   t.equal(pieces.length, 3, 'header, tag byte, frame');
 });
+
+t.test(
+  'a message that follows another says nothing of its stream, and only how much later it is',
+  async t => {
+    const first = chunksOf(
+      { chunkStream: 4, type: 8, stream: 7, timestamp: 1_000, payload: [filler(9, 1)] },
+      128,
+    );
+    const next = { chunkStream: 4, type: 8, deltaMs: 26, payload: [Buffer.of(0x2f), filler(100, 2)] };
+    const following = followingChunk(next, 128);
+    t.same(following[0], Buffer.from('4400001a00006508', 'hex'));
+    t.same(
+      read([...first, ...following, ...following]).messages.map(({ stream, timestamp, payload }) => [
+        stream,
+        timestamp,
+        payload.length,
+      ]),
+      [
+        [7, 1_000, 9],
+        [7, 1_026, 101],
+        [7, 1_052, 101],
+      ],
+    );
+    t.throws(() => followingChunk({ ...next, payload: [filler(129, 0)] }, 128), LocalProtocolError);
+    t.throws(() => followingChunk({ ...next, deltaMs: 0xff_ffff }, 128), LocalProtocolError);
+  },
+);
 
 for (const { name, bytes, values, decodeOnly } of rtmpVectors.amf) {
   t.test(`AMF0: ${name}`, async t => {
