@@ -33,8 +33,11 @@ export interface CommandLineSpec<Table extends OptionTable = OptionTable> {
   readonly letters: Readonly<Record<string, string>>;
   /** Options that only some subcommands take; all else refuses them. */
   readonly only: Readonly<Record<string, readonly string[]>>;
-  /** Options that mean nothing to a subcommand: taken, since a variable or a file may set them too, but not shown. */
-  readonly withoutCommand: readonly string[];
+  /**
+   * Options that mean nothing to subcommands but those named: taken, since a variable or a file may set them too, but not
+   * shown.
+   */
+  readonly withoutCommand: Readonly<Record<string, readonly string[]>>;
   readonly subcommands: readonly Subcommand[];
   readonly examples: readonly (readonly [line: string, meaning: string])[];
   readonly epilogue: string;
@@ -189,6 +192,6 @@ const plain = (message: string): string =>
 export const isShown = (spec: CommandLineSpec, command: string | undefined, option: string): boolean =>
   command === undefined
     ? spec.only[option] === undefined
-    : (spec.only[option]?.includes(command) ?? !spec.withoutCommand.includes(option));
+    : ((spec.only[option] ?? spec.withoutCommand[option])?.includes(command) ?? true);
 
 const asTexts = (value: unknown): string[] => (value === undefined ? [] : [value].flat().map(String));

@@ -11,7 +11,7 @@ import type { SongId } from '../protocol/tsp/messages.js';
 import { isSongId } from '../protocol/tsp/song-id.js';
 import { flag, single } from './common-options.js';
 import type { ListOption, Origins, Values } from './options.js';
-import { file, listenAt, seconds, type ValueType } from './value-types.js';
+import { file, listenAt, orNone, seconds, type ValueType } from './value-types.js';
 
 const BROADCASTING = 'Broadcasting:';
 
@@ -53,13 +53,13 @@ const relay: ListOption<SongId> = {
 export const liveOptions = {
   live,
   rtmp: single(
-    listenAt(DEFAULT_RTMP_PORT),
+    orNone(listenAt(DEFAULT_RTMP_PORT)),
     undefined,
     BROADCASTING,
     'Where OBS, ffmpeg and the like publish, and RTMP players listen; 1935 is usual',
   ),
   icecast: single(
-    listenAt(DEFAULT_ICECAST_PORT),
+    orNone(listenAt(DEFAULT_ICECAST_PORT)),
     undefined,
     BROADCASTING,
     'Where Icecast source clients publish, and web radio players listen; 8000 is usual',

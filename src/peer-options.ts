@@ -72,7 +72,7 @@ export const peerOptions = (env: Environment) => ({
     hostPort(DEFAULT_TRACKER_PORT),
     undefined,
     NETWORK,
-    'The tracker; else one on this machine, or inside',
+    'The tracker; else one on this machine, or inside. swarm: a tracker of swarms; else none',
   ),
   port: single(
     port,
@@ -92,6 +92,11 @@ export const peerOptions = (env: Environment) => ({
     undefined,
     NETWORK,
     'UDP port for that; else the number of --port; play and get: a free one',
+  ),
+  serve: flag(
+    NETWORK,
+    'Give to others what is here of a song, or file, while it is fetched; --no-serve gives nothing',
+    true,
   ),
   name: single(name, undefined, NETWORK, 'What others see this peer called'),
   slots: single(countLimit, DEFAULTS.slots, LIMITS, 'Listeners served at once; 0: no limit'),
@@ -159,26 +164,23 @@ type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 const present = <T extends object>(fields: T): Present<T> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
 
-/** What only a peer that hosts can use. */
-const HOSTING = [
-  'library',
-  'encode',
-  'share-cache',
-  'port',
-  'host',
-  'advertise',
-  'name',
-  'slots',
-  'max-upload',
-  'max-per-address',
-  'headless',
-  ...Object.keys(liveOptions),
-];
+/** What only a peer that hosts can use, and `doctor` in its name; an upload rate is also for swarms. */
+const HOSTING: Readonly<Record<string, readonly string[]>> = {
+  library: ['doctor'],
+  encode: ['doctor'],
+  'share-cache': [],
+  port: ['doctor'],
+  host: ['doctor'],
+  advertise: ['doctor'],
+  name: [],
+  slots: [],
+  'max-upload': ['swarm'],
+  'max-per-address': [],
+  headless: [],
+  ...Object.fromEntries(Object.keys(liveOptions).map(name => [name, []])),
+};
 
-/** All of them but `serve`, which songs know too. */
-const onlyForSwarm = Object.fromEntries(
-  Object.keys(swarmOptions).flatMap(name => (name === 'serve' ? [] : [[name, ['swarm']]])),
-);
+const onlyForSwarm = Object.fromEntries(Object.keys(swarmOptions).map(name => [name, ['swarm']]));
 
 const ANY = Number.POSITIVE_INFINITY;
 const SUBCOMMANDS: readonly Subcommand[] = [

@@ -6,6 +6,7 @@
  */
 import { safeText } from '../peer/prompt/terminal-text.js';
 import type { Option, OptionTable, Resolved } from './options.js';
+import { NOTHING } from './value-types.js';
 
 /** The text for standard output, its newlines included. */
 export function printConfig<Table extends OptionTable>(
@@ -49,8 +50,6 @@ function briefly(option: Option, value: unknown): string {
   const texts = items.map(item => option.type.brief?.(item) ?? String(option.type.show(item) ?? NOTHING));
   return texts.length === 0 ? NOTHING : safeText(texts.join(', '));
 }
-
-const NOTHING = '–';
 
 function tableOf(rows: readonly (readonly string[])[]): string {
   const widths = [0, 1, 2].map(column => Math.max(...rows.map(row => row[column]!.length)));

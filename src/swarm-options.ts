@@ -11,6 +11,7 @@ import {
   hostPort,
   httpUrl,
   listenAt,
+  orNone,
   positiveCount,
   seconds,
   size,
@@ -58,8 +59,8 @@ export const swarmOptions = {
     SWARMS,
     `Where to be reached; else seed takes UDP port ${USUAL_PORT}, get a free one`,
   ),
-  hash: single<(typeof HASHES)[number] | undefined>(
-    choice('HASH', HASHES),
+  hash: single(
+    orNone(choice('HASH', HASHES)),
     undefined,
     SWARMS,
     'Hash function of the swarm ID; else what its length says, or sha256 (sha1 where the dialect is another)',
@@ -71,7 +72,7 @@ export const swarmOptions = {
     'Bytes of a chunk; part of what a swarm is',
   ),
   create: flag(SWARMS, 'hash: make the file, of --size bytes'),
-  size: single<number | undefined>(size, undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
+  size: single(orNone(size), undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
   tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),
   stream: flag(
     SWARMS,
@@ -82,23 +83,8 @@ export const swarmOptions = {
     SWARMS,
     'get: take chunks that nobody can prove (PyPPSPP); checked as a whole before the file appears',
   ),
-  serve: flag(
-    SWARMS,
-    'Give to others what is here of a song, or file, while it is fetched; --no-serve gives nothing',
-    true,
-  ),
-  buffer: single<number | undefined>(
-    size,
-    undefined,
-    SWARMS,
-    'get -o -: gathered before the first byte is written',
-  ),
-  ahead: single<number | undefined>(
-    size,
-    undefined,
-    SWARMS,
-    'get -o -: fetched beyond what was written, at most',
-  ),
+  buffer: single(orNone(size), undefined, SWARMS, 'get -o -: gathered before the first byte is written'),
+  ahead: single(orNone(size), undefined, SWARMS, 'get -o -: fetched beyond what was written, at most'),
   skip: single(seconds, undefined, SWARMS, 'get -o -: jump over what is missing for longer than this'),
   alto: single<URL | undefined>(
     httpUrl,
@@ -133,7 +119,9 @@ export function withLiveSwarms(argv: readonly string[]): readonly string[] {
   return isSwarm ? argv.map((word, i) => (i > swarm && word === '--live' ? '--stream' : word)) : argv;
 }
 
-export function swarmArguments(values: Values<typeof swarmOptions>): SwarmArguments {
+export function swarmArguments(
+  values: Values<typeof swarmOptions> & { readonly serve: boolean },
+): SwarmArguments {
   const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip, alto } = values;
   return {
     peers: peer.flatMap(address => address ?? []),

@@ -6,7 +6,7 @@ import type { CommandLineSpec } from './command-line.js';
 import { commonOptions, single } from './common-options.js';
 import { COMPLETION_COMMAND } from './completion.js';
 import type { Values } from './options.js';
-import { countLimit, folder, listenHost, name, port, positiveCount } from './value-types.js';
+import { countLimit, folder, listenHost, name, orNone, port, positiveCount } from './value-types.js';
 import { type Environment, xdgFolder } from './xdg.js';
 
 const NETWORK = 'Network:';
@@ -15,8 +15,8 @@ const LIMITS = 'Limits:';
 export const trackerOptions = (env: Environment) => ({
   port: single(port, DEFAULTS.port, NETWORK, 'TCP port; 0 takes a free one'),
   host: single(listenHost, undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
-  'swarm-port': single<number | undefined>(
-    port,
+  'swarm-port': single(
+    orNone(port),
     undefined,
     NETWORK,
     `Also a tracker of PPSPP swarms, for \`swarm … --tracker\` and PyPPSPP, on this TCP port (usually ${SWARM_TRACKER_PORT})`,
@@ -65,7 +65,7 @@ export const trackerCommandLine = (env: Environment): CommandLineSpec<TrackerOpt
   options: trackerOptions(env),
   letters: {},
   only: {},
-  withoutCommand: [],
+  withoutCommand: {},
   subcommands: [COMPLETION_COMMAND],
   examples: [
     ['$0', 'listen on port 7460, keep the song IDs in the usual folder'],

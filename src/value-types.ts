@@ -24,6 +24,8 @@ export interface ValueType<T> {
 }
 
 const UNIT = { '': 1, k: 1e3, m: 1e6, g: 1e9 } as const;
+/** For people: there is none. */
+export const NOTHING = '–';
 const HIGHEST_PORT = 65_535;
 /** What TSP's text fields carry. */
 const MAX_NAME_BYTES = 255;
@@ -179,6 +181,13 @@ export const httpUrl: ValueType<URL | undefined> = {
   parse: text => (/^https?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined),
   show: value => value?.href ?? null,
 };
+
+/** Where nothing given means nothing there, instead of a choice that is left to the command. */
+export const orNone = <T>(type: ValueType<T>): ValueType<T | undefined> => ({
+  ...type,
+  show: value => (value === undefined ? null : type.show(value)),
+  brief: value => (value === undefined ? NOTHING : (type.brief?.(value) ?? String(type.show(value)))),
+});
 
 export const choice = <T extends string>(valueName: string, choices: readonly T[]): ValueType<T> => ({
   valueName,

@@ -308,6 +308,9 @@ t.test('--print-config shows every option with its value, its default and where 
   t.same(row('slots'), { option: 'slots', value: 0, default: 8, source: 'TSP_SLOTS' });
   t.same(row('library'), { option: 'library', value: ['/a'], default: [], source: 'flag' });
   t.same(row('tracker'), { option: 'tracker', value: null, default: null, source: 'default' });
+  t.same(row('size'), { option: 'size', value: null, default: null, source: 'default' });
+  t.same(row('rtmp'), { option: 'rtmp', value: null, default: null, source: 'default' }, 'off, not chosen');
+  t.match(await peer('--print-config', env), { kind: 'text', text: /^buffer +– +– +default$/m });
   const table = await tracker('--print-config', { ...env, TSP_MAX_SONGS: '1M' });
   t.match(table, { kind: 'text', text: /^max-songs +1M +200k +TSP_MAX_SONGS$/m });
   t.match(table, { text: /^color +yes +yes +default$/m });
@@ -319,6 +322,8 @@ t.test('help has examples, and shows a command only what it can use', async t =>
   const get = await peer('get --help', env);
   t.match(get, { text: /-o, --out/ });
   t.notMatch(get, { text: /--slots/ });
+  t.match(await peer('doctor --help', env), { text: /--library/ });
+  t.match(await peer('swarm --help', env), { text: /--max-upload/ });
   t.notMatch(await peer('list --help', env), { text: /--out\b/ });
   t.match(await tracker('-h', env), { text: /--max-songs .*\[default: 200k\]/ });
 });
