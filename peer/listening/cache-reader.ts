@@ -2,33 +2,38 @@
  * The disk cache as a one-shot command uses it: what a peer kept is read, nothing is added.
  *
  *     look(hash) ─▶ HASH.json, HASH.mp3 ─▶ get(hash) ─▶ LocalSong
+ *                   └─▶ HASH.part, HASH.map ─▶ partly(hash) ─▶ KeptPieces
  *
  * A peer may be running on the same folder, and what is in there is that peer's to order. Files appear whole, by rename,
  * and who reads a song checks it again, so reading needs no lock; one that is removed meanwhile comes from its hosts.
  */
-import { readFile, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat, utimes } from 'node:fs/promises';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
-import type { Note, SongCache } from './disk-cache.js';
+import { CacheFiles } from './cache-files.js';
+import type { SongCache } from './disk-cache.js';
 import type { LocalSong } from './local-song.js';
+import { type KeptPieces, PartialSong } from './partial-song.js';
 
 export class CacheReader implements SongCache {
   readonly #folder: string;
   readonly #songs = new Map<ContentHash, LocalSong>();
+  readonly #partly = new Map<ContentHash, KeptPieces>();
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Resolves when `get` knows whether the song is there. */
+  /** Resolves when `get` and `partly` know whether the song is there. */
   async look(hash: ContentHash): Promise<void> {
-    const path = join(this.#folder, `${hash}.mp3`);
+    const files = new CacheFiles(this.#folder, hash);
+    const path = files.path('mp3');
     try {
-      const note = JSON.parse(await readFile(this.#noteOf(hash), 'utf8')) as Note;
-      const nodes = Buffer.from(note.nodes, 'base64');
+      const { nodes } = await files.readNote();
       this.#songs.set(hash, { path, size: (await stat(path)).size, nodes });
     } catch {
       // It is not there, or not legible: hosts have it.
+      const partial = await PartialSong.resume(files);
+      if (partial !== undefined) this.#partly.set(hash, partial);
     }
   }
 
@@ -36,19 +41,19 @@ export class CacheReader implements SongCache {
     return this.#songs.get(hash);
   }
 
+  partly(hash: ContentHash): KeptPieces | undefined {
+    return this.#partly.get(hash);
+  }
+
   /** A peer that starts later takes it for what was played last. */
   played(hash: ContentHash): void {
     const now = new Date();
-    utimes(this.#noteOf(hash), now, now).catch(() => {});
+    utimes(new CacheFiles(this.#folder, hash).path('json'), now, now).catch(() => {});
   }
 
   keep(): void {}
 
   drop(hash: ContentHash): void {
     this.#songs.delete(hash);
-  }
-
-  #noteOf(hash: ContentHash): string {
-    return join(this.#folder, `${hash}.json`);
   }
 }

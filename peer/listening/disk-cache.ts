@@ -1,40 +1,43 @@
 /**
- * Songs that were fetched, on disk, so that one played yesterday needs no network; the least recently played go first.
+ * Songs that were fetched, on disk, so that one played yesterday needs no network, and one that was broken off only what is
+ * missing of it; the least recently played go first.
  *
- *     keep(song, piece) ─▶ HASH.part (pieces in any order) ──complete──▶ HASH.json, then HASH.mp3
- *     start(): every HASH.mp3 with its HASH.json is a song; leftovers are removed
+ *     keep(song, piece) ─▶ HASH.part (pieces in any order), HASH.map ──complete──▶ HASH.mp3          with HASH.json beside it
+ *     start(): what belongs together is a song, or a part of one; all else of ours is removed
  *
  * The rule: only proven pieces are written, and a song appears whole, by rename, or not at all. When the disk will
  * not take it, caching ends, which is said once, and playing goes on. Who reads a song checks it again.
  */
 
-import { readdir, readFile, realpath, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, realpath, stat, utimes } from 'node:fs/promises';
 import type { Logger } from '../../protocol/ports.js';
-import { asContentHash, type ContentHash, type OfferRow, parseOffer } from '../../protocol/tsp/rows.js';
+import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import type { CatalogueChange, CatalogueListener, HostedSong } from '../library/catalogue.js';
 import { makeFolder } from '../make-folder.js';
+import { CacheFiles, type FileKind } from './cache-files.js';
 import type { LocalSong } from './local-song.js';
-import { PartialSong } from './partial-song.js';
+import { type KeptPieces, PartialSong } from './partial-song.js';
 import type { PieceHashes } from './pieces.js';
 import type { SongToFetch } from './song-stream.js';
 
 export interface DiskCacheOptions {
   /** Its own folder; made if it is not there. */
   readonly folder: string;
-  /** Of songs; 0: nothing is kept. */
+  /** Of songs and parts of songs; 0: nothing is kept. */
   readonly maxBytes: number;
   readonly logger: Logger;
   /** Told once, for a person, when caching ends because the disk would not take more. */
   readonly onFull?: (why: string) => void;
 }
 
-/** Songs that are partly here: the current one, the next one, and some that were broken off. */
-const MAX_PARTIAL_SONGS = 8;
+/** Songs that are partly here: the current one, the next one, and those that were broken off. */
+const MAX_PARTIAL_SONGS = 64;
 
 /** What a fetcher asks of a cache. */
 export interface SongCache {
   get(hash: ContentHash): LocalSong | undefined;
+  /** What is here of a song that is not whole. */
+  partly(hash: ContentHash): KeptPieces | undefined;
   /** It is being played: others go before it. */
   played(hash: ContentHash): void;
   /** Takes a proven piece. The bytes must not change afterwards. */
@@ -43,20 +46,14 @@ export interface SongCache {
   drop(hash: ContentHash): void;
 }
 
-/** What HASH.json says. */
-export interface Note {
-  readonly offer: OfferRow;
-  /** Base64 of the level-6 nodes. */
-  readonly nodes: string;
-}
-
 export class DiskCache implements SongCache {
   readonly #options: DiskCacheOptions;
   /** Without links in it, as hosting wants its paths. */
   #folder: string;
-  /** Least recently played first. */
   readonly #songs = new Map<ContentHash, HostedSong>();
   readonly #partial = new Map<ContentHash, PartialSong>();
+  /** Both; least recently played first. */
+  readonly #recent = new Set<ContentHash>();
   readonly #listeners = new Set<CatalogueListener>();
   readonly #busy = new Set<Promise<void>>();
   /** A song that comes back must not lose its new files to the removal of the old ones. */
@@ -85,11 +82,9 @@ export class DiskCache implements SongCache {
     }
   }
 
-  /** Resolves when nothing is being written any more. What is only partly here is removed. */
+  /** Resolves when nothing is being written any more. What is only partly here stays, for the next start. */
   async stop(): Promise<void> {
     this.#closed = true;
-    for (const partial of this.#partial.values()) this.#track(partial.discard());
-    this.#partial.clear();
     while (this.#busy.size > 0) await Promise.all(this.#busy);
   }
 
@@ -110,140 +105,173 @@ export class DiskCache implements SongCache {
     return this.#songs.get(hash);
   }
 
+  partly(hash: ContentHash): KeptPieces | undefined {
+    const partial = this.#partial.get(hash);
+    if (partial !== undefined) this.#touch(hash);
+    return partial;
+  }
+
   onChange(listener: CatalogueListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** It is being played: others go before it. */
   played(hash: ContentHash): void {
-    const song = this.#songs.get(hash);
-    if (song === undefined) return;
-    this.#songs.delete(hash);
-    this.#songs.set(hash, song);
+    if (!this.#songs.has(hash)) return;
+    this.#touch(hash);
     const now = new Date();
-    this.#track(utimes(this.#path(hash, 'json'), now, now));
+    this.#track(utimes(this.#files(hash).path('json'), now, now));
   }
 
-  /** Takes a proven piece. The bytes must not change afterwards. */
   keep(song: SongToFetch, index: number, piece: Uint8Array, hashes: PieceHashes): void {
-    if (this.#closed || this.#songs.has(song.hash) || hashes.lastPieceAt >= this.#options.maxBytes) return;
-    const partial = this.#partial.get(song.hash) ?? this.#begin(song.hash, hashes);
+    const { hash } = song;
+    if (this.#closed || this.#songs.has(hash) || hashes.longestSize > this.#options.maxBytes) return;
+    const partial = this.#partial.get(hash) ?? this.#begin(song, hashes);
+    this.#touch(hash);
+    if (!partial.wants(index)) return;
+    const removed = this.#makeRoom(piece.length, hash);
+    if (removed.length > 0) this.#changed({ changed: [], removed });
     this.#track(
       partial.add(index, piece).then(
-        complete => (complete ? this.#complete(song, partial) : undefined),
-        (error: unknown) => this.#give(error),
+        isWhole => (isWhole ? this.#complete(partial) : undefined),
+        (error: unknown) => this.#failed(partial, error),
       ),
     );
   }
 
-  /** It turned out not to be what it should be. */
   drop(hash: ContentHash): void {
-    const song = this.#songs.get(hash);
-    if (song === undefined) return;
-    this.#forget(song);
+    if (!this.#songs.has(hash)) return;
+    this.#forget(hash);
     this.#changed({ changed: [], removed: [hash] });
   }
 
-  #begin(hash: ContentHash, hashes: PieceHashes): PartialSong {
-    const partial = new PartialSong(this.#path(hash, 'part'), hashes);
+  #begin({ hash, fields }: SongToFetch, hashes: PieceHashes): PartialSong {
+    const offer: OfferRow = { title: hash.slice(0, SHOWN_HASH_CHARS), ...fields, hash };
+    const partial = new PartialSong(this.#files(hash), offer, hashes, this.#removals.get(hash));
     this.#partial.set(hash, partial);
-    if (this.#partial.size > MAX_PARTIAL_SONGS) {
-      const [oldest, unfinished] = this.#partial.entries().next().value!;
-      this.#partial.delete(oldest);
-      this.#track(unfinished.discard());
-    }
+    this.#limitPartials(hash);
     return partial;
   }
 
-  async #complete(song: SongToFetch, partial: PartialSong): Promise<void> {
-    const { hash } = song;
-    if (this.#partial.get(hash) !== partial) return;
-    this.#partial.delete(hash);
+  async #complete(partial: PartialSong): Promise<void> {
+    const { hash, hashes } = partial;
     try {
-      const size = await partial.close();
-      await this.#removals.get(hash);
-      const removed = this.#makeRoom(size);
-      const offer: OfferRow = { title: hash.slice(0, SHOWN_HASH_CHARS), ...song.fields, hash, size };
-      const { nodes } = partial.hashes;
-      const note: Note = { offer, nodes: Buffer.from(nodes).toString('base64') };
-      await writeFile(this.#path(hash, 'json'), JSON.stringify(note));
-      await rename(this.#path(hash, 'part'), this.#path(hash, 'mp3'));
-      const cached = await this.#hosted(hash, offer, nodes);
+      const offer = await partial.finish();
+      if (offer === undefined) return;
+      const cached = await this.#hosted(hash, offer, hashes.nodes);
+      if (this.#partial.get(hash) !== partial) return;
+      this.#partial.delete(hash);
       this.#songs.set(hash, cached);
-      this.#bytes += size;
-      this.#changed({ changed: [cached], removed });
+      this.#bytes += cached.size;
+      this.#changed({ changed: [cached], removed: [] });
     } catch (error) {
-      await partial.discard();
-      await rm(this.#path(hash, 'json'), { force: true }).catch(() => {});
-      this.#give(error);
+      this.#failed(partial, error);
     }
   }
 
-  /** Forgets songs until `bytes` more are within the limit. */
-  #makeRoom(bytes: number): ContentHash[] {
+  /** Forgets songs and parts of songs until `bytes` more are within the limit; which songs. */
+  #makeRoom(bytes: number, except?: ContentHash): ContentHash[] {
     const removed: ContentHash[] = [];
-    for (const song of this.#songs.values()) {
-      if (this.#bytes + bytes <= this.#options.maxBytes) break;
-      this.#forget(song);
-      removed.push(song.hash);
+    for (const hash of this.#recent) {
+      if (this.#heldBytes + bytes <= this.#options.maxBytes) break;
+      if (hash === except) continue;
+      if (this.#songs.has(hash)) removed.push(hash);
+      this.#forget(hash);
     }
     return removed;
   }
 
-  #forget(song: HostedSong): void {
-    this.#songs.delete(song.hash);
-    this.#bytes -= song.size;
-    const files = [song.path, this.#path(song.hash, 'json')];
-    const removal = Promise.all(files.map(file => rm(file, { force: true })));
-    this.#removals.set(song.hash, removal);
-    this.#track(removal.finally(() => this.#removals.delete(song.hash)));
+  #limitPartials(except?: ContentHash): void {
+    for (const hash of this.#recent) {
+      if (this.#partial.size <= MAX_PARTIAL_SONGS) break;
+      if (hash !== except && this.#partial.has(hash)) this.#forget(hash);
+    }
+  }
+
+  get #heldBytes(): number {
+    let bytes = this.#bytes;
+    for (const partial of this.#partial.values()) bytes += partial.bytes;
+    return bytes;
+  }
+
+  #touch(hash: ContentHash): void {
+    this.#recent.delete(hash);
+    this.#recent.add(hash);
+  }
+
+  /** The song, or what there is of it. */
+  #forget(hash: ContentHash): void {
+    const song = this.#songs.get(hash);
+    const partial = this.#partial.get(hash);
+    this.#songs.delete(hash);
+    this.#partial.delete(hash);
+    this.#recent.delete(hash);
+    this.#bytes -= song?.size ?? 0;
+    const removal = partial?.discard() ?? this.#files(hash).remove();
+    this.#removals.set(hash, removal);
+    this.#track(
+      removal.finally(() => {
+        if (this.#removals.get(hash) === removal) this.#removals.delete(hash);
+      }),
+    );
   }
 
   async #takeStock(): Promise<void> {
-    const names = new Set(await readdir(this.#folder));
-    const found: { song: HostedSong; playedAt: number }[] = [];
-    for (const name of names) {
-      const hash = asContentHash(name.slice(0, name.lastIndexOf('.')));
-      if (hash === undefined || !OUR_FILE.test(name)) continue;
-      const song = names.has(`${hash}.mp3`) ? await this.#read(hash) : undefined;
-      if (song === undefined) await rm(join(this.#folder, name), { force: true });
-      else if (name.endsWith('.mp3')) found.push(song);
+    const found = new Map<ContentHash, Set<FileKind>>();
+    for (const name of await readdir(this.#folder)) {
+      const ours = CacheFiles.parse(name);
+      if (ours !== undefined) found.set(ours.hash, (found.get(ours.hash) ?? new Set()).add(ours.kind));
     }
-    found.sort((a, b) => a.playedAt - b.playedAt);
-    for (const { song } of found) {
-      this.#songs.set(song.hash, song);
-      this.#bytes += song.size;
+    const played: { readonly hash: ContentHash; readonly at: number }[] = [];
+    for (const [hash, kinds] of found) {
+      const at = await this.#takeIn(hash, kinds);
+      if (at !== undefined) played.push({ hash, at });
     }
+    for (const { hash } of played.sort((a, b) => a.at - b.at)) this.#touch(hash);
+    this.#limitPartials();
     const removed = this.#makeRoom(0);
+    for (const partial of this.#partial.values()) if (partial.isWhole) this.#track(this.#complete(partial));
     this.#options.logger.debug(
-      { songs: this.#songs.size, bytes: this.#bytes, removed },
+      { songs: this.#songs.size, partly: this.#partial.size, bytes: this.#heldBytes, removed },
       'the disk cache is read',
     );
   }
 
-  /** A song and when it was last played; undefined when its files don't belong together. */
-  async #read(hash: ContentHash): Promise<{ song: HostedSong; playedAt: number } | undefined> {
+  /** What there is of a song; files that do not belong to that are removed. When it was last played, if there is any. */
+  async #takeIn(hash: ContentHash, kinds: ReadonlySet<FileKind>): Promise<number | undefined> {
+    const files = this.#files(hash);
+    const song = kinds.has('mp3') ? await this.#read(files) : undefined;
+    const partial = song === undefined ? await PartialSong.resume(files) : undefined;
+    const ours: readonly FileKind[] =
+      song !== undefined ? ['mp3', 'json'] : partial !== undefined ? ['part', 'map', 'json'] : [];
+    await files.remove([...kinds].filter(kind => !ours.includes(kind)));
+    if (song !== undefined) {
+      this.#songs.set(hash, song);
+      this.#bytes += song.size;
+    } else if (partial !== undefined) this.#partial.set(hash, partial);
+    return ours.length === 0 ? undefined : (await stat(files.path(partial ? 'map' : 'json'))).mtimeMs;
+  }
+
+  /** Undefined when its files don't belong together. */
+  async #read(files: CacheFiles): Promise<HostedSong | undefined> {
     try {
-      const note = JSON.parse(await readFile(this.#path(hash, 'json'), 'utf8')) as Note;
-      const offer = parseOffer({ ...note.offer });
-      const song = await this.#hosted(hash, offer, Buffer.from(note.nodes, 'base64'));
-      if (song.size !== offer.size || offer.hash !== hash) return undefined;
-      return { song, playedAt: (await stat(this.#path(hash, 'json'))).mtimeMs };
+      const { offer, nodes } = await files.readNote();
+      const song = await this.#hosted(files.hash, offer, nodes);
+      return song.size === offer.size && offer.hash === files.hash ? song : undefined;
     } catch {
       return undefined;
     }
   }
 
   async #hosted(hash: ContentHash, offer: OfferRow, nodes: Uint8Array): Promise<HostedSong> {
-    const path = this.#path(hash, 'mp3');
+    const path = this.#files(hash).path('mp3');
     const facts = await stat(path, { bigint: true });
     const { mtimeNs, ctimeNs, ino } = facts;
     return { hash, path, size: Number(facts.size), mtimeNs, ctimeNs, inode: ino, offer, nodes };
   }
 
-  #path(hash: ContentHash, kind: 'mp3' | 'json' | 'part'): string {
-    return join(this.#folder, `${hash}.${kind}`);
+  #files(hash: ContentHash): CacheFiles {
+    return new CacheFiles(this.#folder, hash);
   }
 
   #changed(change: CatalogueChange): void {
@@ -260,6 +288,14 @@ export class DiskCache implements SongCache {
     this.#busy.add(settled);
   }
 
+  #failed(partial: PartialSong, error: unknown): void {
+    if (this.#partial.get(partial.hash) !== partial) return;
+    // Somebody cleared its files away: so be it.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && partial.indexes.size > 0)
+      this.#forget(partial.hash);
+    else this.#give(error);
+  }
+
   /** No more caching: the songs that are here stay. */
   #give(error: unknown): void {
     if (this.#closed) return;
@@ -268,8 +304,7 @@ export class DiskCache implements SongCache {
     const why = (code !== undefined && DISK_TROUBLES[code]) || message;
     this.#options.logger.warn({ folder: this.#folder, err: error }, `caching ends: ${why}`);
     this.#options.onFull?.(why);
-    for (const partial of this.#partial.values()) this.#track(partial.discard());
-    this.#partial.clear();
+    for (const hash of [...this.#partial.keys()]) this.#forget(hash);
   }
 }
 
@@ -280,4 +315,3 @@ const DISK_TROUBLES: Readonly<Record<string, string>> = {
 };
 /** A song of which nobody told a title. */
 const SHOWN_HASH_CHARS = 8;
-const OUR_FILE = /\.(?:mp3|json|part)$/;

@@ -13,6 +13,8 @@ export interface FetchTask {
   readonly urgency: Urgency;
   /** Nodes that an earlier fetch of the same song proved. */
   readonly hashes?: PieceHashes;
+  /** Pieces that it left on this machine's disk; with `hashes`. */
+  readonly kept?: Iterable<number>;
 }
 
 export type FetchEffect =
@@ -22,6 +24,8 @@ export type FetchEffect =
   | { readonly do: 'let-go'; readonly host: string; readonly keep: boolean }
   /** A proven piece, in whatever order. */
   | { readonly do: 'keep'; readonly index: number; readonly piece: Uint8Array }
+  /** Read these pieces from disk; the answer is `read`, for each. */
+  | { readonly do: 'read'; readonly pieces: readonly number[] }
   /** It is the next in order; `skip` bytes of it come before what was asked for. */
   | { readonly do: 'deliver'; readonly index: number; readonly piece: Uint8Array; readonly skip: number }
   /** The song's size as a host says it, or, from the last piece, as it is. */

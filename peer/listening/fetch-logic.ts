@@ -49,7 +49,7 @@ export class FetchLogic {
     this.#state.supply.start(now);
     this.#state.heardAt = now;
     if (this.#state.isPastEnd) return this.#finish();
-    return [...this.#state.facts.claimedSize(), ...this.#staffing.seek(now)];
+    return [...this.#state.facts.claimedSize(), ...this.#staffing.read(), ...this.#staffing.seek(now)];
   }
 
   /** The reader took everything before `offset`. */
@@ -95,6 +95,19 @@ export class FetchLogic {
   /** A HELLO was answered, as the book knows, or it will not be. */
   greeted(host: string, now: Milliseconds): FetchEffect[] {
     return this.#state.isOver ? [] : this.#staffing.greeted(host, now);
+  }
+
+  /** A piece from disk; undefined when it cannot be read, or is not the song's. */
+  read(index: number, bytes: Uint8Array | undefined, now: Milliseconds): FetchEffect[] {
+    const { kept, crew, isOver } = this.#state;
+    kept.over(index);
+    if (isOver) return [];
+    this.#state.heardAt = now;
+    const from = [{ host: 'cache', bytes: bytes?.length ?? 0 }];
+    const effects = this.#goOn(bytes === undefined ? [] : this.#came({ index, bytes, from }, now), now);
+    return this.#state.isOver || crew.lead !== undefined
+      ? effects
+      : [...effects, ...this.#staffing.seek(now)];
   }
 
   /** The swarm takes pieces from now on. */
@@ -147,11 +160,16 @@ export class FetchLogic {
   }
 
   expire(now: Milliseconds): FetchEffect[] {
-    const { crew, moreHosts, giveUpAt, isOver } = this.#state;
+    const { crew, moreHosts, kept, order, isOver } = this.#state;
     if (isOver) return [];
+    if (now >= this.#state.giveUpAt && kept.has(order.next)) {
+      kept.abandon();
+      this.#state.heardAt = now;
+    }
     this.#lookAgainAt = now + LOOK_AGAIN_MS;
     moreHosts.expire(now);
-    if (now >= giveUpAt && crew.sources.every(source => source.owes)) return this.#staffing.giveUp(now);
+    if (now >= this.#state.giveUpAt && crew.sources.every(source => source.owes))
+      return this.#staffing.giveUp(now);
     const silent = crew.sources.find(
       source => source !== crew.lead && source.owes && now >= source.heardAt + STALL_MS,
     );

@@ -10,9 +10,10 @@ import { Crew } from './crew.js';
 import { bytesPerSecondOf, type FetchTask, GIVE_UP_MS } from './fetch-effects.js';
 import type { FetchSource } from './fetch-source.js';
 import { HostTrials } from './host-trials.js';
+import { KeptShare } from './kept-share.js';
 import { MoreHosts } from './more-hosts.js';
 import { PieceOrder } from './piece-order.js';
-import type { RangePlan } from './range-plan.js';
+import type { FetchWindow, RangePlan } from './range-plan.js';
 import { SongFacts } from './song-facts.js';
 import { Supply } from './supply.js';
 import { SwarmShare } from './swarm-share.js';
@@ -25,6 +26,7 @@ export class FetchState {
   readonly supply: Supply;
   readonly crew = new Crew();
   readonly swarm = new SwarmShare();
+  readonly kept: KeptShare;
   /** Bytes a second that playing it takes. */
   readonly needs: number;
   /** When anybody last brought the fetch on. */
@@ -41,6 +43,7 @@ export class FetchState {
     this.moreHosts = new MoreHosts(task.song.moreHosts !== undefined);
     this.needs = bytesPerSecondOf(task.song);
     this.facts = new SongFacts(task.song, task.hashes);
+    this.kept = new KeptShare(task.kept ?? []);
     this.order = new PieceOrder(Math.floor(task.fromByte / PIECE_BYTES));
     this.supply = new Supply(task.fromByte, this.needs);
   }
@@ -60,19 +63,27 @@ export class FetchState {
 
   /** It is not here, and nobody was asked for it. */
   isFree(piece: number): boolean {
-    const { order, swarm, crew } = this;
-    return !order.has(piece) && !swarm.wanted.has(piece) && crew.whoOwes(piece) === undefined;
+    const { order, swarm, kept, crew } = this;
+    if (order.has(piece) || kept.has(piece) || swarm.wanted.has(piece)) return false;
+    return crew.whoOwes(piece) === undefined;
   }
 
-  /** What may be asked now; of `source`, if of anybody. */
-  planFor(source: FetchSource | undefined, now: Milliseconds): RangePlan {
+  /** What may be here by now. */
+  get window(): FetchWindow {
     return {
       task: this.task,
       hashes: this.facts.hashes,
       next: this.order.next,
       takenTo: this.supply.takenTo,
       isFree: piece => this.isFree(piece),
-      bytesPerSecond: source && this.book.bytesPerSecond(source.host),
+    };
+  }
+
+  /** What may be asked of `source` now. */
+  planFor(source: FetchSource, now: Milliseconds): RangePlan {
+    return {
+      ...this.window,
+      bytesPerSecond: this.book.bytesPerSecond(source.host),
       sharers: this.crew.sources.length,
       now,
     };

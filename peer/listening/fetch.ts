@@ -71,15 +71,18 @@ export class SongFetcher {
     if (!Number.isSafeInteger(fromByte) || fromByte < 0)
       throw new LocalProtocolError(`${fromByte} is no offset in a song`);
     const known = this.#known.get(song.hash);
+    const kept = this.#options.cache?.partly(song.hash);
+    const hashes = known?.hashes ?? kept?.hashes;
     const size = known?.size ?? song.size;
     const fetch: SongFetch = new SongFetch(
       {
         song: size === undefined ? song : { ...song, size },
         fromByte,
         urgency,
-        ...(known === undefined ? {} : { hashes: known.hashes }),
+        ...(hashes === undefined ? {} : { hashes }),
+        ...(kept === undefined ? {} : { kept: kept.indexes }),
       },
-      this.#depsFor(song, () => this.#open.delete(fetch)),
+      { ...this.#depsFor(song, () => this.#open.delete(fetch)), kept },
     );
     this.#open.add(fetch);
     fetch.start();
@@ -114,7 +117,7 @@ export class SongFetcher {
     return this.#connections.stop();
   }
 
-  #depsFor(song: SongToFetch, ended: () => void): SongFetchDeps {
+  #depsFor(song: SongToFetch, ended: () => void): Omit<SongFetchDeps, 'kept'> {
     const { clock, logger, cache, agent, swarms } = this.#options;
     return {
       book: this.#book,

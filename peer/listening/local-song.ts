@@ -58,7 +58,12 @@ export async function* readLocalSong(
   }
 }
 
-async function readFully(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
+/** The machine has no descriptor or memory left for the moment, which tells nothing of the file. */
+export const isNoRoom = (error: unknown): boolean =>
+  ['EMFILE', 'ENFILE', 'ENOMEM'].includes((error as NodeJS.ErrnoException).code ?? '');
+
+/** Rejects when the file is too short. */
+export async function readFully(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
   const bytes = Buffer.allocUnsafe(length);
   for (let filled = 0; filled < length; ) {
     const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);

@@ -23,7 +23,8 @@ const STRANGER_RANGE_PIECES = 4;
 /** The next range is asked for while this one is coming. */
 const RANGES_OPEN = 2;
 
-export interface RangePlan {
+/** What the reader needs next, as much of it as may be here. */
+export interface FetchWindow {
   readonly task: Pick<FetchTask, 'song' | 'urgency'>;
   readonly hashes: PieceHashes | undefined;
   /** The next piece to deliver. */
@@ -31,6 +32,9 @@ export interface RangePlan {
   readonly takenTo: number;
   /** It is neither here nor to come from anybody. */
   readonly isFree: (index: number) => boolean;
+}
+
+export interface RangePlan extends FetchWindow {
   /** As last seen of this host. */
   readonly bytesPerSecond: number | undefined;
   /** Hosts that are asked by RANGE. */
@@ -51,12 +55,18 @@ export function planRanges(source: FetchSource, plan: RangePlan, most = RANGES_O
 }
 
 /** The first pieces that nobody was asked for, together or not; none past the window. */
-export function freePieces(plan: RangePlan, most: number): number[] {
-  const end = Math.min(countOf(plan), windowEndOf(plan));
+export function freePieces(window: FetchWindow, most: number): number[] {
   const pieces: number[] = [];
-  for (let piece = plan.next; piece < end && pieces.length < most; piece += 1)
-    if (plan.isFree(piece)) pieces.push(piece);
+  for (const piece of piecesIn(window)) {
+    if (pieces.length === most) break;
+    if (window.isFree(piece)) pieces.push(piece);
+  }
   return pieces;
+}
+
+export function* piecesIn(window: FetchWindow): Generator<number> {
+  const end = Math.min(countOf(window), windowEndOf(window));
+  for (let piece = window.next; piece < end; piece += 1) yield piece;
 }
 
 /** The first pieces that nobody was asked for, as many as go into one range; undefined while there is no room. */
@@ -79,11 +89,11 @@ function freeRun(plan: RangePlan): PieceRun | undefined {
 }
 
 /** Pieces of the song, as far as that is known. */
-const countOf = ({ hashes, task }: RangePlan): number =>
+const countOf = ({ hashes, task }: FetchWindow): number =>
   hashes?.count ?? Math.ceil((task.song.size ?? Number.POSITIVE_INFINITY) / PIECE_BYTES);
 
 /** The first piece that is too far ahead of the reader. */
-function windowEndOf({ task, takenTo }: RangePlan): number {
+function windowEndOf({ task, takenTo }: FetchWindow): number {
   const windowBytes = isFirstAwaited(task, takenTo) ? PIECE_BYTES : WINDOW_BYTES;
   return Math.floor((takenTo + windowBytes) / PIECE_BYTES);
 }

@@ -1,8 +1,8 @@
 /**
  * One song being fetched: the shell around FetchLogic, and the stream that its reader sees.
  *
- *     own disk ─┐
- *     hosts ────┴─▶ proven pieces ─▶ queue ─▶ reader          └─▶ disk cache
+ *     own disk, whole or in part ─┐
+ *     hosts, swarm ───────────────┴─▶ proven pieces ─▶ queue ─▶ reader          └─▶ disk cache
  *
  * The rule: the reader's pace is the fetch's pace. Nothing is asked for beyond the window before what the reader took.
  */
@@ -15,7 +15,8 @@ import type { HostConnection, HostConnections } from './connections.js';
 import type { FetchEffect, FetchTask } from './fetch-effects.js';
 import { FetchLogic } from './fetch-logic.js';
 import { greet } from './greeting.js';
-import { type LocalSong, readLocalSong } from './local-song.js';
+import { isNoRoom, type LocalSong, readLocalSong } from './local-song.js';
+import type { KeptPieces } from './partial-song.js';
 import type { PieceHashes } from './pieces.js';
 import type { FetchReport, SongStream } from './song-stream.js';
 import type { SwarmAccess } from './song-swarm.js';
@@ -32,6 +33,8 @@ export interface SongFetchDeps {
   readonly hello: Hello;
   /** Where this machine has the song, best first. */
   readonly local: readonly { readonly name: string; readonly song: LocalSong; spoiled(): void }[];
+  /** Pieces of it that are on disk, while it is not there as a whole. */
+  readonly kept: KeptPieces | undefined;
   /** Each proven piece that came over the network, and the nodes of its song. */
   readonly keep: (index: number, piece: Uint8Array, hashes: PieceHashes) => void;
   /** Proven nodes and the size, for the next fetch of the same song. */
@@ -165,6 +168,19 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     if (this.#ending === undefined) this.#goOnline();
   }
 
+  /** One after the other, for those that come first are needed first. */
+  async #readKept(pieces: readonly number[]): Promise<void> {
+    const { kept, clock, logger } = this.#deps;
+    for (const index of pieces) {
+      const bytes = await kept!.read(index).catch((error: unknown) => {
+        logger.info({ hash: this.#task.song.hash, err: error }, 'a piece on disk cannot be used');
+        return undefined;
+      });
+      if (this.#ending !== undefined) return;
+      this.#perform(this.#logic!.read(index, bytes, clock.now()));
+    }
+  }
+
   /** The piece in which the reader's next byte lies. */
   get #nextPiece(): number {
     return Math.floor(this.#queuedTo / PIECE_BYTES);
@@ -172,7 +188,8 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
 
   #goOnline(): void {
     const { book, swarms } = this.#deps;
-    this.#logic = new FetchLogic({ ...this.#task, fromByte: this.#queuedTo }, book, swarms !== undefined);
+    const task = { ...this.#task, fromByte: this.#queuedTo };
+    this.#logic = new FetchLogic(task, book, swarms !== undefined);
     this.#perform(this.#logic.start(this.#deps.clock.now()));
   }
 
@@ -197,6 +214,9 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
       case 'keep':
         this.#deps.keep(effect.index, effect.piece, this.#logic!.hashes!);
         this.#swarm?.gather(effect.index, effect.piece);
+        return;
+      case 'read':
+        void this.#readKept(effect.pieces);
         return;
       case 'deliver':
         this.#deliver(effect.piece, effect.skip);
@@ -361,7 +381,3 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#timer = { at, cancel };
   }
 }
-
-/** The machine has no descriptor or memory left for the moment, which tells nothing of the file. */
-const isNoRoom = (error: unknown): boolean =>
-  ['EMFILE', 'ENFILE', 'ENOMEM'].includes((error as NodeJS.ErrnoException).code ?? '');

