@@ -1,6 +1,6 @@
 /** The doors that a configuration wants: made, not started. */
-import type { RandomBytes } from '../../protocol/ports.js';
 import type { PeerConfig } from '../config.js';
+import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import { IcecastServer } from './icecast-server.js';
 import type { LiveConfig } from './live-config.js';
@@ -18,8 +18,8 @@ export interface DoorParts {
 
 export function makeDoors(
   { rtmp, icecast }: LiveConfig,
-  { maxPerAddress }: Pick<PeerConfig, 'maxPerAddress'>,
-  world: Pick<World, 'clock' | 'logger' | 'maxConnections'> & { readonly randomBytes: RandomBytes },
+  { maxPerAddress, traceWire }: Pick<PeerConfig, 'maxPerAddress' | 'traceWire'>,
+  world: Pick<World, 'clock' | 'logger' | 'maxConnections' | 'randomBytes' | 'stderr'>,
   { feeds, findSong, uploads }: DoorParts,
 ): LiveDoor[] {
   const { clock, maxConnections, randomBytes } = world;
@@ -27,7 +27,8 @@ export function makeDoors(
   const doors: LiveDoor[] = [];
   if (rtmp !== undefined) {
     const logger = world.logger.child({ room: 'rtmp' });
-    doors.push(new RtmpServer({ ...common, findSong, at: rtmp, logger, randomBytes }));
+    const trace = wireTrace({ traceWire }, world);
+    doors.push(new RtmpServer({ ...common, findSong, at: rtmp, logger, randomBytes, trace }));
   }
   if (icecast !== undefined)
     doors.push(

@@ -51,6 +51,11 @@ export class LiveFeeds {
     return this.#channels.get(name)?.feed;
   }
 
+  /** Whether that is a feed's name, and so no secret. */
+  has(name: string): boolean {
+    return this.#channels.has(name) || this.#options.keys.keyOf(name) !== undefined;
+  }
+
   /** All that is on the air. */
   *feeds(): Iterable<LiveFeed> {
     for (const { feed } of this.#channels.values()) if (feed !== undefined) yield feed;

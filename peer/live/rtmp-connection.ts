@@ -10,9 +10,13 @@ import type { Socket } from 'node:net';
 import { RemoteProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds, RandomBytes } from '../../protocol/ports.js';
 import type { AdobeAuth } from '../../protocol/rtmp/adobe-auth.js';
+import { describe } from '../../protocol/rtmp/describe.js';
 import type { RtmpEffect } from '../../protocol/rtmp/effects.js';
 import { ServerSession } from '../../protocol/rtmp/server-session.js';
+import type { WireOptions } from '../../protocol/rtmp/server-wire.js';
 import { queryOf, streamPath } from '../../protocol/rtmp/stream-path.js';
+import { formatHostPort } from '../../protocol/tsp/addresses.js';
+import type { WireTrace } from '../wire/wire-trace.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { LiveFeeds } from './live-feeds.js';
 import type { SharedRuns } from './live-runs.js';
@@ -30,6 +34,9 @@ const LIVE_ROOM = 'live';
 const SONGS_ROOM = 'songs';
 const ROOMS: ReadonlySet<string> = new Set([AUTH_ROOM, LIVE_ROOM, SONGS_ROOM, '']);
 
+/** Of a song, when what is said is traced: no key is so short. */
+const SONG_NAME = /^\d{1,7}$/;
+
 export interface RtmpWorld {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
@@ -37,6 +44,7 @@ export interface RtmpWorld {
   /** What all players are sent alike. */
   readonly runs: SharedRuns<LiveFrame>;
   readonly auth: AdobeAuth;
+  readonly trace?: WireTrace | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly randomBytes: RandomBytes;
@@ -58,10 +66,11 @@ export class RtmpConnection implements PlayerConnection {
   constructor(socket: Socket, world: RtmpWorld, greeted: () => void) {
     const { clock, randomBytes } = world;
     this.socket = socket;
-    this.session = new ServerSession({ randomBytes, now: clock.now() });
     this.#world = world;
     this.#greeted = greeted;
-    this.#remote = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#remote = formatHostPort(socket.remoteAddress ?? '', socket.remotePort ?? 0);
+    const observe = world.trace && this.#observer(world.trace);
+    this.session = new ServerSession({ randomBytes, observe, now: clock.now() });
     this.#player = new RtmpPlayer(this, world);
   }
 
@@ -114,6 +123,13 @@ export class RtmpConnection implements PlayerConnection {
   readonly perform = (effects: readonly RtmpEffect[]): void => {
     for (const effect of effects) this.#do(effect);
   };
+
+  #observer(trace: WireTrace): WireOptions['observe'] {
+    const { feeds } = this.#world;
+    const isPublic = (name: string): boolean => ROOMS.has(name) || feeds.has(name) || SONG_NAME.test(name);
+    return (who, message, stream) =>
+      trace(`${this.#remote} ${who === 'client' ? '>' : '<'} ${describe(message, stream, isPublic)}`);
+  }
 
   #fail(error: unknown): void {
     const { logger } = this.#world;

@@ -5,6 +5,7 @@
  */
 import type { RandomBytes } from '../../protocol/ports.js';
 import { AdobeAuth } from '../../protocol/rtmp/adobe-auth.js';
+import type { WireTrace } from '../wire/wire-trace.js';
 import { type DoorOptions, DoorServer } from './door-server.js';
 import { DEFAULT_RTMP_PORT } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
@@ -18,16 +19,17 @@ export interface RtmpServerOptions extends DoorOptions {
   readonly findSong: FindSong;
   readonly uploads: PlayerUploads;
   readonly randomBytes: RandomBytes;
+  readonly trace?: WireTrace | undefined;
 }
 
 export class RtmpServer implements LiveDoor {
   readonly #door: DoorServer<RtmpConnection>;
 
   constructor(options: RtmpServerOptions) {
-    const { feeds, findSong, uploads, clock, logger, randomBytes } = options;
+    const { feeds, findSong, uploads, clock, logger, randomBytes, trace } = options;
     const auth = new AdobeAuth(user => feeds.secretOf(user), randomBytes);
     const runs = rtmpRuns();
-    const world: RtmpWorld = { feeds, findSong, uploads, runs, auth, clock, logger, randomBytes };
+    const world: RtmpWorld = { feeds, findSong, uploads, runs, auth, clock, logger, randomBytes, trace };
     this.#door = new DoorServer(options, {
       name: 'RTMP server',
       allowHalfOpen: false,

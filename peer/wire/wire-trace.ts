@@ -1,5 +1,5 @@
 /**
- * `--trace-wire`: every message as one readable line on stderr (protocol/tsp/describe.ts makes the line safe).
+ * `--trace-wire`: every message as one readable line on stderr (`describe.ts` of each protocol makes the line safe).
  */
 import type { PeerConfig } from '../config.js';
 import type { World } from '../world.js';

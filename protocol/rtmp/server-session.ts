@@ -8,7 +8,7 @@
  * is read (`wantsInput`), so that what comes behind them finds the state that they led to. README.md says what clients need.
  */
 import { RemoteProtocolError } from '../errors.js';
-import type { Milliseconds, RandomBytes } from '../ports.js';
+import type { Milliseconds } from '../ports.js';
 import type { AmfValue } from './amf0.js';
 import {
   CLOSE_AFTER_MS,
@@ -24,7 +24,7 @@ import {
 import type { RtmpEffect } from './effects.js';
 import type { Command, Message } from './messages.js';
 import * as replies from './replies.js';
-import { type ReceivedMessage, ServerWire } from './server-wire.js';
+import { type ReceivedMessage, ServerWire, type WireOptions } from './server-wire.js';
 import { type StreamPath, streamPath } from './stream-path.js';
 
 export type SessionState = 'handshake' | 'connecting' | 'idle' | 'publishing' | 'playing' | 'closed';
@@ -50,8 +50,8 @@ export class ServerSession {
   #pingedAt: Milliseconds;
   #effects: RtmpEffect[] = [];
 
-  constructor({ randomBytes, now }: { readonly randomBytes: RandomBytes; readonly now: Milliseconds }) {
-    this.#wire = new ServerWire(randomBytes);
+  constructor({ now, ...wire }: WireOptions & { readonly now: Milliseconds }) {
+    this.#wire = new ServerWire(wire);
     this.#since = now;
     this.#heardAt = now;
     this.#pingedAt = now;

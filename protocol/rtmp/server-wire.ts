@@ -25,7 +25,14 @@ export interface ReceivedMessage {
   readonly stream: number;
 }
 
+export interface WireOptions {
+  readonly randomBytes: RandomBytes;
+  /** Sees each message, as it was read or is to be written. */
+  readonly observe?: ((who: 'client' | 'server', message: Message, stream: number) => void) | undefined;
+}
+
 export class ServerWire {
+  readonly #observe: WireOptions['observe'];
   readonly #handshake: ServerHandshake;
   readonly #chunks = new ChunkReader();
   #isOpen = false;
@@ -35,7 +42,8 @@ export class ServerWire {
   #received = 0;
   #acknowledged = 0;
 
-  constructor(randomBytes: RandomBytes) {
+  constructor({ randomBytes, observe }: WireOptions) {
+    this.#observe = observe;
     this.#handshake = new ServerHandshake(randomBytes);
   }
 
@@ -64,6 +72,7 @@ export class ServerWire {
     const raw = this.#chunks.next();
     if (raw === undefined) return undefined;
     const message = decodeMessage(raw);
+    this.#observe?.('client', message, raw.stream);
     // A window of a few bytes would be answered all the time.
     if (message.kind === 'window-ack-size') this.#windowBytes = Math.max(message.bytes, OUR_CHUNK_BYTES);
     return { message, stream: raw.stream };
@@ -77,6 +86,7 @@ export class ServerWire {
   }
 
   encode(message: Message, stream: number): Uint8Array[] {
+    this.#observe?.('server', message, stream);
     const isCommand = message.kind === 'command' || message.kind === 'data';
     const { type, payload } = encodePayload(message);
     const pieces = chunksOf(

@@ -7,14 +7,14 @@
  *     ERROR busy to PLAY · retry in 2000 ms · "all 8 slots are taken"
  *
  * A trace puts the other side before it: `ADDRESS > PLAY 10` when it said that, `ADDRESS < PLAY 10` when it was told.
- * What came from the network is shown as JSON with everything but printable ASCII escaped, cut to a bound, so a title
- * cannot steer a terminal. The instance of a HELLO is a secret and is not shown.
+ * What came from the network is quoted, so that a title cannot steer a terminal (protocol/quoted.ts). The instance of a
+ * HELLO is a secret and is not shown.
  */
+import { quoted } from '../quoted.js';
 import { MESSAGE_TYPE, type MessageName } from './constants.js';
 import type { FrameEvent } from './framing.js';
 import type { ErrorBody, Hello, Message } from './messages.js';
 
-const MAX_QUOTED_CHARS = 200;
 const SHOWN_HASH_CHARS = 8;
 
 export function describe(message: Message): string {
@@ -43,17 +43,17 @@ function details(message: Message): readonly (string | number)[] {
     case 'PONG':
       return [message.value];
     case 'HELLO':
-      return [`port ${message.port}`, quote(withoutSecret(message.hello))];
+      return [`port ${message.port}`, quoted(withoutSecret(message.hello))];
     case 'RANGE':
       return [message.song, `offset ${message.offset} count ${message.count}`, hashOf(message)];
     case 'HASHES':
       return [message.song, `level ${message.level}`, hashOf(message)];
     case 'FIND':
-      return [quote(message.words)];
+      return [quoted(message.words)];
     case 'UPDATE':
       return [`${message.changes.length} rows`];
     case 'WELCOME':
-      return [`revision ${message.revision}`, quote(message.welcome)];
+      return [`revision ${message.revision}`, quoted(message.welcome)];
     case 'LIST_INFO':
     case 'BROADCAST_LIST':
       return [`revision ${message.revision} · ${message.length} bytes`];
@@ -71,7 +71,7 @@ function details(message: Message): readonly (string | number)[] {
 function describeError(error: ErrorBody): string {
   const to = error.type === undefined ? '' : ` to ${nameOf(error.type)}`;
   const retry = error.retryAfterMs === undefined ? '' : ` · retry in ${error.retryAfterMs} ms`;
-  const why = error.message === undefined ? '' : ` · ${quote(error.message)}`;
+  const why = error.message === undefined ? '' : ` · ${quoted(error.message)}`;
   return `${error.code}${to}${retry}${why}`;
 }
 
@@ -87,12 +87,4 @@ const hashOf = (message: { readonly hash?: string }): string =>
 function withoutSecret(hello: Hello): object {
   const { instance, ...shown } = hello;
   return instance === undefined ? shown : { ...shown, instance: '(secret)' };
-}
-
-function quote(value: unknown): string {
-  const json = JSON.stringify(value).replace(
-    /[^ -~]/g,
-    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-  return json.length > MAX_QUOTED_CHARS ? `${json.slice(0, MAX_QUOTED_CHARS)}…` : json;
 }

@@ -41,6 +41,7 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
     library: songs,
   });
   t.teardown(() => fetcher.stop());
+  const traced: string[] = [];
   const server = new RtmpServer({
     feeds,
     findSong: hostedSongFinder({
@@ -55,6 +56,7 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
     clock,
     logger,
     randomBytes: length => Buffer.alloc(length, 9),
+    trace: line => traced.push(line),
     ...options.server,
   });
   await server.start();
@@ -63,5 +65,5 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
     await clock.advanceSlowly(60_000);
     await stopped;
   });
-  return { ...room, uploads, server, port: server.port, song, path, bytes };
+  return { ...room, uploads, traced, server, port: server.port, song, path, bytes };
 }

@@ -116,7 +116,7 @@ t.test('a lost publisher is waited for so long and not longer', async t => {
 
 t.test('a wrong key is refused before the start, and no key gets into the log', async t => {
   const room = await rtmpRoom(t);
-  const { port, clock, logger } = room;
+  const { port, clock, logger, traced } = room;
   for (const key of ['wrong-key', '', 'a\0b', 'x'.repeat(300)]) {
     const client = await RtmpClient.connected(t, port);
     client.publish(key);
@@ -126,17 +126,20 @@ t.test('a wrong key is refused before the start, and no key gets into the log', 
     await client.over;
   }
   await publishing(t, room);
-  t.notMatch(JSON.stringify(logger.entries), /wrong-key|r4d10/);
+  t.notMatch(JSON.stringify([logger.entries, traced]), /wrong-key|r4d10/);
+  t.match(traced.join('\n'), /^127\.0\.0\.1:\d+ > publish 3 \(not shown\) · stream 1$/m);
+  t.match(traced.join('\n'), /^127\.0\.0\.1:\d+ < onStatus 0 status NetStream.Publish.Start · stream 1$/m);
 });
 
 t.test('the key may stand in the server’s path, and publishing has one room', async t => {
-  const { port, feeds } = await rtmpRoom(t);
+  const { port, feeds, traced } = await rtmpRoom(t);
   const obs = await RtmpClient.connected(t, port, `live/${RADIO_KEY}`);
   obs.publish('');
   await obs.told('NetStream.Publish.Start');
   obs.audio(tagOf(framesOf(1)[0]!));
   for (const frame of framesOf(0.2)) obs.audio(tagOf(frame));
   await until('it is on the air', () => feeds.feed('radio') !== undefined);
+  t.notMatch(traced.join('\n'), RADIO_KEY);
   const lost = await RtmpClient.connected(t, port, 'songs');
   lost.publish('7');
   await lost.told('NetStream.Publish.BadName');
@@ -162,7 +165,7 @@ t.test('a second publisher is refused, unless the first has gone silent', async 
 });
 
 t.test('a publisher logs in with user and password', async t => {
-  const { port, feeds, clock } = await rtmpRoom(t);
+  const { port, feeds, clock, traced } = await rtmpRoom(t);
   const attempt = async (query: string): Promise<string> => {
     const client = await RtmpClient.open(t, port);
     client.say(connect(`auth${query}`));
@@ -183,6 +186,7 @@ t.test('a publisher logs in with user and password', async t => {
   for (const frame of framesOf(0.2)) client.audio(tagOf(frame));
   await until('it is on the air', () => feeds.feed('talk') !== undefined);
   t.match(await attempt(app.slice('auth'.length)), 'authfailed', 'overheard, it does not serve again');
+  for (const secret of [salt!, opaque!, response, TALK_KEY]) t.notOk(traced.join('\n').includes(secret));
 });
 
 const AAC_CONFIGURATION = Buffer.from('af001210', 'hex');

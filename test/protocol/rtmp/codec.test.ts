@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { LocalProtocolError, RemoteProtocolError } from '../../../protocol/errors.js';
-import { amfObject, decodeAmf0, encodeAmf0 } from '../../../protocol/rtmp/amf0.js';
+import { type AmfValue, amfObject, decodeAmf0, encodeAmf0 } from '../../../protocol/rtmp/amf0.js';
 import { ChunkReader, type RawMessage } from '../../../protocol/rtmp/chunk-reader.js';
 import { chunksOf, followingChunk } from '../../../protocol/rtmp/chunk-writer.js';
 import {
@@ -15,9 +15,10 @@ import {
   MESSAGE_TYPE,
   OUR_CHUNK_BYTES,
 } from '../../../protocol/rtmp/constants.js';
+import { describe } from '../../../protocol/rtmp/describe.js';
 import { mp3TagByte, parseFlvAudio } from '../../../protocol/rtmp/flv-audio.js';
 import { ServerHandshake } from '../../../protocol/rtmp/handshake.js';
-import { decodeMessage, encodePayload } from '../../../protocol/rtmp/messages.js';
+import { decodeMessage, encodePayload, type Message } from '../../../protocol/rtmp/messages.js';
 import { queryOf, streamPath } from '../../../protocol/rtmp/stream-path.js';
 import { arrivals } from '../../support/arrivals.js';
 import { amfValue, filler, messageOf, piecesToBytes, rtmpVectors } from '../../support/rtmp-vectors.js';
@@ -222,6 +223,52 @@ for (const { name, type, payload } of rtmpVectors.messageRejects) {
     t.throws(() => decodeMessage(raw), { name: 'RemoteProtocolError', code: 'bad-message' });
   });
 }
+
+t.test('a message is one readable line, without what may be a key', async t => {
+  const command = (name: string, ...values: AmfValue[]): Message => ({
+    kind: 'command',
+    name,
+    transaction: 4,
+    values,
+  });
+  const about = (values: Record<string, AmfValue>): AmfValue => amfObject(values);
+  const lines: [Message, string][] = [
+    [
+      command('connect', about({ app: 'live', tcUrl: 'rtmp://x/live/KEY', flashVer: 'F\u001b[2J' })),
+      'connect 4 app "live" flashVer "F\\u001b[2J"',
+    ],
+    [command('connect', about({ app: 'live/KEY' })), 'connect 4 app (not shown)'],
+    [command('connect', 'KEY'), 'connect 4'],
+    [command('releaseStream', null, 'KEY'), 'releaseStream 4 (not shown)'],
+    [command('publish', null, 'KEY', 'live'), 'publish 4 (not shown)'],
+    [command('play', null, 'radio', -2_000), 'play 4 "radio" -2000'],
+    [command('play', null, 'KEY', 0, 5), 'play 4 (not shown) 0 5'],
+    [command('seek', null, 8_000), 'seek 4 8000'],
+    [command('any\nthing', 'KEY', true), '"any\\nthing" 4 true'],
+    [command('_result', null, 1), '_result 4 1'],
+    [command('_result', undefined), '_result 4'],
+    [
+      command('onStatus', null, about({ level: 'error', code: 'NetStream.Failed', description: 'KEY' })),
+      'onStatus 4 error NetStream.Failed',
+    ],
+    [
+      {
+        kind: 'data',
+        values: ['@setDataFrame', 'onMetaData', about({ title: 'Olé', audiocodecid: 2, KEY: 'KEY' })],
+      },
+      'DATA @setDataFrame onMetaData title "Ol\\u00e9" audiocodecid 2',
+    ],
+    [{ kind: 'data', values: ['|RtmpSampleAccess', true, true] }, 'DATA |RtmpSampleAccess'],
+    [{ kind: 'audio', timestamp: 26, body: filler(418, 0) }, 'AUDIO at 26 ms, 418 bytes'],
+  ];
+  const isPublic = (name: string): boolean => ['live', 'radio'].includes(name);
+  for (const [message, line] of lines) t.equal(describe(message, 0, isPublic), line);
+  for (const vector of rtmpVectors.messages) {
+    const line = describe(messageOf(vector), 1, isPublic);
+    t.match(line, /^[ -~·]{4,400}$/, vector.name);
+    t.match(line, / · stream 1$/);
+  }
+});
 
 t.test('audio tags', async t => {
   for (const { name, body, bytes, kind, codec, isConfiguration } of rtmpVectors.audio) {
