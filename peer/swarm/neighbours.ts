@@ -84,6 +84,8 @@ export class Neighbours {
   left(address: PeerAddress, now: Milliseconds, isBanned: boolean): void {
     const neighbour = this.#learn(address, false);
     neighbour.channels = Math.max(0, neighbour.channels - 1);
+    // Of two channels, as when both called at once, one is enough.
+    if (neighbour.channels > 0 && !isBanned) return;
     neighbour.failures += 1;
     const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (neighbour.failures - 1));
     neighbour.dialAt = isBanned ? Number.POSITIVE_INFINITY : now + waitMs;

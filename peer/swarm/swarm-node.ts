@@ -25,7 +25,7 @@ import { UploadAllowance, type UploadRate } from './upload-allowance.js';
 const TICK_MS = 10;
 /** So long an offered content stays open after the last who wanted it. Longer than a handshake takes. */
 const OFFERED_IDLE_MS = 30_000;
-/** Offered contents that are open at once: who asks for more of them than that closes the first. */
+/** Offered contents that are open at once: for more of them than that those are closed with which nobody talks. */
 const MAX_OFFERED = 64;
 
 export interface SwarmNodeOptions {
@@ -53,7 +53,7 @@ export class SwarmNode implements SwarmHome {
   readonly #options: SwarmNodeOptions;
   readonly #endpoint: Endpoint;
   readonly #swarms = new Map<Swarm, JoinedSwarm>();
-  /** By swarm ID in hex; least recently wanted first. */
+  /** By swarm ID in hex; least recently asked for first. */
   readonly #offered = new Map<string, Offered>();
   readonly #touched = new Set<JoinedSwarm>();
   readonly #banned = new Set<string>();
@@ -225,7 +225,7 @@ export class SwarmNode implements SwarmHome {
       return open.joined.swarm;
     }
     const content = this.#options.offered?.(id);
-    if (content === undefined) return undefined;
+    if (content === undefined || !this.#hasRoomToOffer()) return undefined;
     const close = (): void => this.#withdraw(id);
     const offered: OfferedSwarm = new OfferedSwarm(content, {
       onLoaded: () => this.wake(),
@@ -237,8 +237,18 @@ export class SwarmNode implements SwarmHome {
     const joined = new JoinedSwarm({ swarm: offered.swarm }, this);
     this.#swarms.set(joined.swarm, joined);
     this.#offered.set(id, { offered, joined, usedAt: now });
-    if (this.#offered.size > MAX_OFFERED) this.#withdraw(this.#offered.keys().next().value!);
     return joined.swarm;
+  }
+
+  /** Who only asks, perhaps in another's name, takes no room from those who are here. */
+  #hasRoomToOffer(): boolean {
+    if (this.#offered.size < MAX_OFFERED) return true;
+    for (const [id, { joined }] of this.#offered) {
+      if (joined.peers > 0) continue;
+      this.#withdraw(id);
+      return true;
+    }
+    return false;
   }
 
   #withdraw(id: string): void {

@@ -52,6 +52,8 @@ interface Line {
   readonly channel: Channel;
   readonly to: PeerAddress;
   readonly isIncoming: boolean;
+  /** The channel of the end that dialled, which both ends know. */
+  readonly calledAs: number;
 }
 
 export interface EndpointOptions {
@@ -89,7 +91,7 @@ export class Endpoint {
     this.#options = options;
     this.#gate = new Gate({
       random: options.random,
-      swarmOf: id => this.#swarms.get(toHex(id)) ?? options.offered?.(toHex(id)),
+      swarmOf: id => this.#swarmOf(id),
       isTaken: channel => this.#lines.has(channel),
     });
   }
@@ -206,10 +208,34 @@ export class Endpoint {
   #enter(number: number, datagram: Uint8Array, from: PeerAddress, now: Milliseconds): EndpointEvent[] {
     const halfOpen = this.#gate.claim(number, from, now);
     if (halfOpen === undefined || !this.#hasRoomFor(from)) return [];
-    const channel = this.#add(halfOpen.swarm, from, now, halfOpen);
+    // It may have been left since the first datagram, or be another by now.
+    const swarm = this.#swarmOf(halfOpen.swarm.metadata.swarmId);
+    if (swarm === undefined) return [];
+    const channel = this.#add(swarm, from, now, halfOpen);
     const line = this.#lines.get(number)!;
     const open = { kind: 'open', dialect: halfOpen.dialect } as const;
-    return this.#told(line, [open, ...channel.receive(datagram, now)], now);
+    const told = this.#told(line, [open, ...channel.receive(datagram, now)], now);
+    return [...told, ...this.#hangUp(line)];
+  }
+
+  /**
+   * Two that dial each other at once keep one channel, that whose caller gave itself the greater number. Who made the other
+   * hangs up, and only now: the one that is kept is open at both ends, so what is asked again goes that way.
+   */
+  #hangUp({ channel: { swarm }, to, calledAs }: Line): EndpointEvent[] {
+    const spare = [...this.#lines.values()].filter(
+      line =>
+        !line.isIncoming && line.calledAs < calledAs && line.channel.swarm === swarm && isSame(line.to, to),
+    );
+    return spare.map(line => {
+      line.channel.close();
+      return eventOf(line, { kind: 'ended', why: 'closed' });
+    });
+  }
+
+  #swarmOf(swarmId: Uint8Array): Swarm | undefined {
+    const id = toHex(swarmId);
+    return this.#swarms.get(id) ?? this.#options.offered?.(id);
   }
 
   #hasRoomFor(from: PeerAddress): boolean {
@@ -235,7 +261,8 @@ export class Endpoint {
       },
       now,
     );
-    const line = { channel, to, isIncoming: halfOpen !== undefined };
+    const calledAs = halfOpen?.peerChannel ?? number;
+    const line = { channel, to, isIncoming: halfOpen !== undefined, calledAs };
     this.#lines.set(number, line);
     this.#busy.add(line);
     if (line.isIncoming) this.#count(to, 1);

@@ -205,4 +205,9 @@ t.test('neighbours: those that were named are dialled for ever, others once, lia
   neighbours.left(at(5), now + 2, false);
   neighbours.left(at(6), now + 2, false);
   t.same(neighbours.due(now + 10_000), [at(1)], 'room again: who was named first');
+  neighbours.arrived(at(4));
+  neighbours.left(at(4), now, false);
+  neighbours.heardOf(at(4));
+  neighbours.left(at(9), now, false);
+  t.same(neighbours.due(now + 10_001), [at(5)], 'of two channels one is left, so it is here still');
 });

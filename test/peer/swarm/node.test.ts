@@ -1,5 +1,6 @@
 /** A swarm node on real sockets: songs offered to who comes, read in order while they come, beside other hosts, with few slots. */
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import t from 'tap';
 import { UploadSlots } from '../../../peer/hosting/slots.js';
 import type { Asked } from '../../../peer/swarm/asked-host.js';
@@ -11,7 +12,9 @@ import { UdpWire } from '../../../peer/swarm/udp-wire.js';
 import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree, PIECE_BYTES, PIECE_LEVEL } from '../../../protocol/merkle.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
+import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
+import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
@@ -100,6 +103,42 @@ t.test('what changed on disk is not given', async t => {
   );
   t.notOk(joined.swarm.have.has(Math.floor(200_000 / 1_024)));
   t.same(joined.failed, [], 'and nobody lied');
+});
+
+t.test('questions in any name for any song take nothing from a listener who is here', async t => {
+  const opened: string[] = [];
+  let goOn = (): void => {};
+  const asked = new Promise<void>(resolve => {
+    goOn = resolve;
+  });
+  const last = 4 * PIECE_BYTES;
+  const read = async (offset: number, length: number) => {
+    if (offset > 0 && offset < last) await asked;
+    return CONTENT.subarray(offset, offset + length);
+  };
+  const host = await nodeFor(t, {
+    offered: id => {
+      opened.push(id);
+      return offer({ swarmId: Buffer.from(id, 'hex'), read });
+    },
+  });
+  const { node } = await nodeFor(t);
+  const joined = listen(node, [host.at]);
+  await until('it is there', () => joined.swarm.have.has(0));
+  const stranger = createSocket('udp4');
+  t.teardown(() => stranger.close());
+  const format = wireFormatOf(joined.swarm.metadata, ['rfc7574']);
+  for (let song = 0; song < 200; song += 1) {
+    const swarmId = Buffer.alloc(32, song);
+    const options = ownOptions({ ...joined.swarm.metadata, swarmId }, 'rfc7574', 'initiator');
+    const hello = encodeDatagram(0, [{ type: 'HANDSHAKE', channel: 1 + song, options }], format);
+    stranger.send(hello, host.at.port, host.at.address);
+  }
+  await until('they are asked for', () => opened.length >= 100);
+  goOn();
+  await until('everything comes', () => joined.isComplete);
+  t.same(joined.failed, []);
+  t.equal(opened.filter(id => id === toHex(DIGEST.root)).length, 1, 'its song stayed open');
 });
 
 t.test('one slot for two listeners: the second has its turn', async t => {

@@ -11,7 +11,7 @@ import {
   peersToTell,
 } from '../../../protocol/ppspp/peer-exchange.js';
 import { CONTENT, EVERYTHING, FORMAT, METADATA, pair } from '../../support/swarm-pair.js';
-import { VirtualSwarm } from '../../support/virtual-swarm.js';
+import { type VirtualPeer, VirtualSwarm } from '../../support/virtual-swarm.js';
 
 t.test('closing is said, and heard', async t => {
   const { net, source, reader, channel } = pair();
@@ -71,6 +71,33 @@ t.test('who is told of itself finds out, once', async t => {
     reader.events.some(event => event.kind === 'peer'),
     'nor is it heard',
   );
+});
+
+t.test('two that call each other at once keep one channel, the same, and nothing asked is lost', async t => {
+  for (let seed = 1; seed <= 24; seed += 1) {
+    const loss = seed % 2 === 0 ? 0.2 : 0;
+    const net = new VirtualSwarm(seed, { delayMs: 20, reorderMs: 20, loss });
+    const [a, b] = [0, 20].map(first => {
+      const peer = net.peer({ metadata: METADATA, content: CONTENT });
+      peer.swarm.have.delete({ start: first, end: first + 19 });
+      for (let chunk = first; chunk < first + 20; chunk += 1) peer.chunks.delete(chunk);
+      return peer;
+    }) as [VirtualPeer, VirtualPeer];
+    const calls = [a.dial(b)];
+    net.run(net.chance.int(0, 50));
+    calls.push(b.dial(a));
+    t.ok(
+      net.run(60_000, () => a.isComplete && b.isComplete),
+      `seed ${seed}: both have everything`,
+    );
+    for (const peer of [a, b]) t.ok(Buffer.compare(peer.content, CONTENT) === 0);
+    net.run(net.now + 1_000);
+    const kept = calls.reduce((x, y) => (x.channel > y.channel ? x : y));
+    t.equal(kept.state, 'open', `seed ${seed}: the call under the greater number`);
+    if (loss > 0) continue;
+    t.same([a.endpoint.channels, b.endpoint.channels], [1, 1], `seed ${seed}: and it alone`);
+    t.same([a.channels.length, b.channels.length], [1, 1], `seed ${seed}: as their engines know`);
+  }
 });
 
 t.test('who may be told of whom', async t => {
