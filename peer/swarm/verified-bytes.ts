@@ -40,10 +40,13 @@ export async function* verifiedBytes(
   /** Chunks that must be here before the next are handed out. */
   let wanted = Math.max(1, Math.ceil(bufferBytes / chunkBytes));
   let before = fromByte % chunkBytes;
+  let playedFrom: number | undefined;
   let cameAt = joined.now();
   for (let chunk = start; chunk < (integrity.chunks ?? Number.POSITIVE_INFINITY); ) {
     signal?.throwIfAborted();
-    joined.playFrom({ byte: chunk * chunkBytes, ...pace });
+    // Said once: it stirs the swarm, and who waits for the swarm to stir would never rest.
+    if (chunk !== playedFrom) joined.playFrom({ byte: chunk * chunkBytes, ...pace });
+    playedFrom = chunk;
     const end = Math.min(chunk + wanted, integrity.chunks ?? Number.POSITIVE_INFINITY) - 1;
     const isHere = have.covers({ start: chunk, end });
     const bytes = isHere ? readable(source, chunk, have.rangeAround(chunk)!.end) : [];
@@ -60,6 +63,7 @@ export async function* verifiedBytes(
     if (isLate && next !== undefined && next > chunk) {
       skip.told(chunk * chunkBytes, next * chunkBytes);
       chunk = next;
+      before = 0;
       continue;
     }
     if (!isHere && joined.problem !== undefined) throw new TransportError(joined.problem);
