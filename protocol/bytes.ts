@@ -12,11 +12,9 @@ export const U32_MAX = 0xffff_ffff;
 export class ByteReader {
   #offset = 0;
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get remaining(): number {
@@ -24,26 +22,28 @@ export class ByteReader {
   }
 
   u8(field: string): number {
-    return this.#view.getUint8(this.#take(1, field));
+    return this.#bytes[this.#take(1, field)]!;
   }
 
   u16(field: string): number {
-    return this.#view.getUint16(this.#take(2, field));
+    const at = this.#take(2, field);
+    return (this.#bytes[at]! << 8) | this.#bytes[at + 1]!;
   }
 
   u32(field: string): number {
-    return this.#view.getUint32(this.#take(4, field));
+    return readU32(this.#bytes, this.#take(4, field));
   }
 
   /** All 64 bits. */
   bits64(field: string): bigint {
-    return this.#view.getBigUint64(this.#take(8, field));
+    const at = this.#take(8, field);
+    return (BigInt(readU32(this.#bytes, at)) << 32n) | BigInt(readU32(this.#bytes, at + 4));
   }
 
   /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
   u64(field: string): number {
     const at = this.#take(8, field);
-    const value = this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+    const value = readU32(this.#bytes, at) * 2 ** 32 + readU32(this.#bytes, at + 4);
     if (value > Number.MAX_SAFE_INTEGER)
       throw new RemoteProtocolError('bad-message', `${field} is past 2^53`);
     return value;
@@ -73,11 +73,86 @@ export class ByteReader {
   }
 }
 
+/** Writes fields one after the other, in memory that grows with them. */
+export class ByteWriter {
+  #bytes: Buffer;
+  #length = 0;
+
+  /** `capacity`: bytes until it first grows. */
+  constructor(capacity = 64) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** All of it, in the writer's own memory: good until it is next written to. */
+  get written(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  u8(value: number): void {
+    this.#bytes[this.#place(1)] = value;
+  }
+
+  u16(value: number): void {
+    if (value > 0xffff) throw new LocalProtocolError(`${value} is no u16`);
+    this.u8(value >> 8);
+    this.u8(value);
+  }
+
+  u32(value: number): void {
+    const at = this.#place(4);
+    writeU32(this.#bytes, value, at);
+  }
+
+  u64(value: number): void {
+    const at = this.#place(8);
+    writeU64(this.#bytes, value, at);
+  }
+
+  /** All 64 bits. */
+  bits64(value: bigint): void {
+    const at = this.#place(8);
+    this.#bytes.writeBigUInt64BE(value, at);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    const at = this.#place(bytes.length);
+    this.#bytes.set(bytes, at);
+  }
+
+  /** Keeps the first `length` bytes. */
+  truncate(length: number): void {
+    this.#length = length;
+  }
+
+  #place(count: number): number {
+    const at = this.#length;
+    this.#length += count;
+    if (this.#length > this.#bytes.length) {
+      const grown = Buffer.allocUnsafe(Math.max(this.#length, 2 * this.#bytes.length));
+      this.#bytes.copy(grown, 0, 0, at);
+      this.#bytes = grown;
+    }
+    return at;
+  }
+}
+
+/** The big-endian u32 at `offset`, of bytes that are known to be there. */
+export function readU32(bytes: Uint8Array, offset: number): number {
+  // By hand: to make a view costs more than all that is read or written through it.
+  return (
+    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>>
+    0
+  );
+}
+
 /** Writes `value` big-endian at `offset`; a value out of range is our caller's mistake. */
 export function writeU32(bytes: Uint8Array, value: number, offset: number): void {
   if (!Number.isInteger(value) || value < 0 || value > U32_MAX)
     throw new LocalProtocolError(`${value} is no u32`);
-  // By hand: to make a view costs more than all that is written through it.
   bytes[offset] = value >>> 24;
   bytes[offset + 1] = value >>> 16;
   bytes[offset + 2] = value >>> 8;

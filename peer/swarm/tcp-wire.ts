@@ -9,6 +9,7 @@
  */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { readU32 } from '../../protocol/bytes.js';
 import { TransportError } from '../../protocol/errors.js';
 import { canonicalIp } from '../../protocol/ip.js';
 import type { Clock } from '../../protocol/ports.js';
@@ -108,8 +109,11 @@ export class TcpWire implements DatagramWire {
 
   /** Only a HANDSHAKE opens a way; what is late for one that is gone is dropped. */
   #dial(to: PeerAddress, datagram: Uint8Array): Connection | undefined {
-    const channel = new DataView(datagram.buffer, datagram.byteOffset).getUint32(0);
-    if (channel !== NO_CHANNEL || this.#server === undefined || this.#connections.size >= MAX_CONNECTIONS)
+    if (
+      readU32(datagram, 0) !== NO_CHANNEL ||
+      this.#server === undefined ||
+      this.#connections.size >= MAX_CONNECTIONS
+    )
       return undefined;
     return this.#add(connect({ host: to.address, port: to.port, noDelay: true }), to);
   }

@@ -93,7 +93,9 @@ export class Channel {
   readonly #dialling: Dialling;
   readonly #liveness: Liveness;
   #peerChannel = NO_CHANNEL;
+  /** Both once it is open. */
   #talk: Conversation | undefined;
+  #packer: Packer | undefined;
   #end: EndReason | undefined;
   /** An initiator hears more than a HANDSHAKE by then, or has been forgotten there; undefined: it did. */
   #confirmBy: Milliseconds | undefined;
@@ -270,6 +272,12 @@ export class Channel {
 
   #open(peerChannel: number, dialect: Dialect, abilities: Abilities): void {
     this.#peerChannel = peerChannel;
+    this.#packer = new Packer({
+      channel: peerChannel,
+      format: this.#format,
+      dialect,
+      maxBytes: this.#maxBytes,
+    });
     this.#talk = new Conversation({
       swarm: this.swarm,
       dialect,
@@ -287,12 +295,7 @@ export class Channel {
     if (this.#end !== undefined) return this.#owesDatagram ? [this.#farewell()] : [];
     if (this.#talk === undefined) return this.#dial(now);
     if (!this.#owesDatagram && !this.#talk.hasToSay(now) && !this.isReady) return [];
-    const packer = new Packer({
-      channel: this.#peerChannel,
-      format: this.#format,
-      dialect: this.#talk.dialect,
-      maxBytes: this.#maxBytes,
-    });
+    const packer = this.#packer!;
     if (this.#talk.say(packer, now, budgetBytes, this.#owesDatagram)) this.#liveness.news(now);
     if (this.#owesDatagram) packer.keepAlive();
     return packer.finish();

@@ -6,11 +6,10 @@
  *
  * A range is checked here (its end is not before its start) and nowhere walked along.
  */
-import type { ByteReader } from '../bytes.js';
-import { writeU32, writeU64 } from '../bytes.js';
+import type { ByteReader, ByteWriter } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../errors.js';
 import { binOf, binsOf, rangeOf } from './bins.js';
-import { type Addressing, LAST_CHUNK, SPEC_BYTES } from './constants.js';
+import { type Addressing, LAST_CHUNK } from './constants.js';
 import type { ChunkRange, WireFormat } from './messages.js';
 
 const ALL_32 = 0x7fff_ffff;
@@ -54,32 +53,28 @@ export const sayable = (range: ChunkRange, addressing: Addressing): readonly Chu
   addressing === 'bin32' || addressing === 'bin64' ? binsOf(range).map(rangeOf) : [range];
 
 /** Writes one; LocalProtocolError when this addressing cannot say it (see `sayable`). */
-export function writeRange(range: ChunkRange, format: WireFormat): Uint8Array {
-  const bytes = new Uint8Array(SPEC_BYTES[format.addressing]);
+export function writeRange(writer: ByteWriter, range: ChunkRange, format: WireFormat): void {
   const { start, end } = range;
   switch (format.addressing) {
-    case 'bin32': {
-      const bin = start === 0 && end > ALL_32 ? ALL_32 : binOf(range);
-      writeU32(bytes, known(bin, range), 0);
+    case 'bin32':
+      writer.u32(start === 0 && end > ALL_32 ? ALL_32 : known(binOf(range), range));
       break;
-    }
     case 'bin64':
-      if (start === 0 && end === LAST_CHUNK) new DataView(bytes.buffer).setBigUint64(0, ALL_64);
-      else writeU64(bytes, known(binOf(range), range), 0);
+      if (start === 0 && end === LAST_CHUNK) writer.bits64(ALL_64);
+      else writer.u64(known(binOf(range), range));
       break;
     case 'chunk32':
-      writeU32(bytes, start, 0);
-      writeU32(bytes, end, 4);
+      writer.u32(start);
+      writer.u32(end);
       break;
     case 'chunk64':
-      writeU64(bytes, start, 0);
-      writeU64(bytes, end, 8);
+      writer.u64(start);
+      writer.u64(end);
       break;
     case 'byte64':
-      writeU64(bytes, start * format.chunkBytes, 0);
-      writeU64(bytes, (end + 1) * format.chunkBytes - 1, 8);
+      writer.u64(start * format.chunkBytes);
+      writer.u64((end + 1) * format.chunkBytes - 1);
   }
-  return bytes;
 }
 
 function ordered(start: number, end: number): ChunkRange {

@@ -6,17 +6,17 @@
  * Messages count in their order. An invalid one ends the reading, and those before it stand (§8.2): so `decodeDatagram`
  * never throws, it says how far it came. A type that nobody has assigned is invalid, as its length is unknown.
  */
-import { ByteReader, writeU32, writeU64 } from '../bytes.js';
+import { ByteReader, ByteWriter } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../errors.js';
 import { readRange, writeRange } from './chunk-spec.js';
-import { CHANNEL_BYTES, MESSAGE_TYPE, type MessageName, VARIABLE_CHUNK_BYTES } from './constants.js';
+import { MESSAGE_TYPE, type MessageName, SPEC_BYTES, VARIABLE_CHUNK_BYTES } from './constants.js';
 import type { ChunkRange, Message, WireFormat } from './messages.js';
 import { encodeOptions, readOptions } from './options.js';
 
 type Named<N extends MessageName> = Message & { readonly type: N };
 
 interface Row<M> {
-  parts(message: M, format: WireFormat): readonly Uint8Array[];
+  write(writer: ByteWriter, message: M, format: WireFormat): void;
   read(reader: ByteReader, format: WireFormat): M;
 }
 
@@ -50,30 +50,19 @@ export function decodeDatagram(bytes: Uint8Array, format: WireFormat): Datagram 
 
 /** `channel`: the receiver's. No messages: a keep-alive. */
 export function encodeDatagram(channel: number, messages: readonly Message[], format: WireFormat): Buffer {
-  const header = new Uint8Array(CHANNEL_BYTES);
-  writeU32(header, channel, 0);
-  return Buffer.concat([header, ...messages.map(message => encode(message, format))]);
+  const writer = new ByteWriter();
+  writer.u32(channel);
+  for (const message of messages) writeMessage(writer, message, format);
+  return writer.written;
 }
 
-export function encode(message: Message, format: WireFormat): Buffer {
-  const parts = rowOf(message.type).parts(message, format);
-  return Buffer.concat([Uint8Array.of(MESSAGE_TYPE[message.type]), ...parts]);
+export function writeMessage(writer: ByteWriter, message: Message, format: WireFormat): void {
+  writer.u8(MESSAGE_TYPE[message.type]);
+  rowOf(message.type).write(writer, message, format);
 }
 
-/** A DATA in two parts, so that its bytes are copied once only. */
-export function encodeData(
-  { chunk, timestampUs, bytes }: Named<'DATA'>,
-  format: WireFormat,
-): [head: Uint8Array, bytes: Uint8Array] {
-  if (bytes.length === 0 || bytes.length > format.chunkBytes)
-    throw new LocalProtocolError(`${bytes.length} bytes are no chunk`);
-  const spec = writeRange(only(chunk), format);
-  const head = new Uint8Array(1 + spec.length + 8);
-  head[0] = MESSAGE_TYPE.DATA;
-  head.set(spec, 1);
-  writeU64(head, timestampUs, 1 + spec.length);
-  return [head, bytes];
-}
+/** What a DATA takes beside its chunk. */
+export const dataHeadBytes = (format: WireFormat): number => 1 + SPEC_BYTES[format.addressing] + 8;
 
 function readMessage(reader: ByteReader, format: WireFormat): Message {
   const type = reader.u8('type');
@@ -84,7 +73,10 @@ function readMessage(reader: ByteReader, format: WireFormat): Message {
 
 const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
   HANDSHAKE: {
-    parts: m => [u32(m.channel), encodeOptions(m.options)],
+    write: (writer, m) => {
+      writer.u32(m.channel);
+      writer.bytes(encodeOptions(m.options));
+    },
     read: (reader, { peerUuids = false }) => ({
       type: 'HANDSHAKE',
       channel: reader.u32('source channel'),
@@ -92,9 +84,12 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
     }),
   },
   DATA: {
-    parts: (m, format) => {
-      const [head, bytes] = encodeData(m, format);
-      return [head.subarray(1), bytes];
+    write: (writer, { chunk, timestampUs, bytes }, format) => {
+      if (bytes.length === 0 || bytes.length > format.chunkBytes)
+        throw new LocalProtocolError(`${bytes.length} bytes are no chunk`);
+      writeRange(writer, only(chunk), format);
+      writer.u64(timestampUs);
+      writer.bytes(bytes);
     },
     read: (reader, format) => {
       const chunk = one(readRange(reader, format), format);
@@ -106,7 +101,10 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
     },
   },
   ACK: {
-    parts: (m, format) => [writeRange(m.range, format), u64(BigInt.asUintN(64, BigInt(m.delayUs)))],
+    write: (writer, m, format) => {
+      writeRange(writer, m.range, format);
+      writer.bits64(BigInt.asUintN(64, BigInt(m.delayUs)));
+    },
     read: (reader, format) => ({
       type: 'ACK',
       range: readRange(reader, format),
@@ -115,7 +113,10 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
   },
   HAVE: ranged('HAVE'),
   INTEGRITY: {
-    parts: (m, format) => [writeRange(m.range, format), exactly(m.hash, format.hashBytes)],
+    write: (writer, m, format) => {
+      writeRange(writer, m.range, format);
+      writer.bytes(exactly(m.hash, format.hashBytes));
+    },
     read: (reader, format) => ({
       type: 'INTEGRITY',
       range: readRange(reader, format),
@@ -125,11 +126,11 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
   PEX_RESv4: addressed('PEX_RESv4', 4),
   PEX_REQ: bare('PEX_REQ'),
   SIGNED_INTEGRITY: {
-    parts: (m, format) => [
-      writeRange(m.range, format),
-      u64(m.timestamp),
-      exactly(m.signature, format.signatureBytes),
-    ],
+    write: (writer, m, format) => {
+      writeRange(writer, m.range, format);
+      writer.bits64(m.timestamp);
+      writer.bytes(exactly(m.signature, format.signatureBytes));
+    },
     read: (reader, format) => {
       if (format.signatureBytes === 0)
         throw new RemoteProtocolError('bad-message', 'a signature where nothing is signed');
@@ -147,7 +148,10 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
   UNCHOKE: bare('UNCHOKE'),
   PEX_RESv6: addressed('PEX_RESv6', 16),
   PEX_REScert: {
-    parts: m => [u16(m.certificate.length), m.certificate],
+    write: (writer, m) => {
+      writer.u16(m.certificate.length);
+      writer.bytes(m.certificate);
+    },
     read: reader => ({
       type: 'PEX_REScert',
       certificate: reader.bytes(reader.u16('length of the certificate'), 'certificate'),
@@ -164,13 +168,13 @@ function ranged<N extends 'HAVE' | 'REQUEST' | 'CANCEL'>(
   type: N,
 ): Row<{ readonly type: N; readonly range: ChunkRange }> {
   return {
-    parts: (m, format) => [writeRange(m.range, format)],
+    write: (writer, m, format) => writeRange(writer, m.range, format),
     read: (reader, format) => ({ type, range: readRange(reader, format) }),
   };
 }
 
 function bare<N extends 'PEX_REQ' | 'CHOKE' | 'UNCHOKE'>(type: N): Row<{ readonly type: N }> {
-  return { parts: () => [], read: () => ({ type }) };
+  return { write: () => {}, read: () => ({ type }) };
 }
 
 function addressed<N extends 'PEX_RESv4' | 'PEX_RESv6'>(
@@ -178,7 +182,10 @@ function addressed<N extends 'PEX_RESv4' | 'PEX_RESv6'>(
   length: number,
 ): Row<{ readonly type: N; readonly address: Uint8Array; readonly port: number }> {
   return {
-    parts: m => [exactly(m.address, length), u16(m.port)],
+    write: (writer, m) => {
+      writer.bytes(exactly(m.address, length));
+      writer.u16(m.port);
+    },
     read: reader => ({ type, address: reader.bytes(length, 'address'), port: reader.u16('port') }),
   };
 }
@@ -194,22 +201,5 @@ function one({ start, end }: ChunkRange, format: WireFormat): number {
 
 function exactly(bytes: Uint8Array, length: number): Uint8Array {
   if (bytes.length !== length) throw new LocalProtocolError(`${bytes.length} bytes instead of ${length}`);
-  return bytes;
-}
-
-function u16(value: number): Uint8Array {
-  if (value > 0xffff) throw new LocalProtocolError(`${value} is no u16`);
-  return Uint8Array.of(value >> 8, value & 0xff);
-}
-
-function u32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  writeU32(bytes, value, 0);
-  return bytes;
-}
-
-function u64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
   return bytes;
 }

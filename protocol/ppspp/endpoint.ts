@@ -9,7 +9,7 @@
  * Pure as its channels are: the shell owns the socket, hands in what came, and sends what `transmit` gives. Over TCP an
  * endpoint is the same with `isReliable`, and addresses are those of the connections.
  */
-import { toHex } from '../bytes.js';
+import { readU32, toHex } from '../bytes.js';
 import { addressKey } from '../ip.js';
 import type { Milliseconds, RandomBytes } from '../ports.js';
 import { Channel, type ChannelEvent } from './channel.js';
@@ -124,7 +124,7 @@ export class Endpoint {
 
   receive(datagram: Uint8Array, from: PeerAddress, now: Milliseconds): EndpointEvent[] {
     if (datagram.length < CHANNEL_BYTES) return [];
-    const number = new DataView(datagram.buffer, datagram.byteOffset).getUint32(0);
+    const number = readU32(datagram, 0);
     if (number === NO_CHANNEL) return this.#greet(datagram, from, now);
     const line = this.#lines.get(number);
     if (line === undefined) return this.#enter(number, datagram, from, now);
@@ -199,7 +199,7 @@ export class Endpoint {
   /** The line of ours that a first HANDSHAKE came through: it leads to ourselves, or to somebody who wants us to think so. */
   #dialledBy(datagram: Uint8Array): Line | undefined {
     if (datagram.length < HELLO_BYTES) return undefined;
-    const number = new DataView(datagram.buffer, datagram.byteOffset).getUint32(HELLO_BYTES - CHANNEL_BYTES);
+    const number = readU32(datagram, HELLO_BYTES - CHANNEL_BYTES);
     const line = this.#lines.get(number);
     return line?.channel.state === 'opening' ? line : undefined;
   }

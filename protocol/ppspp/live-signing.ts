@@ -4,6 +4,7 @@
  *     rfc7574   chunk specification · NTP time, 32.32 since 1900 · munro hash, or the chunk (Sign All)
  *     draft10   the munro hash alone; the time counts microseconds since 1970, and nobody signs it (libswift)
  */
+import { ByteWriter } from '../bytes.js';
 import { writeRange } from './chunk-spec.js';
 import type { ChunkRange, WireFormat } from './messages.js';
 
@@ -37,7 +38,9 @@ export function signedBytes(
   dialect: LiveDialect,
 ): Uint8Array {
   if (dialect === 'draft10') return subject;
-  const time = new Uint8Array(8);
-  new DataView(time.buffer).setBigUint64(0, timestamp);
-  return Buffer.concat([writeRange(range, format), time, subject]);
+  const writer = new ByteWriter();
+  writeRange(writer, range, format);
+  writer.bits64(timestamp);
+  writer.bytes(subject);
+  return writer.written;
 }

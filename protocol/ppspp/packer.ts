@@ -5,7 +5,8 @@
  *     peaks · uncles  ‖  uncles · DATA                        where the proofs have no room beside it, they go before
  *     peaks · uncles · uncles │ DATA · DATA · DATA            in a large frame, if the chunks are of one length
  */
-import { encode, encodeData } from './codec.js';
+import { ByteWriter } from '../bytes.js';
+import { dataHeadBytes, writeMessage } from './codec.js';
 import { CHANNEL_BYTES, VARIABLE_CHUNK_BYTES } from './constants.js';
 import type { Dialect } from './handshake.js';
 import type { Message, WireFormat } from './messages.js';
@@ -16,15 +17,18 @@ export const DATAGRAM_BYTES = 1_400;
 /** Over a stream a frame is a matter of system calls only. */
 export const FRAME_BYTES = 65_507;
 
+type Data = ChunkUnit['data'];
+
 export class Packer {
-  readonly #channel: Buffer;
   readonly #format: WireFormat;
   readonly #dialect: Dialect;
   readonly #maxBytes: number;
-  readonly #done: Buffer[] = [];
-  #head: Uint8Array[] = [];
-  #data: Uint8Array[] = [];
-  #bytes = CHANNEL_BYTES;
+  #done: Buffer[] = [];
+  /** The datagram that is being filled: its channel and all but DATA … */
+  readonly #head = new ByteWriter(DATAGRAM_BYTES);
+  /** … which comes after it. */
+  #data: Data[] = [];
+  #dataBytes = 0;
 
   /** `channel`: the other side's. */
   constructor(options: {
@@ -33,62 +37,70 @@ export class Packer {
     readonly dialect: Dialect;
     readonly maxBytes: number;
   }) {
-    this.#channel = Buffer.alloc(CHANNEL_BYTES);
-    this.#channel.writeUInt32BE(options.channel);
     this.#format = options.format;
     this.#dialect = options.dialect;
     this.#maxBytes = options.maxBytes;
+    this.#head.u32(options.channel);
   }
 
   /** Anything but DATA. */
   add(message: Message): void {
-    const bytes = encode(message, this.#format);
-    if (this.#bytes + bytes.length > this.#maxBytes) this.#close();
-    this.#head.push(bytes);
-    this.#bytes += bytes.length;
+    const before = this.#head.length;
+    writeMessage(this.#head, message, this.#format);
+    if (!this.#hasRoomFor(0)) {
+      this.#close(before);
+      writeMessage(this.#head, message, this.#format);
+    }
     // PyPPSPP reads an ACK to the end of the datagram.
     if (this.#dialect === 'pyppspp' && message.type === 'ACK') this.#close();
   }
 
   /** A chunk after its proofs; how many bytes they take. */
   addChunk({ proof, data }: ChunkUnit): number {
-    const proofs = proof.map(claim => encode(claim, this.#format));
-    const chunk = encodeData(data, this.#format);
-    const chunkLength = chunk[0].length + chunk[1].length;
-    const bytes = proofs.reduce((sum, { length }) => sum + length, chunkLength);
     const { chunkBytes } = this.#format;
     // Its length is told by where the datagram ends.
     const isLast = data.bytes.length < chunkBytes || chunkBytes === VARIABLE_CHUNK_BYTES;
     const isAlone = isLast || this.#dialect !== 'rfc7574';
-    if (this.#bytes + bytes > this.#maxBytes || (isAlone && this.#data.length > 0)) this.#close();
-    for (const each of proofs) {
-      if (this.#bytes + each.length > this.#maxBytes) this.#close();
-      this.#head.push(each);
-      this.#bytes += each.length;
+    const before = this.#head.length;
+    for (const claim of proof) writeMessage(this.#head, claim, this.#format);
+    const dataBytes = dataHeadBytes(this.#format) + data.bytes.length;
+    const bytes = this.#head.length - before + dataBytes;
+    if (!this.#hasRoomFor(dataBytes) || (isAlone && this.#data.length > 0)) {
+      this.#close(before);
+      for (const claim of proof) this.add(claim);
+      if (!this.#hasRoomFor(dataBytes)) this.#close();
     }
-    if (this.#bytes + chunkLength > this.#maxBytes) this.#close();
-    this.#data.push(...chunk);
-    this.#bytes += chunkLength;
+    this.#data.push(data);
+    this.#dataBytes += dataBytes;
     if (isAlone) this.#close();
     return bytes;
   }
 
-  /** All datagrams so far. */
+  /** All datagrams since it last was asked. */
   finish(): Buffer[] {
     this.#close();
-    return this.#done;
+    const done = this.#done;
+    this.#done = [];
+    return done;
   }
 
   /** Four bytes, where there is nothing else to say. */
   keepAlive(): void {
-    if (this.#done.length === 0 && this.#bytes === CHANNEL_BYTES) this.#done.push(this.#channel);
+    const isEmpty = this.#head.length === CHANNEL_BYTES && this.#data.length === 0;
+    if (this.#done.length === 0 && isEmpty) this.#done.push(Buffer.from(this.#head.written));
   }
 
-  #close(): void {
-    if (this.#bytes > CHANNEL_BYTES)
-      this.#done.push(Buffer.concat([this.#channel, ...this.#head, ...this.#data]));
-    this.#head = [];
+  #hasRoomFor(bytes: number): boolean {
+    return this.#head.length + this.#dataBytes + bytes <= this.#maxBytes;
+  }
+
+  /** With so much of what there is beside DATA. */
+  #close(headBytes = this.#head.length): void {
+    this.#head.truncate(headBytes);
+    for (const data of this.#data) writeMessage(this.#head, data, this.#format);
+    if (this.#head.length > CHANNEL_BYTES) this.#done.push(Buffer.from(this.#head.written));
+    this.#head.truncate(CHANNEL_BYTES);
     this.#data = [];
-    this.#bytes = CHANNEL_BYTES;
+    this.#dataBytes = 0;
   }
 }

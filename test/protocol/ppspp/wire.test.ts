@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import { LocalProtocolError, RemoteProtocolError } from '../../../protocol/errors.js';
-import { decodeDatagram, encode, encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import { MESSAGE_TYPE } from '../../../protocol/ppspp/constants.js';
 import type { Message, WireFormat } from '../../../protocol/ppspp/messages.js';
 import { encodeOptions } from '../../../protocol/ppspp/options.js';
@@ -104,7 +104,8 @@ t.test('our own mistakes are ours', async t => {
     [{ type: 'DATA', chunk: 0, timestampUs: 0, bytes: new Uint8Array(0) }, sha1],
     [{ type: 'PEX_RESv4', address: new Uint8Array(4), port: 65_536 }, sha1],
   ];
-  for (const [message, format] of wrong) t.throws(() => encode(message, format), LocalProtocolError);
+  for (const [message, format] of wrong)
+    t.throws(() => encodeDatagram(1, [message], format), LocalProtocolError);
   t.throws(() => encodeOptions({ swarmId: new Uint8Array(65_536) }), LocalProtocolError);
   t.throws(() => encodeOptions({ supportedMessages: new Uint8Array(256) }), LocalProtocolError);
   t.throws(
