@@ -49,7 +49,7 @@ export function rangeOf(bin: number): ChunkRange {
 /** The bin whose chunks these are; undefined when there is no such bin. */
 export function binOf({ start, end }: ChunkRange): number | undefined {
   const width = end - start + 1;
-  const layer = width === 1 ? 0 : Math.round(Math.log2(width));
+  const layer = width <= 0x7fff_ffff ? 31 - Math.clz32(width) : Math.round(Math.log2(width));
   if (POWER[layer] !== width || start % width !== 0) return undefined;
   return binAt(layer, start / width);
 }

@@ -157,7 +157,7 @@ export class Conversation {
   }
 
   #tuneIn(): Message[] {
-    return this.#options.swarm.integrity.tuneIn(this.serving.reader);
+    return this.#options.swarm.integrity.tuneIn(this.serving);
   }
 
   #news(now: Milliseconds): Message[] {

@@ -88,6 +88,12 @@ export class HashTree {
     return this.#nodes.get(bin);
   }
 
+  /** Whether the node above these is proven: nobody need say more of it. */
+  proves(range: ChunkRange): boolean {
+    const bin = binOf(range);
+    return bin !== undefined && this.#nodes.has(bin);
+  }
+
   /** Judges a chunk with the claims of the peer that sent it. What is proven leaves the claims. */
   verify(chunk: number, bytes: Uint8Array, claims: Claims): Verdict {
     const chunks = this.#chunks ?? this.#claimedChunks(claims, chunk, bytes.length);

@@ -14,6 +14,8 @@ import type { ChunkRange } from './messages.js';
 const REORDERED_SEGMENTS = 3;
 /** Who still has not said that it has a chunk is not interested, or speaks a dialect that never says so of the last ones. */
 export const MAX_SENDS = 10;
+/** What goes with so many chunks in a row comes with one of them. */
+const TELLING_CHUNKS = 8;
 
 interface Sent {
   readonly order: number;
@@ -30,6 +32,9 @@ export class InFlight {
   /** How often each was lost. */
   readonly #losses = new Map<number, number>();
   #order = 0;
+  #last = -1;
+  /** Chunks in a row that were sent for the first time, up to the last one, since something was last lost. */
+  #run = 0;
   #newestArrived = -1;
   /** When something was last acknowledged, or sent into silence. */
   #quietSince: Milliseconds = 0;
@@ -51,9 +56,27 @@ export class InFlight {
   sent(chunk: number, bytes: number, now: Milliseconds): boolean {
     if (this.#sent.has(chunk)) return false;
     if (this.#sent.size === 0) this.#quietSince = now;
-    this.#sent.set(chunk, { order: this.#order++, bytes, at: now, again: this.#losses.has(chunk) });
+    const again = this.#losses.has(chunk);
+    this.#sent.set(chunk, { order: this.#order++, bytes, at: now, again });
+    if (again) this.#run = 0;
+    else this.#run = chunk === this.#last + 1 ? this.#run + 1 : 1;
+    this.#last = chunk;
     this.ledbat.sent(bytes);
     return true;
+  }
+
+  /**
+   * Whether what proves the chunks from `start` on can be taken to be known over there when `chunk` comes: it went with
+   * several just before, and nothing seems lost. What is sent again is sent with all its proofs, so a wrong guess costs a
+   * window and no more.
+   */
+  tells(start: number, chunk: number): boolean {
+    return (
+      this.#run >= TELLING_CHUNKS &&
+      chunk === this.#last + 1 &&
+      start <= chunk - TELLING_CHUNKS &&
+      !this.#losses.has(chunk)
+    );
   }
 
   /** An ACK; the chunks that are now taken for lost. A range of any size costs what is in flight at most. */
@@ -116,6 +139,7 @@ export class InFlight {
     for (const [chunk, sent] of this.#sent) {
       if (!isLost(sent)) break;
       this.#sent.delete(chunk);
+      this.#run = 0;
       tell(sent);
       const losses = (this.#losses.get(chunk) ?? 0) + 1;
       if (losses < MAX_SENDS) {

@@ -15,6 +15,8 @@ import type { ChunkRange, Claim } from './messages.js';
 export interface Reader {
   /** Any chunk of these. */
   knows(range: ChunkRange): boolean;
+  /** What proves these went before `chunk`, in several datagrams: it need not go in each until somebody answers. */
+  isTold?(range: ChunkRange, chunk: number): boolean;
   /** Any chunk at all. */
   readonly knowsAny: boolean;
 }
@@ -51,7 +53,9 @@ export class MerkleIntegrity implements Integrity {
   }
 
   proofOf(chunk: number, reader: Reader): Claim[] {
-    return this.tree.proofOf(chunk, !reader.knowsAny, range => reader.knows(range));
+    const known = (range: ChunkRange): boolean =>
+      reader.knows(range) || reader.isTold?.(range, chunk) === true;
+    return this.tree.proofOf(chunk, !reader.knowsAny, known);
   }
 
   tuneIn(): Claim[] {
@@ -61,7 +65,8 @@ export class MerkleIntegrity implements Integrity {
   judge(): Judge {
     const claims = new Claims();
     return {
-      hear: claim => claim.type === 'INTEGRITY' && claims.add(claim.range, claim.hash),
+      hear: claim =>
+        claim.type === 'INTEGRITY' && (this.tree.proves(claim.range) || claims.add(claim.range, claim.hash)),
       judge: (chunk, bytes) => this.tree.verify(chunk, bytes, claims),
       judgeRun: (first, chunks) => this.tree.verifyRun(first, chunks, claims),
     };

@@ -19,6 +19,13 @@ export class NodeStore {
 
   constructor(readonly hashBytes: number) {}
 
+  has(bin: number): boolean {
+    const offset = offsetOf(bin);
+    return (
+      this.#layers[layerOf(bin)]?.get(Math.floor(offset / PAGE_NODES))?.present[offset % PAGE_NODES] === 1
+    );
+  }
+
   /** Shares the store's memory. */
   get(bin: number): Uint8Array | undefined {
     const offset = offsetOf(bin);

@@ -28,7 +28,7 @@ export interface ChunkUnit {
   readonly data: Extract<Message, { type: 'DATA' }>;
 }
 
-export class Serving {
+export class Serving implements Reader {
   /** What the other side said it has. */
   readonly peerHas = new ChunkSet();
   readonly #flight: InFlight;
@@ -84,12 +84,16 @@ export class Serving {
     return chunks !== undefined && chunks > 0 && this.peerHas.covers({ start: 0, end: chunks - 1 });
   }
 
-  /** How the other side can prove things already. */
-  get reader(): Reader {
-    return {
-      knows: range => this.peerHas.touches(range) || this.#delivered.touches(range),
-      knowsAny: !this.peerHas.isEmpty || !this.#delivered.isEmpty,
-    };
+  knows(range: ChunkRange): boolean {
+    return this.peerHas.touches(range) || this.#delivered.touches(range);
+  }
+
+  get knowsAny(): boolean {
+    return !this.peerHas.isEmpty || !this.#delivered.isEmpty;
+  }
+
+  isTold({ start }: ChunkRange, chunk: number): boolean {
+    return this.#flight.tells(start, chunk);
   }
 
   /** What it had and has no more, if it doesn't keep everything. */
@@ -141,7 +145,7 @@ export class Serving {
         this.#queue.addFirst(chunk);
         return undefined;
       }
-      const proof = this.#swarm.integrity.proofOf(chunk, this.reader);
+      const proof = this.#swarm.integrity.proofOf(chunk, this);
       return { proof, data: { type: 'DATA', chunk, timestampUs, bytes } };
     }
     return undefined;

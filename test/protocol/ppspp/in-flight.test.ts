@@ -35,6 +35,26 @@ t.test('at the tail the timeout finds it, and what is sent twice says nothing of
   t.same([flight.chunks, flight.ledbat.flightBytes], [0, 0]);
 });
 
+t.test('what went with eight chunks in a row goes not with the ninth, unless something was lost', async t => {
+  const flight = new InFlight(1_000);
+  for (let chunk = 10; chunk < 18; chunk += 1) {
+    t.notOk(flight.tells(10, chunk));
+    flight.sent(chunk, 1_000, 0);
+  }
+  t.ok(flight.tells(10, 18), 'all eight had it');
+  t.notOk(flight.tells(11, 18), 'and of this only seven');
+  t.notOk(flight.tells(10, 20), 'what follows no run of them is told all');
+  flight.sent(18, 1_000, 0);
+  for (const chunk of [11, 12, 13]) flight.acked(one(chunk), 10, 1);
+  t.notOk(flight.tells(11, 19), '10 is lost: nobody knows what else is');
+  flight.sent(10, 1_000, 1);
+  for (let chunk = 19; chunk < 27; chunk += 1) flight.sent(chunk, 1_000, 1);
+  t.ok(flight.tells(19, 27));
+  flight.expire(flight.nextDeadline()!);
+  for (let chunk = 14; chunk < 22; chunk += 1) flight.sent(chunk, 1_000, 2_000);
+  t.notOk(flight.tells(14, 22), 'what goes again goes with everything');
+});
+
 t.test('everything arrives through loss, reordering and doubles', async t => {
   fc.assert(
     fc.property(fc.infiniteStream(fc.nat(99)), fc.integer({ min: 0, max: 30 }), (chance, lossPercent) => {
