@@ -30,7 +30,7 @@ import { liarLine } from './swarm-progress.js';
 /** What does not come within this is jumped over, once something behind it is here. */
 const SKIP_MS = 3_000;
 /** Whoever ends gives the others what they lack, for so long at most; and says the end again for so long. */
-const LINGER_MS = 10_000;
+const LINGER_MS = 30_000;
 const LAST_WORD_MS = 2_000;
 const LOOK_EVERY_MS = 100;
 

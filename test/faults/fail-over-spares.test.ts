@@ -16,22 +16,18 @@ t.jobs = 3;
 const world = await openNetwork(t, ['--max-per-address', '0']);
 
 const campaigns = FAULTS.map((fault, nth) =>
-  t.test(
-    `of two hosts, the one that is asked first: ${fault}`,
-    { timeout: 120_000, buffered: true },
-    async t => {
-      const network = world.during(t);
-      const switches: number[] = [];
-      for (let batch = 0; batch < (BATCHES[fault] ?? 1); batch += 1) {
-        for (const run of await runBatch(t, network, fault, 1 + SEEDS_A_BATCH * (10 * nth + batch))) {
-          const { place, failure, twiceBytes = 0, switchedInMs } = run;
-          t.equal(failure, undefined, `byte for byte, at ${place * 100} %`);
-          t.ok(twiceBytes <= MAX_TWICE_BYTES, `${twiceBytes} bytes were fetched twice`);
-          if (switchedInMs !== undefined) switches.push(Math.round(switchedInMs));
-        }
+  t.test(`of two hosts, the one that is asked first: ${fault}`, { buffered: true }, async t => {
+    const network = world.during(t);
+    const switches: number[] = [];
+    for (let batch = 0; batch < (BATCHES[fault] ?? 1); batch += 1) {
+      for (const run of await runBatch(t, network, fault, 1 + SEEDS_A_BATCH * (10 * nth + batch))) {
+        const { place, failure, twiceBytes = 0, switchedInMs } = run;
+        t.equal(failure, undefined, `byte for byte, at ${place * 100} %`);
+        t.ok(twiceBytes <= MAX_TWICE_BYTES, `${twiceBytes} bytes were fetched twice`);
+        if (switchedInMs !== undefined) switches.push(Math.round(switchedInMs));
       }
-      t.comment(`another host after ${switches.join(', ')} ms`);
-    },
-  ),
+    }
+    t.comment(`another host after ${switches.join(', ')} ms`);
+  }),
 );
 await Promise.all(campaigns);

@@ -13,6 +13,7 @@ import { failCalls, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
 import { noProc } from '../support/no-proc.js';
+import { atPace } from '../support/paced-clock.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { connectTsp } from '../support/tsp-client.js';
@@ -25,16 +26,27 @@ function newSong(): Buffer {
   return mp3Bytes({ seconds: 30, bitrate: 320_000, seed: songs, title: `Polo ${songs}` });
 }
 const SLOW = ['--max-upload', '600k', '--slots', '0'];
+const MIB = 1024 * 1024;
+/** Who is asked to end has ten seconds for what is on its way, of its own clock: here a minute. */
+const LEISURE = 1 / 6;
 
 const world = await openNetwork(t);
 
-/** A song that is on its way, and slowly so. */
-async function beginSong(t: Teardown, network: Network, port: number, song: Buffer) {
+/** A song that is on its way, and slowly so, or, when it `isHeld`, takes its time until it is to arrive. */
+async function beginSong(
+  t: Teardown,
+  network: Network,
+  port: number,
+  song: Buffer,
+  { isHeld = false }: { readonly isHeld?: boolean } = {},
+) {
   const listener = await connectTsp(t, port);
+  if (isHeld) listener.socket.once('data', () => listener.socket.pause());
   listener.send({ type: 'PLAY', song: await network.idOf(song) });
-  await until('the song has begun', () => listener.socket.bytesRead > 1_000);
+  await until('the song has begun', () => listener.socket.bytesRead > 0);
   return {
     arrives: async () => {
+      listener.socket.resume();
       const { payload } = await listener.receive('SONG_DATA');
       listener.destroy();
       return payload.equals(song);
@@ -109,9 +121,11 @@ for (const [signal, code] of [
     `${signal} mid-song: off the list, no newcomers, the song comes whole, exit code ${code}`,
     async t => {
       const network = world.during(t);
-      const song = newSong();
-      const host = await network.host({ songs: { 'a.mp3': song }, args: SLOW });
-      const listener = await beginSong(t, network, host.port, song);
+      // More than the kernel holds for a listener that takes nothing.
+      const song = Buffer.alloc(16 * MIB, newSong());
+      const env = await atPace(t, LEISURE);
+      const host = await network.host({ songs: { 'a.mp3': song }, env });
+      const listener = await beginSong(t, network, host.port, song, { isHeld: true });
       host.command.kill(signal);
       const title = `Polo ${songs}`;
       await until('it is off the list', async () => !(await network.list()).some(row => row.title === title));
@@ -127,7 +141,8 @@ for (const [signal, code] of [
 t.test('a second signal ends a host at once, whatever is on its way', async t => {
   const network = world.during(t);
   const song = newSong();
-  const host = await network.host({ songs: { 'a.mp3': song }, args: ['--max-upload', '1k'] });
+  const env = await atPace(t, LEISURE);
+  const host = await network.host({ songs: { 'a.mp3': song }, args: ['--max-upload', '1k'], env });
   await beginSong(t, network, host.port, song);
   host.command.kill('SIGTERM');
   await until('the first was heard', () => refuses(host));

@@ -15,8 +15,8 @@ import { type Teardown, until } from '../support/until.js';
 
 const song = (seconds: number, seed: number): Buffer =>
   mp3Bytes({ seconds, bitrate: 320_000, seed, title: `Mirabrás ${seed}` });
-/** 1.2 MB: at 300 kB/s there is time for strace to come. */
-const LONG = song(30, 1);
+/** 12 MB: at 300 kB/s there is time for strace to come. */
+const LONG = song(300, 1);
 const SHORT = song(1, 2);
 
 // A test mostly waits.

@@ -13,8 +13,8 @@ import { spawnCommand } from '../support/spawn-command.js';
 import { stackTraceIn } from '../support/survivor.js';
 import { type Teardown, until } from '../support/until.js';
 
-/** 1.2 MB: at 300 kB/s there is time to be in its middle. */
-const SONG = mp3Bytes({ seconds: 30, bitrate: 320_000, seed: 1, title: 'Soleá' });
+/** 12 MB: at 300 kB/s nobody comes to its end. */
+const SONG = mp3Bytes({ seconds: 300, bitrate: 320_000, seed: 1, title: 'Soleá' });
 
 // A test mostly waits.
 t.jobs = 3;

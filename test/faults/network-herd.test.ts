@@ -29,7 +29,6 @@ const MOST_IN_A_BIN = PEERS / 10;
 /** On the links' clock: what it takes to start again, and many try in vain. */
 const ABSENT_MS = 1_000;
 const STEP_MS = 10;
-const DEADLINE_MS = 60_000;
 const UINT32 = 2 ** 32;
 
 class Herd {
@@ -113,7 +112,7 @@ async function listedIds(t: Teardown, port: number): Promise<Map<unknown, unknow
   return new Map(rows.filter(({ hostCount }) => hostCount === 1).map(({ hash, id }) => [hash, id]));
 }
 
-t.test('a thousand peers lose their tracker at once', { timeout: 120_000 }, async t => {
+t.test('a thousand peers lose their tracker at once', async t => {
   const home = await tempFolder(t);
   const first = await startTracker(t, home, 0);
   const herd = new Herd(t, first.port);
@@ -125,7 +124,7 @@ t.test('a thousand peers lose their tracker at once', { timeout: 120_000 }, asyn
   });
 
   first.tracker.kill('SIGKILL');
-  await until('all know', () => herd.are('lost'), DEADLINE_MS);
+  await until('all know', () => herd.are('lost'));
   const lostAt = herd.clock.now();
   herd.attempts = [];
   while (herd.clock.now() - lostAt < ABSENT_MS) await herd.clock.advanceSlowly(STEP_MS);
@@ -135,14 +134,10 @@ t.test('a thousand peers lose their tracker at once', { timeout: 120_000 }, asyn
   const survivor = await watchSurvivor(tracker, async () => {
     await listedIds(t, port);
   });
-  await until(
-    'all are back',
-    () => {
-      herd.clock.advance(STEP_MS);
-      return herd.are('registered');
-    },
-    DEADLINE_MS,
-  );
+  await until('all are back', () => {
+    herd.clock.advance(STEP_MS);
+    return herd.are('registered');
+  });
   t.ok(herd.busiest(lostAt) <= MOST_IN_A_BIN, `at most ${herd.busiest(lostAt)} within ${BIN_MS} ms`);
   t.comment(
     `all were back ${((herd.clock.now() - lostAt - ABSENT_MS) / 1_000).toFixed(1)} s after the tracker`,

@@ -4,19 +4,28 @@
  */
 import { join } from 'node:path';
 import t from 'tap';
+import type { SongId } from '../../protocol/tsp/messages.js';
+import { range } from '../support/crowd.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { stackTraceIn } from '../support/survivor.js';
 import { connectTsp } from '../support/tsp-client.js';
-import { until } from '../support/until.js';
+import { type Teardown, until } from '../support/until.js';
 import { registerListener } from '../tracker/tracker-fixture.js';
 
 const KILLS = 20;
 /** Connections that register and ask when it dies. */
 const NEWCOMERS = 5;
 
-t.test('a tracker that is killed twenty times under load', { timeout: 120_000 }, async t => {
+/** Rejects when the tracker is gone before it has answered. */
+async function asks(t: Teardown, port: number, song: SongId): Promise<void> {
+  const client = await connectTsp(t, port);
+  client.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } }, { type: 'LIST' }, { type: 'INFO', song });
+  await client.await('LIST_INFO');
+}
+
+t.test('a tracker that is killed twenty times under load', async t => {
   const network = await openNetwork(t, ['--max-per-address', '0']);
   const song = mp3Bytes({ seconds: 60, bitrate: 320_000, seed: 1, title: 'Alegrías' });
   const host = await network.host({ songs: { 'a.mp3': song }, args: ['--max-upload', '200k'] });
@@ -29,15 +38,7 @@ t.test('a tracker that is killed twenty times under load', { timeout: 120_000 },
   let tracker = network.tracker;
   let toldAll = 0;
   for (let round = 0; round < KILLS; round += 1) {
-    const crowd = Array.from({ length: NEWCOMERS }, async (_, n) => {
-      const client = await connectTsp(t, network.trackerPort);
-      client.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } }, { type: 'LIST' });
-      client.send({ type: 'INFO', song: id });
-      return await client.await('LIST_INFO').then(
-        () => n,
-        () => undefined,
-      );
-    });
+    const crowd = range(NEWCOMERS).map(() => asks(t, network.trackerPort, id).catch(() => {}));
     for (const { id: given, hash } of await network.list()) {
       const known = idsOf.get(String(given)) ?? hash;
       t.equal(hash, known, `song ${given} is what it was`);
@@ -46,7 +47,7 @@ t.test('a tracker that is killed twenty times under load', { timeout: 120_000 },
     const before = await registerListener(t, { port: network.trackerPort });
     tracker.kill('SIGKILL');
     await tracker.exited;
-    await Promise.allSettled(crowd);
+    await Promise.all(crowd);
     t.equal(stackTraceIn(tracker.stderr), undefined);
     tracker = await spawnCommand(t, 'tsp-tracker', words, { home: join(network.folder, 'tracker') });
     await tracker.ready();
@@ -60,7 +61,7 @@ t.test('a tracker that is killed twenty times under load', { timeout: 120_000 },
     client.destroy();
   }
   t.ok(toldAll < KILLS, `the whole list came ${toldAll} times`);
-  t.equal(await listener.exitCode(30_000), 0, listener.stderr);
+  t.equal(await listener.exitCode(), 0, listener.stderr);
   t.ok(listener.bytes.equals(song), 'the song in flight arrived');
   await network.listed(song, host.port);
   t.ok(host.command.running);

@@ -137,9 +137,9 @@ t.test('only a liar has the song: nothing false is written, it is named, and the
 t.test('the last host dies: said, never finished', async t => {
   const network = world.during(t);
   const song = newSong();
-  const only = await network.host({ songs: { 'fandango.mp3': song }, args: SLOW });
+  const only = await network.host({ songs: { 'fandango.mp3': song }, args: ['--max-upload', '200k'] });
   const listener = await fetchToStdout(network, song);
-  await middleOf(listener);
+  await until('it has begun', () => listener.bytes.length > 0);
   only.command.kill('SIGKILL');
   t.equal(await listener.exitCode(), 69);
   t.ok(listener.bytes.length < song.length);

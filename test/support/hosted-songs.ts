@@ -19,7 +19,7 @@ import { MerkleTree } from '../../protocol/merkle.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
 import type { Message, SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
-import { systemClock } from '../../src/clock.js';
+import { patientClock } from './patient-clock.js';
 import { RecordingLogger } from './recording-logger.js';
 import { tempFolder } from './temp-folder.js';
 import type { TspClient } from './tsp-client.js';
@@ -113,7 +113,7 @@ export async function hostSongs(
     maxPerAddress: Number.POSITIVE_INFINITY,
     maxConnections: Number.POSITIVE_INFINITY,
     cacheBytes: 16 * 1024 * 1024,
-    clock: systemClock,
+    clock: patientClock,
     logger,
     recheck: hash => rechecked.push(hash),
     ...options,

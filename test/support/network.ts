@@ -24,6 +24,7 @@ export interface HostOptions {
   /** File name → content. */
   readonly songs: Readonly<Record<string, Uint8Array>>;
   readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RunningHost {
@@ -53,7 +54,7 @@ export class Network {
   }
 
   /** A real `tsp-peer` that hosts these songs; resolves when they are listed at the tracker. */
-  async host({ songs, args = [] }: HostOptions): Promise<RunningHost> {
+  async host({ songs, args = [], env = {} }: HostOptions): Promise<RunningHost> {
     const home = await this.newHome();
     const folder = join(home, 'music');
     await mkdir(folder);
@@ -61,6 +62,7 @@ export class Network {
     const command = await this.run(
       ['--headless', '--json', '--library', folder, '--port', '0', ...args],
       home,
+      env,
     );
     const { port } = await command.ready();
     await command.says(/"event":"library"/);

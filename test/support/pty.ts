@@ -22,7 +22,7 @@ export const noTerminal: string | false = /util-linux/.test(
   ? false
   : 'there is no `script` of util-linux';
 
-const END_MS = 15_000;
+const END_MS = 60_000;
 
 export class Terminal {
   readonly screen: TerminalScreen;

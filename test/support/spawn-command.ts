@@ -23,7 +23,7 @@ const BIN = fileURLToPath(new URL('../../src/bin/', import.meta.url));
 export const commandPath = (name: CommandName): string => join(BIN, `${name}.js`);
 
 /** A command that does not end on SIGTERM within this is killed, and that is an error. */
-const END_MS = 15_000;
+const END_MS = 60_000;
 
 export interface SpawnOptions {
   /** Folder for HOME and the XDG folders; default: a new one. */

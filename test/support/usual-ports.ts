@@ -2,16 +2,16 @@
  * The usual ports (7460, 7461) belong to one test at a time: an embedded tracker listens nowhere else, and test files run
  * side by side.
  *
- *     test A ──listens on 47460──▶ has them ──ends──▶ test B, which waited, has them
+ *     test A ──listens on 27460──▶ has them ──ends──▶ test B, which waited, has them
  */
 import { createServer, type Server } from 'node:net';
 import { DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
 import { type Teardown, until } from './until.js';
 
-/** Whoever listens here has the usual ports; used for nothing else. */
-const TURNSTILE_PORT = 47_460;
+/** Whoever listens here has the usual ports; nobody is given it who asks for port 0. */
+const TURNSTILE_PORT = 27_460;
 /** Longer than the longest test that uses them. */
-const TURN_MS = 120_000;
+const TURN_MS = 600_000;
 
 /** Resolves when it is this test's turn, until it ends: whether the usual ports are free of anybody else. */
 export async function takeUsualPorts(t: Teardown): Promise<boolean> {

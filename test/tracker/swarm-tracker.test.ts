@@ -8,7 +8,6 @@ import { SwarmTrackerLink } from '../../peer/swarm/swarm-tracker-link.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import { DatagramFramer } from '../../protocol/ppspp/stream-framing.js';
 import { MAX_TRACKER_MESSAGE_BYTES, type TrackerRequest } from '../../protocol/ppspp/tracker-messages.js';
-import { systemClock } from '../../src/clock.js';
 import { SwarmServer } from '../../tracker/swarm-server.js';
 import {
   MAX_PEERS_A_SWARM,
@@ -18,6 +17,7 @@ import {
   SwarmTable,
 } from '../../tracker/swarm-table.js';
 import { Chance } from '../simulation/chance.js';
+import { patientClock } from '../support/patient-clock.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
@@ -32,7 +32,7 @@ async function server(t: Teardown, options: { clock?: VirtualClock; maxPerAddres
     port: 0,
     maxPerAddress: Number.POSITIVE_INFINITY,
     maxConnections: 1_000,
-    clock: systemClock,
+    clock: patientClock,
     logger: new RecordingLogger(),
     ...options,
   });

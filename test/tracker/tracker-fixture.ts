@@ -7,9 +7,9 @@ import type { Test } from 'tap';
 import type { Clock } from '../../protocol/ports.js';
 import type { Hello, SongId, Welcome } from '../../protocol/tsp/messages.js';
 import type { OfferRow } from '../../protocol/tsp/rows.js';
-import { systemClock } from '../../src/clock.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
+import { patientClock } from '../support/patient-clock.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { connectTsp, listAt, listenTsp, type Received, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
@@ -32,7 +32,7 @@ export async function startTracker(t: Test, options: Partial<TrackerOptions> = {
     host: '127.0.0.1',
     port: 0,
     maxPerAddress: Number.POSITIVE_INFINITY,
-    clock: systemClock,
+    clock: patientClock,
     logger,
     randomBytes,
     agent: 'torero/test',
@@ -41,7 +41,7 @@ export async function startTracker(t: Test, options: Partial<TrackerOptions> = {
   });
   t.teardown(() => tracker.stop());
   const { port } = await tracker.start();
-  return { tracker, port, logger, wire, clock: options.clock ?? systemClock };
+  return { tracker, port, logger, wire, clock: options.clock ?? patientClock };
 }
 
 export const song = (n: number, fields: Omit<OfferRow, 'hash'> = {}): OfferRow => ({

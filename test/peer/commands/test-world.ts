@@ -3,7 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { DEFAULT_PEER_CONFIG, type PeerConfig } from '../../../peer/config.js';
 import { type Failure, failureOf } from '../../../peer/failures/failure.js';
 import type { EndingSignal, World } from '../../../peer/world.js';
-import { systemClock } from '../../../src/clock.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 
 class Recorded extends Writable {
@@ -28,7 +28,7 @@ export class TestWorld implements World {
   env: Record<string, string | undefined> = {};
   readonly #ending = new AbortController();
 
-  readonly clock = systemClock;
+  readonly clock = patientClock;
   readonly randomBytes = (length: number): Uint8Array => Buffer.alloc(length, 7);
   readonly randomUnit = (): number => 0.5;
   openEmbeddedTracker: World['openEmbeddedTracker'] = () => Promise.resolve(undefined);

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type Encoder, LameEncoder } from '../../../peer/library/encode.js';
 import { Library } from '../../../peer/library/library.js';
-import { systemClock } from '../../../src/clock.js';
 import { mp3Bytes, wavBytes } from '../../support/mp3.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
@@ -57,7 +57,7 @@ async function subject(t: Teardown, encoder?: Encoder) {
       roots: [root],
       dataDir,
       encode: true,
-      clock: systemClock,
+      clock: patientClock,
       logger,
       ...(using && { encoder: using }),
     });

@@ -10,8 +10,8 @@ import { toHex } from '../../../protocol/bytes.js';
 import { ConfigError } from '../../../protocol/errors.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
-import { systemClock } from '../../../src/clock.js';
 import { mp3Bytes } from '../../support/mp3.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
@@ -33,7 +33,7 @@ class Subject {
   phases = new Set<ScanProgress['phase']>();
 
   constructor(t: Teardown, roots: readonly string[], options: Partial<LibraryOptions> = {}) {
-    this.library = new Library({ roots, clock: systemClock, logger: this.logger, ...options });
+    this.library = new Library({ roots, clock: patientClock, logger: this.logger, ...options });
     this.library.catalogue.onChange(({ changed, removed }) => {
       this.told.push(...changed.map(song => `+${song.offer.title}`), ...removed.map(hash => `-${hash}`));
     });
@@ -303,7 +303,7 @@ t.test('roots and options are checked before anything is begun', async t => {
   const folder = await tempFolder(t);
   await t.rejects(new Subject(t, [join(folder, 'none')]).library.start(), ConfigError);
   t.throws(
-    () => new Library({ roots: [folder], encode: true, clock: systemClock, logger: new RecordingLogger() }),
+    () => new Library({ roots: [folder], encode: true, clock: patientClock, logger: new RecordingLogger() }),
     ConfigError,
   );
 });

@@ -10,8 +10,8 @@ import { FileReader, type ReadingNote } from '../../../peer/library/read-file.js
 import { SecondTries, TRY_AGAIN_MS } from '../../../peer/library/second-tries.js';
 import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
-import { systemClock } from '../../../src/clock.js';
 import { type Mp3Options, mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until, within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
@@ -185,7 +185,7 @@ const script = (source: string) =>
 
 t.test('threads read many files at a time and tell how far they are', async t => {
   const folder = await tempFolder(t);
-  const hashing = new Hashing({ threads: 2, clock: systemClock });
+  const hashing = new Hashing({ threads: 2, clock: patientClock });
   t.teardown(() => hashing.stop());
   const bytes = mp3Bytes({ seconds: 600, seed: 9 });
   await writeFile(join(folder, 'long.mp3'), bytes);
@@ -300,7 +300,7 @@ t.test('urgent files come first; cancelling answers all, and reading goes on aft
   const order: string[] = [];
   const hashing = new Hashing({
     threads: 1,
-    clock: systemClock,
+    clock: patientClock,
     script: script(
       `parentPort.on('message', ({ path }) => parentPort.postMessage({ result: { kind: 'gone', path } }))`,
     ),

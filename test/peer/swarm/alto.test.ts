@@ -7,8 +7,8 @@ import t from 'tap';
 import { AltoRanking, type AltoRankingOptions } from '../../../peer/swarm/alto-ranking.js';
 import { Neighbours } from '../../../peer/swarm/neighbours.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
-import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { spawnCommand } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -55,7 +55,7 @@ function answered(response: ServerResponse, rows: object, more: object = {}): vo
 
 const rankingOf = (t: Teardown, options: Pick<AltoRankingOptions, 'url'> & Partial<AltoRankingOptions>) => {
   const logger = new RecordingLogger();
-  const ranking = new AltoRanking({ costType: ROUTING, clock: systemClock, logger, ...options });
+  const ranking = new AltoRanking({ costType: ROUTING, clock: patientClock, logger, ...options });
   t.teardown(() => ranking.stop());
   return { ranking, logger };
 };

@@ -1,7 +1,5 @@
 /** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -10,27 +8,17 @@ import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
+import { freePort } from '../../support/free-port.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
 
-t.setTimeout(120_000);
 // They wait for peers that are gone to be given up, which takes no work.
 t.jobs = 3;
 
 /** Signed at once: 32 chunks. */
 const BLOCK = 32 * 1_024;
-
-/** A UDP port of loopback that was free just now. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
 
 /** A source that is fed by hand. */
 async function source(t: Teardown, home: string, listenPort = 0, ...more: string[]) {
@@ -43,7 +31,7 @@ async function source(t: Teardown, home: string, listenPort = 0, ...more: string
 
 /** One that listens to these peers alone. */
 async function listener(t: Teardown, id: string, peers: readonly string[], ...more: string[]) {
-  const port = await freePort();
+  const port = await freePort('udp');
   const named = peers.flatMap(peer => ['--peer', peer]);
   const here = ['--listen', `127.0.0.1:${port}`, '--max-peers', `${peers.length}`];
   const words = ['swarm', 'get', '--live', id, ...named, ...here, ...more];
@@ -169,7 +157,7 @@ t.test('a relay that lies is named and dropped', async t => {
 
 t.test('a source that is killed goes on with its key, under numbers that it never used', async t => {
   const home = await tempFolder(t);
-  const port = await freePort();
+  const port = await freePort('udp');
   const before = new Chance(3).bytes(4 * BLOCK);
   const after = new Chance(4).bytes(3 * BLOCK + 1);
   const killed = await source(t, home, port);

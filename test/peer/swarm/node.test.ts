@@ -16,8 +16,8 @@ import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
 import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
-import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type Teardown, until } from '../../support/until.js';
 
@@ -37,7 +37,7 @@ async function nodeFor(
   options: Partial<SwarmNodeOptions> = {},
 ): Promise<{ node: SwarmNode; at: PeerAddress; logger: RecordingLogger }> {
   const logger = new RecordingLogger();
-  const node = new SwarmNode({ clock: systemClock, logger, randomBytes, wire: new UdpWire(), ...options });
+  const node = new SwarmNode({ clock: patientClock, logger, randomBytes, wire: new UdpWire(), ...options });
   const at = await node.start({ host: '127.0.0.1', port: 0 });
   t.teardown(() => node.stop());
   return { node, at, logger };

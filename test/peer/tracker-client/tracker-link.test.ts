@@ -4,9 +4,9 @@ import type { LinkEvent, TrackerLinkOptions } from '../../../peer/tracker-client
 import { TrackerLink } from '../../../peer/tracker-client/tracker-link.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
-import { systemClock } from '../../../src/clock.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../../tracker/config.js';
 import { Tracker } from '../../../tracker/tracker.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { connectTsp, listenTsp, type TspClient } from '../../support/tsp-client.js';
 import { type Teardown, until, within } from '../../support/until.js';
@@ -24,7 +24,7 @@ function openLink(
   const events: LinkEvent[] = [];
   const link = new TrackerLink({
     tracker: { host: '127.0.0.1', port },
-    clock: systemClock,
+    clock: patientClock,
     logger: new RecordingLogger(),
     // The shortest waits that full jitter can give.
     randomUnit: () => 0,
@@ -71,7 +71,7 @@ async function realTracker(t: Teardown, port = 0): Promise<{ tracker: Tracker; p
     ...DEFAULT_TRACKER_CONFIG,
     host: '127.0.0.1',
     port,
-    clock: systemClock,
+    clock: patientClock,
     logger: new RecordingLogger(),
     randomBytes: length => crypto.getRandomValues(new Uint8Array(length)),
     agent: 'test/1',
