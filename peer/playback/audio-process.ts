@@ -31,7 +31,7 @@ import { SendWindow } from './send-window.js';
 const ENTRY = fileURLToPath(new URL('./audio-main.js', import.meta.url));
 const PIPE = 3;
 /** A warm-up takes 0.2 s and an output's trial up to 3; on a machine that is busy with something else, more. */
-const SETUP_LIMIT_MS = 15_000;
+const SETUP_LIMIT_MS = 30_000;
 /** While there are songs it reports five times a second. */
 const HANG_LIMIT_MS = 5_000;
 /** It gives itself 2 s to close its output. */

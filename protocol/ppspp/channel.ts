@@ -241,7 +241,9 @@ export class Channel {
     if (now >= (this.#confirmBy ?? Number.POSITIVE_INFINITY)) return this.#finish('unanswered');
     if (this.#liveness.isDead(now)) return this.#finish('dead');
     this.#talk.expire(now);
-    if (this.#liveness.beats(now, this.isAsked)) {
+    // In a live swarm everybody waits for what comes next.
+    const isAwaited = this.isAsked || this.swarm.metadata.live !== undefined;
+    if (this.#liveness.beats(now, isAwaited)) {
       this.#talk.beat();
       this.#owesDatagram = true;
     }

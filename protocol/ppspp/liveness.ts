@@ -2,7 +2,7 @@
  * Whether the other side of a channel lives, and when to show that we do (RFC 7574 §3.12).
  *
  *     beats after 1 s, 2 s, 4 s … 55 s, again from 1 s whenever there is news        dead: 3 min and 3 datagrams unheard
- *     each second while the other side waits for chunks: slow is not gone
+ *     each second while the other side waits for chunks, as it always does in a live swarm: slow is not gone
  *
  * No message but DATA is acknowledged, so each beat says again what the other side ought to know.
  */

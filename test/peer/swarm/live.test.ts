@@ -49,21 +49,30 @@ const isTailOf = (tail: Uint8Array, whole: Uint8Array): boolean =>
   tail.length <= whole.length && Buffer.compare(tail, whole.subarray(whole.length - tail.length)) === 0;
 
 t.test('a chain of three, from where the stream is to its end', async t => {
-  const content = new Chance(1).bytes(12 * BLOCK + 5_000);
   const { command, id, give, peer } = await source(t, await tempFolder(t));
-  give(content.subarray(0, 2 * BLOCK));
+  const chance = new Chance(1);
+  const given: Uint8Array[] = [];
+  const giveNext = (length: number): void => {
+    given.push(chance.bytes(length));
+    give(given.at(-1)!);
+  };
+  giveNext(2 * BLOCK);
   const first = await listener(t, id, [peer]);
-  await heard(first.command, BLOCK);
   const second = await listener(t, id, [first.peer]);
-  await heard(second.command, BLOCK);
-  give(content.subarray(2 * BLOCK, 4 * BLOCK));
   const third = await listener(t, id, [second.peer]);
-  await heard(third.command, BLOCK);
-  for (let at = 4 * BLOCK; at < content.length; at += BLOCK) {
-    give(content.subarray(at, at + BLOCK));
-    await heard(first.command, Math.min(at, content.length - BLOCK) - 2 * BLOCK);
+  // Each begins where the stream is then, so it flows until all of them have.
+  await until('the last one hears it', () => {
+    giveNext(1_024);
+    return third.command.bytes.length >= BLOCK;
+  });
+  for (let blocks = 1; blocks <= 8; blocks += 1) {
+    const before = third.command.bytes.length;
+    giveNext(BLOCK);
+    await heard(third.command, before + 1);
   }
+  giveNext(5_000);
   command.endInput();
+  const content = Buffer.concat(given);
   for (const { command: listening } of [first, second, third]) {
     t.equal(await listening.exitCode(), 0, 'a listener ends well');
     t.ok(isTailOf(listening.bytes, content), `${listening.bytes.length} bytes, to the end`);

@@ -244,6 +244,20 @@ t.test('each chunk signed for itself', async t => {
   t.equal(judge.judge(3, chunk(3)), 'unproven', 'too many wait');
 });
 
+t.test('while the source has nothing new, both sides show each second that they live', async t => {
+  const made = live();
+  const net = new VirtualSwarm(5);
+  const [source, listener] = [sourceOf(made, 8), sourceOf(made, 0)].map(({ have, integrity }) =>
+    net.peer({ metadata: made.metadata, integrity, have }),
+  ) as [Peer, Peer];
+  const channel = listener.dial(source);
+  for (let seconds = 1; seconds <= 60; seconds += 1) {
+    net.run(seconds * 1_000);
+    const silentMs = Math.max(...[channel, source.channels[0]!].map(({ heardAt }) => net.now - heardAt));
+    t.ok(silentMs <= 1_500, `${silentMs} ms of silence`);
+  }
+});
+
 for (const integrity of ['unified-merkle', 'sign-all'] as const)
   t.test(`${integrity}: from a source over a relay to a late listener, through loss`, async t => {
     const made = live({ integrity, discardWindow: 64 });
