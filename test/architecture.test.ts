@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import {
   arrowBreaches,
+  circleBreaches,
   habitBreaches,
   importsOf,
   isShell,
@@ -117,6 +118,15 @@ t.test('a pure file imports no shell', async t => {
     sources.flatMap(source => purityBreaches(source, path => shells.has(path))),
     [],
   );
+});
+
+t.test('no file imports itself by a detour', async t => {
+  const a = planted('peer/a.ts', `import { b } from './b.js';`);
+  const b = planted('peer/b.ts', `import { c } from './c.js';`);
+  const c = planted('peer/c.ts', `import { a } from './a.js';`);
+  t.same(circleBreaches([a, b, c]), ['peer/a.ts → peer/b.ts → peer/c.ts → peer/a.ts']);
+  t.same(circleBreaches([a, b, planted('peer/c.ts', `import type { A } from './a.js';`)]), []);
+  t.same(circleBreaches(sources), []);
 });
 
 t.test('every file says what it is, and none is too long', async t => {

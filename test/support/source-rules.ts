@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms of `protocol/` that stand side by side; what they share stands above them. */
-const PROTOCOLS = ['tsp', 'ppspp', 'rtmp', 'identity'];
+const PROTOCOLS = ['tsp', 'ppspp', 'rtmp'];
 
 /** The world, in any of the ways it can get into `protocol/`. */
 const WORLD_MODULES =
@@ -123,6 +123,24 @@ export function purityBreaches({ path, text }: SourceFile, isShell: (path: strin
     return impure && !typeOnly ? [`${path} is pure and imports ${target ?? specifier}, a shell`] : [];
   });
 }
+
+/** No file leads back to itself: whoever reads one knows where to begin. Types may. */
+export function circleBreaches(sources: readonly SourceFile[]): string[] {
+  const imports = new Map(sources.map(({ path, text }) => [path, runtimeImports(path, text)]));
+  const breaches: string[] = [];
+  const seen = new Set<string>();
+  const follow = (path: string, way: readonly string[]): void => {
+    if (way.includes(path)) breaches.push([...way.slice(way.indexOf(path)), path].join(' → '));
+    if (seen.has(path)) return;
+    seen.add(path);
+    for (const next of imports.get(path) ?? []) follow(next, [...way, path]);
+  };
+  for (const { path } of sources) follow(path, []);
+  return breaches;
+}
+
+const runtimeImports = (path: string, text: string): string[] =>
+  importsOf(text).flatMap(({ specifier, typeOnly }) => (typeOnly ? [] : (resolved(path, specifier) ?? [])));
 
 /** Opens sockets, files or children itself. */
 export const isShell = ({ text }: SourceFile): boolean =>
