@@ -10,7 +10,7 @@
  */
 import type { Argv } from 'yargs';
 import { type CommandError, usageError } from '../peer/failures/failure.js';
-import { didYouMean } from './did-you-mean.js';
+import { didYouMean } from '../peer/prompt/did-you-mean.js';
 import type { Flags, Option, OptionTable } from './options.js';
 import { readPlainLine } from './plain-line.js';
 

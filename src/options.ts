@@ -7,8 +7,8 @@
  * wrong configuration (exit 78).
  */
 import { usageError } from '../peer/failures/failure.js';
+import { didYouMean } from '../peer/prompt/did-you-mean.js';
 import { ConfigError } from '../protocol/errors.js';
-import { didYouMean } from './did-you-mean.js';
 import type { ValueType } from './value-types.js';
 
 interface Described {

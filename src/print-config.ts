@@ -4,6 +4,7 @@
  *     OPTION      VALUE   DEFAULT  FROM
  *     port        7470    7460     TSP_PORT
  */
+import { layOut } from '../peer/prompt/table.js';
 import { safeText } from '../peer/prompt/terminal-text.js';
 import type { Option, OptionTable, Resolved } from './options.js';
 import { NOTHING } from './value-types.js';
@@ -26,15 +27,17 @@ export function printConfig<Table extends OptionTable>(
       .map(row => `${JSON.stringify(row)}\n`)
       .join('');
   }
-  return tableOf([
-    ['OPTION', 'VALUE', 'DEFAULT', 'FROM'],
-    ...options.map(([name, option]) => [
-      name,
-      briefly(option, values[name]),
-      briefly(option, option.default),
-      safeText(origins[name]!),
-    ]),
-  ]);
+  const { heading, rows } = layOut(
+    options,
+    [
+      { heading: 'OPTION', cell: ([name]) => name },
+      { heading: 'VALUE', cell: ([name, option]) => briefly(option, values[name]) },
+      { heading: 'DEFAULT', cell: ([, option]) => briefly(option, option.default) },
+      { heading: 'FROM', cell: ([name]) => safeText(origins[name]!) },
+    ],
+    Number.POSITIVE_INFINITY,
+  );
+  return [heading, ...rows, ''].join('\n');
 }
 
 function shown(option: Option, value: unknown): unknown {
@@ -49,11 +52,4 @@ function briefly(option: Option, value: unknown): string {
   const items = option.kind === 'list' ? (value as unknown[]) : [value];
   const texts = items.map(item => option.type.brief?.(item) ?? String(option.type.show(item) ?? NOTHING));
   return texts.length === 0 ? NOTHING : safeText(texts.join(', '));
-}
-
-function tableOf(rows: readonly (readonly string[])[]): string {
-  const widths = [0, 1, 2].map(column => Math.max(...rows.map(row => row[column]!.length)));
-  const line = (row: readonly string[]): string =>
-    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
-  return rows.map(row => `${line(row).trimEnd()}\n`).join('');
 }

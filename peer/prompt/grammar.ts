@@ -10,7 +10,8 @@
 import { FIRST_SONG_ID, LAST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { isSongId } from '../../protocol/tsp/song-id.js';
-import { type CommandName, commandNamed, nearestCommand, VOCABULARY } from './vocabulary.js';
+import { closestTo } from './did-you-mean.js';
+import { COMMAND_NAMES, type CommandName, commandNamed, VOCABULARY } from './vocabulary.js';
 
 /** A song as a person names it. */
 export type WantedSong =
@@ -158,7 +159,7 @@ function parseHelp(argument: string): Parsed {
 }
 
 function unknownCommand(word: string): Parsed {
-  const nearest = nearestCommand(word);
+  const nearest = closestTo(word.toLowerCase(), COMMAND_NAMES);
   const shown = word.length > 24 ? `${word.slice(0, 24)}…` : word;
   const hint = nearest === undefined ? 'help shows what there is.' : `Did you mean ${nearest}?`;
   return { is: 'problem', message: `There is no command “${shown}”.`, hint };

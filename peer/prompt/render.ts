@@ -309,7 +309,7 @@ export function listChange(added: number, left: number, changed: number): string
 
 const MORE_HELP = [
   'Numbers are song IDs; anything else is words, and the best match plays. Quotes keep words together: play "1999" 12. Tab completes commands and titles.',
-  'Commands can be piped in as well: each is answered in turn, and the queue plays out. With --json each command is answered by one object, {"command":"list","songs":[…]} or {"command":"play","error":{"code","message","hint"}}, and what happens by itself is {"event":"started"}, "ended", "idle", "list", "tracker", "library", "output" or "notice".',
+  'Commands can be piped in as well: each is answered in turn, and the queue plays out. With --json each command is answered by one object, {"command":"list","songs":[…]} or {"command":"play","error":{"code","message","hint"}}, and what happens by itself is {"event":"started"}, "ended", "title", "idle", "list", "tracker", "library", "output" or "notice".',
 ];
 
 function renderHelp(topic: CommandName | undefined, style: Style): string[] {

@@ -1,4 +1,7 @@
-/** The known word that a mistyped one is closest to: one or two letters changed, swapped, missing or too many. */
+/**
+ * The known word that a mistyped one is closest to: one or two letters changed, swapped, missing or too many, or its
+ * beginning alone.
+ */
 
 const MAX_DISTANCE = 2;
 
@@ -8,8 +11,9 @@ export function didYouMean(word: string, known: readonly string[], prefix = ''):
   return closest === undefined ? '' : ` (did you mean ${prefix}${closest}?)`;
 }
 
-export function closestTo(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
+/** Undefined when none is close. */
+export function closestTo<Known extends string>(word: string, known: readonly Known[]): Known | undefined {
+  let best: Known | undefined;
   // A word that is mostly wrong is no typo: half its letters must be right.
   let bestDistance = Math.min(MAX_DISTANCE, Math.floor(word.length / 2)) + 1;
   for (const candidate of known) {
