@@ -39,7 +39,6 @@ async function openPrompt(t: Test, columns = 80) {
     until(
       () => `${pattern} on\n${screen.lines.join('\n')}`,
       () => pattern.test(screen.lines.join('\n')),
-      5_000,
     );
   await shows(/torero>/);
   return { peer, clock, screen, stdin, stdout, prompt, ended, shows, historyFile };
