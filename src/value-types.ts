@@ -6,9 +6,9 @@
  * Each `parse` returns undefined for text that it does not take; whoever knows where the text came from complains.
  */
 import { isIP } from 'node:net';
-import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { formatHostPort, parseHostPort } from '../protocol/tsp/addresses.js';
+import { homeFolder } from './xdg.js';
 
 export interface ValueType<T> {
   /** Stands for the value in the help: `--port PORT`. */
@@ -212,6 +212,6 @@ export const output = (choices: readonly string[]): ValueType<string> => ({
 
 function absolutePath(text: string): string | undefined {
   if (text === '' || text.includes('\0')) return undefined;
-  if (text === '~' || text.startsWith('~/')) return join(homedir(), text.slice(1));
+  if (text === '~' || text.startsWith('~/')) return join(homeFolder(), text.slice(1));
   return isAbsolute(text) ? text : resolve(text);
 }

@@ -15,6 +15,15 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function xdgFolder(kind: keyof typeof FOLDERS, env: Environment): string {
   const [variable, fallback] = FOLDERS[kind];
   const given = env[variable];
-  const base = given !== undefined && isAbsolute(given) ? given : join(homedir(), fallback);
+  const base = given !== undefined && isAbsolute(given) ? given : join(homeFolder(), fallback);
   return join(base, 'tsp');
+}
+
+/** A user that the system has no name for, as in a container, has the root for a home, as Docker says. */
+export function homeFolder(): string {
+  try {
+    return homedir();
+  } catch {
+    return '/';
+  }
 }

@@ -3,7 +3,6 @@
  * and what is said when one of them is wrong.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { CommandError, failureOf } from '../../peer/failures/failure.js';
@@ -15,7 +14,7 @@ import { wrongInUse } from '../../src/options.js';
 import { peerCommandLine, peerConfig, peerOptions } from '../../src/peer-options.js';
 import { readOptions } from '../../src/read-options.js';
 import { trackerCommandLine, trackerConfig } from '../../src/tracker-options.js';
-import { xdgFolder } from '../../src/xdg.js';
+import { homeFolder, xdgFolder } from '../../src/xdg.js';
 import { tempFolder } from '../support/temp-folder.js';
 import type { Teardown } from '../support/until.js';
 
@@ -319,8 +318,8 @@ t.test('configurations come out in plain units', async t => {
 
 t.test('folders follow the XDG specification', async t => {
   t.equal(xdgFolder('data', { XDG_DATA_HOME: '/d' }), '/d/tsp');
-  t.equal(xdgFolder('data', { XDG_DATA_HOME: 'relative' }), join(homedir(), '.local/share/tsp'));
-  t.equal(xdgFolder('cache', {}), join(homedir(), '.cache/tsp'));
+  t.equal(xdgFolder('data', { XDG_DATA_HOME: 'relative' }), join(homeFolder(), '.local/share/tsp'));
+  t.equal(xdgFolder('cache', {}), join(homeFolder(), '.cache/tsp'));
 });
 
 t.test('a server listens on IPv6 as well where there is any', async t => {

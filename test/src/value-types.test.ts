@@ -1,10 +1,10 @@
 /**
  * Values of options from what is typed: sizes, ports, addresses, paths, names.
  */
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import * as type from '../../src/value-types.js';
+import { homeFolder } from '../../src/xdg.js';
 
 t.test('sizes, rates and counts are typed with k, M and G', async t => {
   for (const [text, value] of [
@@ -64,8 +64,8 @@ t.test('addresses are names or literals, with or without a port', async t => {
 });
 
 t.test('paths are absolute, and ~ is the home folder', async t => {
-  t.equal(type.folder.parse('~/Music'), join(homedir(), 'Music'));
-  t.equal(type.folder.parse('~'), homedir());
+  t.equal(type.folder.parse('~/Music'), join(homeFolder(), 'Music'));
+  t.equal(type.folder.parse('~'), homeFolder());
   t.equal(type.folder.parse('songs'), join(process.cwd(), 'songs'));
   t.equal(type.folder.parse('/songs'), '/songs');
   t.equal(type.folder.parse(''), undefined);
