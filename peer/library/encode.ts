@@ -4,9 +4,8 @@
  * Both are optional on a machine. What is missing is said as a sentence, with the line that mends it, and never thrown.
  */
 import { createWriteStream } from 'node:fs';
-import { access, constants } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { isRunnable } from '../programs.js';
 import { openFile } from './open-file.js';
 
 export interface Encoder {
@@ -37,18 +36,4 @@ export class LameEncoder implements Encoder {
     const lame = new LameStream({ mode: 'encode', bitrate: KBIT_PER_SECOND, quiet: true });
     await pipeline(file.handle.createReadStream(), lame, createWriteStream(target), { signal });
   }
-}
-
-/** An absolute path, or a name to be found on PATH. */
-async function isRunnable(binary: string): Promise<boolean> {
-  const folders =
-    binary.includes('/') || binary.includes('\\') ? [''] : (process.env.PATH ?? '').split(delimiter);
-  for (const folder of folders) {
-    const found = await access(join(folder, binary), constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
-  }
-  return false;
 }

@@ -6,10 +6,9 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, constants } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { Clock } from '../../../protocol/ports.js';
+import { isRunnable } from '../../programs.js';
 import { littleEndian, type PcmFormat } from '../pcm.js';
 import { type Output, OutputError } from './output.js';
 
@@ -70,7 +69,7 @@ export class ExternalOutput implements Output {
   }
 
   async prepare(): Promise<void> {
-    if (!(await isOnPath(this.name))) throw new OutputError('missing', `${this.name} is not installed`);
+    if (!(await isRunnable(this.name))) throw new OutputError('missing', `${this.name} is not installed`);
     if (this.name === 'pw-play') this.#rawOption = await knowsRaw();
     await this.open({ sampleRate: 44_100, channels: 2 });
     const player = this.#start();
@@ -160,17 +159,6 @@ export class ExternalOutput implements Output {
     cancel();
     return first;
   }
-}
-
-async function isOnPath(program: string): Promise<boolean> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const found = await access(join(folder, program), constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return true;
-  }
-  return false;
 }
 
 async function knowsRaw(): Promise<boolean> {
