@@ -2,7 +2,7 @@
  * FIND: an inverted index over title, artist and album (TSP §3).
  *
  *     «Motörhead – Ace of Spades» ─▶ words: motorhead · ace · of · spades      case and accents do not count
- *     word ─▶ Entry { title: [song …], artist: [song …], album: [song …] }     words sorted, so prefixes lie together
+ *     word ─▶ Entry { title: [ID …] · artist: [ID …] · album: [ID …] }   words sorted, so prefixes lie together
  *
  * A song is found when each word of the question begins a word of it. A whole word counts more than a beginning; then
  * title more than artist, artist more than album. The rarest word of the question gives the candidates, best first, of
@@ -22,30 +22,29 @@ const MAX_EXPANSIONS = 256;
 /** A word's songs are cleared of those that left when these are more than the rest, and worth the while. */
 const MIN_DEAD = 16;
 
-const FEW_DOCS = 8;
+const FEW_IDS = 8;
+const NO_WORDS: readonly Entry[] = [];
 
+/** Everywhere below, a field is its number here. */
 const FIELDS = ['title', 'artist', 'album'] as const;
 /** What a whole word in each field is worth, and the beginning of one. */
-const WHOLE_SCORES = { title: 6, artist: 5, album: 4 } as const;
-const PREFIX_SCORES = { title: 3, artist: 2, album: 1 } as const;
+const WHOLE_SCORES = [6, 5, 4];
+const PREFIX_SCORES = [3, 2, 1];
 
 interface Doc {
-  readonly id: SongId;
-  /** Its words: those of the title, then the artist's, then the album's. */
-  readonly entries: readonly Entry[];
-  readonly artistFrom: number;
-  readonly albumFrom: number;
-  dead: boolean;
+  /** Its words in each of FIELDS. Songs that follow each other mostly share those of artist and album. */
+  readonly words: readonly (readonly Entry[])[];
   /** The number of the last question that looked at it. */
   seenBy: number;
 }
 
 interface Entry {
   readonly word: string;
-  /** Songs that have it there. */
-  title: Doc[] | undefined;
-  artist: Doc[] | undefined;
-  album: Doc[] | undefined;
+  /**
+   * Songs that have it in each of FIELDS, and some that had it. As numbers: thousands that are new, each in lists that
+   * are old, is what a collector of garbage takes longest over.
+   */
+  readonly ids: (SongId[] | undefined)[];
   live: number;
   dead: number;
 }
@@ -83,38 +82,28 @@ export class SearchIndex {
   /** A song, new or changed. */
   set(id: SongId, song: SongFields): void {
     this.delete(id);
-    const entries = this.#entriesOf(song.title);
-    const artistFrom = entries.length;
-    entries.push(...this.#recentEntriesOf(song.artist));
-    const albumFrom = entries.length;
-    entries.push(...this.#recentEntriesOf(song.album));
-    const doc: Doc = { id, entries, artistFrom, albumFrom, dead: false, seenBy: 0 };
-    for (let n = 0; n < entries.length; n += 1) {
-      const entry = entries[n]!;
-      const field = fieldOf(doc, n);
-      const docs = entry[field];
-      // Most words are in few songs, and an array that grows takes room for sixteen more.
-      if (docs === undefined || docs.length < FEW_DOCS)
-        entry[field] = docs === undefined ? [doc] : [...docs, doc];
-      else docs.push(doc);
-      entry.live += 1;
-    }
-    this.#docs.set(id, doc);
+    const words = [
+      this.#entriesOf(song.title),
+      this.#recentEntriesOf(song.artist),
+      this.#recentEntriesOf(song.album),
+    ];
+    for (let field = 0; field < FIELDS.length; field += 1)
+      for (const entry of words[field]!) post(entry, field, id);
+    this.#docs.set(id, { words, seenBy: 0 });
   }
 
   delete(id: SongId): void {
     const doc = this.#docs.get(id);
     if (doc === undefined) return;
     this.#docs.delete(id);
-    doc.dead = true;
-    for (const entry of doc.entries) {
+    for (const entry of doc.words.flat()) {
       entry.live -= 1;
       entry.dead += 1;
       if (entry.live === 0) {
         this.#recent = [];
         this.#entries.delete(entry.word);
         this.#words.delete(entry);
-      } else if (entry.dead > entry.live && entry.dead >= MIN_DEAD) sweep(entry);
+      } else if (entry.dead > entry.live && entry.dead >= MIN_DEAD) this.#sweep(entry);
     }
   }
 
@@ -139,14 +128,15 @@ export class SearchIndex {
     let looked = 0;
     for (const scores of [WHOLE_SCORES, PREFIX_SCORES]) {
       const entries = scores === PREFIX_SCORES ? longer : whole === undefined ? [] : [whole];
-      for (const field of FIELDS) {
+      for (let field = 0; field < FIELDS.length; field += 1) {
         for (const entry of entries) {
-          for (const doc of entry[field] ?? []) {
-            if (doc.dead || doc.seenBy === this.#questions) continue;
+          for (const id of entry.ids[field] ?? []) {
+            const doc = this.#docs.get(id);
+            if (doc === undefined || doc.seenBy === this.#questions || !hasIn(doc, field, entry)) continue;
             doc.seenBy = this.#questions;
             looked += 1;
             const rest = scoreOf(doc, others);
-            if (rest !== undefined) found.push({ id: doc.id, score: scores[field] + rest });
+            if (rest !== undefined) found.push({ id, score: scores[field]! + rest });
             if (found.length === enough || looked === MAX_CANDIDATES) return found;
           }
         }
@@ -156,7 +146,7 @@ export class SearchIndex {
   }
 
   #recentEntriesOf(text: string | undefined): readonly Entry[] {
-    if (text === undefined) return [];
+    if (text === undefined) return NO_WORDS;
     const known = this.#recent.find(recent => recent.text === text);
     if (known !== undefined) return known.entries;
     const entries = this.#entriesOf(text);
@@ -164,8 +154,8 @@ export class SearchIndex {
     return entries;
   }
 
-  #entriesOf(text: string | undefined): Entry[] {
-    if (text === undefined) return [];
+  #entriesOf(text: string | undefined): readonly Entry[] {
+    if (text === undefined) return NO_WORDS;
     const entries: Entry[] = [];
     for (const word of wordsOf(text)) {
       const entry = this.#entry(word);
@@ -178,11 +168,23 @@ export class SearchIndex {
   #entry(word: string): Entry {
     let entry = this.#entries.get(word);
     if (entry === undefined) {
-      entry = { word, title: undefined, artist: undefined, album: undefined, live: 0, dead: 0 };
+      entry = { word, ids: [undefined, undefined, undefined], live: 0, dead: 0 };
       this.#entries.set(word, entry);
       this.#words.add(entry);
     }
     return entry;
+  }
+
+  /** A song that left and came back is in a list twice. */
+  #sweep(entry: Entry): void {
+    for (const [field, ids] of entry.ids.entries()) {
+      const isThere = (id: SongId): boolean => {
+        const doc = this.#docs.get(id);
+        return doc !== undefined && hasIn(doc, field, entry);
+      };
+      entry.ids[field] = ids && [...new Set(ids)].filter(isThere);
+    }
+    entry.dead = 0;
   }
 
   #expand(word: string): Expansion {
@@ -194,9 +196,40 @@ export class SearchIndex {
   }
 }
 
+/** Most words are in few songs, and an array that grows takes room for sixteen more. */
+function post(entry: Entry, field: number, id: SongId): void {
+  const ids = entry.ids[field];
+  if (ids === undefined) entry.ids[field] = [id];
+  else if (ids.length < FEW_IDS) entry.ids[field] = [...ids, id];
+  else ids.push(id);
+  entry.live += 1;
+}
+
+/** Still: the song may have left, or have other words now. */
+const hasIn = (doc: Doc, field: number, entry: Entry): boolean => doc.words[field]!.includes(entry);
+
 /** Lower case without accents, cut at everything that is neither letter nor digit. */
 function wordsOf(text: string): string[] {
-  if (/^[ -~]*$/.test(text)) return text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  const lower = text.toLowerCase();
+  const words: string[] = [];
+  let start = 0;
+  for (let at = 0; at <= lower.length; at += 1) {
+    const code = lower.charCodeAt(at);
+    if (code > LAST_ASCII) return wordsOfAnyScript(text);
+    if (isAsciiWord(code)) continue;
+    if (at > start) words.push(lower.slice(start, at));
+    start = at + 1;
+  }
+  return words;
+}
+
+const LAST_ASCII = 0x7f;
+
+/** A digit or a small letter; not NaN, which is behind the end. */
+const isAsciiWord = (code: number): boolean =>
+  (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39);
+
+function wordsOfAnyScript(text: string): string[] {
   const plain = text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
   return plain.replace(/[ßłøđðþæœħı]/g, letter => SPELLED[letter]!).match(/[\p{L}\p{N}]+/gu) ?? [];
 }
@@ -215,27 +248,18 @@ const SPELLED: Readonly<Record<string, string>> = {
   ı: 'i',
 };
 
-const fieldOf = (doc: Doc, index: number): (typeof FIELDS)[number] =>
-  index < doc.artistFrom ? 'title' : index < doc.albumFrom ? 'artist' : 'album';
-
 /** What the song is worth for all of these words; undefined when one is not in it. */
 function scoreOf(doc: Doc, words: readonly Expansion[]): number | undefined {
   let sum = 0;
   for (const { word, whole } of words) {
     let best = 0;
-    for (let n = 0; n < doc.entries.length; n += 1) {
-      const entry = doc.entries[n]!;
-      const field = fieldOf(doc, n);
-      if (entry === whole) best = Math.max(best, WHOLE_SCORES[field]);
-      else if (best < PREFIX_SCORES[field] && entry.word.startsWith(word)) best = PREFIX_SCORES[field];
-    }
+    for (let field = 0; field < FIELDS.length; field += 1)
+      for (const entry of doc.words[field]!) {
+        if (entry === whole) best = Math.max(best, WHOLE_SCORES[field]!);
+        else if (best < PREFIX_SCORES[field]! && entry.word.startsWith(word)) best = PREFIX_SCORES[field]!;
+      }
     if (best === 0) return undefined;
     sum += best;
   }
   return sum;
-}
-
-function sweep(entry: Entry): void {
-  for (const field of FIELDS) entry[field] = entry[field]?.filter(doc => !doc.dead);
-  entry.dead = 0;
 }
