@@ -193,10 +193,20 @@ export function parseHostRow(json: JsonObject): OfferRow & { readonly id?: SongI
 
 /** What a peer hosts, as it tells the tracker. */
 export function parseOffer(json: JsonObject): OfferRow {
+  if (isOffer(json)) return json;
   const offer: OfferRow =
     json.live === true ? { hash: requireFeed(json), live: true } : { hash: requireHash(json) };
   readFields<SongFields>(json, SONG_FIELDS, offer);
   return offer;
+}
+
+/** Nothing but what an offer of a file has, all of it as it should be: the usual case, in which nothing is copied. */
+function isOffer(json: JsonObject): json is JsonObject & OfferRow {
+  for (const key in json) {
+    const said = json[key];
+    if (READER_OF_OFFER.get(key)?.(said) !== said) return false;
+  }
+  return json.hash !== undefined;
 }
 
 export function parseOfferChange(json: JsonObject): OfferChange {
@@ -278,6 +288,10 @@ const SONG_FIELDS: { readonly [K in keyof SongFields]-?: FieldReader<NonNullable
   audioStart: count,
   relay: boolean,
 };
+
+const READER_OF_OFFER = new Map<string, FieldReader<unknown>>(
+  Object.entries({ hash: asContentHash, ...SONG_FIELDS }),
+);
 
 const SONG_ROW_FIELDS: { readonly [K in keyof Omit<SongRow, 'id'>]-?: FieldReader<NonNullable<SongRow[K]>> } =
   {
