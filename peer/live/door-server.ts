@@ -1,7 +1,7 @@
 /**
  * What the doors have in common: a server at the place that was asked for, which says where that is.
  */
-import type { Socket } from 'node:net';
+import type { createServer, Socket } from 'node:net';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { listenError } from '../failures/listen-error.js';
@@ -17,6 +17,8 @@ export interface DoorOptions {
   readonly maxPerAddress: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Default: TCP. */
+  readonly createServer?: typeof createServer;
 }
 
 /** What is spoken at a door. */

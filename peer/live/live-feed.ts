@@ -8,6 +8,7 @@
  * the next publisher goes on where that ends.
  */
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import { TokenBucket } from '../../protocol/token-bucket.js';
 import { type ContentHash, cleanText } from '../../protocol/tsp/rows.js';
 import type { FrameHeader } from '../mpeg/frame-header.js';
 import { durationMs, FrameRing, type LiveFrame, RingReader } from './frame-ring.js';
@@ -17,6 +18,9 @@ import { silenceLike } from './silence.js';
 export const SILENCE_AFTER_MS = 500;
 /** How often a feed looks whether it has gone silent. */
 const TICK_MS = 250;
+
+/** Titles that are told at once, and how many a second after those: each goes to every listener and the tracker. */
+const TITLES = { burst: 4, perSecond: 1 };
 
 /** What is being played, as the publisher says. */
 export interface LiveTitle {
@@ -59,6 +63,8 @@ export class LiveFeed {
   readonly #watcher: FeedListener;
   readonly #listeners = new Set<FeedListener>();
   #title: LiveTitle = {};
+  readonly #titles: TokenBucket;
+  #cancelTitle: (() => void) | undefined;
   #isPublished = true;
   #isOver = false;
   /** When the last frame came that was not ours. */
@@ -74,6 +80,7 @@ export class LiveFeed {
     this.#watcher = watcher;
     this.#graceMs = graceMs;
     this.#clock = clock;
+    this.#titles = new TokenBucket(TITLES, clock.now());
     this.#heardAt = clock.now();
   }
 
@@ -125,16 +132,14 @@ export class LiveFeed {
     this.#tell(listener => listener.frames());
   }
 
-  /** Absent keys stay as they are. True when that is news. */
-  setTitle(change: LiveTitle): boolean {
+  /** Absent keys stay as they are. Of changes that come too fast the last is told. */
+  setTitle(change: LiveTitle): void {
     const before = this.#title;
     for (const key of ['title', 'artist', 'station'] as const) {
       const text = change[key] === undefined ? undefined : cleanText(change[key]);
       if (text !== undefined && text !== before[key]) this.#title = { ...this.#title, [key]: text };
     }
-    if (this.#title === before) return false;
-    this.#tell(listener => listener.titled?.());
-    return true;
+    if (this.#title !== before && this.#cancelTitle === undefined) this.#tellTitle();
   }
 
   /** Somebody publishes it, for the first time or again. */
@@ -152,6 +157,7 @@ export class LiveFeed {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelTick?.();
+    this.#cancelTitle?.();
     this.#tell(listener => listener.ended());
     this.#listeners.clear();
   }
@@ -176,6 +182,14 @@ export class LiveFeed {
     for (; this.#silentMs + frameMs <= quietMs; this.#silentMs += frameMs)
       this.#ring.push(silence, model.header);
     this.#tell(listener => listener.frames());
+  }
+
+  #tellTitle(): void {
+    this.#cancelTitle = undefined;
+    const now = this.#clock.now();
+    if (this.#titles.take(1, now)) this.#tell(listener => listener.titled?.());
+    else
+      this.#cancelTitle = this.#clock.after(Math.ceil(this.#titles.waitFor(1, now)), () => this.#tellTitle());
   }
 
   #tell(what: (listener: FeedListener) => void): void {

@@ -7,6 +7,7 @@
  * Once it is over, whatever is still handed in means nothing.
  */
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
+import { TokenBucket } from '../../protocol/token-bucket.js';
 import { FrameScanner } from '../mpeg/frame-scanner.js';
 import { parseInfoTag } from '../mpeg/info-tag.js';
 import type { LiveFeed, LiveTitle } from './live-feed.js';
@@ -46,6 +47,9 @@ export class PublishRefused extends Error {
   }
 }
 
+/** Real publishers tell their codec once. Each change of it is another ffmpeg. */
+const FORMATS = { burst: 8, perSecond: 1 / 5 };
+
 export interface PublicationOptions {
   readonly feed: LiveFeed;
   readonly clock: Clock;
@@ -62,6 +66,7 @@ export class Publication {
   readonly #options: PublicationOptions;
   #scanner = new FrameScanner();
   #transcoder: Transcoder | undefined;
+  readonly #formats: TokenBucket;
   #isOver = false;
   /** When the last frame came, or it began. */
   #heardAt: Milliseconds;
@@ -70,6 +75,7 @@ export class Publication {
     this.feed = options.feed;
     this.#options = options;
     this.#heardAt = options.clock.now();
+    this.#formats = new TokenBucket(FORMATS, this.#heardAt);
   }
 
   /** How long no frame has come of it. */
@@ -77,12 +83,14 @@ export class Publication {
     return this.#options.clock.now() - this.#heardAt;
   }
 
-  /** What `send` will carry from now on; at first MPEG frames. Throws PublishRefused `unsupported`. */
+  /** What `send` will carry from now on; at first MPEG frames. Throws PublishRefused `unsupported` or `too-many`. */
   format(format: IncomingFormat): void {
     if (this.#isOver) return;
     this.#transcoder?.stop();
     this.#transcoder = undefined;
     this.#scanner = new FrameScanner();
+    if (!this.#formats.take(1, this.#options.clock.now()))
+      throw new PublishRefused('unsupported', 'the codec changes too often');
     if (format.kind === 'encoded') this.#transcoder = this.#open(format);
   }
 

@@ -28,6 +28,9 @@ import type { FindSong, PlayerUploads } from './rtmp-song-player.js';
 /** What was written has this long to arrive before the connection is cut. */
 const FLUSH_MS = 10_000;
 
+/** Of answers that the client does not take: then nothing more is read of it. A slow player's audio is less. */
+const MAX_UNREAD_BYTES = 512 * 1024;
+
 /** Where publishers prove that they know a key without saying it. */
 const AUTH_ROOM = 'auth';
 const LIVE_ROOM = 'live';
@@ -78,6 +81,7 @@ export class RtmpConnection implements PlayerConnection {
     this.socket.on('data', bytes =>
       this.during(() => this.perform(this.session.receive(bytes, this.#world.clock.now()))),
     );
+    this.socket.on('drain', () => this.#readOn());
     this.socket.once('close', () => {
       this.#publisher?.publication.lost();
       this.#player.stop();
@@ -116,13 +120,19 @@ export class RtmpConnection implements PlayerConnection {
       this.#fail(error);
     }
     this.#isBusy = false;
-    if (this.session.wantsInput || this.session.state === 'closed') this.socket.resume();
-    else this.socket.pause();
+    this.#readOn();
   };
 
   readonly perform = (effects: readonly RtmpEffect[]): void => {
     for (const effect of effects) this.#do(effect);
   };
+
+  #readOn(): void {
+    const { session, socket } = this;
+    const isRead = session.wantsInput && socket.writableLength < MAX_UNREAD_BYTES;
+    if (isRead || session.state === 'closed') socket.resume();
+    else socket.pause();
+  }
 
   #observer(trace: WireTrace): WireOptions['observe'] {
     const { feeds } = this.#world;

@@ -272,6 +272,44 @@ t.test('without ffmpeg it is refused, with the line that mends it', async t => {
   t.match(refusal?.message, /AAC needs ffmpeg.*libmp3lame/);
 });
 
+t.test('a publisher that changes its codec again and again is sent away', async t => {
+  let opened = 0;
+  const { publish, clock } = makeFeeds({
+    transcode: () => {
+      opened += 1;
+      return { send: () => {}, stop: () => {} };
+    },
+  });
+  const publication = publish();
+  const change = (): void => {
+    publication.format({ kind: 'encoded', container: 'flv', codec: 'AAC', head: Buffer.of(opened) });
+  };
+  for (let n = 0; n < 8; n += 1) change();
+  t.throws(change, { name: 'PublishRefused', message: /too often/ });
+  t.equal(opened, 8);
+  clock.advance(5_000);
+  change();
+  t.equal(opened, 9, 'now and then is fine');
+});
+
+t.test('titles that come too fast: the first, and then the last of each second', async t => {
+  const { publish, clock } = makeFeeds();
+  const publication = publish();
+  publication.send(mp3Bytes({ seconds: 0.1 }));
+  const told: unknown[] = [];
+  publication.feed.join(0, {
+    frames: () => {},
+    titled: () => told.push(publication.feed.title.title),
+    ended: () => {},
+  });
+  for (let n = 0; n < 1_000; n += 1) publication.titled({ title: `${n}` });
+  t.same(told, ['0', '1', '2', '3']);
+  clock.advance(1_000);
+  t.same(told.slice(4), ['999']);
+  clock.advance(60_000);
+  t.equal(told.length, 5, 'what is no news is not told');
+});
+
 t.test('when the peer stops, feeds end and publishers go', async t => {
   const { clock, feeds, publish, sentAway } = makeFeeds();
   const publication = publish();

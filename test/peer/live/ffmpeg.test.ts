@@ -3,13 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ffmpegTranscoder, findFfmpeg } from '../../../peer/live/ffmpeg.js';
+import { type FfmpegOptions, ffmpegTranscoder, findFfmpeg } from '../../../peer/live/ffmpeg.js';
 import type { EncodedFormat } from '../../../peer/live/publication.js';
 import { FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { systemClock } from '../../../src/clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { until } from '../../support/until.js';
+import { VirtualClock } from '../../support/virtual-clock.js';
 
 const skip = (await findFfmpeg()) === undefined ? 'there is no ffmpeg' : false;
 const AAC: EncodedFormat = { kind: 'encoded', container: 'aac', codec: 'AAC', head: new Uint8Array() };
@@ -23,11 +24,11 @@ const adts = (seconds: number): Buffer =>
     },
   ).stdout;
 
-function transcode(t: Test, format: EncodedFormat, program?: string) {
+function transcode(t: Test, format: EncodedFormat, options: Partial<FfmpegOptions> = {}) {
   const logger = new RecordingLogger();
   const came: Buffer[] = [];
   const failures: string[] = [];
-  const open = ffmpegTranscoder({ clock: systemClock, logger, ...(program !== undefined && { program }) });
+  const open = ffmpegTranscoder({ clock: systemClock, logger, ...options });
   const transcoder = open(format, {
     mp3: bytes => came.push(Buffer.from(bytes)),
     failed: why => failures.push(why),
@@ -62,7 +63,11 @@ t.test('one that dies is followed by another, which is given the head first', as
   const folder = await tempFolder(t);
   const log = join(folder, 'log');
   const dying = await program(t, `head -c 4 >> ${log}; echo >> ${log}; exit 1`);
-  const { failures, logger, transcoder } = transcode(t, { ...AAC, head: Buffer.from('HEAD') }, dying);
+  const { failures, logger, transcoder } = transcode(
+    t,
+    { ...AAC, head: Buffer.from('HEAD') },
+    { program: dying },
+  );
   transcoder.send(Buffer.from('more'));
   await until('it is past help', () => failures.length > 0);
   t.match(failures, [/ffmpeg cannot make MP3 of this AAC: it ended with 1/]);
@@ -70,8 +75,23 @@ t.test('one that dies is followed by another, which is given the head first', as
   t.equal(logger.messages('warn').filter(line => /started again/.test(line)).length, 3);
 });
 
+t.test('one that takes sound and gives none is killed, and another tried', async t => {
+  const clock = new VirtualClock(0);
+  const { failures, logger, transcoder } = transcode(t, AAC, {
+    program: await program(t, 'exec sleep 1000'),
+    clock,
+  });
+  for (let tries = 0; tries < 4; tries += 1) {
+    transcoder.send(Buffer.from('sound'));
+    t.same(failures, []);
+    clock.advance(7_000);
+  }
+  t.match(failures, [/ffmpeg cannot make MP3 of this AAC: no sound came out of it for 5 s/]);
+  t.equal(logger.messages('warn').filter(line => /started again/.test(line)).length, 3);
+});
+
 t.test('one that does not keep up is given no more than it can take', async t => {
-  const { transcoder, logger } = transcode(t, AAC, await program(t, 'exec sleep 1000'));
+  const { transcoder, logger } = transcode(t, AAC, { program: await program(t, 'exec sleep 1000') });
   for (let n = 0; n < 1_000; n += 1) transcoder.send(Buffer.alloc(1_000));
   t.same(logger.messages('warn'), ['ffmpeg does not keep up: sound is dropped']);
 });
@@ -91,7 +111,7 @@ t.test('so many are encoded at a time', async t => {
 
 t.test('where there is none, that is known', async t => {
   t.equal(await findFfmpeg('no-such-program'), undefined);
-  const { failures } = transcode(t, AAC, '/no/such/ffmpeg');
+  const { failures } = transcode(t, AAC, { program: '/no/such/ffmpeg' });
   await until('it is past help', () => failures.length > 0);
   t.match(failures, [/ENOENT/]);
 });

@@ -7,12 +7,14 @@ import { SongFetcher } from '../../../peer/listening/fetch.js';
 import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
 import { RtmpServer, type RtmpServerOptions } from '../../../peer/live/rtmp-server.js';
 import { hostedSongFinder } from '../../../peer/live/rtmp-songs.js';
+import type { Frame } from '../../../peer/mpeg/frame-scanner.js';
 import { hostedSong } from '../../support/hosted-songs.js';
 import { type Mp3Options, mp3Bytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
+import { metadata, RtmpClient } from '../../support/rtmp-client.js';
 import { tempFolder } from '../../support/temp-folder.js';
-import type { Teardown } from '../../support/until.js';
-import { makeFeeds, makeUploads, type UploadLimits } from './feeding.js';
+import { type Teardown, until } from '../../support/until.js';
+import { framesOf, makeFeeds, makeUploads, type UploadLimits } from './feeding.js';
 
 export const RADIO_KEY = 'r4d10';
 export const TALK_KEY = 't4lk';
@@ -23,6 +25,8 @@ export interface RoomOptions {
   readonly song?: Mp3Options;
   readonly limits?: UploadLimits;
 }
+
+type RtmpRoom = Awaited<ReturnType<typeof rtmpRoom>>;
 
 export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
   const room = makeFeeds(options.feeds);
@@ -66,4 +70,21 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
     await stopped;
   });
   return { ...room, uploads, traced, server, port: server.port, song, path, bytes };
+}
+
+/** The body of an audio message. */
+export const tagOf = ({ bytes }: Pick<Frame, 'bytes'>): Buffer => Buffer.concat([Buffer.of(0x2f), bytes]);
+
+/** A publisher on the air, whose first second has been received. */
+export async function publishing(t: Teardown, { port, feeds }: Pick<RtmpRoom, 'port' | 'feeds'>) {
+  const endMs = (): number => feeds.feed('radio')?.endMs ?? 0;
+  const before = endMs();
+  const client = await RtmpClient.connected(t, port);
+  client.publish(RADIO_KEY);
+  await client.told('NetStream.Publish.Start');
+  client.say(metadata({ title: 'Olé', artist: 'Torero', audiocodecid: 2 }), 1);
+  const frames = framesOf(1);
+  for (const frame of frames) client.audio(tagOf(frame));
+  await until('all is received', () => endMs() >= before + 1_000);
+  return { client, frames };
 }

@@ -1,43 +1,17 @@
 /**
- * The RTMP server on real sockets and a virtual clock: who may publish, what becomes of it, who may play, and what a
- * stranger can't do. Real clients are in test/process/rtmp.test.ts.
+ * The RTMP server on real sockets and a virtual clock: who may publish, what becomes of it, who may play. What strangers can't
+ * do is in rtmp-strangers.test.ts, real clients are in test/process/rtmp-clients.test.ts.
  */
-import { once } from 'node:events';
-import { connect as dial } from 'node:net';
 import t from 'tap';
 import type { EncodedFormat } from '../../../peer/live/publication.js';
-import type { Frame } from '../../../peer/mpeg/frame-scanner.js';
 import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
-import {
-  CLOSE_AFTER_MS,
-  CONNECT_MS,
-  HANDSHAKE_MS,
-  PLAYER_SILENCE_MS,
-} from '../../../protocol/rtmp/constants.js';
+import { CLOSE_AFTER_MS, PLAYER_SILENCE_MS } from '../../../protocol/rtmp/constants.js';
 import { FLV_HEADER, flvAudioTag } from '../../../protocol/rtmp/flv-audio.js';
 import { mpegFrames } from '../../support/mp3.js';
 import { command, connect, metadata, RtmpClient } from '../../support/rtmp-client.js';
-import { type Teardown, until } from '../../support/until.js';
+import { until } from '../../support/until.js';
 import { framesOf, GRACE_MS } from './feeding.js';
-import { RADIO_KEY, rtmpRoom, TALK_KEY } from './rtmp-room.js';
-
-const tagOf = ({ bytes }: Pick<Frame, 'bytes'>): Buffer => Buffer.concat([Buffer.of(0x2f), bytes]);
-
-type Room = Awaited<ReturnType<typeof rtmpRoom>>;
-
-/** A publisher on the air, whose first second has been received. */
-async function publishing(t: Teardown, { port, feeds }: Pick<Room, 'port' | 'feeds'>) {
-  const endMs = (): number => feeds.feed('radio')?.endMs ?? 0;
-  const before = endMs();
-  const client = await RtmpClient.connected(t, port);
-  client.publish(RADIO_KEY);
-  await client.told('NetStream.Publish.Start');
-  client.say(metadata({ title: 'Olé', artist: 'Torero', audiocodecid: 2 }), 1);
-  const frames = framesOf(1);
-  for (const frame of frames) client.audio(tagOf(frame));
-  await until('all is received', () => endMs() >= before + 1_000);
-  return { client, frames };
-}
+import { publishing, RADIO_KEY, rtmpRoom, TALK_KEY, tagOf } from './rtmp-room.js';
 
 t.test('what is published is played, frame for frame', async t => {
   const room = await rtmpRoom(t);
@@ -336,43 +310,6 @@ t.test(
     t.ok(await fast.told('_result', 2), 'the fast one is still there');
   },
 );
-
-t.test('who is no RTMP client, or says nothing, or lies, loses its connection and nobody else’s', async t => {
-  const room = await rtmpRoom(t);
-  const { port, clock, logger, server } = room;
-  const { client } = await publishing(t, room);
-  const web = await RtmpClient.open(t, port);
-  web.socket.write('GET / HTTP/1.1\r\n\r\n'.repeat(200));
-  await web.over;
-  const liar = await RtmpClient.connected(t, port);
-  liar.publish('x');
-  liar.say(command('publish', 3, null, 'x'), 5);
-  const stranger = await RtmpClient.connected(t, port);
-  stranger.say(command('play', 3, null, 'x'), 5);
-  await stranger.over;
-  const silent = await RtmpClient.open(t, port);
-  const mute = dial(port, '127.0.0.1').resume();
-  t.teardown(() => mute.destroy());
-  await once(mute, 'connect');
-  await until('they are in', () => server.connections === 4);
-  await clock.advanceSlowly(HANDSHAKE_MS + 250);
-  await until('the mute one is shown out', () => mute.destroyed);
-  client.say(command('createStream', 9, null));
-  await client.told('_result', 2);
-  await clock.advanceSlowly(CONNECT_MS);
-  await silent.over;
-  t.same(logger.messages('error'), []);
-});
-
-t.test('so many from one address and not more', async t => {
-  const { port } = await rtmpRoom(t, { server: { maxPerAddress: 2 } });
-  await RtmpClient.connected(t, port);
-  const second = await RtmpClient.open(t, port);
-  const third = await RtmpClient.open(t, port);
-  await third.over;
-  second.say(connect('live'));
-  t.ok(await second.told('NetConnection.Connect.Success'), 'the second is in');
-});
 
 t.test('its addresses, and a port that is taken', async t => {
   const { port, server } = await rtmpRoom(t);
