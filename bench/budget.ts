@@ -23,9 +23,10 @@ export const readBudget = async (): Promise<Budget> => JSON.parse(await readFile
 export const isKept = (value: number, { least, most }: Bound): boolean =>
   (least === undefined || value >= least) && (most === undefined || value <= most);
 
-export function asText(bound: Bound | undefined): string {
-  if (bound?.least !== undefined) return `≥ ${bound.least}`;
-  return bound?.most === undefined ? '' : `≤ ${bound.most}`;
+export function asText({ least, most }: Bound = {}): string {
+  if (least !== undefined && most !== undefined) return `${least} … ${most}`;
+  if (least !== undefined) return `≥ ${least}`;
+  return most === undefined ? '' : `≤ ${most}`;
 }
 
 /** One line for each figure that is not what it must be, or that was not measured. */

@@ -160,6 +160,7 @@ export const renderMachine = (machine: Machine): string =>
   `${machine.memoryGiB} GiB · load before ${machine.load}`;
 
 function renderTable({ caption, columns, rows }: BenchTable): string[] {
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+  const line = (cells: readonly (string | number)[]) =>
+    `| ${cells.map(cell => String(cell).replaceAll('|', '\\|')).join(' | ')} |`;
   return [`### ${caption}`, '', line(columns), line(columns.map(() => '---')), ...rows.map(line)];
 }
