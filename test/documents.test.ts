@@ -12,6 +12,7 @@ const PAGES = [
   'ARCHITECTURE.md',
   'CHANGELOG.md',
   'protocol/README.md',
+  'protocol/ppspp/README.md',
   'protocol/rtmp/README.md',
   'protocol/tsp/README.md',
   'tunes/README.md',
