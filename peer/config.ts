@@ -7,6 +7,7 @@
 import type { HostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import type { LiveConfig } from './live/live-config.js';
+import type { AltoRankingOptions } from './swarm/alto-ranking.js';
 
 /** Where this machine's tracker is, if it has one. */
 export const LOCAL_TRACKER: HostPort = { host: '127.0.0.1', port: DEFAULT_TRACKER_PORT };
@@ -36,6 +37,8 @@ export interface PeerConfig {
   readonly swarm: boolean;
   /** UDP. Absent: the song server's number, or, where there is none, any. 0: any. */
   readonly swarmPort?: number;
+  /** An ALTO server that knows which hosts and peers are near. Absent: nobody is asked. */
+  readonly alto?: Pick<AltoRankingOptions, 'url' | 'costType'>;
   /** What is here of a song is given to others while it is fetched. */
   readonly serve: boolean;
   /** Uploads at a time. */

@@ -9,6 +9,7 @@ import type { HostedSongs } from './hosting/neighbours.js';
 import type { SongServer } from './hosting/song-server.js';
 import type { SongSwarm, SongToJoin, SwarmAccess } from './listening/song-swarm.js';
 import type { SongSwarms, SongSwarmsOptions } from './song-swarms.js';
+import type { PeerRanking } from './swarm/alto-ranking.js';
 import type { World } from './world.js';
 
 /** What a peer gives, and where its song server is. */
@@ -21,13 +22,16 @@ export class LazySwarms implements SwarmAccess {
   readonly #config: Pick<PeerConfig, 'swarmPort' | 'serve'>;
   readonly #world: SongSwarmsOptions['world'];
   readonly #logger: Logger;
+  readonly #ranking: PeerRanking | undefined;
   #opening: Promise<SongSwarms> | undefined;
   #swarms: SongSwarms | undefined;
 
   constructor(
     config: Pick<PeerConfig, 'swarmPort' | 'serve'>,
     world: Pick<World, 'clock' | 'logger' | 'randomBytes' | 'randomUnit'>,
+    ranking?: PeerRanking,
   ) {
+    this.#ranking = ranking;
     this.#config = config;
     this.#world = world;
     this.#logger = world.logger;
@@ -69,7 +73,7 @@ export class LazySwarms implements SwarmAccess {
   async #open(hosting?: SwarmHosting): Promise<SongSwarms> {
     const { SongSwarms } = await import('./song-swarms.js');
     const { swarmPort, serve } = this.#config;
-    const swarms = new SongSwarms({ world: this.#world, serves: serve, ...hosting });
+    const swarms = new SongSwarms({ world: this.#world, serves: serve, ranking: this.#ranking, ...hosting });
     const host = hosting && { host: hosting.address };
     try {
       await swarms.start({ ...host, port: swarmPort ?? hosting?.port ?? 0 });

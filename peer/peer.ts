@@ -17,22 +17,20 @@ import { failureOf } from './failures/failure.js';
 import { OfferedSongs } from './hosting/offered-songs.js';
 import type { SongServer } from './hosting/song-server.js';
 import { Jukebox } from './jukebox.js';
-import { LazySwarms } from './lazy-swarms.js';
 import { Library, type ScanProgress } from './library/library.js';
 import { openRoots } from './library/roots.js';
 import { DiskCache } from './listening/disk-cache.js';
-import { SongFetcher } from './listening/fetch.js';
 import { likelyHosts } from './listening/likely-hosts.js';
 import { Broadcasting } from './live/broadcasting.js';
 import { milestone } from './milestone.js';
 import { listen, makeLink, makeServer } from './network.js';
 import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
+import { SongFetching } from './song-fetching.js';
 import { loadInstance } from './tracker-client/instance.js';
 import type { LinkEvent } from './tracker-client/link-events.js';
 import { LocalTracker } from './tracker-client/local-tracker.js';
 import { AllOffers, type OfferSource } from './tracker-client/offers.js';
 import type { TrackerLink } from './tracker-client/tracker-link.js';
-import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
 
 /** Progress is drawn; nobody sees more than this. */
@@ -54,8 +52,7 @@ export class Peer implements PeerView {
   readonly #library: Library;
   readonly #cache: DiskCache;
   readonly #offered: OfferedSongs;
-  readonly #fetcher: SongFetcher;
-  readonly #swarms: LazySwarms | undefined;
+  readonly #fetching: SongFetching;
   readonly #localTracker: LocalTracker | undefined;
   readonly #broadcasting: Broadcasting | undefined;
   #server: SongServer | undefined;
@@ -73,7 +70,7 @@ export class Peer implements PeerView {
 
   /** Throws ConfigError for an output or decoder that there is not. */
   constructor(config: PeerConfig, world: World) {
-    const { clock, logger, randomUnit } = world;
+    const { clock, logger } = world;
     this.#config = config;
     this.#world = world;
     this.#library = new Library({
@@ -91,19 +88,13 @@ export class Peer implements PeerView {
       onFull: why => this.#notice(`Songs are not kept on disk any more: ${why}.`),
     });
     this.#offered = new OfferedSongs(config.shareCache ? [catalogue, this.#cache] : [catalogue]);
-    if (config.swarm) this.#swarms = new LazySwarms(config, world);
-    this.#fetcher = new SongFetcher({
-      clock,
-      logger: logger.child({ room: 'listening' }),
-      randomUnit,
-      trace: wireTrace(config, world),
-      agent: world.agent,
-      swarms: this.#swarms,
+    this.#fetching = new SongFetching(config, world, {
       cache: this.#cache,
       library: { get: hash => catalogue.get(hash), recheck: hash => this.#library.recheck(hash) },
     });
+    const { fetcher } = this.#fetching;
     this.player = new Jukebox(config, world, {
-      fetcher: this.#fetcher,
+      fetcher,
       hostsOf: row => this.#hostsOf(row),
       info: id => this.info(id),
     });
@@ -111,7 +102,7 @@ export class Peer implements PeerView {
     if (config.live !== undefined)
       this.#broadcasting = new Broadcasting(config.live, config, world, {
         songs: this.#offered,
-        fetcher: this.#fetcher,
+        fetcher,
         notice: (message, hint) => this.#notice(message, hint),
       });
     if (config.tracker === undefined) this.#localTracker = this.#trackerOfThisMachine();
@@ -183,7 +174,7 @@ export class Peer implements PeerView {
   }
 
   shown(songs: readonly SongRow[]): void {
-    this.#fetcher.warm(likelyHosts(songs, row => this.#hostsOf(row)));
+    this.#fetching.fetcher.warm(likelyHosts(songs, row => this.#hostsOf(row)));
   }
 
   status(): PeerStatus {
@@ -195,7 +186,7 @@ export class Peer implements PeerView {
       hosting: {
         songs: this.#offered.size,
         listeners: uploads + (this.#broadcasting?.listeners ?? 0),
-        sentBytes: sentBytes + (this.#swarms?.sentBytes ?? 0),
+        sentBytes: sentBytes + (this.#fetching.swarms?.sentBytes ?? 0),
       },
       library: {
         ...(this.#scan && { scanning: { done: this.#scan.read, total: this.#scan.toRead } }),
@@ -234,7 +225,7 @@ export class Peer implements PeerView {
     });
     const at = await listen(this.#server, config);
     this.#address = at;
-    await this.#swarms?.host(this.#server, this.#offered, at);
+    await this.#fetching.swarms?.host(this.#server, this.#offered, at);
     await this.#broadcasting?.start(link, this.#server);
     if (config.port === undefined && at.port !== DEFAULT_PEER_PORT)
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
@@ -249,9 +240,8 @@ export class Peer implements PeerView {
     await this.#starting?.catch(() => {});
     await this.#broadcasting?.stop();
     await Promise.all([this.#link?.stop(), this.player.close()]);
-    await this.#swarms?.stop();
+    await this.#fetching.stop();
     await this.#server?.stop();
-    await this.#fetcher.stop();
     await Promise.all([this.#library.stop(), this.#cache.stop()]);
     await this.#localTracker?.stop();
     this.#attempted.reach();

@@ -13,6 +13,7 @@ import { asContentHash } from '../protocol/tsp/rows.js';
 import type { HostedSongs } from './hosting/neighbours.js';
 import type { SharedUploads } from './hosting/song-server.js';
 import { SongSwarm, type SongToJoin } from './listening/song-swarm.js';
+import type { PeerRanking } from './swarm/alto-ranking.js';
 import type { OfferedContent } from './swarm/offered-content.js';
 import { SwarmNode } from './swarm/swarm-node.js';
 import { UdpWire } from './swarm/udp-wire.js';
@@ -22,6 +23,8 @@ export interface SongSwarmsOptions {
   readonly world: Pick<World, 'clock' | 'logger' | 'randomBytes' | 'randomUnit'>;
   /** What is here of a song is given to others while it is fetched. */
   readonly serves: boolean;
+  /** Whom to dial first; absent: whoever is known first. */
+  readonly ranking?: PeerRanking | undefined;
   /** What the song server has: upload slots, a rate, songs in memory. */
   readonly uploads?: SharedUploads;
   /** Given to whoever asks. */
@@ -64,8 +67,8 @@ export class SongSwarms {
   }
 
   join(song: SongToJoin): SongSwarm {
-    const { serves, world } = this.#options;
-    return new SongSwarm({ ...song, node: this.#node, serves, place: world.randomUnit() });
+    const { serves, ranking, world } = this.#options;
+    return new SongSwarm({ ...song, node: this.#node, serves, ranking, place: world.randomUnit() });
   }
 
   stop(): Promise<void> {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DEFAULT_PEER_CONFIG as DEFAULTS, type PeerConfig } from '../peer/config.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
+import { altoOf, altoOptions } from './alto-options.js';
 import type { CommandLineSpec, Subcommand } from './command-line.js';
 import { commonOptions, flag, single } from './common-options.js';
 import { COMPLETION_COMMAND } from './completion.js';
@@ -98,6 +99,7 @@ export const peerOptions = (env: Environment) => ({
     'Give to others what is here of a song, or file, while it is fetched; --no-serve gives nothing',
     true,
   ),
+  ...altoOptions,
   name: single(name, undefined, NETWORK, 'What others see this peer called'),
   slots: single(countLimit, DEFAULTS.slots, LIMITS, 'Listeners served at once; 0: no limit'),
   'max-upload': single(
@@ -138,6 +140,7 @@ export function peerConfig(values: Values<PeerOptions>, origins: Origins, folder
     ...folders,
     ...present({ tracker: values.tracker, port: values.port, host: values.host, name: values.name }),
     ...present({ swarmPort: values['swarm-port'], live: liveConfig(values, origins) }),
+    ...altoOf(values),
     swarm: values.swarm,
     serve: values.serve,
     library: values.library,
@@ -164,8 +167,8 @@ type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 const present = <T extends object>(fields: T): Present<T> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
 
-/** What only a peer that hosts can use, and `doctor` in its name; an upload rate is also for swarms. */
-const HOSTING: Readonly<Record<string, readonly string[]>> = {
+/** What only a peer that hosts can use, and `doctor` in its name; an upload rate is also for swarms, and whom to ask for all that fetch. */
+const NOT_FOR_ALL: Readonly<Record<string, readonly string[]>> = {
   library: ['doctor'],
   encode: ['doctor'],
   'share-cache': [],
@@ -176,6 +179,8 @@ const HOSTING: Readonly<Record<string, readonly string[]>> = {
   slots: [],
   'max-upload': ['swarm'],
   'max-per-address': [],
+  alto: ['play', 'get', 'swarm'],
+  'alto-cost-type': ['play', 'get', 'swarm'],
   headless: [],
   ...Object.fromEntries(Object.keys(liveOptions).map(name => [name, []])),
 };
@@ -220,7 +225,7 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
   options: peerOptions(env),
   letters: { o: 'out' },
   only: { out: ['get', 'swarm'], ...onlyForSwarm },
-  withoutCommand: HOSTING,
+  withoutCommand: NOT_FOR_ALL,
   subcommands: SUBCOMMANDS,
   examples: [
     ['$0 --library ~/Music', 'offer your songs, and play from the prompt'],
@@ -228,6 +233,10 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
     ['$0 --rtmp 1935 --live radio', 'broadcast what OBS or ffmpeg sends; prints the URL and the key'],
     ['$0 play habanera', 'play what matches best, then end'],
     ['$0 get 10 -o song.mp3', 'fetch song 10'],
+    [
+      '$0 play 10 --alto http://alto.example/endpointcost',
+      'from hosts that are near, as that server sees it',
+    ],
     ['$0 swarm seed film.mkv', 'give any file to others; prints its swarm ID'],
     ['$0 swarm get 8becd36f… --peer 192.0.2.7:6778 -o film.mkv', 'fetch it, from several peers at once'],
     ['… | $0 swarm seed --live', 'give a live stream; prints its ID, for swarm get --live ID'],

@@ -1,7 +1,7 @@
 /** The options of `tsp-peer swarm`, and the SwarmArguments that they make. */
 import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-arguments.js';
-import type { AltoCostType } from '../peer/swarm/alto-ranking.js';
 import { DEFAULT_CHUNK_BYTES } from '../protocol/ppspp/constants.js';
+import { type AltoValues, altoOf } from './alto-options.js';
 import type { Subcommand } from './command-line.js';
 import { flag, single } from './common-options.js';
 import type { ListOption, Values } from './options.js';
@@ -9,13 +9,11 @@ import {
   choice,
   type HostPort,
   hostPort,
-  httpUrl,
   listenAt,
   orNone,
   positiveCount,
   seconds,
   size,
-  type ValueType,
 } from './value-types.js';
 
 const SWARMS = 'Swarms:';
@@ -39,16 +37,6 @@ const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
   separator: ',',
   group: SWARMS,
   describe: 'What peers may speak, the first to be tried first: rfc7574, draft10 (libswift), pyppspp',
-};
-
-const altoCostType: ValueType<AltoCostType> = {
-  valueName: 'MODE:METRIC',
-  expected: 'MODE:METRIC, such as numerical:routingcost or ordinal:hopcount',
-  parse(text) {
-    const [, mode, metric] = /^(numerical|ordinal):([\w:.-]{1,32})$/.exec(text) ?? [];
-    return metric === undefined ? undefined : { mode: mode as AltoCostType['mode'], metric };
-  },
-  show: ({ mode, metric }) => `${mode}:${metric}`,
 };
 
 export const swarmOptions = {
@@ -86,18 +74,6 @@ export const swarmOptions = {
   buffer: single(orNone(size), undefined, SWARMS, 'get -o -: gathered before the first byte is written'),
   ahead: single(orNone(size), undefined, SWARMS, 'get -o -: fetched beyond what was written, at most'),
   skip: single(seconds, undefined, SWARMS, 'get -o -: jump over what is missing for longer than this'),
-  alto: single<URL | undefined>(
-    httpUrl,
-    undefined,
-    SWARMS,
-    'get: the endpoint cost service of an ALTO server, for whom to dial first',
-  ),
-  'alto-cost-type': single<AltoCostType>(
-    altoCostType,
-    { mode: 'numerical', metric: 'routingcost' },
-    SWARMS,
-    'What that server is to count',
-  ),
   'max-peers': single(positiveCount, DEFAULT_MAX_PEERS, SWARMS, 'Peers at once'),
 };
 
@@ -120,9 +96,9 @@ export function withLiveSwarms(argv: readonly string[]): readonly string[] {
 }
 
 export function swarmArguments(
-  values: Values<typeof swarmOptions> & { readonly serve: boolean },
+  values: Values<typeof swarmOptions> & AltoValues & { readonly serve: boolean },
 ): SwarmArguments {
-  const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip, alto } = values;
+  const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip } = values;
   return {
     peers: peer.flatMap(address => address ?? []),
     ...(listen === undefined ? {} : { listen }),
@@ -139,6 +115,6 @@ export function swarmArguments(
     ...(ahead === undefined ? {} : { aheadBytes: ahead }),
     ...(skip === undefined ? {} : { skipMs: skip }),
     maxPeers: values['max-peers'],
-    ...(alto === undefined ? {} : { alto: { url: alto, costType: values['alto-cost-type'] } }),
+    ...altoOf(values),
   };
 }

@@ -12,9 +12,8 @@ import { basename, dirname, join } from 'node:path';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, fileError, fileProblem } from '../failures/failure.js';
-import { LazySwarms } from '../lazy-swarms.js';
 import { CacheReader } from '../listening/cache-reader.js';
-import { SongFetcher } from '../listening/fetch.js';
+import type { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';
 import { renderBar } from '../prompt/now-playing.js';
@@ -23,7 +22,7 @@ import { renderSources, wordOfProof } from '../prompt/render-sources.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
-import { wireTrace } from '../wire/wire-trace.js';
+import { SongFetching } from '../song-fetching.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';
@@ -40,13 +39,11 @@ export function runGet(config: PeerConfig, { words, out }: CommandArguments, wor
     const row = await session.song(requireId(words[0]));
     const cache = new CacheReader(config.cacheDir);
     if (row.hash !== undefined) await cache.look(row.hash);
-    const swarms = config.swarm ? new LazySwarms(config, world) : undefined;
-    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache, swarms });
+    const fetching = new SongFetching(config, world, { cache });
     try {
-      await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetcher, row), session);
+      await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetching.fetcher, row), session);
     } finally {
-      await fetcher.stop();
-      await swarms?.stop();
+      await fetching.stop();
     }
     return EXIT.ok;
   });

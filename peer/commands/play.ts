@@ -8,9 +8,7 @@ import type { SongRow } from '../../protocol/tsp/rows.js';
 import type { PeerConfig } from '../config.js';
 import { EXIT, exitCodeOfSignal, failureOf } from '../failures/failure.js';
 import { Jukebox } from '../jukebox.js';
-import { LazySwarms } from '../lazy-swarms.js';
 import { CacheReader } from '../listening/cache-reader.js';
-import { SongFetcher } from '../listening/fetch.js';
 import { OutputError } from '../playback/outputs/output.js';
 import { eventAsJson } from '../prompt/answers.js';
 import { nothingMatches } from '../prompt/commands.js';
@@ -21,7 +19,7 @@ import { renderEvent } from '../prompt/render.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { type Style, styleOf } from '../prompt/style.js';
 import { safeJson } from '../prompt/terminal-text.js';
-import { wireTrace } from '../wire/wire-trace.js';
+import { SongFetching } from '../song-fetching.js';
 import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';
@@ -36,10 +34,9 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
     const { client } = session;
     const wanted = words.every(looksLikeNumber) ? words.map(requireId) : words.join(' ');
     const cache = new CacheReader(config.cacheDir);
-    const swarms = config.swarm ? new LazySwarms(config, world) : undefined;
-    const fetcher = new SongFetcher({ ...world, trace: wireTrace(config, world), cache, swarms });
+    const fetching = new SongFetching(config, world, { cache });
     const jukebox = new Jukebox(config, world, {
-      fetcher,
+      fetcher: fetching.fetcher,
       hostsOf: row => client.hostsOf(row),
       info: id => client.info(id),
     });
@@ -50,8 +47,7 @@ export function runPlay(config: PeerConfig, { words }: CommandArguments, world: 
       return await playOut(jukebox, songs, session);
     } finally {
       await jukebox.close();
-      await fetcher.stop();
-      await swarms?.stop();
+      await fetching.stop();
     }
   });
 }

@@ -5,10 +5,15 @@
  *
  * The rule: nobody is struck off for good. A failure is forgotten within minutes, a full host until it said to come
  * again, a lie after an hour; until then such a host is only asked when nobody better is left. Strangers of equal
- * standing are shuffled, so that a thousand listeners don't all begin at the same host.
+ * standing are shuffled, so that a thousand listeners don't all begin at the same host. Where an ALTO server says what
+ * hosts cost, the cheapest come first among those that do no harm.
  */
+import { isIp } from '../../protocol/ip.js';
 import type { Milliseconds, RandomUnit } from '../../protocol/ports.js';
+import type { PeerAddress } from '../../protocol/ppspp/gate.js';
+import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { PeerRanking } from '../swarm/alto-ranking.js';
 
 /** What is expected of a host that nobody met yet: an ordinary line to the next city. */
 const STRANGER_ROUND_TRIP_MS = 100;
@@ -18,6 +23,8 @@ const FAILURE_COSTS_MS = 2_000;
 const FAILURE_HALF_LIFE_MS = 60_000;
 const LIE_COSTS_MS = 1_000_000;
 const LIE_REMEMBERED_MS = 60 * 60_000;
+/** What the dearest hosts are held to be slower by: more than honest lines differ, and less than a failure costs. */
+const DEAREST_MS = 1_000;
 /** How much one new measurement counts against all earlier ones. */
 const NEWEST_WEIGHT = 0.3;
 /** Hosts that differ by less than this are equal: shuffled. */
@@ -50,10 +57,17 @@ interface Entry {
 
 export class HostBook {
   readonly #random: RandomUnit;
+  readonly #ranking: Pick<PeerRanking, 'cost' | 'consider'> | undefined;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(random: RandomUnit) {
+  constructor(random: RandomUnit, ranking?: Pick<PeerRanking, 'cost' | 'consider'>) {
     this.#random = random;
+    this.#ranking = ranking;
+  }
+
+  /** Asks what these hosts cost, where there is somebody to ask; the answer counts from when it comes. */
+  considerCosts(hosts: readonly string[]): void {
+    this.#ranking?.consider(hosts.flatMap(addressOf), () => {});
   }
 
   /** It does what it should; `roundTripMs` where a dial or a PING told. */
@@ -127,8 +141,13 @@ export class HostBook {
 
   /** The same hosts without repetition, the best first. */
   rank(hosts: Iterable<string>, now: Milliseconds): string[] {
-    return [...new Set(hosts)]
-      .map(host => ({ host, cost: this.#cost(host, now) * (1 + SHUFFLE_SHARE * this.#random()) }))
+    const all = [...new Set(hosts)];
+    const dearness = this.#dearness(all);
+    return all
+      .map(host => ({
+        host,
+        cost: this.#cost(host, now) * (1 + SHUFFLE_SHARE * this.#random()) + dearness(host) * DEAREST_MS,
+      }))
       .sort((a, b) => a.cost - b.cost)
       .map(({ host }) => host);
   }
@@ -141,6 +160,18 @@ export class HostBook {
     const failed = this.#failures(entry, now) * FAILURE_COSTS_MS;
     const lied = this.hasLied(host, now) ? LIE_COSTS_MS : 0;
     return ms + failed + lied + Math.max(0, entry.busyUntil - now);
+  }
+
+  /** Of each host 0, the cheapest, to 1; whose cost nobody knows is as dear as the dearest. */
+  #dearness(hosts: readonly string[]): (host: string) => number {
+    const costOf = (host: string): number | undefined =>
+      addressOf(host).flatMap(({ address }) => this.#ranking?.cost(address) ?? [])[0];
+    const costs = [...new Set(hosts.flatMap(host => costOf(host) ?? []))].sort((a, b) => a - b);
+    if (costs.length === 0) return () => 0;
+    return host => {
+      const place = costs.indexOf(costOf(host) ?? Number.NaN);
+      return place === -1 ? 1 : place / costs.length;
+    };
   }
 
   #failures(entry: Entry, now: Milliseconds): number {
@@ -161,6 +192,12 @@ export class HostBook {
     if (this.#entries.size > MAX_HOSTS_IN_BOOK) this.#entries.delete(this.#entries.keys().next().value!);
     return entry;
   }
+}
+
+/** Nothing for a name, of which ALTO knows nothing. */
+function addressOf(host: string): PeerAddress[] {
+  const parsed = parseHostPort(host);
+  return parsed === undefined || !isIp(parsed.host) ? [] : [{ address: parsed.host, port: parsed.port }];
 }
 
 const blend = (earlier: number | undefined, newest: number): number =>

@@ -11,6 +11,7 @@ import { SWARM_FEATURE } from '../../protocol/tsp/constants.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import { type FeedToHear, LiveStream } from '../live/live-stream.js';
+import type { PeerRanking } from '../swarm/alto-ranking.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 import { HostBook } from './choose-host.js';
@@ -32,6 +33,8 @@ export interface SongFetcherOptions {
   readonly agent?: string | undefined;
   /** Absent: songs come by TSP alone. */
   readonly swarms?: SwarmAccess | undefined;
+  /** Which hosts are near, as far as somebody knows; nobody waits for it. */
+  readonly ranking?: PeerRanking | undefined;
   /** Already started. */
   readonly cache?: SongCache | undefined;
   /** Own songs: nobody else is asked for them. `recheck` hears of a file that is not what it was. */
@@ -60,7 +63,7 @@ export class SongFetcher {
   constructor(options: SongFetcherOptions) {
     const { clock, logger, trace, openSocket } = options;
     this.#options = options;
-    this.#book = new HostBook(options.randomUnit);
+    this.#book = new HostBook(options.randomUnit, options.ranking);
     this.#connections = new HostConnections({ book: this.#book, clock, logger, trace, openSocket });
   }
 
@@ -70,6 +73,7 @@ export class SongFetcher {
     if (this.#stopped) throw new LocalProtocolError('the fetcher has been stopped');
     if (!Number.isSafeInteger(fromByte) || fromByte < 0)
       throw new LocalProtocolError(`${fromByte} is no offset in a song`);
+    this.#book.considerCosts(song.hosts);
     const known = this.#known.get(song.hash);
     const kept = this.#options.cache?.partly(song.hash);
     const hashes = known?.hashes ?? kept?.hashes;
@@ -101,6 +105,7 @@ export class SongFetcher {
   /** Connects to hosts that are likely to be asked soon, at most 16 in all; the likeliest last. */
   warm(hosts: readonly string[]): void {
     const now = this.#options.clock.now();
+    this.#book.considerCosts(hosts);
     this.#connections.warm(hosts.filter(host => !this.#book.hasLied(host, now)));
   }
 

@@ -16,6 +16,7 @@ import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import type { ChunkRange } from '../../protocol/ppspp/messages.js';
 import { formatHostPort, parseHostPort } from '../../protocol/tsp/addresses.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { PeerRanking } from '../swarm/alto-ranking.js';
 import type { ChunkStore, JoinedSwarm } from '../swarm/joined-swarm.js';
 import { staticMetadata, staticSwarm } from '../swarm/static-swarm.js';
 import type { SwarmNode } from '../swarm/swarm-node.js';
@@ -33,6 +34,7 @@ export interface SongSwarmOptions {
   /** Proven; with it the size is known. */
   readonly lastPiece: Uint8Array;
   readonly serves: boolean;
+  readonly ranking: PeerRanking | undefined;
   /** Where to begin where all is equal, 0 … 1. */
   readonly place: number;
   /** Proven bytes came from somebody. */
@@ -42,7 +44,7 @@ export interface SongSwarmOptions {
 }
 
 /** A song on its way into its swarm. */
-export type SongToJoin = Omit<SongSwarmOptions, 'node' | 'serves' | 'place'>;
+export type SongToJoin = Omit<SongSwarmOptions, 'node' | 'serves' | 'ranking' | 'place'>;
 
 /** The swarms that a fetch may join. */
 export interface SwarmAccess {
@@ -71,7 +73,7 @@ export class SongSwarm implements ChunkStore {
   readonly #hosts = new Map<string, string>();
 
   constructor(options: SongSwarmOptions) {
-    const { node, hash, hashes, lastPiece, serves, place } = options;
+    const { node, hash, hashes, lastPiece, serves, ranking, place } = options;
     this.#options = options;
     this.#size = hashes.lastPieceAt + lastPiece.length;
     const root = fromHex(hash)!;
@@ -84,6 +86,7 @@ export class SongSwarm implements ChunkStore {
       store: this,
       serves,
       place,
+      ...(ranking && { ranking }),
       onDemand: true,
       onLiar: ({ host: at, why }) => options.lied(this.#hosts.get(at) ?? at, why),
     });

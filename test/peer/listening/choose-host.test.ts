@@ -71,3 +71,25 @@ t.test('own IDs belong to one tracker', async t => {
   t.equal(ids.idOf(one!), 9);
   t.equal(ids.welcomed(undefined), false, 'a tracker without a name is always another');
 });
+
+t.test('the cheapest come first where an ALTO server says what they cost, unless they do harm', t => {
+  const costs = new Map([
+    ['10.0.0.1', 30],
+    ['10.0.0.2', 10],
+    ['10.0.0.3', 20],
+    ['2001:db8::4', 10],
+  ]);
+  const considered: string[] = [];
+  const book = new HostBook(() => 0, {
+    cost: address => costs.get(address),
+    consider: peers => considered.push(...peers.map(({ address }) => address)),
+  });
+  const hosts = ['10.0.0.9:1', '10.0.0.1:1', '10.0.0.2:1', '10.0.0.3:1', '[2001:db8::4]:1', 'a.example:1'];
+  book.considerCosts(hosts);
+  t.same(considered, ['10.0.0.9', '10.0.0.1', '10.0.0.2', '10.0.0.3', '2001:db8::4'], 'a name costs nothing');
+  t.same(book.rank(hosts, 0), [hosts[2], hosts[4], hosts[3], hosts[1], hosts[0], hosts[5]]);
+  book.lied(hosts[2]!, 0);
+  book.failed(hosts[4]!, 0);
+  t.same(book.rank(hosts, 0), [hosts[3], hosts[1], hosts[0], hosts[5], hosts[4], hosts[2]]);
+  t.end();
+});

@@ -86,6 +86,7 @@ export async function scriptedHost(
   t: Teardown,
   songs: readonly TestSong[],
   script: HostScript = {},
+  address = '127.0.0.1',
 ): Promise<ScriptedHost> {
   const sockets = new Set<Socket>();
   const host = { script, asked: [] as Message[], sentBytes: 0, connections: 0 };
@@ -95,7 +96,7 @@ export async function scriptedHost(
     socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
     serve(host, socket, songs);
   });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
+  await once(server.listen(0, address), 'listening');
   const { port } = server.address() as AddressInfo;
   const kill = async (how: 'reset' | 'end' = 'reset'): Promise<void> => {
     const closed = new Promise(resolve => server.close(resolve));
@@ -108,7 +109,7 @@ export async function scriptedHost(
   };
   t.teardown(() => kill().catch(() => undefined));
   return Object.defineProperties(host as typeof host & ScriptedHost, {
-    address: { value: `127.0.0.1:${port}` },
+    address: { value: `${address}:${port}` },
     open: { get: () => sockets.size },
     kill: { value: kill },
   });

@@ -1,6 +1,7 @@
-/** Ranking of peers by an ALTO server: a real HTTP server that answers well, wrongly, slowly, endlessly, and not at all. */
+/** Ranking of peers and of songs' hosts by an ALTO server: a real HTTP server that answers well, wrongly, slowly, endlessly, and not at all. */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
@@ -8,12 +9,17 @@ import { AltoRanking, type AltoRankingOptions } from '../../../peer/swarm/alto-r
 import { Neighbours } from '../../../peer/swarm/neighbours.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
 import { Chance } from '../../simulation/chance.js';
+import { honestBut } from '../../support/honest-host.js';
+import { mp3Bytes } from '../../support/mp3.js';
+import { openNetwork } from '../../support/network.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { spawnCommand } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
+import { collectWithin, fetcher, toFetch } from '../listening/fetching.js';
+import { scriptedHost, testSong } from '../listening/scripted-host.js';
 
 const ROUTING = { mode: 'numerical', metric: 'routingcost' } as const;
 const at = (address: string): PeerAddress => ({ address, port: 6_778 });
@@ -187,4 +193,49 @@ t.test('swarm get dials whom the server prefers', async t => {
     t.equal(await wrong.exitCode(), 2);
     t.match(wrong.stderr, /such as/);
   }
+});
+
+t.test('the hosts of a song are asked in the order of what they cost, once that is known', async t => {
+  const { url } = await server(t, response =>
+    answered(response, { 'ipv4:127.0.0.2': 9, 'ipv4:127.0.0.3': 1, 'ipv4:127.0.0.4': 5 }),
+  );
+  const songs = [testSong(50_000, 1, 1), testSong(50_000, 2, 2)] as const;
+  const addresses = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
+  const hosts = await Promise.all(addresses.map(address => scriptedHost(t, songs, {}, address)));
+  const { ranking } = rankingOf(t, { url });
+  const listener = fetcher(t, { ranking });
+  t.ok((await collectWithin(listener.open(toFetch(songs[0], hosts)))).equals(songs[0].bytes));
+  await until('it is known', () => ranking.cost('127.0.0.3') !== undefined);
+  const stream = listener.open(toFetch(songs[1], hosts));
+  t.ok((await collectWithin(stream)).equals(songs[1].bytes));
+  t.same(
+    stream.report().sources.map(({ host }) => host),
+    [hosts[2]!.address],
+  );
+  await hosts[2]!.kill();
+  const other = listener.open(toFetch(songs[1], hosts));
+  await collectWithin(other);
+  t.same(
+    other.report().sources.map(({ host }) => host),
+    [hosts[3]!.address],
+    'and when the cheapest is gone, the next',
+  );
+});
+
+t.test('a song does not wait for an ALTO server that is silent', async t => {
+  const song = mp3Bytes({ seconds: 2, bitrate: 128_000, seed: 71, title: 'Tirana' });
+  const network = await openNetwork(t);
+  const { url, asked } = await server(t, () => {});
+  await network.scriptedHost(
+    song,
+    honestBut(song, async (client, _, bytes) => {
+      await until('it is asked', () => asked.length === 1);
+      client.write(bytes);
+    }),
+  );
+  const target = join(await network.newHome(), 'song.mp3');
+  const get = await network.run(['get', String(await network.idOf(song)), '-o', target, '--alto', url.href]);
+  t.equal(await get.exitCode(), 0, get.stderr);
+  t.ok((await readFile(target)).equals(song));
+  t.same(asked[0]!.body.endpoints.dsts, ['ipv4:127.0.0.1']);
 });
