@@ -5,6 +5,7 @@
  *
  * Fifty thousand rows take longer than one turn of the event loop may, so they are made in steps, once for all who ask.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { encodeRow, identityOf, type OfferRow } from '../../protocol/tsp/rows.js';
@@ -116,5 +117,3 @@ class SharedRows {
     return { segments, length };
   }
 }
-
-const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
