@@ -140,6 +140,13 @@ export class ByteWriter {
   }
 }
 
+/** Pieces of `length` bytes, the last with what is left. They share the memory of `bytes`. */
+export function cutInto(length: number, bytes: Uint8Array): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += length) pieces.push(bytes.subarray(at, at + length));
+  return pieces;
+}
+
 /** The big-endian u32 at `offset`, of bytes that are known to be there. */
 export function readU32(bytes: Uint8Array, offset: number): number {
   // By hand: to make a view costs more than all that is read or written through it.

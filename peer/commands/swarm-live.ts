@@ -128,7 +128,7 @@ async function giveStream(
   for await (const bytes of chunksOf(addAbortSignal(signal, stdin), swarm.metadata.chunkBytes)) {
     last = source.next;
     await identity.lend(last);
-    store.write(last, bytes);
+    store.write(last, [bytes]);
     if (source.add(bytes, Date.now()) !== undefined) wake();
   }
   await identity.lend(source.next);

@@ -127,8 +127,18 @@ export class SongSwarm implements ChunkStore {
     return bytes?.subarray(at, at + CHUNK_BYTES);
   }
 
-  write(chunk: number, bytes: Uint8Array, from: string): void {
+  write(first: number, chunks: readonly Uint8Array[], from: string): void {
     const host = this.#hosts.get(from) ?? from;
+    for (const [i, bytes] of chunks.entries()) this.#write(first + i, bytes, host);
+  }
+
+  leave(): void {
+    this.#options.node.leave(this.#joined);
+    this.#kept.clear();
+    this.#gathering.clear();
+  }
+
+  #write(chunk: number, bytes: Uint8Array, host: string): void {
     const piece = Math.floor(chunk / PIECE_CHUNKS);
     const gathered = this.#gathering.get(piece) ?? this.#begin(piece);
     gathered.bytes.set(bytes, (chunk % PIECE_CHUNKS) * CHUNK_BYTES);
@@ -140,12 +150,6 @@ export class SongSwarm implements ChunkStore {
     this.#keep(piece, gathered.bytes);
     const shares = [...gathered.from].map(([name, count]) => ({ host: name, bytes: count }));
     this.#options.brought({ index: piece, bytes: gathered.bytes, from: shares });
-  }
-
-  leave(): void {
-    this.#options.node.leave(this.#joined);
-    this.#kept.clear();
-    this.#gathering.clear();
   }
 
   #begin(piece: number): Gathered {

@@ -20,8 +20,8 @@ export class ArrivalRate {
     this.#since ??= now;
   }
 
-  came(now: Milliseconds): void {
-    this.#count += 1;
+  came(chunks: number, now: Milliseconds): void {
+    this.#count += chunks;
     this.#fold(now);
   }
 

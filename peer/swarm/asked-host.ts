@@ -65,8 +65,8 @@ export class AskedHost {
     return true;
   }
 
-  came(now: Milliseconds): void {
-    this.#rate.came(now);
+  came(chunks: number, now: Milliseconds): void {
+    this.#rate.came(chunks, now);
     this.#lastCame = now;
     this.#restsUntil = Number.NEGATIVE_INFINITY;
   }

@@ -68,17 +68,31 @@ export class ChunkFile implements ChunkSource {
     return undefined;
   }
 
-  /** Takes a copy. */
-  write(chunk: number, bytes: Uint8Array): void {
+  /** Chunks that follow one another. Takes a copy. */
+  write(first: number, chunks: readonly Uint8Array[]): void {
+    for (let done = 0; done < chunks.length; ) {
+      const room = this.#blockChunks - ((first + done) % this.#blockChunks);
+      this.#gather(first + done, chunks.slice(done, done + room));
+      done += room;
+    }
+  }
+
+  /** Chunks of one block. */
+  #gather(first: number, chunks: readonly Uint8Array[]): void {
     const { chunkBytes } = this.#options;
-    const block = Math.floor(chunk / this.#blockChunks);
+    const block = Math.floor(first / this.#blockChunks);
     const gathering = this.#gathering.get(block) ?? this.#begin(block);
-    const place = (chunk % this.#blockChunks) * chunkBytes;
-    gathering.bytes.set(bytes, place);
-    gathering.chunks.add({ start: chunk, end: chunk });
+    let place = (first % this.#blockChunks) * chunkBytes;
+    for (const bytes of chunks) {
+      gathering.bytes.set(bytes, place);
+      place += bytes.length;
+    }
+    const last = first + chunks.length - 1;
+    gathering.chunks.add({ start: first, end: last });
     // The end of the content ends the block: nothing comes after it.
-    const end = bytes.length < chunkBytes ? chunk : (block + 1) * this.#blockChunks - 1;
-    if (bytes.length < chunkBytes) this.#shorten(block, gathering, place + bytes.length);
+    const isEnd = chunks.at(-1)!.length < chunkBytes;
+    const end = isEnd ? last : (block + 1) * this.#blockChunks - 1;
+    if (isEnd) this.#shorten(block, gathering, place);
     if (gathering.chunks.covers({ start: block * this.#blockChunks, end })) this.#writeOut(block);
     else if (this.#gathering.size > MAX_GATHERING) this.#writeOut(this.#gathering.keys().next().value!);
   }

@@ -4,6 +4,7 @@
  *     file ─▶ chunks ─▶ leaves ─▶ HashTree          a piece at a time: a signal ends it soon, others have their turn
  */
 import { type FileHandle, open } from 'node:fs/promises';
+import { cutInto } from '../../protocol/bytes.js';
 import { HASH_LENGTH, type HashName, PIECE_LEVEL } from '../../protocol/merkle.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { NodeStore } from '../../protocol/ppspp/node-store.js';
@@ -36,10 +37,10 @@ export async function contentTree(
     const whole = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
     let at = 0;
     for (; at + pieceBytes <= whole.length; at += pieceBytes)
-      builder.addPiece(chunksOf(whole.subarray(at, at + pieceBytes), chunkBytes));
+      builder.addPiece(cutInto(chunkBytes, whole.subarray(at, at + pieceBytes)));
     rest = Buffer.from(whole.subarray(at));
   }
-  if (rest.length > 0) builder.addPiece(chunksOf(rest, chunkBytes));
+  if (rest.length > 0) builder.addPiece(cutInto(chunkBytes, rest));
   return new HashTree({ root: builder.finish(), hash, chunkBytes, size, nodes });
 }
 
@@ -56,12 +57,6 @@ export async function pathTree(path: string, options: TreeOptions): Promise<Hash
   } finally {
     await file.close();
   }
-}
-
-function chunksOf(bytes: Uint8Array, chunkBytes: number): Uint8Array[] {
-  const chunks: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(bytes.subarray(at, at + chunkBytes));
-  return chunks;
 }
 
 async function* bytesOf(file: FileHandle): AsyncGenerator<Uint8Array> {

@@ -5,6 +5,7 @@
  *
  * It opens nothing: the node that it is joined at has the socket, and drives it when something happened or is due.
  */
+import { cutInto } from '../../protocol/bytes.js';
 import { LocalProtocolError } from '../../protocol/errors.js';
 import { PIECE_LEVEL } from '../../protocol/merkle.js';
 import type { Milliseconds } from '../../protocol/ports.js';
@@ -41,8 +42,8 @@ const DEFAULT_MAX_PEERS = 50;
 
 /** Where chunks are kept. */
 export interface ChunkStore extends ChunkSource {
-  /** A proven chunk; the bytes are to be copied. `from`: `host:port`. */
-  write(chunk: number, bytes: Uint8Array, from: string): void;
+  /** Proven chunks that follow one another; the bytes are to be copied. `from`: `host:port`. */
+  write(first: number, chunks: readonly Uint8Array[], from: string): void;
   /** Nothing more is to be fetched just now. */
   readonly isFull: boolean;
 }
@@ -247,11 +248,10 @@ export class JoinedSwarm {
     const range = { start: firstChunk, end: firstChunk + Math.ceil(piece.length / metadata.chunkBytes) - 1 };
     const missing = have.gaps(range, Number.POSITIVE_INFINITY);
     have.add(range);
+    const { chunkBytes } = metadata;
     for (const { start, end } of missing) {
-      for (let chunk = start; chunk <= end; chunk += 1) {
-        const at = (chunk - firstChunk) * metadata.chunkBytes;
-        this.#took(chunk, piece.subarray(at, at + metadata.chunkBytes), host, name, this.#home.now());
-      }
+      const bytes = piece.subarray((start - firstChunk) * chunkBytes, (end + 1 - firstChunk) * chunkBytes);
+      this.#took(start, cutInto(chunkBytes, bytes), host, name, this.#home.now());
     }
     this.#home.stir(this);
     this.#options.onChange?.();
@@ -261,9 +261,9 @@ export class JoinedSwarm {
   /** True: who it came from has lied, and is not to be let in again. */
   heed({ channel, from, isIncoming, event }: EndpointEvent, now: Milliseconds): boolean {
     this.#lookAt = Number.NEGATIVE_INFINITY;
-    if (event.kind === 'chunk') {
-      if (!event.isProven && this.#options.unproven?.has(event.chunk) !== false) return false;
-      this.#took(event.chunk, event.bytes, channel, this.#open.get(channel)!.name, now);
+    if (event.kind === 'chunks') {
+      if (!event.isProven && this.#options.unproven?.has(event.first) !== false) return false;
+      this.#took(event.first, event.chunks, channel, this.#open.get(channel)!.name, now);
       this.#options.onChange?.();
       return false;
     }
@@ -349,11 +349,15 @@ export class JoinedSwarm {
     if (this.tally.gone(host, why, hasLied)) this.#options.onLiar?.({ host, why, lied: true });
   }
 
-  #took(chunk: number, bytes: Uint8Array, from: Asked, name: string, now: Milliseconds): void {
-    this.#options.store?.write(chunk, bytes, name);
-    this.#options.unproven?.add({ start: chunk, end: chunk });
-    this.#picker.came(chunk, from, now);
-    this.tally.came(name, bytes.length);
+  #took(first: number, chunks: readonly Uint8Array[], from: Asked, name: string, now: Milliseconds): void {
+    const range = { start: first, end: first + chunks.length - 1 };
+    this.#options.store?.write(first, chunks, name);
+    this.#options.unproven?.add(range);
+    this.#picker.came(range, from, now);
+    this.tally.came(
+      name,
+      chunks.reduce((sum, { length }) => sum + length, 0),
+    );
     this.#lastChunkAt = now;
   }
 

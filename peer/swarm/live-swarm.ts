@@ -65,9 +65,9 @@ export class LiveStore implements ChunkStore {
     return this.#chunks.get(chunk);
   }
 
-  write(chunk: number, bytes: Uint8Array): void {
-    this.#chunks.set(chunk, Uint8Array.from(bytes));
-    this.#newest = Math.max(this.#newest, chunk);
+  write(first: number, chunks: readonly Uint8Array[]): void {
+    for (const [i, bytes] of chunks.entries()) this.#chunks.set(first + i, Uint8Array.from(bytes));
+    this.#newest = Math.max(this.#newest, first + chunks.length - 1);
     // The integrity keeps whole subtrees: one more than the window.
     const kept = LIVE_WINDOW_CHUNKS + 2 * CHUNKS_PER_SIGNATURE;
     if (this.#chunks.size <= kept) return;

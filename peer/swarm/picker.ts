@@ -87,10 +87,9 @@ export class Picker {
     this.#countedAt = Number.NEGATIVE_INFINITY;
   }
 
-  came(chunk: number, from: Asked, now: Milliseconds): void {
-    this.#hosts.get(from)?.came(now);
-    if (!this.#doubled.has(chunk)) return;
-    const range = { start: chunk, end: chunk };
+  came(range: ChunkRange, from: Asked, now: Milliseconds): void {
+    this.#hosts.get(from)?.came(range.end - range.start + 1, now);
+    if (!this.#doubled.touches(range)) return;
     this.#doubled.delete(range);
     for (const channel of this.#hosts.keys()) if (channel !== from) channel.cancel(range);
   }
@@ -116,13 +115,15 @@ export class Picker {
     const silent = new Set(debtors.filter(host => host.isSilent(now)));
     const late = new Map(debtors.map(host => [host, host.late(now, chunk => this.#dueAt(chunk))]));
     const overdue = overdueOf(late);
+    let looked = 0;
     for (const host of hosts) {
       let room = host.room(now);
       if (room === 0) continue;
       room -= this.#double(host, late.get(host), overdue, window, room, now);
       room -= this.#take(host, window, asked, room, now);
-      for (const piece of this.#order) {
+      for (const [i, piece] of this.#order.entries()) {
         if (room <= 0) break;
+        looked = Math.max(looked, i + 1);
         room -= this.#take(host, pieceRange(piece, end), asked, room, now);
       }
       if (room <= 0) continue;
@@ -131,9 +132,9 @@ export class Picker {
         if (debtor !== host && room > 0 && !silent.has(debtor))
           room -= this.#takeOver(host, debtor, room, now);
     }
-    this.#order = this.#order.filter(piece =>
-      this.#have.gaps(pieceRange(piece, end), 2).some(gap => asked.gaps(gap, 1).length > 0),
-    );
+    const isOpen = (piece: number): boolean =>
+      this.#have.gaps(pieceRange(piece, end), 2).some(gap => asked.gaps(gap, 1).length > 0);
+    this.#order = [...this.#order.slice(0, looked).filter(isOpen), ...this.#order.slice(looked)];
   }
 
   /** What comes before anything else; undefined when nothing is missing that may be fetched. */

@@ -25,11 +25,14 @@ const CHUNKS_A_STRIKE = 64;
 type Data = Extract<Message, { type: 'DATA' }>;
 
 export type ChunkEvent =
-  /** A chunk, sharing the datagram's memory. Not `isProven`: to be checked as a whole before it is used or passed on. */
+  /**
+   * Chunks that follow one another, sharing the datagram's memory. Not `isProven`: to be checked as a whole before they are
+   * used or passed on.
+   */
   | {
-      readonly kind: 'chunk';
-      readonly chunk: number;
-      readonly bytes: Uint8Array;
+      readonly kind: 'chunks';
+      readonly first: number;
+      readonly chunks: readonly Uint8Array[];
       readonly isProven: boolean;
     }
   | { readonly kind: 'wrong'; readonly chunk: number };
@@ -109,23 +112,22 @@ export class Fetching {
       if (verified === 0) {
         const event = this.data(messages[i]!, unixUs);
         if (event !== undefined) events.push(event);
-      } else this.#had(messages.slice(i, i + verified), unixUs, events);
+      } else events.push(this.#had(messages.slice(i, i + verified), unixUs));
       i += Math.max(1, verified);
     }
     return events;
   }
 
   /** Chunks that follow one another, and are new and true. */
-  #had(messages: readonly Data[], unixUs: number, events: ChunkEvent[]): void {
-    const start = messages[0]!.chunk;
-    const range = { start, end: start + messages.length - 1 };
+  #had(messages: readonly Data[], unixUs: number): ChunkEvent {
+    const first = messages[0]!.chunk;
+    const range = { start: first, end: first + messages.length - 1 };
     this.wanted.came(range);
     this.#swarm.have.add(range);
     this.#strikes = Math.max(0, this.#strikes - messages.length / CHUNKS_A_STRIKE);
-    for (const { chunk, bytes, timestampUs } of messages) {
-      if (!this.#isReliable) this.#toAck.set(chunk, unixUs - timestampUs);
-      events.push({ kind: 'chunk', chunk, bytes, isProven: true });
-    }
+    if (!this.#isReliable)
+      for (const { chunk, timestampUs } of messages) this.#toAck.set(chunk, unixUs - timestampUs);
+    return { kind: 'chunks', first, chunks: messages.map(({ bytes }) => bytes), isProven: true };
   }
 
   data({ chunk, bytes, timestampUs }: Data, unixUs: number): ChunkEvent | undefined {
@@ -143,7 +145,7 @@ export class Fetching {
     if (!isNew) return undefined;
     this.#strikes = Math.max(0, this.#strikes - 1 / CHUNKS_A_STRIKE);
     (isProven ? this.#swarm.have : this.#taken).add({ start: chunk, end: chunk });
-    return { kind: 'chunk', chunk, bytes, isProven };
+    return { kind: 'chunks', first: chunk, chunks: [bytes], isProven };
   }
 
   /** What is to be said now, and is taken for said. */

@@ -8,6 +8,7 @@
  * A root says nothing of its height, so peaks that fold to it may belong to a lower tree, whose last «chunk» is two hashes
  * end to end. A size is therefore believed only with a chunk that this cannot be.
  */
+import { cutInto } from '../bytes.js';
 import { LocalProtocolError } from '../errors.js';
 import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf, PIECE_LEVEL } from '../merkle.js';
 import { LANES } from '../sha256-lanes.js';
@@ -174,10 +175,7 @@ export class HashTree {
     const end = Math.min((first + count) * this.chunkBytes, this.#size ?? Number.POSITIVE_INFINITY);
     if (first % 2 ** levels !== 0 || count <= 0 || bytes.length !== end - first * this.chunkBytes)
       return false;
-    const chunks = Array.from({ length: count }, (_, i) =>
-      bytes.subarray(i * this.chunkBytes, (i + 1) * this.chunkBytes),
-    );
-    return this.#keepIfProven(rowsOf(chunks, levels, this.hash), 0, first);
+    return this.#keepIfProven(rowsOf(cutInto(this.chunkBytes, bytes), levels, this.hash), 0, first);
   }
 
   #prove(way: Way, claims: Claims): void {

@@ -16,6 +16,8 @@ import type { ChunkUnit } from './serving.js';
 export const DATAGRAM_BYTES = 1_400;
 /** Over a stream a frame is a matter of system calls only. */
 export const FRAME_BYTES = 65_507;
+/** Chunks of a whole subtree, which are judged at once, end a frame: with their proofs they fit into one at 1,024 bytes. */
+export const FRAME_CHUNKS = 32;
 
 type Data = ChunkUnit['data'];
 
@@ -72,7 +74,7 @@ export class Packer {
     }
     this.#data.push(data);
     this.#dataBytes += dataBytes;
-    if (isAlone) this.#close();
+    if (isAlone || (data.chunk + 1) % FRAME_CHUNKS === 0) this.#close();
     return bytes;
   }
 

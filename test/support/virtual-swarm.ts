@@ -176,7 +176,9 @@ export class VirtualPeer {
     for (const { channel, from, event } of events) {
       this.events.push(event);
       if (event.kind === 'open' && !this.channels.includes(channel)) this.channels.push(channel);
-      if (event.kind === 'chunk') this.chunks.set(event.chunk, Uint8Array.from(event.bytes));
+      if (event.kind === 'chunks')
+        for (const [i, bytes] of event.chunks.entries())
+          this.chunks.set(event.first + i, Uint8Array.from(bytes));
       if (event.kind === 'ended') {
         this.channels.splice(this.channels.indexOf(channel), 1);
         if (event.why === 'lies') this.banned.add(from.address);

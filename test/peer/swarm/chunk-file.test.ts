@@ -50,7 +50,7 @@ async function fetching(folder: string) {
       if (claim.type === 'INTEGRITY') claims.add(claim.range, claim.hash);
     if (tree.verify(chunk, chunkOf(chunk), claims) !== 'verified')
       throw new Error(`chunk ${chunk} is not proven`);
-    fetched.chunks.write(chunk, chunkOf(chunk));
+    fetched.chunks.write(chunk, [chunkOf(chunk)]);
   };
   return { fetched, tree, take, broken };
 }
@@ -68,7 +68,7 @@ t.test('whatever is written in any order, what is read is that or nothing, and s
   const written = new Set<number>();
   let found = 0;
   for (const chunk of shuffled(chance, CHUNKS)) {
-    chunks.write(chunk, chunkOf(chunk));
+    chunks.write(chunk, [chunkOf(chunk)]);
     written.add(chunk);
     const asked = chance.pick([...written]);
     const bytes = chunks.read(asked);

@@ -50,7 +50,9 @@ function listen(node: SwarmNode, peers: readonly PeerAddress[], serves = true): 
   const store: ChunkStore = {
     isFull: false,
     read: chunk => chunks.get(chunk),
-    write: (chunk, bytes) => chunks.set(chunk, Uint8Array.from(bytes)),
+    write: (first, run) => {
+      for (const [i, bytes] of run.entries()) chunks.set(first + i, Uint8Array.from(bytes));
+    },
   };
   const metadata = staticMetadata(DIGEST.root, 'sha256', 1_024);
   const tree = new HashTree({ root: DIGEST.root, size: CONTENT.length });

@@ -96,7 +96,7 @@ class Listener {
     if (this.have.has(chunk)) this.doubles += 1;
     else this.cameAt.set(chunk, this.now);
     this.have.add({ start: chunk, end: chunk });
-    this.picker.came(chunk, host, this.now);
+    this.picker.came({ start: chunk, end: chunk }, host, this.now);
   }
 }
 

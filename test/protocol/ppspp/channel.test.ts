@@ -235,8 +235,8 @@ t.test('what is not proven is taken if it was asked for, and not had', async t =
     [{ type: 'REQUEST', range: { start: 0, end: 2 } }],
     'no CANCEL and no PEX_REQ, which it cannot read',
   );
-  t.match(say([data(2)], 1), [{ kind: 'chunk', chunk: 2, isProven: false }]);
-  t.match(say([data(1)], 1), [{ kind: 'chunk', chunk: 1, isProven: false }]);
+  t.match(say([data(2)], 1), [{ kind: 'chunks', first: 2, isProven: false }]);
+  t.match(say([data(1)], 1), [{ kind: 'chunks', first: 1, isProven: false }]);
   t.same(say([data(1)], 1), [], 'twice is once');
   t.same(
     heard(2).map(messages => messages.map(({ type }) => type)),

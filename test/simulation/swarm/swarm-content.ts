@@ -72,10 +72,12 @@ export class SwarmDisk implements ChunkStore {
     return this.#chunks.get(chunk);
   }
 
-  write(chunk: number, bytes: Uint8Array): void {
-    if (Buffer.compare(bytes, this.#content.chunk(chunk)) !== 0)
-      throw new BrokenRule(`chunk ${chunk} is kept and is not what it should be`);
-    this.#chunks.set(chunk, Uint8Array.from(bytes));
+  write(first: number, chunks: readonly Uint8Array[]): void {
+    for (const [i, bytes] of chunks.entries()) {
+      if (Buffer.compare(bytes, this.#content.chunk(first + i)) !== 0)
+        throw new BrokenRule(`chunk ${first + i} is kept and is not what it should be`);
+      this.#chunks.set(first + i, Uint8Array.from(bytes));
+    }
   }
 
   /** All of it, as it would be played. */
