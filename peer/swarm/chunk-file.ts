@@ -18,6 +18,8 @@ const MAX_CACHED = 128;
 const MAX_GATHERING = 128;
 /** Writes under way, in blocks; past it nothing more should be fetched. */
 const MAX_WRITING = 256;
+/** Memory of blocks that are done with is used again: new memory for each makes work for the garbage collector. 4 MiB. */
+const MAX_SPARE = 16;
 
 interface Gathering {
   readonly bytes: Buffer;
@@ -44,7 +46,8 @@ export class ChunkFile implements ChunkSource {
   /** Blocks on their way into the file; of each the newest last. */
   readonly #writing = new Set<{ readonly block: number } & Gathering>();
   /** Least recently used first. */
-  readonly #cache = new Map<number, Uint8Array>();
+  readonly #cache = new Map<number, Buffer>();
+  readonly #spare: Buffer[] = [];
   readonly #busy = new Map<number | object, Promise<void>>();
   #isBroken = false;
 
@@ -110,7 +113,7 @@ export class ChunkFile implements ChunkSource {
   }
 
   #begin(block: number): Gathering {
-    const bytes = Buffer.allocUnsafe(this.#blockChunks * this.#options.chunkBytes);
+    const bytes = this.#emptyBlock();
     const gathering = { bytes, chunks: new ChunkSet() };
     this.#gathering.set(block, gathering);
     return gathering;
@@ -133,10 +136,11 @@ export class ChunkFile implements ChunkSource {
     const writing = { block, ...gathered };
     this.#gathering.delete(block);
     this.#writing.add(writing);
-    this.#cache.delete(block);
+    this.#forget(block);
     this.#track(writing, async () => {
       for (const { start, end } of gathered.chunks.ranges) await this.#writeRange(writing, start, end);
       this.#writing.delete(writing);
+      this.#spareBlock(writing.bytes);
     });
   }
 
@@ -158,8 +162,8 @@ export class ChunkFile implements ChunkSource {
   #load(block: number): void {
     if (this.#busy.has(block)) return;
     this.#track(block, async () => {
-      const { file, chunkBytes, unchanged } = this.#options;
-      const bytes = Buffer.allocUnsafe(this.#blockChunks * chunkBytes);
+      const { file, unchanged } = this.#options;
+      const bytes = this.#emptyBlock();
       let length = 0;
       while (length < bytes.length) {
         const { bytesRead } = await file.read(
@@ -174,10 +178,26 @@ export class ChunkFile implements ChunkSource {
       if (unchanged !== undefined) checkUnchanged(unchanged, await file.stat({ bigint: true }));
       // What was written meanwhile is not in these bytes; it is read again when it is asked for.
       if (unchanged === undefined && this.#isTouched(block)) return;
-      this.#cache.delete(block);
       this.#cache.set(block, bytes.subarray(0, length));
-      if (this.#cache.size > MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
+      if (this.#cache.size > MAX_CACHED) this.#forget(this.#cache.keys().next().value!);
     });
+  }
+
+  #forget(block: number): void {
+    const bytes = this.#cache.get(block);
+    if (bytes === undefined) return;
+    this.#cache.delete(block);
+    this.#spareBlock(bytes);
+  }
+
+  #emptyBlock(): Buffer {
+    return this.#spare.pop() ?? Buffer.allocUnsafe(this.#blockChunks * this.#options.chunkBytes);
+  }
+
+  /** Nobody reads it any more: what `read` gave is not kept. */
+  #spareBlock(bytes: Buffer): void {
+    const isWhole = bytes.length === this.#blockChunks * this.#options.chunkBytes;
+    if (isWhole && this.#spare.length < MAX_SPARE) this.#spare.push(bytes);
   }
 
   #isTouched(block: number): boolean {

@@ -26,6 +26,8 @@ const MAX_CONNECTIONS = 1_000;
 const FIRST_FRAME_MS = 10_000;
 /** Channels show life each 55 s at least (RFC 7574 §3.12). */
 const IDLE_MS = 120_000;
+/** Read at once from a connection that we made: all of them read into the same memory, one after the other. */
+const READ_BYTES = 128 * 1_024;
 /** What was sent may take so long to leave when everything ends. */
 const FLUSH_MS = 500;
 
@@ -33,12 +35,16 @@ interface Connection {
   readonly socket: Socket;
   readonly peer: PeerAddress;
   readonly framer: DatagramFramer;
+  /** A whole datagram came: it may stay. */
+  readonly stays: () => void;
 }
 
 export class TcpWire implements DatagramWire {
   readonly isReliable = true;
   readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
+  /** Given to the reader before anything else is read. */
+  #input: Uint8Array | undefined;
   #server: Server | undefined;
   #receive: Receive = () => {};
   #hasRoom: () => void = () => {};
@@ -115,7 +121,16 @@ export class TcpWire implements DatagramWire {
       this.#connections.size >= MAX_CONNECTIONS
     )
       return undefined;
-    return this.#add(connect({ host: to.address, port: to.port, noDelay: true }), to);
+    this.#input ??= new Uint8Array(READ_BYTES);
+    const onread = {
+      buffer: this.#input,
+      callback: (length: number, input: Uint8Array): boolean => {
+        this.#read(connection, input.subarray(0, length));
+        return true;
+      },
+    };
+    const connection = this.#add(connect({ host: to.address, port: to.port, noDelay: true, onread }), to);
+    return connection;
   }
 
   #accept(socket: Socket): void {
@@ -128,39 +143,34 @@ export class TcpWire implements DatagramWire {
   }
 
   #add(socket: Socket, peer: PeerAddress): Connection {
-    const connection = { socket, peer, framer: new DatagramFramer() };
+    const stays = this.#clock.after(FIRST_FRAME_MS, () => socket.destroy());
+    const connection = { socket, peer, framer: new DatagramFramer(), stays };
     const key = addressText(peer);
     this.#connections.set(key, connection);
-    const cancel = this.#clock.after(FIRST_FRAME_MS, () => socket.destroy());
     socket.setTimeout(IDLE_MS, () => socket.destroy());
     // Why it ended is no matter: that it did is told by `close`.
     socket.on('error', () => {});
-    socket.on('data', (bytes: Buffer) => {
-      if (this.#read(connection, bytes)) cancel();
-    });
+    socket.on('data', (bytes: Buffer) => this.#read(connection, bytes));
     socket.on('end', () => socket.end());
     socket.on('drain', () => this.#hasRoom());
     socket.once('close', () => {
-      cancel();
+      stays();
       if (this.#connections.get(key) === connection) this.#connections.delete(key);
       this.#lost(peer);
     });
     return connection;
   }
 
-  /** True when a whole datagram came. */
-  #read({ framer, peer, socket }: Connection, bytes: Uint8Array): boolean {
+  #read({ framer, peer, socket, stays }: Connection, bytes: Uint8Array): void {
     framer.push(bytes);
-    let isWhole = false;
     try {
       for (let datagram = framer.next(); datagram !== undefined; datagram = framer.next()) {
-        isWhole = true;
+        stays();
         this.#receive(datagram, peer);
       }
     } catch {
       // Whatever follows a length that cannot be, nobody can read.
       socket.destroy();
     }
-    return isWhole;
   }
 }

@@ -5,7 +5,7 @@
  *
  * Pull-based, in whatever pieces the stream comes. A length past the limit is refused before anything of it is kept.
  */
-import { ByteCollector, ByteReader, writeU32 } from '../bytes.js';
+import { ByteReader, ByteWriter, writeU32 } from '../bytes.js';
 import { RemoteProtocolError } from '../errors.js';
 import { CHANNEL_BYTES, MAX_DATAGRAM_BYTES } from './constants.js';
 
@@ -21,7 +21,8 @@ export function frameHeader(datagram: Uint8Array): Uint8Array {
 export class DatagramFramer {
   readonly #maxBytes: number;
   #chunk: Uint8Array = new Uint8Array(0);
-  #collected = new ByteCollector(LENGTH_BYTES);
+  /** What came of a length or a datagram that is not whole yet. It grows with what came, not with what was promised. */
+  readonly #collected = new ByteWriter(LENGTH_BYTES);
   #owed: number | undefined;
 
   constructor(options: { readonly maxDatagramBytes?: number } = {}) {
@@ -33,20 +34,23 @@ export class DatagramFramer {
     this.#chunk = chunk;
   }
 
-  /** The next datagram, which may share the chunk's memory; undefined when more bytes are needed. RemoteProtocolError: then the stream is over. */
+  /**
+   * The next datagram, good until the next call, for it may share the chunk's memory or the framer's; undefined when more
+   * bytes are needed. RemoteProtocolError: then the stream is over.
+   */
   next(): Uint8Array | undefined {
     while (true) {
       const wanted = this.#owed ?? LENGTH_BYTES;
       const bytes = this.#take(wanted);
       if (bytes === undefined) return undefined;
       if (this.#owed !== undefined) {
-        this.#expect(undefined, LENGTH_BYTES);
+        this.#owed = undefined;
         return bytes;
       }
       const length = new ByteReader(bytes).u32('length');
       if (length < CHANNEL_BYTES || length > this.#maxBytes)
         throw new RemoteProtocolError('too-large', `${length} bytes are no datagram`);
-      this.#expect(length, length);
+      this.#owed = length;
     }
   }
 
@@ -55,12 +59,10 @@ export class DatagramFramer {
     const piece = this.#chunk.subarray(0, wanted - this.#collected.length);
     this.#chunk = this.#chunk.subarray(piece.length);
     if (piece.length === wanted) return piece;
-    this.#collected.add(piece);
-    return this.#collected.length < wanted ? undefined : this.#collected.take();
-  }
-
-  #expect(owed: number | undefined, limit: number): void {
-    this.#owed = owed;
-    this.#collected = new ByteCollector(limit);
+    this.#collected.bytes(piece);
+    if (this.#collected.length < wanted) return undefined;
+    const whole = this.#collected.written;
+    this.#collected.truncate(0);
+    return whole;
   }
 }

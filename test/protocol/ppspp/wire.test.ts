@@ -123,7 +123,8 @@ t.test('datagrams come whole out of a stream, however it is cut', async t => {
     const got: Uint8Array[] = [];
     for (const chunk of chunks) {
       framer.push(chunk);
-      for (let next = framer.next(); next !== undefined; next = framer.next()) got.push(next);
+      for (let next = framer.next(); next !== undefined; next = framer.next())
+        got.push(Uint8Array.from(next));
     }
     t.same(
       got.map(bytes => Buffer.from(bytes)),
