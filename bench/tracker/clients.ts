@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { encode } from '../../protocol/tsp/codec.js';
+import { MESSAGE_TYPE } from '../../protocol/tsp/constants.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import { encodeRow } from '../../protocol/tsp/rows.js';
 import { listenAt } from '../../test/support/crowd.js';
@@ -44,6 +45,8 @@ const FIRST_PORT = 20_000;
 
 /** Each client reads what came before any other does. */
 const READ = Buffer.alloc(64 * 1024);
+/** What a peer without songs says first. */
+const LISTENER = encode({ type: 'HELLO', port: 0, hello: { tsp: 1, broadcasts: true } });
 
 interface Client {
   readonly socket: Socket;
@@ -54,17 +57,20 @@ interface Client {
 /** What a peer has before it registers. */
 interface Prepared {
   readonly songServer: Server;
-  readonly port: number;
+  readonly hello: Buffer;
   readonly list: Buffer;
   registration: Socket | undefined;
 }
 
 const clients: Client[] = [];
 const prepared = new Map<number, Prepared>();
+/** Of those who have registered: closed when nothing is measured. */
+const reached: Server[] = [];
 
 process.on('message', async (task: ClientTask) => {
   const begun = performance.now();
   if (task.do === 'prepare') {
+    for (const server of reached.splice(0)) server.close();
     await inTurn(task.count, index => prepare(task.first + index, task.songs));
     answer({});
   } else if (task.do === 'register') {
@@ -111,21 +117,21 @@ function nextBroadcast(): Promise<ClientAnswer> {
 
 /** With a song server that can do nothing but be reached: on loopback its port is what tells one peer from another. */
 async function prepare(index: number, songs: number): Promise<void> {
-  const songServer = createServer(socket => {
-    const framer = new Framer();
+  // The tracker closes, and there is nothing left to say then.
+  const songServer = createServer({ allowHalfOpen: true }, socket => {
     socket.on('error', () => {});
-    socket.on('data', chunk => {
-      framer.push(chunk);
-      for (let event = framer.next(); event !== undefined; event = framer.next())
-        if (event.kind === 'message' && event.message.type === 'PING') {
-          const pong = encode({ type: 'PONG', value: event.message.value });
-          socket.write(pong);
-          peer.registration?.write(pong);
-        }
+    socket.once('end', () => socket.destroy());
+    // A PING, which comes whole: five bytes, and a PONG but for the first.
+    socket.once('data', ping => {
+      const pong = Buffer.from(ping);
+      pong[0] = MESSAGE_TYPE.PONG;
+      socket.write(pong);
+      peer.registration?.write(pong);
     });
   });
   const port = await listenAt(songServer, FIRST_PORT + index, addressOf(index));
-  const peer: Prepared = { songServer, port, list: listOf(index, songs), registration: undefined };
+  const hello = encode({ type: 'HELLO', port, hello: { tsp: 1, broadcasts: false } });
+  const peer: Prepared = { songServer, hello, list: listOf(index, songs), registration: undefined };
   prepared.set(index, peer);
 }
 
@@ -164,10 +170,9 @@ async function register(port: number, index: number): Promise<void> {
     const client: Client = { socket, ready: resolve, broadcast() {} };
     clients.push(client);
     socket.once('error', reject);
-    const hello = { tsp: 1, broadcasts: peer === undefined } as const;
-    socket.write(encode({ type: 'HELLO', port: peer?.port ?? 0, hello }));
+    socket.write(peer?.hello ?? LISTENER);
   });
-  peer?.songServer.close();
+  if (peer !== undefined) reached.push(peer.songServer);
 }
 
 function listOf(peer: number, songs: number): Buffer {
