@@ -23,6 +23,7 @@ export class LazySwarms implements SwarmAccess {
   readonly #world: SongSwarmsOptions['world'];
   readonly #logger: Logger;
   readonly #ranking: PeerRanking | undefined;
+  #isHosting = false;
   #opening: Promise<SongSwarms> | undefined;
   #swarms: SongSwarms | undefined;
 
@@ -39,6 +40,11 @@ export class LazySwarms implements SwarmAccess {
 
   get port(): number | undefined {
     return this.#swarms?.port;
+  }
+
+  /** Where songs are given; undefined while none are. */
+  get hostingPort(): number | undefined {
+    return this.#isHosting ? this.port : undefined;
   }
 
   get sentBytes(): number {
@@ -59,7 +65,9 @@ export class LazySwarms implements SwarmAccess {
     this.#opening ??= this.#open({ uploads: server.uploads, songs, ...at });
     try {
       const { port } = await this.#opening;
-      if (port !== undefined) server.offersSwarms(port);
+      if (port === undefined) return;
+      server.offersSwarms(port);
+      this.#isHosting = true;
     } catch (error) {
       this.#logger.warn({ err: error }, 'songs cannot be given through swarms');
     }

@@ -6,6 +6,7 @@ import { addressScope, type HostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT } from '../protocol/tsp/constants.js';
 import type { Hello } from '../protocol/tsp/messages.js';
 import type { ContentHash } from '../protocol/tsp/rows.js';
+import { swarmFeature } from '../protocol/tsp/swarm-feature.js';
 import type { PeerConfig } from './config.js';
 import { listenError } from './failures/listen-error.js';
 import type { LiveSongs } from './hosting/neighbours.js';
@@ -23,6 +24,8 @@ export interface LinkParts {
   readonly tracker: HostPort;
   /** What the peer is known by besides what its configuration says. */
   readonly hello: Pick<Hello, 'instance' | 'broadcasts'>;
+  /** Where songs can be had through swarms, once that is known; looked at with each registration. */
+  readonly swarmPort?: () => number | undefined;
   /** Undefined: only listening. */
   readonly songs: OfferSource | undefined;
 }
@@ -30,7 +33,7 @@ export interface LinkParts {
 export function makeLink(
   config: PeerConfig,
   world: World,
-  { tracker, hello, songs }: LinkParts,
+  { tracker, hello, swarmPort, songs }: LinkParts,
 ): TrackerLink {
   const { host, name, advertise } = config;
   const { clock, logger, randomUnit, agent } = world;
@@ -40,12 +43,15 @@ export function makeLink(
     logger: logger.child({ room: 'link' }),
     randomUnit,
     trace: wireTrace(config, world),
-    hello: {
-      agent,
-      ...hello,
-      ...(name !== undefined && { name }),
-      ...(isLoopback(host) && { local: true }),
-      ...(advertise.length > 0 && { advertise }),
+    get hello() {
+      return {
+        agent,
+        ...hello,
+        ...(name !== undefined && { name }),
+        ...(isLoopback(host) && { local: true }),
+        ...(advertise.length > 0 && { advertise }),
+        ...swarmFeature(swarmPort?.()),
+      };
     },
     songs,
   });

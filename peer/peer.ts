@@ -212,6 +212,7 @@ export class Peer implements PeerView {
     const link = makeLink(config, world, {
       tracker: config.tracker ?? this.#localTracker!.address,
       hello: { instance },
+      swarmPort: () => this.#fetching.swarms?.hostingPort,
       songs: this.#offers(),
     });
     link.onEvent(event => this.#linked(event));

@@ -11,10 +11,11 @@ import type { createServer, Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
-import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG, SWARM_FEATURE } from '../../protocol/tsp/constants.js';
+import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
 import { MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { swarmFeature } from '../../protocol/tsp/swarm-feature.js';
 import { Turns } from '../../protocol/turns.js';
 import type { HostedSong } from '../library/catalogue.js';
 import type { WhereToListen } from '../listen-somewhere.js';
@@ -170,7 +171,7 @@ export class SongServer {
 
   /** Listeners are told from now on that its songs can be had through swarms. */
   offersSwarms(swarmPort: number): void {
-    this.#welcome = { ...this.#welcome, features: [SWARM_FEATURE], swarmPort };
+    this.#welcome = { ...this.#welcome, ...swarmFeature(swarmPort) };
   }
 
   async stop(): Promise<void> {

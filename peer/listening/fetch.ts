@@ -7,9 +7,9 @@
  */
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
-import { SWARM_FEATURE } from '../../protocol/tsp/constants.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { swarmFeature } from '../../protocol/tsp/swarm-feature.js';
 import { type FeedToHear, LiveStream } from '../live/live-stream.js';
 import type { PeerRanking } from '../swarm/alto-ranking.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
@@ -168,5 +168,5 @@ export class SongFetcher {
 const helloOf = (agent: string | undefined, swarmPort: number | undefined): Hello => ({
   tsp: 1,
   ...(agent === undefined ? {} : { agent }),
-  ...(swarmPort === undefined ? {} : { features: [SWARM_FEATURE], swarmPort }),
+  ...swarmFeature(swarmPort),
 });

@@ -4,8 +4,8 @@
  *     lease ─▶ HELLO ─ WELCOME ─▶ a card in the book          an ERROR, silence, the end of the connection ─▶ an empty one
  */
 import type { Clock } from '../../protocol/ports.js';
-import { SWARM_FEATURE } from '../../protocol/tsp/constants.js';
 import type { Hello, Welcome } from '../../protocol/tsp/messages.js';
+import { swarmPortOf } from '../../protocol/tsp/swarm-feature.js';
 import type { HostBook, HostCard } from './choose-host.js';
 import type { HostConnections } from './connections.js';
 
@@ -58,7 +58,7 @@ export function greet(
 }
 
 function cardIn(welcome: Welcome | undefined): HostCard {
-  const { name, features, swarmPort } = welcome ?? {};
-  const speaks = features?.includes(SWARM_FEATURE) === true && swarmPort !== undefined;
-  return { ...(name === undefined ? {} : { name }), ...(speaks ? { swarmPort } : {}) };
+  const { name } = welcome ?? {};
+  const swarmPort = welcome && swarmPortOf(welcome);
+  return { ...(name === undefined ? {} : { name }), ...(swarmPort === undefined ? {} : { swarmPort }) };
 }

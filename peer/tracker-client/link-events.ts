@@ -56,7 +56,7 @@ export interface TrackerLinkOptions {
   readonly randomUnit: RandomUnit;
   readonly trace?: WireTrace | undefined;
   readonly openSocket?: OpenSocket | undefined;
-  /** Who we are, but for what the link knows itself. */
+  /** Who we are, but for what the link knows itself; looked at with each registration. */
   readonly hello: Omit<Hello, 'tsp' | 'since'>;
   /** Absent: this peer only listens. */
   readonly songs?: OfferSource | undefined;

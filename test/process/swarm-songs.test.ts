@@ -7,11 +7,12 @@ import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Hello } from '../../protocol/tsp/messages.js';
 import { honestBut } from '../support/honest-host.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork, type RunningHost } from '../support/network.js';
-import type { RunningCommand } from '../support/spawn-command.js';
-import { connectTsp, type TspClient } from '../support/tsp-client.js';
+import { type RunningCommand, spawnCommand } from '../support/spawn-command.js';
+import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 
 let seed = 500;
@@ -29,7 +30,7 @@ const side = { buffered: true };
 /** 2 Mbit/s, and a name by which the mix can be told. */
 const slow = (name: string): string[] => ['--max-upload', '250k', '--name', name];
 
-async function welcomeOf({ port }: RunningHost): Promise<unknown> {
+async function welcomeOf({ port }: Pick<RunningHost, 'port'>): Promise<unknown> {
   const client = await connectTsp(t, port);
   client.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } });
   const { welcome } = await client.await('WELCOME');
@@ -96,7 +97,7 @@ const mixed = t.test(
     const hosts = await Promise.all(
       ['attic', 'kitchen'].map(name => network.host({ songs: { 'a.mp3': song }, args: slow(name) })),
     );
-    for (const host of hosts) t.match(await welcomeOf(host), { features: ['swarm'], swarmPort: host.port });
+    for (const host of hosts) t.match(await welcomeOf(host), { features: ['swarm'], swarmPort: Number });
     const home = await network.newHome();
     const id = String(await network.idOf(song));
     const listener = await network.run(['get', id, '-o', join(home, 'song.mp3')], home);
@@ -170,4 +171,34 @@ const given = t.test('a listener gives what it has while it fetches', side, asyn
   );
 });
 
-await Promise.all([fed, mixed, unheard, given]);
+const told = t.test('the tracker is told of swarms in HELLO, and nobody with --no-swarm', side, async t => {
+  const network = world.during(t);
+  const hellos: Hello[] = [];
+  const tracker = await listenTsp(t, async client => {
+    const { hello } = await client.await('HELLO');
+    hellos.push(hello);
+    client.destroy();
+  });
+  const at = ['--headless', '--json', '--port', '0', '--tracker', `127.0.0.1:${tracker.port}`];
+  for (const [args, said] of [
+    [['--share-cache'], true],
+    [['--no-swarm'], false],
+  ] as const) {
+    const home = await network.newHome();
+    const peer = await spawnCommand(t, 'tsp-peer', [...at, ...args], { home });
+    const { port } = await peer.ready();
+    const hello = await until('it has said HELLO', () => hellos.shift());
+    const { features, swarmPort } = (await welcomeOf({ port })) as Hello;
+    t.same(
+      { features: hello.features, swarmPort: hello.swarmPort },
+      { features, swarmPort },
+      'as in WELCOME',
+    );
+    t.same(features, said ? ['swarm'] : undefined);
+    t.equal(typeof swarmPort, said ? 'number' : 'undefined');
+    await peer.end();
+    hellos.length = 0;
+  }
+});
+
+await Promise.all([fed, mixed, unheard, given, told]);
