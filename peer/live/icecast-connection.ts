@@ -11,6 +11,7 @@ import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { ChunkedBody } from './chunked-body.js';
 import { FeedPump, type FeedPumpOptions } from './feed-pump.js';
 import {
+  END_OF_HEAD,
   formatOf,
   type IcecastRequest,
   nameOfMount,
@@ -96,16 +97,18 @@ export class IcecastConnection {
 
   #readHead(chunk: Buffer): void {
     this.#head = Buffer.concat([this.#head, chunk]);
-    const end = this.#head.indexOf('\r\n\r\n');
-    if (end === -1) {
+    // One character a byte, so that what is found is where it was.
+    const text = this.#head.toString('latin1', 0, MAX_HEAD_BYTES);
+    const end = END_OF_HEAD.exec(text);
+    if (end === null) {
       if (this.#head.length > MAX_HEAD_BYTES) this.#answer('400 Bad Request');
       return;
     }
     this.#cancelDeadline?.();
     this.#isDone = true;
     this.#greeted();
-    const request = parseRequest(this.#head.toString('utf8', 0, end));
-    const body = this.#head.subarray(end + 4);
+    const request = parseRequest(this.#head.toString('utf8', 0, end.index));
+    const body = this.#head.subarray(end.index + end[0].length);
     this.#head = Buffer.alloc(0);
     if (request === undefined) this.#answer('400 Bad Request');
     else this.#serve(request, body);
@@ -160,7 +163,7 @@ export class IcecastConnection {
   #begin({ method, headers }: IcecastRequest): void {
     const expects = /^100-continue$/i.test(headers.get('expect') ?? '');
     if (/chunked/i.test(headers.get('transfer-encoding') ?? '')) this.#chunks = new ChunkedBody();
-    const length = Number(headers.get('content-length'));
+    const length = this.#chunks === undefined ? Number(headers.get('content-length')) : 0;
     if (Number.isSafeInteger(length) && length > 0) this.#bodyLeft = length;
     this.#socket.write(
       expects ? 'HTTP/1.1 100 Continue\r\n\r\n' : `HTTP/1.${method === 'PUT' ? 1 : 0} 200 OK\r\n\r\n`,
@@ -201,7 +204,7 @@ export class IcecastConnection {
     const { feeds, uploads, runs, clock } = this.#world;
     const feed = feeds.feed(mount);
     if (feed === undefined) {
-      this.#answer('404 Not Found', `${mount} is not on the air here.`);
+      this.#answer('404 Not Found', `/${mount} is not on the air here.`);
       return;
     }
     const icy = headers.get('icy-metadata') === '1' ? new IcyStream() : undefined;

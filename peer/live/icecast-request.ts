@@ -20,10 +20,14 @@ export interface IcecastRequest {
   readonly headers: ReadonlyMap<string, string>;
 }
 
+/** The empty line behind a head; lines may end with a mere LF (RFC 9112 §2.2). */
+export const END_OF_HEAD = /\r?\n\r?\n/;
+
 /** `head`: everything up to the empty line. Undefined: that is no such request. */
 export function parseRequest(head: string): IcecastRequest | undefined {
-  const [line = '', ...rest] = head.split('\r\n');
-  const match = /^([A-Z]+) (\/\S*) (?:HTTP|ICE)\/1\.[01]$/.exec(line);
+  const [line = '', ...rest] = head.split(/\r?\n/);
+  // A proxy says the whole URL (RFC 9112 §3.2.2).
+  const match = /^([A-Z]+) (?:http:\/\/[^/\s]+)?(\/\S*) (?:HTTP|ICE)\/1\.[01]$/.exec(line);
   if (match === null) return undefined;
   const [path = '', search = ''] = match[2]!.slice(1).split('?', 2);
   const mount = decoded(path);

@@ -138,6 +138,32 @@ t.test('who says nothing, and who is slow to say it, is let go', async t => {
   });
 });
 
+t.test('heads as odd clients write them', async t => {
+  const key = basic('source', 'r4d10');
+  for (const [what, head] of [
+    ['lines that end with LF', `SOURCE /radio HTTP/1.0\r\n${key}\r\n`.replaceAll('\r', '')],
+    ['a whole URL', `PUT http://radio.example:8000/radio HTTP/1.1\r\nHost: radio.example\r\n${key}\r\n`],
+    [
+      'an escaped name',
+      `SOURCE /%72adio ICE/1.0\r\n${key.replace('Authorization: Basic', 'AUTHORIZATION: basic')}\r\n`,
+    ],
+    ['a parameter', `SOURCE /radio.mp3?x HTTP/1.0\r\n${key}Content-Type: audio/mpeg; charset=x\r\n\r\n`],
+    ['names that objects have', `SOURCE /radio HTTP/1.0\r\n__proto__: x\r\nconstructor: y\r\n${key}\r\n`],
+  ] as const) {
+    const { server, feeds } = await door(t);
+    say(t, server, head, mp3Bytes({ seconds: 1 }));
+    t.ok(await until(what, () => feeds.feed('radio')), what);
+  }
+  const { server, feeds } = await door(t);
+  const both = `PUT /radio HTTP/1.1\r\n${key}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n`;
+  const sound = mp3Bytes({ seconds: 1 });
+  say(t, server, both, `${sound.length.toString(16)}\r\n`, sound, '\r\n');
+  await until('chunks count, not the length', () => (feeds.feed('radio')?.endMs ?? 0) > 900);
+  const long = `GET /radio HTTP/1.0\r\nX: ${'y'.repeat(9_000)}\r\n\r\n`;
+  await say(t, server, long).says(/^HTTP\/1.0 400/);
+  await say(t, server, 'GET / HTTP/1.0\r\n\r\n').says(/404 .*\/ is not on the air here/s);
+});
+
 t.test('HEAD tells what would come', async t => {
   const { server, feeds } = await door(t);
   say(t, server, butt, mp3Bytes({ seconds: 1 }));
