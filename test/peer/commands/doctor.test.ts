@@ -55,7 +55,7 @@ t.test('doctor says that a port is taken', async t => {
   t.teardown(() => taken.close());
   const { port } = taken.address() as { port: number };
   const { reachability } = await import('../../../peer/commands/reachability.js');
-  const config = configIn('/nowhere', { port, host: '127.0.0.1' });
+  const config = configIn(await tempFolder(t), { port, host: '127.0.0.1' });
   await t.rejects(reachability(config, new TestWorld()), { message: /in use/ });
   const world = new TestWorld();
   const tracker = await new FakeTracker().start(t);
