@@ -12,10 +12,10 @@ import { hashOf, type Network, openNetwork } from '../support/network.js';
 import type { RunningCommand } from '../support/spawn-command.js';
 import { until } from '../support/until.js';
 
-// They mostly wait for lines of 2 Mbit/s.
+// They mostly wait for slow lines.
 t.jobs = 2;
 const world = await openNetwork(t, ['--max-per-address', '0']);
-const side = { buffered: true, timeout: 120_000 };
+const side = { buffered: true };
 
 /** Of 320 kbit/s, 1.6 MB: less than a peer fetches ahead of its player. */
 const newSong = (seed: number): Buffer =>
@@ -71,7 +71,7 @@ async function playAgain(
 ): Promise<Map<string, number>> {
   const listener = await startPeer(network, home);
   listener.write(`play ${await network.idOf(song)}\n`);
-  const whole = await until('it is whole', () => cachedFile(home, `${hashOf(song)}.mp3`), 60_000);
+  const whole = await until('it is whole', () => cachedFile(home, `${hashOf(song)}.mp3`));
   t.ok(whole.equals(song), 'byte-exact');
   listener.write('stop\n');
   await listener.says(/"event":"ended"/);
@@ -112,7 +112,7 @@ const resumedByRange = t.test('a host is asked for what is missing, and for noth
 async function startHost(network: Network, song: Buffer): Promise<{ sentBytes(): Promise<number> }> {
   const home = await network.newHome();
   await writeFile(join(home, 'song.mp3'), song);
-  const host = await startPeer(network, home, ['--library', home, '--max-upload', '250k']);
+  const host = await startPeer(network, home, ['--library', home, '--max-upload', '150k']);
   await host.says(/"event":"library"/);
   return {
     sentBytes: async () => {
@@ -138,7 +138,7 @@ const resumedInSwarm = t.test('two hosts of a swarm give what is missing', side,
     ),
   );
   const home = await network.newHome();
-  const kept = await breakOff(network, home, song, (0.6 * song.length) / PIECE_BYTES);
+  const kept = await breakOff(network, home, song, (0.3 * song.length) / PIECE_BYTES);
   const before = await sentBytes();
   const sources = await playAgain(t, network, home, song);
   const keptBytes = bytesIn(song, kept);
