@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type Cable, layCables, type Machine, noCables } from '../support/cables.js';
 import { mp3Bytes } from '../support/mp3.js';
-import { hashOf } from '../support/network.js';
+import { hashOf, LISTED_MS } from '../support/network.js';
 import { atPace } from '../support/paced-clock.js';
 import { commandPath, type RunningCommand, spawnProgram } from '../support/spawn-command.js';
 import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
@@ -50,10 +50,14 @@ t.test('a cable is pulled mid-song, and put in again', { skip: noCables }, async
   const here = ['--tracker', `127.0.0.1:${port}`];
   const watcher = await run(hub, 'tsp-peer', ['--json', '--port', '0', '--output', 'null', ...here]);
   const listed = (...of: readonly Host[]): Promise<true> =>
-    until(`listed: ${of.map(({ address }) => address)}`, async () => {
-      const row = (await listOf(watcher)).find(({ hash }) => hash === hashOf(SONG));
-      return String([...(row?.hosts ?? [])].sort()) === String(of.map(({ address }) => address).sort());
-    });
+    until(
+      `listed: ${of.map(({ address }) => address)}`,
+      async () => {
+        const row = (await listOf(watcher)).find(({ hash }) => hash === hashOf(SONG));
+        return String([...(row?.hosts ?? [])].sort()) === String(of.map(({ address }) => address).sort());
+      },
+      LISTED_MS,
+    );
   const get = (): Promise<RunningCommand> => run(hub, 'tsp-peer', ['get', '1', '-o', '-', ...here]);
   const gets = async (t: Test, listener: RunningCommand): Promise<void> => {
     t.equal(await listener.exitCode(), 0, listener.stderr);

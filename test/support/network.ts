@@ -20,6 +20,9 @@ import { type Teardown, until } from './until.js';
 export const hashOf = (bytes: Uint8Array): ContentHash =>
   toHex(new MerkleTree().update(bytes).digest().root) as ContentHash;
 
+/** A tracker that could not reach a host when it came, since the machine was busy, looks again minutes later (TSP §5.1). */
+export const LISTED_MS = 330_000;
+
 export interface HostOptions {
   /** File name → content. */
   readonly songs: Readonly<Record<string, Uint8Array>>;
@@ -126,10 +129,14 @@ export class Network {
   /** Resolves when the tracker's list names a host on `port` for this content. */
   async listed(bytes: Uint8Array, port: number): Promise<void> {
     const wanted = hashOf(bytes);
-    await until(`port ${port} is listed`, async () => {
-      const row = (await this.list()).find(({ hash }) => hash === wanted);
-      return (row?.hosts as string[] | undefined)?.some(host => host.endsWith(`:${port}`));
-    });
+    await until(
+      `port ${port} is listed`,
+      async () => {
+        const row = (await this.list()).find(({ hash }) => hash === wanted);
+        return (row?.hosts as string[] | undefined)?.some(host => host.endsWith(`:${port}`));
+      },
+      LISTED_MS,
+    );
   }
 }
 

@@ -53,7 +53,9 @@ export const mount = (command: RunningCommand, { folder, size }: Mount): void =>
   inNamespace(command, ['mount', '-t', 'tmpfs', '-o', `size=${size}`, 'none', folder]);
 
 function inNamespace({ pid }: RunningCommand, words: readonly string[]): void {
-  const namespace = ['--target', String(pid), '--mount', ...(UNSHARE.length > 1 ? ['--user'] : [])];
+  // Who is root there alone may not change groups there.
+  const user = UNSHARE.length > 1 ? ['--user', '--preserve-credentials'] : [];
+  const namespace = ['--target', String(pid), '--mount', ...user];
   const { status, stderr } = spawnSync('nsenter', [...namespace, ...words], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${words.join(' ')}: ${stderr}`);
 }
