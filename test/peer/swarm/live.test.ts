@@ -45,26 +45,35 @@ const heard = (command: RunningCommand, bytes: number): Promise<true> =>
     () => command.bytes.length >= bytes,
   );
 
+/** Gives what chance makes of this seed, and keeps it. */
+function streamTo(give: (bytes: Uint8Array) => unknown, seed: number) {
+  const chance = new Chance(seed);
+  const all: Uint8Array[] = [];
+  const giveNext = (length: number): void => {
+    all.push(chance.bytes(length));
+    give(all.at(-1)!);
+  };
+  return { giveNext, given: () => Buffer.concat(all) };
+}
+
+/** Each listener begins where the stream is then, and only what is new tells where that is: so it flows until this one has. */
+const flows = (giveNext: (length: number) => void, last: RunningCommand): Promise<true> =>
+  until('the last one hears it', () => {
+    giveNext(1_024);
+    return last.bytes.length >= BLOCK;
+  });
+
 const isTailOf = (tail: Uint8Array, whole: Uint8Array): boolean =>
   tail.length <= whole.length && Buffer.compare(tail, whole.subarray(whole.length - tail.length)) === 0;
 
 t.test('a chain of three, from where the stream is to its end', async t => {
   const { command, id, give, peer } = await source(t, await tempFolder(t));
-  const chance = new Chance(1);
-  const given: Uint8Array[] = [];
-  const giveNext = (length: number): void => {
-    given.push(chance.bytes(length));
-    give(given.at(-1)!);
-  };
+  const { giveNext, given } = streamTo(give, 1);
   giveNext(2 * BLOCK);
   const first = await listener(t, id, [peer]);
   const second = await listener(t, id, [first.peer]);
   const third = await listener(t, id, [second.peer]);
-  // Each begins where the stream is then, so it flows until all of them have.
-  await until('the last one hears it', () => {
-    giveNext(1_024);
-    return third.command.bytes.length >= BLOCK;
-  });
+  await flows(giveNext, third.command);
   for (let blocks = 1; blocks <= 8; blocks += 1) {
     const before = third.command.bytes.length;
     giveNext(BLOCK);
@@ -72,7 +81,7 @@ t.test('a chain of three, from where the stream is to its end', async t => {
   }
   giveNext(5_000);
   command.endInput();
-  const content = Buffer.concat(given);
+  const content = given();
   for (const { command: listening } of [first, second, third]) {
     t.equal(await listening.exitCode(), 0, 'a listener ends well');
     t.ok(isTailOf(listening.bytes, content), `${listening.bytes.length} bytes, to the end`);
@@ -83,16 +92,16 @@ t.test('a chain of three, from where the stream is to its end', async t => {
 });
 
 t.test('a source and a chain of two, in the words of libswift', async t => {
-  const content = new Chance(5).bytes(6 * BLOCK + 100);
   const way = ['--dialect', 'draft10'];
   const { command, id, give, peer } = await source(t, await tempFolder(t), 0, ...way);
-  give(content.subarray(0, 2 * BLOCK));
+  const { giveNext, given } = streamTo(give, 5);
+  giveNext(2 * BLOCK);
   const first = await listener(t, id, [peer], ...way);
-  await heard(first.command, BLOCK);
   const second = await listener(t, id, [first.peer], ...way);
-  await heard(second.command, BLOCK);
-  give(content.subarray(2 * BLOCK));
+  await flows(giveNext, second.command);
+  giveNext(4 * BLOCK + 100);
   command.endInput();
+  const content = given();
   for (const { command: listening } of [first, second]) {
     t.equal(await listening.exitCode(), 0, listening.stderr);
     t.ok(isTailOf(listening.bytes, content), `${listening.bytes.length} bytes, to the end`);
@@ -100,9 +109,9 @@ t.test('a source and a chain of two, in the words of libswift', async t => {
 });
 
 t.test('over TCP', async t => {
-  const content = new Chance(6).bytes(4 * BLOCK + 100);
   const { command, id, give, peer } = await source(t, await tempFolder(t), 0, '--tcp');
-  give(content.subarray(0, 2 * BLOCK));
+  const { giveNext, given } = streamTo(give, 6);
+  giveNext(2 * BLOCK);
   const listening = await spawnCommand(t, 'tsp-peer', [
     'swarm',
     'get',
@@ -112,10 +121,11 @@ t.test('over TCP', async t => {
     peer,
     '--tcp',
   ]);
-  await heard(listening, BLOCK);
-  give(content.subarray(2 * BLOCK));
+  await flows(giveNext, listening);
+  giveNext(2 * BLOCK + 100);
   command.endInput();
   t.equal(await listening.exitCode(), 0, listening.stderr);
+  const content = given();
   t.ok(isTailOf(listening.bytes, content), `${listening.bytes.length} bytes, to the end`);
 });
 
