@@ -195,16 +195,18 @@ export class SwarmNode implements SwarmHome {
       const joined = this.#swarms.get(channel.swarm);
       if (joined === undefined) continue;
       this.#touched.add(joined);
-      if (joined.heed(event, now)) this.#ban(event.from);
+      if (joined.heed(event, now)) this.#ban(event.from, now);
     }
   }
 
-  #ban(peer: PeerAddress): void {
+  #ban(peer: PeerAddress, now: Milliseconds): void {
     this.#banned.add(banKey(peer));
     this.#options.logger.warn(
       { peer: addressText(peer) },
       'a peer sent what is not in the file; it is left alone',
     );
+    // Other channels may lead to it, of this swarm and of others.
+    this.#heed(this.#endpoint.shun(), now);
   }
 
   #drive(joined: JoinedSwarm, now: Milliseconds): void {

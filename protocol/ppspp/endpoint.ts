@@ -134,12 +134,12 @@ export class Endpoint {
 
   /** A stream is over, and with it all channels in it. */
   disconnected(from: PeerAddress): EndpointEvent[] {
-    const lines = [...this.#lines.values()].filter(({ to }) => isSame(to, from));
-    return lines.map(line => {
-      const why = line.channel.state === 'opening' ? 'unanswered' : 'closed';
-      this.#remove(line);
-      return eventOf(line, { kind: 'ended', why });
-    });
+    return this.#drop(({ to }) => isSame(to, from));
+  }
+
+  /** Leaves alone whoever `admits` refuses by now, without a word. */
+  shun(): EndpointEvent[] {
+    return this.#drop(({ to }) => this.#options.admits?.(to) === false);
   }
 
   /** All that is to be sent now; chunks up to about `budgetBytes`, in turns. */
@@ -267,6 +267,16 @@ export class Endpoint {
     this.#busy.add(line);
     if (line.isIncoming) this.#count(to, 1);
     return channel;
+  }
+
+  #drop(isGone: (line: Line) => boolean): EndpointEvent[] {
+    const lines = [...this.#lines.values()].filter(isGone);
+    return lines.flatMap(line => {
+      const { state } = line.channel;
+      this.#remove(line);
+      const why = state === 'opening' ? 'unanswered' : 'closed';
+      return state === 'ended' ? [] : eventOf(line, { kind: 'ended', why });
+    });
   }
 
   #remove(line: Line): void {

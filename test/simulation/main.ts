@@ -45,7 +45,7 @@ let failed = 0;
 let happened = 0;
 for (let seed = first; seed < first + count; seed += 1) {
   try {
-    const network = values.swarms ? new SwarmSimulation(seed, tell) : new Simulation(seed, tell);
+    const network = values.swarms ? new SwarmSimulation(seed, { tell }) : new Simulation(seed, tell);
     const outcome = await network.run();
     happened += outcome.happened;
     if (count === 1) process.stdout.write(`${JSON.stringify(outcome)}\n`);

@@ -13,28 +13,7 @@ import { Journal } from '../../tracker/journal.js';
 import { Registrar } from '../../tracker/registrar.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { CrashingRegistry } from './crashing-registry.js';
-
-export interface PlantedBug {
-  readonly name: string;
-  /** A seed that shows it, where that is not the first: there the search begins, so that it is short. */
-  readonly from?: number;
-  /** What the broken rule says. */
-  readonly shows: RegExp;
-  plant(): () => void;
-}
-
-// biome-ignore lint/suspicious/noExplicitAny: methods of any shape
-type Method = (this: any, ...args: any[]) => any;
-
-/** Puts `make(original)` in the place of a method; the answer puts it back. */
-function replace(prototype: object, name: string, make: (original: Method) => Method): () => void {
-  const methods = prototype as Record<string, Method>;
-  const original = methods[name]!;
-  methods[name] = make(original);
-  return () => {
-    methods[name] = original;
-  };
-}
+import { type PlantedBug, replace } from './replace-method.js';
 
 /** Changes what a fetch wants done with every `nth` piece. */
 function spoilDeliveries(nth: number, spoil: (effect: FetchEffect) => readonly FetchEffect[]): () => void {

@@ -100,6 +100,18 @@ t.test('two that call each other at once keep one channel, the same, and nothing
   }
 });
 
+t.test('who is refused by now is left on all its channels, without a word', async t => {
+  const { net, source, reader, back } = pair();
+  const opening = source.dial(reader);
+  source.banned.add(reader.address.address);
+  t.match(source.endpoint.shun(), [
+    { channel: back, event: { kind: 'ended', why: 'closed' } },
+    { channel: opening, event: { kind: 'ended', why: 'unanswered' } },
+  ]);
+  t.same(source.endpoint.shun(), []);
+  t.same([source.endpoint.transmit(net.now), source.endpoint.channels], [[], 0]);
+});
+
 t.test('who may be told of whom', async t => {
   const at = (address: string, port = 1) => ({ address, port });
   const [here, home, public4, public6] = ['127.0.0.1', '192.168.1.2', '8.8.4.4', '2a00::1'] as const;

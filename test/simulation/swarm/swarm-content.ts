@@ -7,6 +7,7 @@ import { type HashName, MerkleTree } from '../../../protocol/merkle.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
 import type { SwarmMetadata } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import type { ChunkRange } from '../../../protocol/ppspp/messages.js';
 import type { Swarm } from '../../../protocol/ppspp/swarm.js';
 import type { Chance } from '../chance.js';
 import { BrokenRule } from '../invariants.js';
@@ -19,8 +20,7 @@ export class SwarmContent {
   readonly metadata: SwarmMetadata;
   readonly #leaves: Uint8Array;
 
-  constructor(chance: Chance, chunks: number) {
-    const hash: HashName = chance.pick(['sha1', 'sha256']);
+  constructor(chance: Chance, chunks: number, hash: HashName = chance.pick(['sha1', 'sha256'])) {
     this.chunks = chunks;
     this.bytes = chance.bytes(chunks * CHUNK_BYTES - chance.int(0, CHUNK_BYTES - 1));
     const tree = new MerkleTree({ hash, keep: 0 }).update(this.bytes).digest();
@@ -78,6 +78,12 @@ export class SwarmDisk implements ChunkStore {
         throw new BrokenRule(`chunk ${first + i} is kept and is not what it should be`);
       this.#chunks.set(first + i, Uint8Array.from(bytes));
     }
+  }
+
+  /** Whether all these chunks were written. */
+  holds({ start, end }: ChunkRange): boolean {
+    for (let chunk = start; chunk <= end; chunk += 1) if (!this.#chunks.has(chunk)) return false;
+    return true;
   }
 
   /** All of it, as it would be played. */

@@ -1,12 +1,13 @@
 /**
- * Who takes part in a simulated swarm: the real node on a virtual wire, and three that mean no good.
+ * Who takes part in a simulated swarm: the real node on a virtual wire, and some that mean no good.
  *
- *     SwarmProgram   SwarmNode, JoinedSwarm, a disk          liar   the same, every chunk with a bit flipped
- *     idler          says it has 2^32 chunks, asks for as many, gives none
+ *     SwarmProgram   SwarmNode, JoinedSwarm, a disk          liar   the same, its chunks or its hashes or both false
+ *     idler          says it has 2^32 chunks, asks for as many, gives none, and tells of peers that are none
  *     forger         HANDSHAKEs in the name of addresses that never asked
  */
 import type { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
 import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
+import type { Failed } from '../../../peer/swarm/tally.js';
 import type { Logger } from '../../../protocol/ports.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
 import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
@@ -14,10 +15,12 @@ import { NO_CHANNEL } from '../../../protocol/ppspp/constants.js';
 import { Endpoint } from '../../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
 import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
+import { type Integrity, MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
+import type { Claim } from '../../../protocol/ppspp/messages.js';
 import type { Swarm } from '../../../protocol/ppspp/swarm.js';
 import type { Chance } from '../chance.js';
 import { type DatagramNetwork, SWARM_PORT, type VirtualWire } from './datagram-network.js';
-import type { SwarmContent, SwarmDisk } from './swarm-content.js';
+import { SwarmContent, type SwarmDisk } from './swarm-content.js';
 
 const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => QUIET };
 /** 2023-11-14; clocks differ by seconds. */
@@ -37,6 +40,7 @@ export interface SwarmProgramOptions {
   readonly maxPeers: number;
   readonly serves: boolean;
   readonly onChange: () => void;
+  readonly onLiar: (liar: Failed) => void;
 }
 
 /** A process on one machine. */
@@ -79,25 +83,58 @@ function nodeOn({ network, wire, chance }: Lent): SwarmNode {
   });
 }
 
-/** Has everything, and changes one bit of each chunk that it gives; its hashes are true. */
+/** How it lies: a bit of each chunk, or of a hash; or of both nothing is true, and the one proves the other. */
+export type Lie = 'chunks' | 'hashes' | 'all';
+
+/** Has everything, as it says, and gives it to whoever asks. */
 export async function startLiar(
   lent: Lent,
+  lie: Lie,
   content: SwarmContent,
-  disk: SwarmDisk,
   peers: readonly PeerAddress[],
-) {
+): Promise<void> {
   const { chance } = lent;
-  const node = nodeOn(lent);
-  const read = (chunk: number): Uint8Array => {
-    const bytes = Uint8Array.from(content.chunk(chunk));
+  const flipped = (true_: Uint8Array): Uint8Array => {
+    const bytes = Uint8Array.from(true_);
     bytes[chance.int(0, bytes.length - 1)]! ^= 1 << chance.int(0, 7);
     return bytes;
   };
-  node.join({ swarm: { ...disk.swarm, source: { read } }, peers, maxPeers: peers.length });
+  const given = lie === 'all' ? new SwarmContent(chance, content.chunks, content.metadata.hash) : content;
+  const honest = new MerkleIntegrity(given.tree());
+  const lyingOf = (proof: Claim[]): Claim[] => {
+    const place = chance.int(0, proof.length - 1);
+    return proof.map((claim, i) =>
+      i === place && claim.type === 'INTEGRITY' ? { ...claim, hash: flipped(claim.hash) } : claim,
+    );
+  };
+  const integrity: Integrity =
+    lie !== 'hashes'
+      ? honest
+      : {
+          chunks: honest.chunks,
+          proves: true,
+          proofOf: (chunk, reader) => lyingOf(honest.proofOf(chunk, reader)),
+          tuneIn: () => [],
+          judge: () => honest.judge(),
+        };
+  const read = (chunk: number): Uint8Array =>
+    lie === 'chunks' ? flipped(given.chunk(chunk)) : given.chunk(chunk);
+  const have = new ChunkSet();
+  have.add({ start: 0, end: content.chunks - 1 });
+  const { metadata } = content;
+  const swarm: Swarm = { metadata, dialects: ['rfc7574'], have, integrity, source: { read } };
+  const node = nodeOn(lent);
+  node.join({ swarm, peers, maxPeers: peers.length });
   await node.start({ port: SWARM_PORT });
 }
 
-/** Says that it has all chunks there can be, asks everybody for as many, and never gives one. */
+/** Peers that there cannot be, and one more that there isn't. */
+const NOBODY: readonly PeerAddress[] = [
+  ...['127.0.0.1', '0.0.0.0', '224.0.0.1', '169.254.7.7', '10.0.9.9'].map(at),
+  { address: '10.0.1.7', port: 0 },
+];
+
+/** Says that it has all chunks there can be, asks everybody for as many, and never gives one; tells of peers that are none. */
 export async function startIdler(
   { network, wire, chance }: Lent,
   { metadata, tree }: { metadata: Swarm['metadata']; tree: Swarm['integrity'] },
@@ -121,6 +158,7 @@ export async function startIdler(
       if (event.kind !== 'open') continue;
       known.add(from.address);
       channel.request(ALL);
+      channel.tell(NOBODY);
     }
     flush();
   });

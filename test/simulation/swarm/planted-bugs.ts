@@ -1,0 +1,120 @@
+/**
+ * Bugs in the swarm engine and its protocol that the simulator must find, one at a time.
+ */
+import { AskedHost } from '../../../peer/swarm/asked-host.js';
+import { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
+import { binOf } from '../../../protocol/ppspp/bins.js';
+import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
+import { Conversation } from '../../../protocol/ppspp/conversation.js';
+import { Endpoint } from '../../../protocol/ppspp/endpoint.js';
+import { Fetching } from '../../../protocol/ppspp/fetching.js';
+import { Gate } from '../../../protocol/ppspp/gate.js';
+import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import { MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
+import type { Claim } from '../../../protocol/ppspp/messages.js';
+import { Wanted } from '../../../protocol/ppspp/wanted.js';
+import { type PlantedBug, replace, replaceGetter } from '../replace-method.js';
+import { SwarmDisk } from './swarm-content.js';
+
+export const PLANTED_SWARM_BUGS: readonly PlantedBug[] = [
+  {
+    name: 'a chunk is kept though it is false',
+    shows: /is kept and is not what it should be/,
+    plant: () =>
+      replace(
+        HashTree.prototype,
+        'verify',
+        verify =>
+          function (...args) {
+            const verdict = verify.apply(this, args);
+            return verdict === 'wrong' ? 'verified' : verdict;
+          },
+      ),
+  },
+  {
+    name: 'a liar is never left',
+    shows: /and has not noticed/,
+    plant: () => replaceGetter(Fetching.prototype, 'hasLied', () => false),
+  },
+  {
+    name: 'another channel to a liar who was caught stays',
+    from: 3,
+    shows: /still talks to/,
+    plant: () => replace(Endpoint.prototype, 'shun', () => () => []),
+  },
+  {
+    name: 'a hash is believed before it is proven',
+    shows: /is kept and is not what it should be|takes .* for a liar/,
+    plant: () =>
+      replace(
+        MerkleIntegrity.prototype,
+        'judge',
+        judge =>
+          function () {
+            const { hear, ...rest } = judge.call(this);
+            const believe = (claim: Claim): boolean => {
+              if (claim.type === 'INTEGRITY') this.tree.nodes.set(binOf(claim.range), claim.hash);
+              return hear(claim);
+            };
+            return { ...rest, hear: believe };
+          },
+      ),
+  },
+  {
+    name: 'a stranger is sent more than came in its name',
+    shows: /never asked and is sent/,
+    plant: () =>
+      replace(
+        Gate.prototype,
+        'greet',
+        greet =>
+          function (...args) {
+            const answer = greet.apply(this, args);
+            return answer && Buffer.concat([answer, answer.subarray(4), answer.subarray(4)]);
+          },
+      ),
+  },
+  {
+    name: 'who gives nothing gives all the same',
+    shows: /gives nothing, and gave/,
+    plant: () => replace(Conversation.prototype, 'choke', () => () => undefined),
+  },
+  {
+    name: 'a chunk is not written',
+    shows: /says it has|is complete and has something else/,
+    plant: () =>
+      replace(
+        SwarmDisk.prototype,
+        'write',
+        write =>
+          function (chunk, ...more) {
+            if (chunk !== 17) write.call(this, chunk, ...more);
+          },
+      ),
+  },
+  {
+    name: 'it is done before the last chunk',
+    from: 2,
+    shows: /is complete and has something else/,
+    plant: () =>
+      replaceGetter(JoinedSwarm.prototype, 'isComplete', function (this: JoinedSwarm) {
+        const { chunks } = this.swarm.integrity;
+        return chunks !== undefined && this.swarm.have.size >= chunks - 1;
+      }),
+  },
+  {
+    name: 'what is lost, or never comes, is asked of nobody again',
+    from: 12,
+    shows: /has \d+ of \d+ chunks/,
+    plant: () => {
+      const mends = [
+        replace(Wanted.prototype, 'expire', () => () => undefined),
+        replace(AskedHost.prototype, 'late', () => () => new ChunkSet()),
+        replace(AskedHost.prototype, 'isSilent', () => () => false),
+      ];
+      return () => {
+        for (const mend of mends) mend();
+      };
+    },
+  },
+];
