@@ -16,7 +16,7 @@ import type { Dialect } from './handshake.js';
 import { NoIntegrity } from './integrity.js';
 import { earliest } from './liveness.js';
 import type { Claim, Message } from './messages.js';
-import type { Packer } from './packer.js';
+import { endsFrame, FRAME_CHUNKS, type Packer } from './packer.js';
 import { decodePeer, ExchangeLimits, encodePeer } from './peer-exchange.js';
 import { Serving } from './serving.js';
 import type { Swarm } from './swarm.js';
@@ -124,6 +124,9 @@ export class Conversation {
       const bytes = packer.addChunk(unit);
       this.serving.sent(unit.data.chunk, bytes, now);
       left -= bytes;
+      // A frame that there is no budget for is better left whole than cut: all of it is judged at once over there.
+      const isFrame = this.#options.isReliable && endsFrame(unit.data.chunk);
+      if (isFrame && left < FRAME_CHUNKS * bytes) break;
     }
     return isNews;
   }

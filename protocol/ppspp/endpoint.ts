@@ -32,7 +32,7 @@ const HELLO_BYTES = 2 * CHANNEL_BYTES + 1;
 const MAX_OWN = 64;
 
 /** What one channel may send in its turn. */
-const TURN_BYTES = 64 * 1_024;
+const TURN_BYTES = 128 * 1_024;
 
 export interface Outgoing {
   readonly to: PeerAddress;

@@ -18,6 +18,7 @@ export const DATAGRAM_BYTES = 1_400;
 export const FRAME_BYTES = 65_507;
 /** Chunks of a whole subtree, which are judged at once, end a frame: with their proofs they fit into one at 1,024 bytes. */
 export const FRAME_CHUNKS = 32;
+export const endsFrame = (chunk: number): boolean => (chunk + 1) % FRAME_CHUNKS === 0;
 
 type Data = ChunkUnit['data'];
 
@@ -74,7 +75,7 @@ export class Packer {
     }
     this.#data.push(data);
     this.#dataBytes += dataBytes;
-    if (isAlone || (data.chunk + 1) % FRAME_CHUNKS === 0) this.#close();
+    if (isAlone || endsFrame(data.chunk)) this.#close();
     return bytes;
   }
 
