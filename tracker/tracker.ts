@@ -17,7 +17,7 @@ import { Turns } from '../protocol/turns.js';
 import { Answers } from './answers.js';
 import { Broadcast } from './broadcast.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
-import { tcpDialer } from './dialer.js';
+import { TcpDialer } from './dialer.js';
 import { FanOut } from './fan-out.js';
 import { Journal } from './journal.js';
 import { type Dialer, Prover } from './proof.js';
@@ -163,7 +163,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     services: {
       answers,
       registrar,
-      prover: new Prover({ dialer: options.dialer ?? tcpDialer, clock, randomBytes, maxDials }),
+      prover: new Prover({ dialer: options.dialer ?? new TcpDialer(), clock, randomBytes, maxDials }),
       fanOut,
       clock,
       logger,

@@ -1,12 +1,18 @@
 /** Proof of address (TSP §5.2): what is dialled, what counts as proven, and how much of it there may be. */
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import t from 'tap';
 import { MAX_PROOF_DIALS } from '../../protocol/tsp/constants.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import type { Claim, Proved } from '../../protocol/tsp/tracker-effects.js';
-import { tcpDialer } from '../../tracker/dialer.js';
+import { TcpDialer } from '../../tracker/dialer.js';
 import { type Attempt, type Dial, type Dialer, Prover } from '../../tracker/proof.js';
+import { listenAt } from '../support/crowd.js';
 import { listenTsp } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
+
+const PING_42 = Buffer.from('060000002a', 'hex');
 
 interface Dialled {
   readonly to: string;
@@ -225,16 +231,51 @@ t.test('at most 256 dials at once; the next one waits for its turn', async t => 
 });
 
 t.test('the real dialer says its PING, and fails where nobody listens', async t => {
+  const dialer = new TcpDialer();
   const heard = new Promise<number>(resolve => {
     void listenTsp(t, async client => resolve((await client.receive('PING')).value)).then(({ port }) => {
-      const dial = tcpDialer.dial('127.0.0.1', port, Buffer.from('060000002a', 'hex'));
+      const dial = dialer.dial('127.0.0.1', port, PING_42);
       t.teardown(() => dial.close());
       return t.resolves(dial.sent);
     });
   });
   t.equal(await heard, 42);
-  await t.rejects(tcpDialer.dial('127.0.0.1', 1, Buffer.from('x')).sent);
-  t.ok((await tcpDialer.resolve('localhost')).length > 0);
+  await t.rejects(dialer.dial('127.0.0.1', 1, PING_42).sent);
+  t.ok((await dialer.resolve('localhost')).length > 0);
+});
+
+t.test('a dial has nothing of those before it, whoever closed them', async t => {
+  const dialer = new TcpDialer();
+  const heard: Socket[] = [];
+  const server = createServer(socket => {
+    socket.on('error', () => {});
+    socket.on('data', bytes => {
+      t.same(bytes, PING_42, 'one PING a dial');
+      heard.push(socket);
+    });
+  });
+  const port = await listenAt(server, 0, '127.0.0.1');
+  t.teardown(() => server.close());
+  let before: Dial | undefined;
+  for (const closing of ['them', 'us', 'a reset', 'nobody listens', 'them', 'nobody'] as const) {
+    const count = heard.length;
+    const dial = dialer.dial('127.0.0.1', closing === 'nobody listens' ? 1 : port, PING_42);
+    before?.close();
+    before = dial;
+    if (closing === 'nobody listens') {
+      await t.rejects(dial.sent);
+      continue;
+    }
+    await t.resolves(dial.sent, `ended by ${closing}`);
+    const socket = await until('the PING has come', () => heard[count]);
+    if (closing === 'nobody') break;
+    const closed = once(socket, 'close');
+    if (closing === 'us') dial.close();
+    else if (closing === 'them') socket.end();
+    else socket.resetAndDestroy();
+    await closed;
+  }
+  before?.close();
 });
 
 async function ended(proof: { readonly outcome: Proved | undefined }): Promise<Proved> {
