@@ -121,7 +121,10 @@ class Draft {
   }
 
   #endPiece(): void {
-    if (this.#source !== undefined) this.#pieces.push(this.#source.subarray(this.#start, this.#end));
+    const source = this.#source;
+    if (source === undefined) return;
+    const isWhole = this.#end - this.#start === source.length;
+    this.#pieces.push(isWhole ? source : source.subarray(this.#start, this.#end));
   }
 }
 

@@ -148,12 +148,7 @@ export class RowReader {
   }
 }
 
-export function encodeRow(row: object): Buffer {
-  const text = JSON.stringify(row);
-  const bytes = Buffer.allocUnsafe(Buffer.byteLength(text) + 1);
-  bytes[bytes.write(text)] = NEWLINE;
-  return bytes;
-}
+export const encodeRow = (row: object): Buffer => Buffer.from(`${JSON.stringify(row)}\n`);
 
 /** What a row says of who it is about: the content hash, or the ID of a live feed. */
 export const identityOf = ({
