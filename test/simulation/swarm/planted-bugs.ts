@@ -44,7 +44,7 @@ export const PLANTED_SWARM_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a hash is believed before it is proven',
-    shows: /is kept and is not what it should be|takes .* for a liar/,
+    shows: /is kept and is not what it should be|takes .* for a liar|has \d+ of \d+ chunks/,
     plant: () =>
       replace(
         MerkleIntegrity.prototype,

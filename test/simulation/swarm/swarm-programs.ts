@@ -24,7 +24,7 @@ import { SwarmContent, type SwarmDisk } from './swarm-content.js';
 
 const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => QUIET };
 /** 2023-11-14; clocks differ by seconds. */
-const SOME_DAY_MS = 1.7e12;
+export const SOME_DAY_MS = 1.7e12;
 const ALL: { readonly start: number; readonly end: number } = { start: 0, end: 0xffff_ffff };
 
 export const at = (address: string): PeerAddress => ({ address, port: SWARM_PORT });
@@ -72,7 +72,7 @@ export class SwarmProgram {
   }
 }
 
-function nodeOn({ network, wire, chance }: Lent): SwarmNode {
+export function nodeOn({ network, wire, chance }: Lent): SwarmNode {
   const offsetMs = SOME_DAY_MS + chance.int(-5_000, 5_000);
   return new SwarmNode({
     clock: network.timeline,
