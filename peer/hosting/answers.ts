@@ -12,6 +12,7 @@ import { encode } from '../../protocol/tsp/codec.js';
 import { MESSAGE_TYPE, NO_SONG } from '../../protocol/tsp/constants.js';
 import { describe } from '../../protocol/tsp/describe.js';
 import type { Message, SongId, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
 import type { Slice } from '../../protocol/turns.js';
 import type { LiveSong } from '../live/live-offers.js';
@@ -45,7 +46,7 @@ export class Answers {
   readonly #listener: ListenerSocket;
   readonly #remote: string;
   readonly #slice: Slice;
-  readonly #takeSlot: () => void;
+  readonly #takeSlot: (song: ContentHash) => void;
   /** Part of an answer is out, the rest is not. */
   #owesBytes = false;
   /** The live feed that is being sent. */
@@ -57,7 +58,7 @@ export class Answers {
     listener: ListenerSocket,
     remote: string,
     slice: Slice,
-    takeSlot: () => void,
+    takeSlot: (song: ContentHash) => void,
   ) {
     this.#world = world;
     this.#listener = listener;
@@ -127,7 +128,7 @@ export class Answers {
     const live = request.type === 'PLAY' ? this.#world.host.live(request.song) : undefined;
     if (live !== undefined) return this.#feed(live, request.song as SongId);
     const range = this.#world.host.range(request);
-    this.#takeSlot();
+    this.#takeSlot(range.song.hash);
     const opening = this.#world.cache.open(range.song);
     return opening instanceof Promise
       ? opening.then(reader => this.#range(request, range, reader))

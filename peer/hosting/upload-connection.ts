@@ -9,19 +9,21 @@
  */
 import type { Socket } from 'node:net';
 import { RemoteProtocolError, RequestError } from '../../protocol/errors.js';
+import { canonicalIp } from '../../protocol/ip.js';
 import type { Milliseconds } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { DRAIN_BYTES, DRAIN_MS, MAX_REQUEST_BYTES } from '../../protocol/tsp/constants.js';
 import { describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { type UploadEffect, UploadSession } from '../../protocol/tsp/upload.js';
 import { Slice, type Turns } from '../../protocol/turns.js';
 import { Answers, type AnswersWorld } from './answers.js';
 import { ListenerSocket } from './listener-socket.js';
 import type { ProofEcho } from './neighbours.js';
 import type { SendQueues } from './send-queues.js';
-import { BUSY_RETRY_MS, type UploadSlots } from './slots.js';
+import { BUSY_RETRY_MS, type Upload, type UploadSlots } from './slots.js';
 
 /** What all connections of a server share. */
 export interface UploadWorld extends AnswersWorld {
@@ -43,6 +45,8 @@ export class UploadConnection {
   readonly #listener: ListenerSocket;
   readonly #slice: Slice;
   readonly #answers: Answers;
+  /** What its slot is for. */
+  #upload: Upload | undefined;
   #inputOver = false;
   /** The answer that is being made. */
   #turn: Promise<void> = Promise.resolve();
@@ -60,7 +64,9 @@ export class UploadConnection {
     this.#session = new UploadSession(now);
     this.#listener = new ListenerSocket(socket, world.clock, now => this.#session.progressed(now));
     this.#slice = new Slice(world.clock, world.turns);
-    this.#answers = new Answers(world, this.#listener, this.remote, this.#slice, () => this.#takeSlot());
+    this.#answers = new Answers(world, this.#listener, this.remote, this.#slice, song =>
+      this.#takeSlot(song),
+    );
     this.closed = new Promise<void>(resolve => {
       socket.once('close', () => resolve());
     }).then(() => this.#turn);
@@ -174,7 +180,7 @@ export class UploadConnection {
           this.#world.proofs.ping(effect.value);
           break;
         case 'release-slot':
-          this.#world.slots.release();
+          this.#world.slots.release(this.#upload);
           break;
         case 'end':
           this.#linger();
@@ -219,11 +225,17 @@ export class UploadConnection {
     this.#socket.end();
   }
 
-  #takeSlot(): void {
-    if (this.#session.holdsSlot) return;
+  #takeSlot(song: ContentHash): void {
     const { slots, clock } = this.#world;
-    if (!slots.take(clock.now()))
+    if (this.#upload?.song === song && this.#session.holdsSlot) return;
+    const upload: Upload = { to: canonicalIp(this.#socket.remoteAddress ?? ''), song, way: 'connection' };
+    if (this.#session.holdsSlot) {
+      this.#upload = slots.turn(this.#upload!, upload);
+      return;
+    }
+    if (!slots.take(clock.now(), upload))
       throw new RequestError('busy', slots.whyFull, { retryAfterMs: BUSY_RETRY_MS });
+    this.#upload = upload;
     this.#session.slotTaken();
   }
 }

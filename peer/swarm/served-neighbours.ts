@@ -1,12 +1,16 @@
 /**
- * Which neighbours are sent chunks: each takes an upload slot, of which TSP's listeners have theirs too (`--slots`).
+ * Which neighbours are sent chunks: each takes an upload slot, of which TSP's listeners have theirs too (`--slots`),
+ * or shares the one of its TSP connection.
  *
  *     asks ─▶ a slot ─▶ served ─ 10 s without a question ─▶ slot free
  *               └ none: CHOKE, and it waits ─ a slot is free ─▶ UNCHOKE, and it may ask
  */
+import { toHex } from '../../protocol/bytes.js';
 import type { Milliseconds } from '../../protocol/ports.js';
 import type { Channel } from '../../protocol/ppspp/channel.js';
-import type { UploadSlots } from '../hosting/slots.js';
+import type { PeerAddress } from '../../protocol/ppspp/gate.js';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
+import type { Upload, UploadSlots } from '../hosting/slots.js';
 
 /** As for a TSP listener (TSP §5.3). */
 const HOLD_MS = 10_000;
@@ -19,44 +23,49 @@ export type Slots = Pick<UploadSlots, 'take' | 'release'>;
 export class ServedNeighbours {
   readonly #slots: Slots;
   /** When each was last asking. */
-  readonly #served = new Map<Channel, Milliseconds>();
+  readonly #served = new Map<Channel, { readonly upload: Upload; askedAt: Milliseconds }>();
   /** The first has waited longest. */
-  readonly #waiting = new Set<Channel>();
+  readonly #waiting = new Map<Channel, Upload>();
   #lookAt: Milliseconds = Number.POSITIVE_INFINITY;
 
   constructor(slots: Slots) {
     this.#slots = slots;
   }
 
-  asked(channel: Channel, now: Milliseconds): void {
+  asked(channel: Channel, from: PeerAddress, now: Milliseconds): void {
     this.#lookAt = Math.min(this.#lookAt, now + LOOK_EVERY_MS);
     if (this.#served.has(channel)) return;
-    if (this.#slots.take(now)) {
-      this.#served.set(channel, now);
+    const song = toHex(channel.swarm.metadata.swarmId) as ContentHash;
+    const upload: Upload = { to: from.address, song, way: 'channel' };
+    if (this.#slots.take(now, upload)) {
+      this.#served.set(channel, { upload, askedAt: now });
       return;
     }
-    this.#waiting.add(channel);
+    this.#waiting.set(channel, upload);
     channel.choke();
   }
 
   left(channel: Channel): void {
     this.#waiting.delete(channel);
-    if (this.#served.delete(channel)) this.#slots.release();
+    const served = this.#served.get(channel);
+    if (served === undefined) return;
+    this.#served.delete(channel);
+    this.#slots.release(served.upload);
   }
 
   /** Takes slots back, and gives free ones to who waits. */
   look(now: Milliseconds): void {
     if (now < this.#lookAt) return;
-    for (const channel of [...this.#served.keys(), ...this.#waiting])
+    for (const channel of [...this.#served.keys(), ...this.#waiting.keys()])
       if (channel.state === 'ended') this.left(channel);
-    for (const [channel, askedAt] of this.#served) {
-      if (channel.isAsked) this.#served.set(channel, now);
-      else if (now - askedAt >= HOLD_MS) this.left(channel);
+    for (const [channel, served] of this.#served) {
+      if (channel.isAsked) served.askedAt = now;
+      else if (now - served.askedAt >= HOLD_MS) this.left(channel);
     }
-    for (const channel of this.#waiting) {
-      if (!this.#slots.take(now)) break;
+    for (const [channel, upload] of this.#waiting) {
+      if (!this.#slots.take(now, upload)) break;
       this.#waiting.delete(channel);
-      this.#served.set(channel, now);
+      this.#served.set(channel, { upload, askedAt: now });
       channel.unchoke();
     }
     const isIdle = this.#served.size === 0 && this.#waiting.size === 0;

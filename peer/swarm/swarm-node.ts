@@ -190,7 +190,7 @@ export class SwarmNode implements SwarmHome {
     for (const event of events) {
       const { channel } = event;
       const { kind } = event.event;
-      if (kind === 'asked') this.#served?.asked(channel, now);
+      if (kind === 'asked') this.#served?.asked(channel, event.from, now);
       if (kind === 'ended') this.#served?.left(channel);
       const joined = this.#swarms.get(channel.swarm);
       if (joined === undefined) continue;

@@ -4,7 +4,8 @@ import t from 'tap';
 import { BURST_MS, RateLimit } from '../../../peer/hosting/rate-limit.js';
 import { parseSendQueues, queueKey, readSendQueues } from '../../../peer/hosting/send-queues.js';
 import { type Slice, SliceMemory } from '../../../peer/hosting/slice-memory.js';
-import { BUSY_RETRY_MS, UploadSlots } from '../../../peer/hosting/slots.js';
+import { BUSY_RETRY_MS, type Upload, UploadSlots } from '../../../peer/hosting/slots.js';
+import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import { noProc } from '../../support/no-proc.js';
 import { connectTsp, listenTsp } from '../../support/tsp-client.js';
 import { until } from '../../support/until.js';
@@ -22,6 +23,9 @@ t.test(
     t.equal(slots.contended(100 + 2 * BUSY_RETRY_MS), false);
     slots.release();
     t.equal(slots.take(200), true);
+    slots.release();
+    slots.release();
+    t.equal(slots.used, 0);
     const unlimited = new UploadSlots(Number.POSITIVE_INFINITY);
     for (let i = 0; i < 100; i++) unlimited.take(0);
     t.equal(unlimited.used, 100);
@@ -161,4 +165,35 @@ t.test('the kernel says what a connection has not taken', { skip: noProc }, asyn
   client.socket.pause();
   const key = queueKey({ localPort: port, remotePort: client.socket.localPort! });
   await until('the kernel holds some of it', async () => ((await readSendQueues()).get(key) ?? 0) > 0);
+});
+
+t.test('a connection and a channel to one address with one song have one slot', async t => {
+  const slots = new UploadSlots(2);
+  const [song, other] = ['a', 'b'].map(digit => digit.repeat(64) as ContentHash);
+  const upload = (way: Upload['way'], of = song, to = '192.0.2.7'): Upload => ({ to, song: of!, way });
+  t.ok(slots.take(0, upload('connection')));
+  t.ok(slots.take(0, upload('channel')));
+  t.equal(slots.used, 1);
+  t.ok(slots.take(0, upload('channel')), 'a second channel is another listener');
+  t.equal(slots.used, 2);
+  t.notOk(slots.take(0, upload('channel', song, '192.0.2.8')), 'another address');
+  t.notOk(slots.take(0, upload('channel', other)), 'another song');
+  t.ok(slots.take(0, upload('connection')), 'to the second listener, too');
+  slots.release(upload('connection'));
+  slots.release(upload('channel'));
+  t.equal(slots.used, 1);
+  slots.release(upload('connection'));
+  t.equal(slots.used, 1, 'the channel has it');
+  t.same(slots.turn(upload('channel'), upload('channel', other)), upload('channel', other));
+  t.equal(slots.used, 1);
+  t.ok(slots.take(0));
+  t.ok(slots.take(0, upload('connection', other)));
+  t.same(
+    slots.turn(upload('connection', other), upload('connection')),
+    upload('connection', other),
+    'no room',
+  );
+  for (const way of ['connection', 'channel'] as const) slots.release(upload(way, other));
+  slots.release();
+  t.equal(slots.used, 0);
 });

@@ -49,6 +49,25 @@ t.test('slots: busy when all are taken, free when the connection ends or asks no
   await first.receive('SONG_DATA');
 });
 
+t.test('a song that comes through its swarm, too, needs one slot for both', async t => {
+  const host = await hostSongs(t, { 1: songBytes(1_000), 2: songBytes(2_000) }, { slots: 1 });
+  const { slots } = host.server.uploads;
+  const channel = { to: '127.0.0.1', song: host.songs.get(1)!.hash, way: 'channel' } as const;
+  t.ok(slots.take(0, channel));
+  const client = await connectTsp(t, host.port);
+  client.send(play(2));
+  t.match(await client.receive('ERROR'), { error: { code: 'busy' } });
+  client.send(play(1));
+  await client.receive('SONG_DATA');
+  t.equal(slots.used, 1);
+  client.send(play(2));
+  await client.receive('SONG_DATA');
+  t.equal(slots.used, 1, 'it had a slot already');
+  slots.release(channel);
+  client.destroy('reset');
+  await until('the slot is free', () => slots.used === 0);
+});
+
 t.test('deadlines: a slow header, an idle connection', async t => {
   const clock = new VirtualClock();
   const host = await hostSongs(t, {}, { clock });

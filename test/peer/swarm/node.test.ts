@@ -16,6 +16,7 @@ import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
 import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import { Chance } from '../../simulation/chance.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -155,6 +156,17 @@ t.test('one slot for two listeners: the second has its turn', async t => {
   t.ok(second.swarm.have.isEmpty);
   a.node.leave(first);
   await until('the second is served', () => second.isComplete);
+});
+
+t.test('whoever is sent the song over a connection needs no second slot', async t => {
+  const slots = new UploadSlots(1);
+  const song = toHex(DIGEST.root) as ContentHash;
+  t.ok(slots.take(0, { to: '127.0.0.1', song, way: 'connection' }));
+  const host = await nodeFor(t, { offered: giving(offer()), slots });
+  const { node } = await nodeFor(t);
+  const joined = listen(node, [host.at]);
+  await until('it is served', () => joined.isComplete);
+  t.equal(slots.used, 1);
 });
 
 t.test('another way to the content takes part, and is checked piece by piece', async t => {
