@@ -11,7 +11,7 @@
 import type { Argv } from 'yargs';
 import { type CommandError, usageError } from '../peer/failures/failure.js';
 import { didYouMean } from '../peer/prompt/did-you-mean.js';
-import type { Flags, Option, OptionTable } from './options.js';
+import { type Flags, type Option, type OptionTable, yesOrNo } from './options.js';
 import { readPlainLine } from './plain-line.js';
 
 export interface Subcommand {
@@ -70,7 +70,7 @@ export async function parseCommandLine(
   }
   let text = '';
   const parser = await build(spec, argv, columns);
-  const parsed = await parser.parseAsync([...argv], {}, (_error, _argv, output) => {
+  const parsed = await parser.parseAsync(withoutFlagValues(spec, argv), {}, (_error, _argv, output) => {
     text = output;
   });
   if (text !== '') return { kind: 'text', text: `${text}\n` };
@@ -81,6 +81,18 @@ export async function parseCommandLine(
   const words = [...named, ...rest];
   if (subcommand !== undefined) checkWords(spec, subcommand, words);
   return { kind: 'run', command: first, words, flags: flagsOf(spec, parsed, first) };
+}
+
+/** `--encode=yes` as `--encode`: yargs takes all but `true` for a no, whatever it says. */
+function withoutFlagValues({ options }: CommandLineSpec, argv: readonly string[]): string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((word, index) => {
+    const [, name = '', value = ''] = /^--([a-z-]+)=(.*)$/s.exec(word) ?? [];
+    if (index >= end || !Object.hasOwn(options, name) || options[name]!.kind !== 'flag') return word;
+    const is = yesOrNo(value);
+    if (is === undefined) throw usageError(`--${name}: ${JSON.stringify(value)} is not true or false.`);
+    return is ? `--${name}` : `--no-${name}`;
+  });
 }
 
 async function build(spec: CommandLineSpec, argv: readonly string[], columns: number): Promise<Argv<object>> {

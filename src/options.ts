@@ -151,16 +151,14 @@ function fromFiles(name: string, option: Option, { files }: Sources): Found | un
   return undefined;
 }
 
-const YES_NO: Readonly<Record<string, boolean>> = {
-  true: true,
-  yes: true,
-  on: true,
-  1: true,
-  false: false,
-  no: false,
-  off: false,
-  0: false,
-};
+const YES = ['true', 'yes', 'on', '1'];
+const NO = ['false', 'no', 'off', '0'];
+
+/** A flag's text; undefined when it is neither. */
+export function yesOrNo(text: string): boolean | undefined {
+  const lower = text.toLowerCase();
+  return YES.includes(lower) ? true : NO.includes(lower) ? false : undefined;
+}
 
 /** `items`: texts, or JSON values of a configuration file. */
 function read(option: Option, items: readonly unknown[], wrong: (item: unknown) => Error): unknown {
@@ -177,7 +175,7 @@ function read(option: Option, items: readonly unknown[], wrong: (item: unknown) 
 }
 
 const readText = (option: Option, text: string): unknown =>
-  option.kind === 'flag' ? YES_NO[text.toLowerCase()] : option.type.parse(text);
+  option.kind === 'flag' ? yesOrNo(text) : option.type.parse(text);
 
 const expectedOf = (option: Option): string =>
   option.kind === 'flag' ? 'true or false' : option.type.expected;

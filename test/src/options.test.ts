@@ -159,6 +159,8 @@ t.test('options that are given wrongly are a wrong use', async t => {
     ['--port', /--port wants a value/],
     ['--port --json', /--port wants a value/],
     ['--port=', /--port: "" is not a port/],
+    ['--encode=maybe', /--encode: "maybe" is not true or false/],
+    ['--encode=constructor', /"constructor" is not true or false/],
     ['lst', /no command "lst" \(did you mean list\?\)/],
     ['get', /wants to know what: tsp-peer get <song>/],
     ['get 1 2', /Too many words/],
@@ -170,6 +172,8 @@ t.test('options that are given wrongly are a wrong use', async t => {
     t.match(told, { exitCode: 2, code: 'usage', error: CommandError, message }, argv);
   }
   t.match(await failure(tracker('list', env)), { exitCode: 2, message: /no command "list"/ });
+  const { values } = await peerRun('--encode=yes --swarm=off --json=TRUE', env);
+  t.match(values, { encode: true, swarm: false, json: true }, 'a flag may be given a value all the same');
 });
 
 t.test('words of a command stay text, whatever they look like', async t => {
