@@ -62,10 +62,10 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
   const { world, config } = session;
   const cancel = (): void => stream.cancel();
   world.signal.addEventListener('abort', cancel, { once: true });
-  const progress = new Progress(row, stream, session);
-  const startedAt = world.clock.now();
   const isLive = row.live === true;
   if (isLive && !config.json) world.stderr.write(`Recording ${nameOf(row)} until it ends or Ctrl-C.\n`);
+  const progress = new Progress(row, stream, session);
+  const startedAt = world.clock.now();
   try {
     const sink = out === STDOUT ? new StdoutSink(world) : await openFile(out).catch(about(out));
     try {

@@ -77,7 +77,8 @@ export class LiveFeeds {
     const { keys, logger } = this.#options;
     const feed = this.#isStopped ? undefined : keys.feedOf(key, name);
     if (feed === undefined) {
-      logger.warn({ via, remote }, 'a publisher has a wrong key');
+      // Source clients knock without one first, to be asked for it.
+      if (key !== '') logger.warn({ via, remote }, 'a publisher has a wrong key');
       throw new PublishRefused('wrong-key', 'this key opens no feed here');
     }
     const publication = this.#channel(feed).publish(why => {
