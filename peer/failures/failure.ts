@@ -33,7 +33,10 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export interface Failure {
-  /** For programs: a code of TSP §6, or `usage`, `not-verifiable`, `interrupted`. */
+  /**
+   * For programs: a code of TSP §6, or `usage`, `configuration`, `file`, `in-use`, `not-playable`, `no-output`, `full`,
+   * `closed`.
+   */
   readonly code: string;
   readonly exitCode: ExitCode;
   /** For people: one sentence. */

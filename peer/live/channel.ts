@@ -10,9 +10,9 @@ import { LiveFeed, type LiveTitle } from './live-feed.js';
 import { type OpenTranscoder, Publication, PublishRefused } from './publication.js';
 
 /** A publisher whose connection died without a word is back sooner than its machine's TCP gives up. */
-export const TAKEOVER_AFTER_MS = 3_000;
+const TAKEOVER_AFTER_MS = 3_000;
 /** Longer than any encoder needs for its first frame. */
-export const IDLE_PUBLISHER_MS = 10_000;
+const IDLE_PUBLISHER_MS = 10_000;
 
 export interface ChannelOptions {
   readonly name: string;

@@ -15,7 +15,7 @@ import { durationMs, FrameRing, type LiveFrame, RingReader } from './frame-ring.
 import { silenceLike } from './silence.js';
 
 /** Longer than a frame of any rate and than the jitter of a good line, shorter than what a TSP listener holds. */
-export const SILENCE_AFTER_MS = 500;
+const SILENCE_AFTER_MS = 500;
 /** How often a feed looks whether it has gone silent. */
 const TICK_MS = 250;
 

@@ -19,7 +19,7 @@ const HORIZON_S = 1;
 /** A chunk is late when it takes longer. Time enough for one question that got lost. */
 export const LATE_MS = 1_500;
 /** No chunk is late sooner, however soon it is needed: a round trip and a burst of others before it. */
-export const SOONEST_LATE_MS = 300;
+const SOONEST_LATE_MS = 300;
 /** So long is nothing asked of a host that was late with everything. */
 export const REST_MS = 5_000;
 

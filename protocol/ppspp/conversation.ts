@@ -22,7 +22,7 @@ import { Serving } from './serving.js';
 import type { Swarm } from './swarm.js';
 
 /** News of chunks waits so long for more of it. */
-export const HAVE_EVERY_MS = 100;
+const HAVE_EVERY_MS = 100;
 /** Ranges announced at once; the rest follows. */
 const MAX_HAVES = 64;
 

@@ -21,7 +21,7 @@ import type { Swarm } from './swarm.js';
 
 export const MAX_CHANNELS = 1_000;
 /** The rest is for those that we dial, so that nobody can surround us (RFC 7574 §12.1). */
-export const MAX_INCOMING = 600;
+const MAX_INCOMING = 600;
 /** Of one address: so many swarms at once with one peer, or peers behind one router. */
 export const MAX_INCOMING_PER_ADDRESS = 64;
 

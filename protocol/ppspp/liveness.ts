@@ -8,11 +8,11 @@
  */
 import type { Milliseconds } from '../ports.js';
 
-export const FIRST_BEAT_MS = 1_000;
+const FIRST_BEAT_MS = 1_000;
 /** libswift forgets who is silent for longer than about a minute. */
-export const MAX_BEAT_MS = 55_000;
+const MAX_BEAT_MS = 55_000;
 export const DEAD_AFTER_MS = 180_000;
-export const DEAD_AFTER_DATAGRAMS = 3;
+const DEAD_AFTER_DATAGRAMS = 3;
 
 export class Liveness {
   #heardAt: Milliseconds;

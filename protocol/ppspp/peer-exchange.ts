@@ -18,7 +18,7 @@ export const EXCHANGED_WITHIN_MS = 60_000;
 /** How many go with one answer. */
 export const MAX_PEERS_TOLD = 16;
 /** libswift asks each 1.1 s. */
-export const ASKED_EVERY_MS = 1_000;
+const ASKED_EVERY_MS = 1_000;
 
 export interface KnownPeer extends PeerAddress {
   /** When anything but silence last came from it. */

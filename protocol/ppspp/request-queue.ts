@@ -9,7 +9,7 @@ import { ChunkSet } from './chunk-set.js';
 import type { ChunkRange } from './messages.js';
 
 /** Who asks for more pieces than that at once is served the first of them, and may ask again. */
-export const MAX_QUEUED_RANGES = 256;
+const MAX_QUEUED_RANGES = 256;
 
 export class RequestQueue {
   #order: ChunkRange[] = [];

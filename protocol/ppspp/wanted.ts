@@ -11,8 +11,8 @@ import { ChunkSet } from './chunk-set.js';
 import type { ChunkRange } from './messages.js';
 
 /** libswift forgets a REQUEST after a second and a half. */
-export const ASK_AGAIN_MS = 1_000;
-export const MAX_ASK_AGAIN_MS = 8_000;
+const ASK_AGAIN_MS = 1_000;
+const MAX_ASK_AGAIN_MS = 8_000;
 
 export class Wanted {
   /** Asked for and not here. */
