@@ -4,11 +4,12 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
 import { noTerminal, openTerminal } from '../support/pty.js';
-import { spawnCommand } from '../support/spawn-command.js';
+import { spawnCommand, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { until } from '../support/until.js';
 import { takeUsualPorts } from '../support/usual-ports.js';
@@ -199,13 +200,12 @@ t.test('one-shot commands say when there is no tracker: 69', async t => {
 t.test('the example lists and fetches a song', async t => {
   const bytes = song('Blue Moon', 1);
   const { network, ids } = await openMusic(t, { 'a.mp3': bytes });
-  const { spawnProgram } = await import('../support/spawn-command.js');
-  const example = new URL('../../../examples/list-and-fetch.mjs', import.meta.url).pathname;
+  const example = fileURLToPath(new URL('../../../examples/list-and-fetch.mjs', import.meta.url));
   const folder = await tempFolder(t);
   const program = await spawnProgram(t, process.execPath, [example, `127.0.0.1:${network.trackerPort}`], {
     cwd: folder,
   });
-  t.equal(await program.exitCode(), 0);
+  t.equal(await program.exitCode(), 0, program.stderr);
   t.match(program.stdout, /Blue Moon by The Band/);
   await until('it is there', async () => (await readFile(join(folder, `${ids[0]}.mp3`))).equals(bytes));
 });
