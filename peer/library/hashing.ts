@@ -4,7 +4,7 @@
  * A thread that hangs over a file's tags, or dies of them, is replaced and the file is read again without them. One that
  * hangs over its bytes, or dies twice, gives the file up.
  */
-import type { Clock } from '../../protocol/ports.js';
+import type { Clock, Logger } from '../../protocol/ports.js';
 import type { FileReading } from './file-facts.js';
 import type { ReadingNote } from './read-file.js';
 import { ThreadLost, ThreadPool } from './thread-pool.js';
@@ -17,6 +17,7 @@ export interface HashingJob {
 export interface HashingOptions {
   readonly threads: number;
   readonly clock: Clock;
+  readonly logger: Logger;
   /** Another worker than ours, in tests. */
   readonly script?: URL;
 }
@@ -36,6 +37,7 @@ export class Hashing {
       script: options.script ?? new URL('./hashing-worker.js', import.meta.url),
       threads: options.threads,
       clock: options.clock,
+      logger: options.logger,
       patienceMs: note => (note?.stage === 'tags' ? TAGS_PATIENCE_MS : READ_PATIENCE_MS),
     });
   }

@@ -78,9 +78,9 @@ export class Library {
       throw new ConfigError('encode', true, 'possible without a data folder');
     }
     this.#options = options;
-    const { clock, workers = Math.min(availableParallelism(), MAX_THREADS) } = options;
-    this.#scanner = new Scanner({ clock });
-    this.#hashing = new Hashing({ threads: workers, clock });
+    const { clock, logger, workers = Math.min(availableParallelism(), MAX_THREADS) } = options;
+    this.#scanner = new Scanner({ clock, logger });
+    this.#hashing = new Hashing({ threads: workers, clock, logger });
     this.#readings = new Readings({
       hashing: this.#hashing,
       events: {

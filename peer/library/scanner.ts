@@ -2,7 +2,7 @@
  * Looks into folders from a worker thread, one look at a time. A folder on a share that hangs costs that thread, which
  * is replaced, and no more.
  */
-import type { Clock } from '../../protocol/ports.js';
+import type { Clock, Logger } from '../../protocol/ports.js';
 import type { Found } from './file-facts.js';
 import type { ScanJob } from './scan.js';
 import { ThreadLost, ThreadPool } from './thread-pool.js';
@@ -13,11 +13,12 @@ const SCAN_PATIENCE_MS = 30_000;
 export class Scanner {
   readonly #pool: ThreadPool<ScanJob, readonly Found[], 'complete'>;
 
-  constructor(options: { readonly clock: Clock }) {
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
     this.#pool = new ThreadPool({
       script: new URL('./scan-worker.js', import.meta.url),
       threads: 1,
-      clock: options.clock,
+      clock,
+      logger,
       patienceMs: () => SCAN_PATIENCE_MS,
     });
   }

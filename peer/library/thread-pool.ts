@@ -9,7 +9,7 @@
  * another one (descriptors, memory), those that there are do the work.
  */
 import { Worker } from 'node:worker_threads';
-import type { Clock } from '../../protocol/ports.js';
+import type { Clock, Logger } from '../../protocol/ports.js';
 
 /** What a thread posts: notes while it works, then one result. */
 export type ThreadMessage<Note, Result> = { readonly note: Note } | { readonly result: Result };
@@ -26,6 +26,8 @@ export interface ThreadPoolOptions<Note> {
   readonly script: URL;
   readonly threads: number;
   readonly clock: Clock;
+  /** Told why a thread died: the fault may be its own, not the file's. */
+  readonly logger: Logger;
   /** How long a thread may say nothing after this note; undefined: after it got the job. */
   readonly patienceMs: (note: Note | undefined) => number;
 }
@@ -121,7 +123,10 @@ export class ThreadPool<Job, Note, Result> {
       cancelTimer: () => {},
     };
     worker.on('message', (message: ThreadMessage<Note, Result>) => this.#hear(thread, message));
-    worker.on('error', () => this.#lose(thread, 'crashed'));
+    worker.on('error', error => {
+      this.#options.logger.debug({ err: error }, 'a thread of the library died');
+      this.#lose(thread, 'crashed');
+    });
     worker.on('exit', () => this.#lose(thread, 'crashed'));
     this.#threads.add(thread);
     return thread;

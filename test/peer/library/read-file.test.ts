@@ -12,6 +12,7 @@ import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
 import { type Mp3Options, mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until, within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
@@ -177,6 +178,8 @@ t.test(
   },
 );
 
+const logger = new RecordingLogger();
+
 /** A worker thread of this source. */
 const script = (source: string) =>
   new URL(
@@ -185,7 +188,7 @@ const script = (source: string) =>
 
 t.test('threads read many files at a time and tell how far they are', async t => {
   const folder = await tempFolder(t);
-  const hashing = new Hashing({ threads: 2, clock: patientClock });
+  const hashing = new Hashing({ threads: 2, clock: patientClock, logger });
   t.teardown(() => hashing.stop());
   const bytes = mp3Bytes({ seconds: 600, seed: 9 });
   await writeFile(join(folder, 'long.mp3'), bytes);
@@ -209,6 +212,7 @@ t.test('a thread that hangs over tags is replaced, and the file is read without 
   const hashing = new Hashing({
     threads: 1,
     clock,
+    logger,
     script: script(`parentPort.on('message', ({ path, tags }) => {
       if (!tags) return parentPort.postMessage({ result: { kind: 'changing' } });
       parentPort.postMessage({ note: { stage: 'tags' } });
@@ -225,10 +229,12 @@ t.test('a thread that hangs over tags is replaced, and the file is read without 
 });
 
 t.test('a thread that hangs over bytes, or dies, gives the file up and the next one is read', async t => {
+  const logger = new RecordingLogger();
   const clock = new VirtualClock();
   const hashing = new Hashing({
     threads: 1,
     clock,
+    logger,
     script: script(`parentPort.on('message', ({ path }) => {
       if (path === 'hang') for (;;);
       if (path === 'die') throw new Error('dies');
@@ -253,6 +259,8 @@ t.test('a thread that hangs over bytes, or dies, gives the file up and the next 
     { kind: 'refused', reason: 'unreadable', passing: true },
     { kind: 'gone' },
   ]);
+  const reasons = logger.entries.map(({ fields }) => (fields.err as Error).message);
+  t.ok(reasons.includes('dies'), 'why it died is in the log');
   await hashing.stop();
   t.same(await hashing.read('fine'), { kind: 'cancelled' }, 'after the end nothing is read');
 });
@@ -262,6 +270,7 @@ t.test('where there is no room for more threads, those that there are read every
   const hashing = new Hashing({
     threads: 4,
     clock: new VirtualClock(),
+    logger,
     // Every thread but one dies as it begins, as without descriptors for its code.
     script: script(`
       if (Atomics.add(new Int32Array(getEnvironmentData('places')), 0, 1) > 0) throw new Error('no room');
@@ -301,6 +310,7 @@ t.test('urgent files come first; cancelling answers all, and reading goes on aft
   const hashing = new Hashing({
     threads: 1,
     clock: patientClock,
+    logger,
     script: script(
       `parentPort.on('message', ({ path }) => parentPort.postMessage({ result: { kind: 'gone', path } }))`,
     ),

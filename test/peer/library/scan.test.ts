@@ -11,6 +11,7 @@ import { walk } from '../../../peer/library/scan.js';
 import { Scanner } from '../../../peer/library/scanner.js';
 import { ConfigError } from '../../../protocol/errors.js';
 import { patientClock } from '../../support/patient-clock.js';
+import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 
 const say = (root: string, found: Iterable<Found>): string[] =>
@@ -126,7 +127,7 @@ t.test(
 t.test('the scanner looks from its thread, batch by batch', async t => {
   const root = await tempFolder(t);
   for (let i = 0; i < 620; i += 1) await writeFile(join(root, `${1000 + i}.mp3`), 'x');
-  const scanner = new Scanner({ clock: patientClock });
+  const scanner = new Scanner({ clock: patientClock, logger: new RecordingLogger() });
   t.teardown(() => scanner.stop());
   const batches: (readonly Found[])[] = [];
   const job = { roots: [root], root, starts: [root] };
