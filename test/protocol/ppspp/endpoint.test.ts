@@ -154,6 +154,8 @@ t.test(
     channel.request(EVERYTHING);
     net.run(5_000, () => reader.isComplete);
     t.ok(Buffer.compare(reader.content, CONTENT) === 0);
+    const runs = reader.events.flatMap(event => (event.kind === 'chunks' ? [event.chunks.length] : []));
+    t.equal(runs[0], 32, 'a frame is a whole subtree, and judged at once');
     t.notOk(types('reader').includes('ACK'));
     t.equal(types('source').filter(type => type === 'DATA').length, 40);
     const hashes = said.flatMap(({ message }) => (message.type === 'INTEGRITY' ? [message.range] : []));
