@@ -25,6 +25,7 @@ import type { SongId } from '../protocol/tsp/messages.js';
 import type { SongRow } from '../protocol/tsp/rows.js';
 import { DEFAULT_TRACKER_CONFIG, type TrackerConfig } from '../tracker/config.js';
 import { Tracker } from '../tracker/tracker.js';
+import { anyHost } from './any-host.js';
 import { systemClock } from './clock.js';
 import { agent } from './version.js';
 
@@ -84,6 +85,7 @@ export function openTracker(options: Partial<TrackerConfig> & { readonly logger?
   const { logger = silent, ...config } = options;
   return new Tracker({
     ...DEFAULT_TRACKER_CONFIG,
+    host: anyHost(),
     ...config,
     clock: systemClock,
     logger,
