@@ -1,6 +1,7 @@
 /**
- * A listener that is killed in the middle of a song, with the real commands: what it had of the song is on its disk when it
- * starts again, hosts give only what is missing, by RANGE or through the swarm, and the song is what it should be.
+ * What a listener keeps of a song, with the real commands: killed in the middle of it and started again, it is given only
+ * what is missing, by RANGE or through the swarm; with --no-serve nobody is given any of it meanwhile, and with
+ * --share-cache everybody is afterwards.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -62,6 +63,9 @@ async function breakOff(network: Network, home: string, song: Buffer, pieces: nu
   return await keptOf(home, song);
 }
 
+const sourcesOf = (row: unknown): readonly { readonly host: string; readonly bytes: number }[] =>
+  (row as { sources: { host: string; bytes: number }[] }).sources;
+
 /** Plays it again until it is whole on disk. Who gave how much. */
 async function playAgain(
   t: Test,
@@ -75,11 +79,9 @@ async function playAgain(
   t.ok(whole.equals(song), 'byte-exact');
   listener.write('stop\n');
   await listener.says(/"event":"ended"/);
-  const ended = listener.rows.find(({ event }) => event === 'ended') as unknown as {
-    sources: readonly { host: string; bytes: number }[];
-  };
+  const ended = listener.rows.find(({ event }) => event === 'ended');
   await listener.end();
-  return new Map(ended.sources.map(({ host, bytes }) => [host, bytes]));
+  return new Map(sourcesOf(ended).map(({ host, bytes }) => [host, bytes]));
 }
 
 const resumedByRange = t.test('a host is asked for what is missing, and for nothing else', side, async t => {
@@ -112,7 +114,7 @@ const resumedByRange = t.test('a host is asked for what is missing, and for noth
 async function startHost(network: Network, song: Buffer): Promise<{ sentBytes(): Promise<number> }> {
   const home = await network.newHome();
   await writeFile(join(home, 'song.mp3'), song);
-  const host = await startPeer(network, home, ['--library', home, '--max-upload', '150k']);
+  const host = await startPeer(network, home, ['--library', home, '--max-upload', '300k']);
   await host.says(/"event":"library"/);
   return {
     sentBytes: async () => {
@@ -153,4 +155,38 @@ const resumedInSwarm = t.test('two hosts of a swarm give what is missing', side,
   t.ok(sent < most, `${sent} bytes were sent for ${song.length - keptBytes}`);
 });
 
-await Promise.all([resumedByRange, resumedInSwarm]);
+const notServed = t.test(
+  '--no-serve gives nothing while it fetches, --share-cache all of it afterwards',
+  side,
+  async t => {
+    const network = world.during(t);
+    const song = newSong(603);
+    const hosts = await Promise.all(
+      [1, 2].map(() => network.host({ songs: { 'a.mp3': song }, args: ['--max-upload', '300k'] })),
+    );
+    const id = String(await network.idOf(song));
+    const home = await network.newHome();
+    const first = await startPeer(network, home, ['--no-serve']);
+    first.write(`play ${id}\n`);
+    await until('some of it is kept', async () => (await keptOf(home, song)).length >= 3);
+    const second = await network.run(['get', id, '-o', join(home, 'second.mp3'), '--json']);
+    t.equal(await second.exitCode(60_000), 0, second.stderr);
+    const ports = hosts.map(({ port }) => String(port));
+    for (const { host } of sourcesOf(second.rows.at(-1))) t.ok(ports.includes(host.split(':')[1]!), host);
+    await until('it is whole', () => cachedFile(home, `${hashOf(song)}.mp3`), 60_000);
+    await first.end();
+    await startPeer(network, home, ['--no-serve', '--share-cache']);
+    await until('the cache is shared', async () =>
+      (await network.list()).some(
+        ({ hash, hosts: at }) => hash === hashOf(song) && (at as string[]).length === 3,
+      ),
+    );
+    for (const { command } of hosts) command.kill('SIGKILL');
+    const target = join(home, 'third.mp3');
+    const third = await network.run(['get', id, '-o', target]);
+    t.equal(await third.exitCode(60_000), 0, third.stderr);
+    t.ok((await readFile(target)).equals(song));
+  },
+);
+
+await Promise.all([resumedByRange, resumedInSwarm, notServed]);
