@@ -4,11 +4,12 @@
  */
 import { parseArgs } from 'node:util';
 import { Simulation } from './simulation.js';
+import { LiveSimulation } from './swarm/live-simulation.js';
 import { SwarmSimulation } from './swarm/swarm-simulation.js';
 
 const HELP = `npm run simulate -- [options]: whole networks with faults, on a virtual clock
 
-  --swarms    forty peers of a PPSPP swarm, instead of a tracker, hosts and listeners
+  --swarms    forty peers of a PPSPP swarm, and a live stream in one, instead of a tracker, hosts and listeners
   --seeds N   how many seeds to run          (1,000)
   --from N    the first of them              (0)
   --seed N    only this one
@@ -45,10 +46,14 @@ let failed = 0;
 let happened = 0;
 for (let seed = first; seed < first + count; seed += 1) {
   try {
-    const network = values.swarms ? new SwarmSimulation(seed, { tell }) : new Simulation(seed, tell);
-    const outcome = await network.run();
-    happened += outcome.happened;
-    if (count === 1) process.stdout.write(`${JSON.stringify(outcome)}\n`);
+    const networks = values.swarms
+      ? [new SwarmSimulation(seed, { tell }), new LiveSimulation(seed, tell)]
+      : [new Simulation(seed, tell)];
+    for (const network of networks) {
+      const outcome = await network.run();
+      happened += outcome.happened;
+      if (count === 1) process.stdout.write(`${JSON.stringify(outcome)}\n`);
+    }
   } catch (error) {
     failed += 1;
     process.stdout.write(

@@ -128,6 +128,30 @@ t.test('any subset in any order gives the same tree, for every hash, and no flip
   );
 });
 
+t.test('a flipped bit in any hash proves nothing, and nothing of it stays', async t => {
+  const size = 21_000;
+  const bytes = content(size);
+  const source = treeOf(bytes);
+  const nobody = (): boolean => false;
+  for (const isSized of [true, false])
+    for (let chunk = 0; chunk < 21; chunk += 1)
+      for (const [place, proof] of source.tree.proofOf(chunk, true, nobody).entries()) {
+        const reader = new HashTree({ root: source.root, ...(isSized ? { size } : {}) });
+        const claims = new Claims();
+        claim(claims, source.tree.proofOf(chunk, true, nobody));
+        if (proof.type !== 'INTEGRITY') continue;
+        const spoilt = Uint8Array.from(proof.hash);
+        spoilt[(chunk + place) % 32]! ^= 1 << (place % 8);
+        claims.add(proof.range, spoilt);
+        const verdict = reader.verify(chunk, chunkOf(bytes, chunk), claims);
+        // The peak above the chunk is not asked for: the climb itself comes to it.
+        const isAbove = proof.range.start <= chunk && chunk <= proof.range.end;
+        if (verdict === 'verified') t.ok(isAbove, `chunk ${chunk}, hash ${place}`);
+        for (const [bin, hash] of reader.nodes)
+          if (toHex(hash) !== toHex(source.tree.node(bin)!)) t.fail(`node ${bin}`);
+      }
+});
+
 t.test('what is claimed is not believed', async t => {
   const bytes = content(7_162);
   const source = treeOf(bytes);

@@ -11,6 +11,7 @@ import { Fetching } from '../../../protocol/ppspp/fetching.js';
 import { Gate } from '../../../protocol/ppspp/gate.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
 import { MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
+import { LiveIntegrity } from '../../../protocol/ppspp/live-integrity.js';
 import type { Claim } from '../../../protocol/ppspp/messages.js';
 import { Wanted } from '../../../protocol/ppspp/wanted.js';
 import { type PlantedBug, replace, replaceGetter } from '../replace-method.js';
@@ -116,5 +117,47 @@ export const PLANTED_SWARM_BUGS: readonly PlantedBug[] = [
         for (const mend of mends) mend();
       };
     },
+  },
+];
+
+/** The same for a live stream. */
+export const PLANTED_LIVE_BUGS: readonly PlantedBug[] = [
+  {
+    name: 'whoever signs is believed',
+    shows: /which is not what it should be|takes .* for a liar|tuned in at/,
+    plant: () =>
+      replace(
+        LiveIntegrity.prototype,
+        'judge',
+        judge =>
+          function () {
+            const { hear, ...rest } = judge.call(this);
+            const claimed = new Map<number, Uint8Array>();
+            const believe = (claim: Claim, unixMs: number): boolean => {
+              if (claim.type === 'INTEGRITY') claimed.set(claim.range.start, claim.hash);
+              const hash = claimed.get(claim.range.start);
+              if (claim.type === 'SIGNED_INTEGRITY' && hash !== undefined)
+                this.add({ ...claim, hash }, new Map(), unixMs);
+              return hear(claim, unixMs);
+            };
+            return { ...rest, hear: believe };
+          },
+      ),
+  },
+  {
+    name: 'a chunk is believed where its munro is known',
+    shows: /which is not what it should be/,
+    plant: () =>
+      replace(
+        LiveIntegrity.prototype,
+        'judge',
+        judge =>
+          function () {
+            const { hear, judge: judged } = judge.call(this);
+            const believe = (chunk: number, bytes: Uint8Array): string =>
+              judged(chunk, bytes) === 'unproven' ? 'unproven' : 'verified';
+            return { hear, judge: believe };
+          },
+      ),
   },
 ];

@@ -4,14 +4,15 @@
  */
 import t from 'tap';
 import { firstBroken } from '../first-broken.js';
-import { PLANTED_SWARM_BUGS } from './planted-bugs.js';
+import { LiveSimulation } from './live-simulation.js';
+import { PLANTED_LIVE_BUGS, PLANTED_SWARM_BUGS } from './planted-bugs.js';
 import { SwarmSimulation } from './swarm-simulation.js';
 
 /** Two cores may have much else to do. */
 t.setTimeout(280_000);
 
 /** As much as a bug needs to show. */
-const runSmall = (seed: number) => new SwarmSimulation(seed, { peers: 12, patienceMs: 40_000 }).run();
+const runSmall = (seed: number) => new SwarmSimulation(seed, { peers: 12, patienceMs: 25_000 }).run();
 /** How many small seeds a planted bug may survive. */
 const PATIENCE = 8;
 /** Where bugs were found. */
@@ -28,6 +29,22 @@ for (const seed of [7])
 t.test('a seed gives the same history each time', async t => {
   t.strictSame(await runSmall(1), await runSmall(1));
 });
+
+t.test(
+  'a live stream comes to all who tuned in, whoever spoils it or says that he is its source',
+  async t => {
+    const outcome = await new LiveSimulation(6).run();
+    t.ok(outcome.caught > 0, JSON.stringify(outcome));
+  },
+);
+
+for (const bug of PLANTED_LIVE_BUGS)
+  t.test(`it is found that, live, ${bug.name}`, async t => {
+    t.teardown(bug.plant());
+    const found = await firstBroken(seed => new LiveSimulation(seed).run(), 0, PATIENCE);
+    t.match(found?.says, bug.shows);
+    t.comment(`seed ${found?.seed}: ${found?.says}`);
+  });
 
 for (const bug of PLANTED_SWARM_BUGS)
   t.test(`it is found that ${bug.name}`, async t => {
