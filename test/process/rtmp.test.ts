@@ -21,7 +21,7 @@ const SILENT = Buffer.alloc(400);
 
 // Each is a feed of its own, and mostly waits.
 t.jobs = FEEDS.length;
-const SIDE = { skip, buffered: true, timeout: 120_000 };
+const SIDE = { skip, buffered: true };
 
 const network = await openNetwork(t);
 const home = await network.newHome();
