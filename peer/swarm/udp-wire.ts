@@ -32,6 +32,12 @@ export class UdpWire implements DatagramWire {
   /** Who sent the last datagram, as the system calls it, for who sends one sends more. */
   #last = { address: '', port: 0, known: { address: '', port: 0 } };
 
+  readonly #onSent = (): void => {
+    if (!this.#wasFull || (this.#socket?.getSendQueueSize() ?? 0) > MAX_QUEUED_BYTES / 2) return;
+    this.#wasFull = false;
+    this.#hasRoom();
+  };
+
   get room(): number {
     const room = MAX_QUEUED_BYTES - (this.#socket?.getSendQueueSize() ?? 0);
     if (room > 0) return room;
@@ -59,11 +65,7 @@ export class UdpWire implements DatagramWire {
   send({ to, datagram }: Outgoing): void {
     const address = this.#isIpv6 && !to.address.includes(':') ? `::ffff:${to.address}` : to.address;
     // Somebody who cannot be reached says so by silence.
-    this.#socket?.send(datagram, to.port, address, () => {
-      if (!this.#wasFull || (this.#socket?.getSendQueueSize() ?? 0) > MAX_QUEUED_BYTES / 2) return;
-      this.#wasFull = false;
-      this.#hasRoom();
-    });
+    this.#socket?.send(datagram, to.port, address, this.#onSent);
   }
 
   async stop(): Promise<void> {
@@ -81,7 +83,7 @@ export class UdpWire implements DatagramWire {
       recvBufferSize: BUFFER_BYTES,
       sendBufferSize: BUFFER_BYTES,
       // Addresses are numbers already: looking each up would cost more than sending.
-      lookup: (name, _options, callback) => callback(null, name, isIPv6(name) ? 6 : 4),
+      lookup: (name, _options, callback) => callback(null, name, name.includes(':') ? 6 : 4),
     });
     // Before it is bound, for where nothing is looked up that is at once.
     const listening = once(socket, 'listening');

@@ -66,9 +66,9 @@ export const dataHeadBytes = (format: WireFormat): number => 1 + SPEC_BYTES[form
 
 function readMessage(reader: ByteReader, format: WireFormat): Message {
   const type = reader.u8('type');
-  const name = NAME_BY_TYPE[type];
-  if (name === undefined) throw new RemoteProtocolError('bad-message', `unknown message type ${type}`, type);
-  return rowOf(name).read(reader, format);
+  const row = ROW_BY_TYPE[type];
+  if (row === undefined) throw new RemoteProtocolError('bad-message', `unknown message type ${type}`, type);
+  return row.read(reader, format);
 }
 
 const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
@@ -159,10 +159,10 @@ const TABLE: { readonly [N in MessageName]: Row<Named<N>> } = {
   },
 };
 
-const NAME_BY_TYPE = Object.keys(MESSAGE_TYPE) as MessageName[];
-
 /** A row with its message type forgotten: TypeScript cannot follow that `rowOf(m.type)` is the row of `m`. */
 const rowOf = (name: MessageName): Row<Message> => TABLE[name] as unknown as Row<Message>;
+
+const ROW_BY_TYPE = (Object.keys(MESSAGE_TYPE) as MessageName[]).map(rowOf);
 
 function ranged<N extends 'HAVE' | 'REQUEST' | 'CANCEL'>(
   type: N,
