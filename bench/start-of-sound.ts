@@ -4,7 +4,7 @@
  *     `play 7` ⏎  ─▶ tsp-peer (list on the screen) ─▶ tsp-peer that hosts ─▶ verified MP3 ─▶ decoder ─▶ PCM on stdout
  *     `curl …` ⏎  ─▶ sh ─▶ curl ─▶ nginx ─▶ mpg123 ─▶ PCM on stdout           and ffmpeg, which asks nginx itself
  *
- * All prompts are running and idle when the line is written to them, and all are read through a pipe of the same kind.
+ * Besides from two hosts at once, through the songs' swarms and without them. All prompts are running and idle when the line is written to them, and all are read through a pipe of the same kind.
  * Then the same from a host that is 25 ms away in each direction, over a connection that is there and one that is not.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
@@ -39,9 +39,13 @@ export async function run(): Promise<BenchResult> {
   try {
     await makeSongs(folder);
     const nginxPort = await startNginx(folder, started);
-    const { play: prompt, fromAfar } = await startPeers(folder, started);
+    const { play: prompt, swarm, noSwarm, fromAfar } = await startPeers(folder, started);
     const shell = start(started, 'sh', []);
     let plays = 0;
+    const twoHosts = {
+      'two hosts, through swarms': () => swarm(plays++ % SONGS),
+      'two hosts, --no-swarm': () => noSwarm(plays++ % SONGS),
+    };
     const variants = {
       'tsp-peer, warm prompt': () => prompt(plays++ % SONGS),
       'curl | mpg123, warm shell': () => {
@@ -54,8 +58,8 @@ export async function run(): Promise<BenchResult> {
       },
     };
     for (let warmUp = 0; warmUp < WARM_UPS; warmUp += 1)
-      for (const play of Object.values(variants)) await play();
-    const samples = await interleave(variants, PLAYS);
+      for (const play of Object.values({ ...variants, ...twoHosts })) await play();
+    const samples = await interleave({ ...variants, ...twoHosts }, PLAYS);
     return report(samples, await fromAfar());
   } finally {
     await Promise.all(started.map(end));
@@ -64,7 +68,7 @@ export async function run(): Promise<BenchResult> {
 }
 
 function report(samples: Record<string, number[]>, far: FarAway): BenchResult {
-  const [ours = [], curl = [], ffmpeg = []] = Object.values(samples);
+  const [ours = [], curl = [], ffmpeg = [], swarm = [], noSwarm = []] = Object.values(samples);
   const ratio = (q: number, theirs: readonly number[]): number => quantile(ours, q) / quantile(theirs, q);
   return {
     title: 'Enter to the first sample',
@@ -78,6 +82,7 @@ function report(samples: Record<string, number[]>, far: FarAway): BenchResult {
       { figure: 'p50, ours ÷ curl | mpg123', value: ratio(0.5, curl) },
       { figure: 'p95, ours ÷ curl | mpg123', value: ratio(0.95, curl) },
       { figure: 'p50, ours ÷ ffmpeg', value: ratio(0.5, ffmpeg) },
+      { figure: 'p50, two hosts, through swarms ÷ --no-swarm', value: median(swarm) / median(noSwarm) },
       {
         figure: 'from afar, warm connection, ms beyond one round trip',
         value: median(far.warm) - 2 * ONE_WAY_MS,
@@ -162,7 +167,11 @@ interface FarAway {
 async function startPeers(
   folder: string,
   started: ChildProcessWithoutNullStreams[],
-): Promise<{ play(song: number): Promise<number>; fromAfar(): Promise<FarAway> }> {
+): Promise<
+  Readonly<Record<'play' | 'swarm' | 'noSwarm', (song: number) => Promise<number>>> & {
+    fromAfar(): Promise<FarAway>;
+  }
+> {
   const tracker = async (name: string): Promise<string[]> => {
     const args = ['--port', '0', '--host', '127.0.0.1', '--data', join(folder, name), '--json'];
     const child = start(started, process.execPath, [join(BIN, 'tsp-tracker.js'), ...args]);
@@ -189,6 +198,11 @@ async function startPeers(
   await host('host', ...near, '--port', '0');
   const ears = await listener('listener', near);
   ears.stdin.write('list\n');
+  const both = await tracker('tracker-of-two');
+  for (const name of ['first', 'second']) await host(name, ...both, '--port', '0');
+  const inSwarm = await listener('in-swarm', both);
+  const alone = await listener('alone', [...both, '--no-swarm']);
+  for (const child of [inSwarm, alone]) child.stdin.write('list\n');
   await pause(2_000);
 
   const fromAfar = async (): Promise<FarAway> => {
@@ -212,7 +226,9 @@ async function startPeers(
     line.server.close();
     return { warm, cold };
   };
-  return { play: song => timed(ears, `play ${song + 1}\n`, 'stop\n'), fromAfar };
+  const from = (child: ChildProcessWithoutNullStreams) => (song: number) =>
+    timed(child, `play ${song + 1}\n`, 'stop\n');
+  return { play: from(ears), swarm: from(inSwarm), noSwarm: from(alone), fromAfar };
 }
 
 async function startNginx(folder: string, started: ChildProcessWithoutNullStreams[]): Promise<number> {
