@@ -114,7 +114,7 @@ const resumedByRange = t.test('a host is asked for what is missing, and for noth
 async function startHost(network: Network, song: Buffer): Promise<{ sentBytes(): Promise<number> }> {
   const home = await network.newHome();
   await writeFile(join(home, 'song.mp3'), song);
-  const host = await startPeer(network, home, ['--library', home, '--max-upload', '300k']);
+  const host = await startPeer(network, home, ['--library', home, '--max-upload', '150k']);
   await host.says(/"event":"library"/);
   return {
     sentBytes: async () => {
@@ -170,10 +170,10 @@ const notServed = t.test(
     first.write(`play ${id}\n`);
     await until('some of it is kept', async () => (await keptOf(home, song)).length >= 3);
     const second = await network.run(['get', id, '-o', join(home, 'second.mp3'), '--json']);
-    t.equal(await second.exitCode(60_000), 0, second.stderr);
+    t.equal(await second.exitCode(), 0, second.stderr);
     const ports = hosts.map(({ port }) => String(port));
     for (const { host } of sourcesOf(second.rows.at(-1))) t.ok(ports.includes(host.split(':')[1]!), host);
-    await until('it is whole', () => cachedFile(home, `${hashOf(song)}.mp3`), 60_000);
+    await until('it is whole', () => cachedFile(home, `${hashOf(song)}.mp3`));
     await first.end();
     await startPeer(network, home, ['--no-serve', '--share-cache']);
     await until('the cache is shared', async () =>
@@ -184,7 +184,7 @@ const notServed = t.test(
     for (const { command } of hosts) command.kill('SIGKILL');
     const target = join(home, 'third.mp3');
     const third = await network.run(['get', id, '-o', target]);
-    t.equal(await third.exitCode(60_000), 0, third.stderr);
+    t.equal(await third.exitCode(), 0, third.stderr);
     t.ok((await readFile(target)).equals(song));
   },
 );

@@ -8,9 +8,6 @@ import { LiveSimulation } from './live-simulation.js';
 import { PLANTED_LIVE_BUGS, PLANTED_SWARM_BUGS } from './planted-bugs.js';
 import { SwarmSimulation } from './swarm-simulation.js';
 
-/** Two cores may have much else to do. */
-t.setTimeout(280_000);
-
 /** As much as a bug needs to show. */
 const runSmall = (seed: number) => new SwarmSimulation(seed, { peers: 12, patienceMs: 25_000 }).run();
 /** How many small seeds a planted bug may survive. */
