@@ -129,7 +129,10 @@ async function build(spec: CommandLineSpec, argv: readonly string[], columns: nu
     });
   for (const [line, meaning] of spec.examples) parser = parser.example(line, meaning);
   for (const { name, words, describe } of spec.subcommands) {
-    parser = parser.command(words === '' ? name : `${name} ${words}`, describe);
+    const examples = spec.examples.filter(([line]) => line.includes(`$0 ${name} `));
+    parser = parser.command(words === '' ? name : `${name} ${words}`, describe, command => {
+      for (const [line, meaning] of examples) command.example(line, meaning);
+    });
   }
   for (const [name, option] of Object.entries(spec.options)) {
     parser = addOption(parser, name, option, !isShown(spec, subcommand?.name, name));

@@ -14,6 +14,7 @@ import {
   positiveCount,
   seconds,
   size,
+  type ValueType,
 } from './value-types.js';
 
 const SWARMS = 'Swarms:';
@@ -39,6 +40,18 @@ const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
   describe: 'What peers may speak, the first to be tried first: rfc7574, draft10 (libswift), pyppspp',
 };
 
+/** With what goes before it a chunk fits the largest datagram that there is. */
+const MAX_CHUNK_BYTES = 64_000;
+
+const chunkSize: ValueType<number> = {
+  ...positiveCount,
+  expected: `a number of bytes from 1 to ${MAX_CHUNK_BYTES}, such as 1024`,
+  parse(text) {
+    const bytes = positiveCount.parse(text);
+    return bytes !== undefined && bytes <= MAX_CHUNK_BYTES ? bytes : undefined;
+  },
+};
+
 export const swarmOptions = {
   peer,
   listen: single(
@@ -53,12 +66,7 @@ export const swarmOptions = {
     SWARMS,
     'Hash function of the swarm ID; else what its length says, or sha256 (sha1 where the dialect is another)',
   ),
-  'chunk-size': single(
-    positiveCount,
-    DEFAULT_CHUNK_BYTES,
-    SWARMS,
-    'Bytes of a chunk; part of what a swarm is',
-  ),
+  'chunk-size': single(chunkSize, DEFAULT_CHUNK_BYTES, SWARMS, 'Bytes of a chunk; part of what a swarm is'),
   create: flag(SWARMS, 'hash: make the file, of --size bytes'),
   size: single(orNone(size), undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
   tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),

@@ -260,5 +260,9 @@ t.test('wrong use is told', async t => {
     stderr: /-o -/,
   });
   t.match(await run('give', 'x'), { code: 2, stderr: /no command swarm give/ });
+  t.match(await run('hash', 'x', '--chunk-size', '65536'), { code: 2, stderr: /from 1 to 64000/ });
+  const help = await spawnCommand(t, 'tsp-peer', ['swarm', '--help']);
+  await help.exitCode();
+  t.match(help.stdout, /Examples:\n +tsp-peer swarm seed/);
   t.match(await run('seed', '/not/there', ...ANYWHERE), { code: 1, stderr: /no such file/ });
 });
