@@ -8,6 +8,7 @@ import type { PeerConfig } from './config.js';
 import type { HostedSongs } from './hosting/neighbours.js';
 import type { SongServer } from './hosting/song-server.js';
 import type { SongSwarm, SongToJoin, SwarmAccess } from './listening/song-swarm.js';
+import type { FeedSwarmPart, FeedSwarms, FeedToJoin } from './live/feed-swarm.js';
 import type { SongSwarms, SongSwarmsOptions } from './song-swarms.js';
 import type { PeerRanking } from './swarm/alto-ranking.js';
 import type { World } from './world.js';
@@ -18,7 +19,7 @@ interface SwarmHosting extends Required<Pick<SongSwarmsOptions, 'uploads' | 'son
   readonly port: number;
 }
 
-export class LazySwarms implements SwarmAccess {
+export class LazySwarms implements SwarmAccess, FeedSwarms {
   readonly #config: Pick<PeerConfig, 'swarmPort' | 'serve'>;
   readonly #world: SongSwarmsOptions['world'];
   readonly #logger: Logger;
@@ -54,6 +55,11 @@ export class LazySwarms implements SwarmAccess {
   async join(song: SongToJoin): Promise<SongSwarm> {
     this.#opening ??= this.#open();
     return (await this.#opening).join(song);
+  }
+
+  async joinFeed(options: FeedToJoin): Promise<FeedSwarmPart> {
+    this.#opening ??= this.#open();
+    return (await this.#opening).joinFeed(options);
   }
 
   /** Gives songs, too, and has the song server say so. A port that cannot be had is logged: TSP goes on alone. */

@@ -226,8 +226,9 @@ export class Peer implements PeerView {
     });
     const at = await listen(this.#server, config);
     this.#address = at;
-    await this.#fetching.swarms?.host(this.#server, this.#offered, at);
-    await this.#broadcasting?.start(link, this.#server);
+    const { swarms } = this.#fetching;
+    await swarms?.host(this.#server, this.#offered, at);
+    await this.#broadcasting?.start(link, { server: this.#server, swarms });
     if (config.port === undefined && at.port !== DEFAULT_PEER_PORT)
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
     if (!config.headless) this.player.warmUp();

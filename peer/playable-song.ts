@@ -28,11 +28,14 @@ export function playableSong(row: SongRow, sources: SongSources): PlayableSong {
 
 /** Its row says what plays, as the host that is heard tells it. It is always opened at the present. */
 function liveSong(row: SongRow, { fetcher, hostsOf, info, titled }: SongSources): PlayableSong {
+  const rowsNow = async (): Promise<readonly SongRow[]> =>
+    (await info(row.id)).filter(now => now.feed === row.feed);
   const feed: FeedToHear = {
     feed: row.feed as ContentHash,
     id: row.id,
     hosts: hostsOf(row),
-    moreHosts: async () => (await info(row.id)).filter(now => now.feed === row.feed).flatMap(hostsOf),
+    moreHosts: async () => (await rowsNow()).flatMap(hostsOf),
+    titleNow: async () => (await rowsNow())[0],
   };
   let told: SongRow | undefined;
   const described = ({ title, artist, relay }: OfferRow): void => {

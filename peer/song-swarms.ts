@@ -1,10 +1,10 @@
 /**
- * A peer's part in the swarms of songs: one UDP socket, where its songs are given to whoever asks and those that it fetches
+ * A peer's part in the swarms of songs and of feeds: one UDP socket, where its songs are given to whoever asks and those that it fetches
  * come from many at once (TSP §5.6).
  *
  *     library, cache ─▶ offered ─┐
  *     song server: slots, rate ──┼─▶ SwarmNode ◀── UDP
- *     fetches ─▶ join ───────────┘
+ *     fetches, feeds ─▶ join ────┘
  *
  * A socket that cannot be had ends none of it but swarms: songs go on by TSP alone.
  */
@@ -13,6 +13,7 @@ import { asContentHash } from '../protocol/tsp/rows.js';
 import type { HostedSongs } from './hosting/neighbours.js';
 import type { SharedUploads } from './hosting/song-server.js';
 import { SongSwarm, type SongToJoin } from './listening/song-swarm.js';
+import type { FeedSwarmPart, FeedToJoin } from './live/feed-swarm.js';
 import type { PeerRanking } from './swarm/alto-ranking.js';
 import type { OfferedContent } from './swarm/offered-content.js';
 import { SwarmNode } from './swarm/swarm-node.js';
@@ -64,6 +65,12 @@ export class SongSwarms {
     const { port } = await this.#node.start(at);
     this.#port = port;
     return port;
+  }
+
+  joinFeed(options: FeedToJoin): FeedSwarmPart {
+    const { serves, world } = this.#options;
+    const joined = this.#node.join({ ...options, serves, place: world.randomUnit() });
+    return { joined, wake: () => this.#node.wake(), leave: () => this.#node.leave(joined) };
   }
 
   join(song: SongToJoin): SongSwarm {

@@ -18,7 +18,7 @@ import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';
 import { renderBar } from '../prompt/now-playing.js';
 import { nameOf, sizeOf } from '../prompt/render-song.js';
-import { renderSources, wordOfProof } from '../prompt/render-sources.js';
+import { renderSources, wordOfTrust } from '../prompt/render-sources.js';
 import { StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
@@ -85,13 +85,14 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
     stream.cancel();
     world.signal.removeEventListener('abort', cancel);
   }
-  const { sources, failed, verified, relayed } = stream.report();
+  const report = stream.report();
+  const { sources, failed, verified, verifiedBytes, relayed } = report;
   const identity = isLive ? { feed: row.feed, ...(relayed && { relayed }) } : { hash: row.hash };
-  const facts = { file: out, bytes: progress.bytes, ...identity, sources, failed, verified };
+  const facts = { file: out, bytes: progress.bytes, ...identity, sources, failed, verified, verifiedBytes };
   if (config.json && out !== STDOUT) await session.write([safeJson(facts)]);
   const seconds = ((world.clock.now() - startedAt) / 1_000).toFixed(1);
   if (!config.json && out !== STDOUT) {
-    const trust = verified ? wordOfProof(sources) : relayed ? 'live, relayed, unverified' : 'live';
+    const trust = [...(isLive ? ['live'] : []), ...[wordOfTrust(report) ?? []].flat()].join(', ');
     const what = `${out}: ${sizeOf(progress.bytes)} in ${seconds} s · ${renderSources(sources)} · ${trust}`;
     world.stderr.write(`${cutToWidth(safeText(what), styleOf('stderr', world, config).width)}\n`);
   }

@@ -8,7 +8,7 @@
  */
 import { addAbortSignal } from 'node:stream';
 import { fromHex, toHex } from '../../protocol/bytes.js';
-import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import { RemoteProtocolError } from '../../protocol/errors.js';
 import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
@@ -17,8 +17,8 @@ import { safeJson, safeText } from '../prompt/terminal-text.js';
 import { readyLine } from '../ready-line.js';
 import { AltoRanking } from '../swarm/alto-ranking.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
-import { LiveIdentity } from '../swarm/live-identity.js';
-import { LIVE_WINDOW_CHUNKS, type LiveSwarm, liveSwarm } from '../swarm/live-swarm.js';
+import { type LiveIdentity, openLiveIdentity } from '../swarm/live-identity.js';
+import { LIVE_WINDOW_CHUNKS, type LiveSwarm, liveSwarm, tuneIn } from '../swarm/live-swarm.js';
 import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { World } from '../world.js';
 import { StdoutSink } from './stdout-sink.js';
@@ -110,7 +110,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
 
 async function openIdentity(dataDir: string): Promise<LiveIdentity> {
   try {
-    return await LiveIdentity.open(dataDir);
+    return await openLiveIdentity(dataDir);
   } catch (error) {
     throw fileError(`${fileProblem(error, dataDir) ?? (error as Error).message}.`);
   }
@@ -120,18 +120,18 @@ async function openIdentity(dataDir: string): Promise<LiveIdentity> {
 async function giveStream(
   { stdin, signal }: World,
   { swarm, integrity, store }: LiveSwarm,
-  identity: LiveIdentity,
+  { key, numbers }: LiveIdentity,
   wake: () => void,
 ): Promise<number> {
-  const source = new LiveSource({ integrity, key: identity.key, have: swarm.have, first: identity.first });
-  let last = identity.first - 1;
+  const source = new LiveSource({ integrity, key, have: swarm.have, first: numbers.begin() });
+  let last = source.next - 1;
   for await (const bytes of chunksOf(addAbortSignal(signal, stdin), swarm.metadata.chunkBytes)) {
     last = source.next;
-    await identity.lend(last);
+    await numbers.lend(last);
     store.write(last, [bytes]);
     if (source.add(bytes, Date.now()) !== undefined) wake();
   }
-  await identity.lend(source.next);
+  await numbers.lend(source.next);
   source.finish(Date.now());
   wake();
   return last;
@@ -161,18 +161,6 @@ function liveOf(words: readonly string[], { swarm }: SwarmCommand): LiveSwarm {
     `${safeText(words.join(' '))} is no live swarm's ID.`,
     'It is a public key in hex, as tsp-peer swarm seed --live prints it.',
   );
-}
-
-/** The first chunk of the newest signed subtree, once somebody shows it. */
-async function tuneIn(joined: JoinedSwarm, { integrity }: LiveSwarm, signal: AbortSignal): Promise<number> {
-  // Nothing is fetched before it is known where the stream is.
-  joined.playFrom({ byte: Number.MAX_SAFE_INTEGER, aheadBytes: 0 });
-  while (integrity.newest === undefined) {
-    signal.throwIfAborted();
-    if (joined.problem !== undefined) throw new TransportError(joined.problem);
-    await unlessAborted(joined.changed(), signal);
-  }
-  return Math.min(integrity.newest.range.start, integrity.chunks);
 }
 
 async function writeStream(joined: JoinedSwarm, first: number, { session }: SwarmCommand): Promise<number> {

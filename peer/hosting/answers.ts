@@ -9,7 +9,7 @@
 import { RequestError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
-import { MESSAGE_TYPE, NO_SONG } from '../../protocol/tsp/constants.js';
+import { MESSAGE_TYPE, NO_SONG, SWARM_FEATURE } from '../../protocol/tsp/constants.js';
 import { describe } from '../../protocol/tsp/describe.js';
 import type { Message, SongId, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
@@ -22,6 +22,7 @@ import { LiveAnswer } from './live-answer.js';
 import type { PageArena } from './page-arena.js';
 import type { RateLimit } from './rate-limit.js';
 import { SLICE_BYTES } from './served-song.js';
+import { BUSY_RETRY_MS } from './slots.js';
 import type { SongCache, SongReader } from './song-cache.js';
 import type { SongLists } from './song-lists.js';
 
@@ -49,6 +50,8 @@ export class Answers {
   readonly #takeSlot: (song: ContentHash) => void;
   /** Part of an answer is out, the rest is not. */
   #owesBytes = false;
+  /** HELLO said that this listener can be in swarms. */
+  #joinsSwarms = false;
   /** The live feed that is being sent. */
   #live: LiveAnswer | undefined;
 
@@ -92,6 +95,7 @@ export class Answers {
     const { host, welcome } = this.#world;
     switch (request.type) {
       case 'HELLO':
+        this.#joinsSwarms = request.hello.features?.includes(SWARM_FEATURE) === true;
         return this.send({ type: 'WELCOME', revision: 0, welcome: welcome() });
       case 'LIST':
         return this.#list();
@@ -176,13 +180,23 @@ export class Answers {
 
   async #feed(song: LiveSong, id: SongId): Promise<void> {
     const { rate, sent, trace } = this.#world;
+    const { places } = song.swarm ?? {};
+    if (places?.takeForPlay() === false)
+      throw new RequestError('busy', 'as many listen here as the line can bear', {
+        retryAfterMs: BUSY_RETRY_MS,
+      });
     trace?.(`${this.#remote} < SONG_DATA ${id}, live, run after run`);
-    this.#live = new LiveAnswer(song, id, { listener: this.#listener, rate, sent });
+    const joinsSwarms = this.#joinsSwarms;
+    this.#live = new LiveAnswer(song, id, { listener: this.#listener, rate, joinsSwarms, sent });
     // Once it has begun, nothing but its end can follow.
     this.#owesBytes = true;
-    await this.#live.send();
-    this.#owesBytes = false;
-    this.#live = undefined;
+    try {
+      await this.#live.send();
+      this.#owesBytes = false;
+      this.#live = undefined;
+    } finally {
+      places?.releaseFromPlay();
+    }
   }
 
   async #stream(header: StreamHeader, payload: readonly Uint8Array[]): Promise<void> {

@@ -17,10 +17,14 @@ import { infoRow } from './song-lists.js';
 
 /** What a listener of ours holds before it begins; less than players of other protocols want. */
 const BURST_MS = 1_000;
+/** One that goes on in the swarm is so far behind the source that the swarm can be, too. */
+const SWARM_BURST_MS = 3_000;
 
 export interface LiveAnswerWorld {
   readonly listener: ListenerSocket;
   readonly rate: RateLimit;
+  /** The listener said that it can be in swarms. */
+  readonly joinsSwarms: boolean;
   /** Bytes of music that were handed to the kernel. */
   readonly sent: (bytes: number) => void;
 }
@@ -41,9 +45,11 @@ export class LiveAnswer {
 
   /** Resolves when the feed has ended and the listener knows it; rejects with TransportError when the listener left. */
   async send(): Promise<void> {
-    const { feed } = this.#song;
-    const { listener } = this.#world;
-    const reader = feed.join(BURST_MS, {
+    const { feed, swarm } = this.#song;
+    const { listener, joinsSwarms } = this.#world;
+    const burstMs = joinsSwarms && swarm !== undefined ? SWARM_BURST_MS : BURST_MS;
+    let lostFrames = 0;
+    const reader = feed.join(burstMs, {
       frames: () => this.#wake(),
       titled: () => {
         this.#hasNews = true;
@@ -57,8 +63,12 @@ export class LiveAnswer {
     try {
       for (;;) {
         listener.stillThere();
-        if (this.#hasNews) await this.#tellTitle();
         const run = takeRun(reader, { endMs: feed.endMs, isOver: this.#isOver });
+        const [next = reader.peek()] = run;
+        // A run that does not follow the last one says where it lies.
+        const isElsewhere = swarm !== undefined && reader.lostFrames !== lostFrames;
+        lostFrames = reader.lostFrames;
+        if (this.#hasNews || isElsewhere) await this.#tell(next?.atByte ?? feed.endByte);
         if (run.length > 0) await this.#sendRun(this.#song.runBytes(this.#id, run));
         else if (this.#isOver) break;
         else await new Promise<void>(resolve => this.#sleep(resolve));
@@ -79,9 +89,12 @@ export class LiveAnswer {
     this.#wake = wake;
   }
 
-  async #tellTitle(): Promise<void> {
+  /** What plays, and where in the swarm's stream what follows lies. */
+  async #tell(byteOfFeed: number): Promise<void> {
     this.#hasNews = false;
-    const row = encodeRow(infoRow(this.#song, this.#id));
+    const { swarm } = this.#song;
+    const at = swarm && { at: swarm.source.positionOf(byteOfFeed) };
+    const row = encodeRow({ ...infoRow(this.#song, this.#id), ...at });
     await this.#world.listener.write([
       encode({ type: 'SONG_INFO', song: this.#id, length: row.length }),
       row,

@@ -6,6 +6,7 @@
  * Fifty thousand rows take longer than one turn of the event loop may, so they are made in steps, once for all who ask.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { toHex } from '../../protocol/bytes.js';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { encodeRow, identityOf, type OfferRow } from '../../protocol/tsp/rows.js';
@@ -27,6 +28,7 @@ export interface RowSegments {
 interface Listed {
   readonly offer: OfferRow;
   readonly size?: number;
+  readonly swarm?: { readonly source: { readonly swarmId: Uint8Array } } | undefined;
 }
 type RowOf = (song: Listed, id: SongId | undefined) => object;
 
@@ -62,11 +64,12 @@ const listRow: RowOf = ({ offer }, id) => {
   return { id, ...identityOf(offer), title, artist, duration };
 };
 
-export const infoRow: RowOf = ({ offer: { hash, live, ...fields }, size }, id) => ({
+export const infoRow: RowOf = ({ offer: { hash, live, ...fields }, size, swarm }, id) => ({
   id,
   ...identityOf({ hash, live }),
   ...fields,
   size,
+  ...(swarm && { swarm: toHex(swarm.source.swarmId) }),
 });
 
 class SharedRows {

@@ -7,9 +7,11 @@
  */
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
+import { SWARM_FEATURE } from '../../protocol/tsp/constants.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import { swarmFeature } from '../../protocol/tsp/swarm-feature.js';
+import type { FeedSwarms } from '../live/feed-swarm.js';
 import { type FeedToHear, LiveStream } from '../live/live-stream.js';
 import type { PeerRanking } from '../swarm/alto-ranking.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
@@ -32,7 +34,7 @@ export interface SongFetcherOptions {
   /** Said in HELLO. */
   readonly agent?: string | undefined;
   /** Absent: songs come by TSP alone. */
-  readonly swarms?: SwarmAccess | undefined;
+  readonly swarms?: (SwarmAccess & FeedSwarms) | undefined;
   /** Which hosts are near, as far as somebody knows; nobody waits for it. */
   readonly ranking?: PeerRanking | undefined;
   /** Already started. */
@@ -96,7 +98,10 @@ export class SongFetcher {
   /** A live feed from the present on. `described`: what the host says of it, at once and whenever its title changes. */
   listen(feed: FeedToHear, described?: (row: OfferRow) => void): SongStream {
     if (this.#stopped) throw new LocalProtocolError('the fetcher has been stopped');
-    const stream = new LiveStream(feed, { ...this.#options, described });
+    const { agent, swarms } = this.#options;
+    // Its own port is opened when the swarm is joined.
+    const hello = { ...helloOf(agent, swarms?.port), features: [SWARM_FEATURE] };
+    const stream = new LiveStream(feed, { ...this.#options, hello, described });
     this.#feeds.add(stream);
     stream.start(() => this.#feeds.delete(stream));
     return stream;

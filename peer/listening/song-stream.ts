@@ -65,6 +65,8 @@ export interface FetchReport {
   readonly failed: readonly { readonly host: string; readonly why: string; readonly lied?: boolean }[];
   /** Every byte that was delivered agreed with the song's hash. False only while nothing was delivered. */
   readonly verified: boolean;
+  /** Of a live feed: so much of it came through its swarm, signed by the source. Absent: nothing. */
+  readonly verifiedBytes?: number;
   /** Of a live feed: some of it came from a host that has it from another one. */
   readonly relayed?: boolean;
   /** From open() to the first verified piece. */

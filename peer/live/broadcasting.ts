@@ -11,6 +11,7 @@ import type { SongServer } from '../hosting/song-server.js';
 import type { OpenOptions, SongStream, SongToFetch } from '../listening/song-stream.js';
 import type { TrackerLink } from '../tracker-client/tracker-link.js';
 import type { World } from '../world.js';
+import type { FeedSwarms } from './feed-swarm.js';
 import type { LiveConfig } from './live-config.js';
 import { makeDoors } from './live-doors.js';
 import type { LiveOffers } from './live-offers.js';
@@ -27,6 +28,13 @@ export interface BroadcastingParts {
     listen(feed: FeedToHear, described: (row: OfferRow) => void): SongStream;
   };
   readonly notice: (message: string, hint?: string) => void;
+}
+
+/** What feeds share with songs. */
+export interface Through {
+  readonly server: Pick<SongServer, 'uploads'>;
+  /** Absent: TSP alone. */
+  readonly swarms: FeedSwarms | undefined;
 }
 
 export class Broadcasting {
@@ -63,12 +71,14 @@ export class Broadcasting {
   }
 
   /** Rejects with CommandError when a door cannot listen. */
-  async start(link: TrackerLink, { uploads }: Pick<SongServer, 'uploads'>): Promise<void> {
+  async start(link: TrackerLink, { server, swarms }: Through): Promise<void> {
     const { feeds } = this.#opened;
     const { songs, fetcher } = this.#parts;
     const findSong = hostedSongFinder({ songs, ids: link, fetcher });
-    const parts = { feeds, findSong, uploads };
-    await this.#opened.start(makeDoors(this.#live, this.#config, this.#world, parts));
+    const parts = { feeds, findSong, uploads: server.uploads };
+    const doors = makeDoors(this.#live, this.#config, this.#world, parts);
+    const { maxUploadBytesPerSecond } = this.#config;
+    await this.#opened.start(doors, swarms && { swarms, maxUploadBytesPerSecond });
     const { clock, logger } = this.#world;
     const rowOf = (id: SongRow['id']): SongRow | undefined => link.list.get(id);
     const hostsOf = (row: SongRow): readonly string[] => {

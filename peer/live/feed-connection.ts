@@ -1,7 +1,7 @@
 /**
  * One host of a live feed, as a listener has it: first asked what it has, then, if it is chosen, to play it (TSP §5.5).
  *
- *     INFO ─▶ described ─▶ PLAY ─▶ run, run, titled, run … ─▶ ended            anything else: lost, and why
+ *     [HELLO] INFO ─▶ described ─▶ PLAY ─▶ run, run, titled, run … ─▶ ended            anything else: lost, and why
  *
  * The rule: an end is an end only if the host said so. A host that goes, falls silent or has something else under that ID
  * is lost.
@@ -13,8 +13,9 @@ import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { MAX_RUN_BYTES, NO_SONG } from '../../protocol/tsp/constants.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
-import type { SongId } from '../../protocol/tsp/messages.js';
-import { type ContentHash, type OfferRow, parseHostRow } from '../../protocol/tsp/rows.js';
+import type { Hello, SongId } from '../../protocol/tsp/messages.js';
+import { type ContentHash, type HostRow, parseHostRow } from '../../protocol/tsp/rows.js';
+import { swarmPortOf } from '../../protocol/tsp/swarm-feature.js';
 import { type OpenSocket, WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 
@@ -28,14 +29,16 @@ export interface FeedConnectionOptions {
   readonly clock: Clock;
   readonly trace?: WireTrace | undefined;
   readonly openSocket?: OpenSocket | undefined;
+  /** Said first, where there is more to say than a feed. */
+  readonly hello?: Hello | undefined;
 }
 
 /** Each of the last two at most once, and then nothing. */
 export interface FeedHolder {
   /** What the host says of the feed: once before PLAY, then whenever it changes. */
-  described(row: OfferRow): void;
-  /** Whole frames. */
-  run(bytes: Uint8Array): void;
+  described(row: HostRow): void;
+  /** Whole frames; `at`: where they lie in the swarm's stream, if the host says so. */
+  run(bytes: Uint8Array, at: number | undefined): void;
   ended(): void;
   lost(why: string): void;
 }
@@ -47,6 +50,9 @@ export class FeedConnection implements WireOwner {
   readonly #download = new Download({ patienceMs: PATIENCE_MS });
   readonly #run = new ByteCollector(MAX_RUN_BYTES);
   #runBytes = 0;
+  /** Where the next run lies in the swarm's stream. */
+  #at: number | undefined;
+  #swarmPort: number | undefined;
   #wire: WireConnection | undefined;
   #isOver = false;
   #cancelWatch: (() => void) | undefined;
@@ -66,7 +72,14 @@ export class FeedConnection implements WireOwner {
     }
     this.#wire = new WireConnection({ to, clock, trace, openSocket }, this);
     this.#wire.open();
-    this.#ask({ type: 'INFO', song: this.#options.id }, false);
+    const { hello, id } = this.#options;
+    if (hello !== undefined) this.#ask({ type: 'HELLO', port: 0, hello }, false);
+    this.#ask({ type: 'INFO', song: id }, false);
+  }
+
+  /** Where the host speaks PPSPP; undefined: nowhere, or it has not said so yet. */
+  get swarmPort(): number | undefined {
+    return this.#swarmPort;
   }
 
   play(): void {
@@ -95,7 +108,7 @@ export class FeedConnection implements WireOwner {
     );
   }
 
-  #ask(question: Extract<Question, { type: 'INFO' | 'PLAY' }>, live: boolean): void {
+  #ask(question: Extract<Question, { type: 'HELLO' | 'INFO' | 'PLAY' }>, live: boolean): void {
     if (this.#isOver) return;
     this.#download.ask(question, this.#options.clock.now(), { live });
     this.#wire?.send(question);
@@ -117,8 +130,11 @@ export class FeedConnection implements WireOwner {
         return;
       case 'answered':
         if (told.question.type === 'PLAY') this.#finish(() => this.#holder.ended());
+        if (told.welcome !== undefined) this.#swarmPort = swarmPortOf(told.welcome);
         return;
       case 'refused':
+        // Not everybody knows HELLO.
+        if (told.question.type === 'HELLO') return;
         this.#lost(told.error.message ?? told.error.code);
         return;
       case 'warned':
@@ -126,15 +142,19 @@ export class FeedConnection implements WireOwner {
     }
   }
 
-  #describe(row: OfferRow): void {
+  #describe(row: HostRow): void {
     if (this.#isOver) return;
+    this.#at = row.at ?? this.#at;
     if (row.live === true && row.hash === this.#options.feed) this.#holder.described(row);
     else this.#lost('has something else under that ID');
   }
 
   #collect(bytes: Uint8Array): void {
     this.#run.add(bytes);
-    if (this.#run.length === this.#runBytes && !this.#isOver) this.#holder.run(this.#run.take());
+    if (this.#run.length < this.#runBytes || this.#isOver) return;
+    const at = this.#at;
+    if (at !== undefined) this.#at = at + this.#runBytes;
+    this.#holder.run(this.#run.take(), at);
   }
 
   /** One timer at a time: when it fires too early, it is set again. */

@@ -3,6 +3,7 @@
  *
  *     live/radio.pem     the key pair whose public half is the feed's identity: ECDSA P-256
  *     live/radio.key     the stream key, which publishers type; may be changed with an editor
+ *     live/radio.next    the number that the next chunk of its swarm may have (TSP §5.6)
  *
  * A feed's ID is the SHA-256 of its public key, written as the ID of a PPSPP live swarm (TSP §5.5).
  */
@@ -15,6 +16,7 @@ import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { makeFolder } from '../make-folder.js';
+import { ChunkNumbers } from '../swarm/chunk-numbers.js';
 import { isFeedName } from './stream-keys.js';
 
 const STREAM_KEY_BYTES = 16;
@@ -25,6 +27,7 @@ export interface FeedIdentity {
   /** Algorithm and public key (RFC 7574 §7.7). */
   readonly swarmId: Uint8Array;
   readonly privateKey: KeyObject;
+  readonly numbers: Pick<ChunkNumbers, 'begin' | 'lend'>;
 }
 
 export interface StoredKey {
@@ -53,7 +56,8 @@ export class FeedStore {
     for (const file of await readdir(this.#folder)) {
       const name = file.slice(0, -PEM.length);
       if (!file.endsWith(PEM) || !isFeedName(name)) continue;
-      this.#identities.set(name, identityOf(createPrivateKey(await this.#readSecret(file))));
+      const numbers = await ChunkNumbers.open(this.#pathOf(`${name}${NEXT}`));
+      this.#identities.set(name, identityOf(createPrivateKey(await this.#readSecret(file)), numbers));
     }
   }
 
@@ -62,7 +66,7 @@ export class FeedStore {
     const known = this.#identities.get(name);
     if (known !== undefined) return known;
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const made = identityOf(privateKey);
+    const made = identityOf(privateKey, ChunkNumbers.anew(this.#pathOf(`${name}${NEXT}`)));
     this.#identities.set(name, made);
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     this.#writing = this.#writing
@@ -85,7 +89,7 @@ export class FeedStore {
 
   /** Where a person finds it. */
   keyFile(name: string): string {
-    return join(this.#folder, `${name}${KEY}`);
+    return this.#pathOf(`${name}${KEY}`);
   }
 
   /** Resolves when all that was made is written. */
@@ -93,15 +97,19 @@ export class FeedStore {
     return this.#writing;
   }
 
+  #pathOf(file: string): string {
+    return join(this.#folder, file);
+  }
+
   async #readSecret(file: string): Promise<string> {
-    const path = join(this.#folder, file);
+    const path = this.#pathOf(file);
     const text = await readFile(path, 'utf8');
     await chmod(path, OWNER_ONLY);
     return text;
   }
 
   async #writeSecret(file: string, text: string): Promise<void> {
-    const path = join(this.#folder, file);
+    const path = this.#pathOf(file);
     await writeFile(`${path}.new`, text, { mode: OWNER_ONLY });
     await rename(`${path}.new`, path);
   }
@@ -109,11 +117,12 @@ export class FeedStore {
 
 const PEM = '.pem';
 const KEY = '.key';
+const NEXT = '.next';
 
-function identityOf(privateKey: KeyObject): FeedIdentity {
+function identityOf(privateKey: KeyObject, numbers: ChunkNumbers): FeedIdentity {
   const swarmId = liveSwarmId(ECDSA_P256, privateKey);
   const id = createHash('sha256').update(swarmId).digest('hex') as ContentHash;
-  return { id, swarmId, privateKey };
+  return { id, swarmId, privateKey, numbers };
 }
 
 function noneYet(error: unknown): string {

@@ -20,6 +20,8 @@ export interface LiveFrame {
   readonly seq: number;
   /** Where it begins on the feed's time line: counted in samples from its first frame on, through silence too. */
   readonly atMs: number;
+  /** And how many bytes of frames came before it. */
+  readonly atByte: number;
 }
 
 export const durationMs = ({ samples, sampleRate }: FrameHeader): number => (samples * 1_000) / sampleRate;
@@ -27,11 +29,16 @@ export const durationMs = ({ samples, sampleRate }: FrameHeader): number => (sam
 export class FrameRing {
   readonly #frames: LiveFrame[] = [];
   #endMs = 0;
+  #endByte = 0;
   #nextSeq = 0;
 
   /** Where the next frame will begin. */
   get endMs(): number {
     return this.#endMs;
+  }
+
+  get endByte(): number {
+    return this.#endByte;
   }
 
   get nextSeq(): number {
@@ -43,8 +50,10 @@ export class FrameRing {
   }
 
   push(bytes: Buffer, header: FrameHeader): void {
-    this.#frames.push({ bytes, header, seq: this.#nextSeq, atMs: this.#endMs });
+    const place = { seq: this.#nextSeq, atMs: this.#endMs, atByte: this.#endByte };
+    this.#frames.push({ bytes, header, ...place });
     this.#nextSeq += 1;
+    this.#endByte += bytes.length;
     this.#endMs += durationMs(header);
     while (this.#endMs - this.#frames[0]!.atMs > RING_MS) this.#frames.shift();
   }

@@ -116,6 +116,11 @@ export class LiveFeed {
     return this.#ring.endMs;
   }
 
+  /** The same in bytes. */
+  get endByte(): number {
+    return this.#ring.endByte;
+  }
+
   /** Begins so long before now, with a whole frame, and goes on with whatever comes. */
   join(burstMs: number, listener: FeedListener): FeedReader {
     if (!this.#isOver) this.#listeners.add(listener);

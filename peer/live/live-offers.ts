@@ -8,6 +8,7 @@ import { encode } from '../../protocol/tsp/codec.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import type { OfferChanges, OfferSource } from '../tracker-client/offers.js';
+import type { OwnSwarm } from './feed-sources.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { LiveFeed } from './live-feed.js';
 import type { LiveFeeds } from './live-feeds.js';
@@ -17,16 +18,20 @@ export interface LiveSong {
   /** As it is now. */
   readonly offer: OfferRow;
   readonly feed: LiveFeed;
+  /** Where this peer is the source of its swarm. */
+  readonly swarm?: OwnSwarm | undefined;
   /** A run as SONG_DATA, shared by all who are sent it. */
   runBytes(song: SongId | 0, run: readonly LiveFrame[]): Buffer;
 }
 
 export class LiveOffers implements OfferSource {
   readonly #feeds: LiveFeeds;
+  readonly #swarmOf: (feed: LiveFeed) => OwnSwarm | undefined;
   readonly #runs = new SharedRuns(songData);
 
-  constructor(feeds: LiveFeeds) {
+  constructor(feeds: LiveFeeds, swarmOf: (feed: LiveFeed) => OwnSwarm | undefined = () => undefined) {
     this.#feeds = feeds;
+    this.#swarmOf = swarmOf;
   }
 
   get(id: ContentHash): LiveSong | undefined {
@@ -41,6 +46,7 @@ export class LiveOffers implements OfferSource {
           return offerOf(feed);
         },
         feed,
+        swarm: this.#swarmOf(feed),
         runBytes: (song, run) => this.#runs.bytes(feed, run, song),
       };
     }

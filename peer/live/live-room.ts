@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import type { World } from '../world.js';
+import { FeedSources, type FeedSourcesOptions } from './feed-sources.js';
 import { FeedStore, type StoredKey } from './feed-store.js';
 import { ffmpegTranscoder, findFfmpeg } from './ffmpeg.js';
 import { readKeysFile } from './keys-file.js';
@@ -23,6 +24,9 @@ export interface LiveRoomOptions {
   readonly notice: (message: string, hint?: string) => void;
 }
 
+/** Where feeds are given through swarms. */
+export type SwarmsOfRoom = Pick<FeedSourcesOptions, 'swarms' | 'maxUploadBytesPerSecond'>;
+
 /** What was found out before there can be feeds. */
 interface Prepared {
   readonly store: FeedStore;
@@ -39,6 +43,7 @@ export class LiveRoom {
   readonly #options: LiveRoomOptions;
   readonly #prepared: Prepared;
   #doors: readonly LiveDoor[] = [];
+  #sources: FeedSources | undefined;
 
   /** Rejects with ConfigError for a keys file that is none, and with the file system's errors. */
   static async open(options: LiveRoomOptions): Promise<LiveRoom> {
@@ -69,11 +74,15 @@ export class LiveRoom {
       clock: world.clock,
       logger,
     });
-    this.offers = new LiveOffers(this.feeds);
+    this.offers = new LiveOffers(this.feeds, feed => this.#sources?.of(feed));
   }
 
-  /** Rejects with CommandError when one of them cannot listen; the others are closed by `stop`. */
-  async start(doors: readonly LiveDoor[]): Promise<void> {
+  /**
+   * Feeds are given through `swarms`, too, where there are any. Rejects with CommandError when a door cannot listen; the
+   * others are closed by `stop`.
+   */
+  async start(doors: readonly LiveDoor[], swarms?: SwarmsOfRoom): Promise<void> {
+    if (swarms !== undefined) this.#giveThrough(swarms);
     this.#doors = doors;
     for (const door of doors) await door.start();
     if (doors.length > 0) this.#tell();
@@ -81,9 +90,22 @@ export class LiveRoom {
 
   /** Listeners hear the end, publishers are sent away, doors close. */
   async stop(): Promise<void> {
+    this.#sources?.stop();
     this.feeds.stop();
     await Promise.all(this.#doors.map(door => door.stop()));
     await this.#prepared.store.settled();
+  }
+
+  #giveThrough(swarms: SwarmsOfRoom): void {
+    const { world } = this.#options;
+    this.#sources = new FeedSources({
+      ...swarms,
+      feeds: this.feeds,
+      identityOf: name => this.#prepared.store.identity(name),
+      clock: world.clock,
+      logger: world.logger.child({ room: 'live' }),
+    });
+    this.#sources.start();
   }
 
   #tell(): void {

@@ -1,21 +1,27 @@
 /**
  * A live feed as its listener has it: whole frames from the present on, from whichever host has them.
  *
- *     hosts ─▶ audition: who has it, and is it the source? ─▶ runs ─▶ reader
- *                  ▲                                          └ lost: the next host, from where this one broke off
+ *     hosts ─▶ audition: who has it, and is it the source? ─▶ runs ─┬─▶ FeedSeam ─▶ reader
+ *        ▲  ▲                        its swarm is joined meanwhile ─┘ └ lost: the next host, from where this one broke off
+ *        │  └ the swarm is late
+ *        └ left, once the swarm brings the same, proven and in time
  *
  * The rule: the source itself is preferred to a relay. The stream ends without an error only when a host said that the
- * feed is over; when no host has it for fifteen seconds, it fails. Nothing is verified: over plain TSP a live feed can't be.
+ * feed is over, or the source signed it; when nobody has it for fifteen seconds, it fails. What comes over plain TSP is not
+ * verified: a live feed can't be.
  */
+import { fromHex } from '../../protocol/bytes.js';
 import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
-import type { SongId } from '../../protocol/tsp/messages.js';
-import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import type { Hello, SongId } from '../../protocol/tsp/messages.js';
+import type { ContentHash, HostRow, OfferRow } from '../../protocol/tsp/rows.js';
 import type { FetchReport, SongStream } from '../listening/song-stream.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
 import type { WireTrace } from '../wire/wire-trace.js';
 import { FeedConnection } from './feed-connection.js';
-import { RunQueue } from './run-queue.js';
+import { FeedHearing } from './feed-hearing.js';
+import { FeedSeam } from './feed-seam.js';
+import { type FeedSwarms, feedIdOf } from './feed-swarm.js';
 
 /** Asked at a time what they have. */
 const AUDITIONED = 4;
@@ -25,8 +31,16 @@ const PREFER_SOURCE_MS = 250;
 const ROUND_MS = 500;
 /** Longer than a publisher's grace, so that a host that comes back finds its listeners. */
 const GIVE_UP_MS = 15_000;
+/** As long as a swarm may bring it. */
+const SWARM_ROUND_MS = 2_000;
+/** A swarm has no titles: so often it is asked what plays. */
+const TITLE_EACH_MS = 3_000;
+/** How often it is looked whether a swarm is late. */
+const LOOK_MS = 250;
 /** Of a feed that was never heard. */
 const NEVER_HEARD_MS = 5_000;
+
+export type FeedTitle = Pick<OfferRow, 'title' | 'artist' | 'album'>;
 
 export interface FeedToHear {
   readonly feed: ContentHash;
@@ -35,6 +49,8 @@ export interface FeedToHear {
   readonly hosts: readonly string[];
   /** Who has it now, asked for when those above are used up. */
   readonly moreHosts?: () => Promise<readonly string[]>;
+  /** What plays now, for whoever has no host that tells it. */
+  readonly titleNow?: () => Promise<FeedTitle | undefined>;
   /** Nothing is wanted of relays. */
   readonly sourceOnly?: boolean;
 }
@@ -44,13 +60,17 @@ export interface LiveStreamOptions {
   readonly logger: Logger;
   readonly trace?: WireTrace | undefined;
   readonly openSocket?: OpenSocket | undefined;
+  /** Absent: TSP alone. */
+  readonly swarms?: FeedSwarms | undefined;
+  /** Said to hosts, where there are swarms. */
+  readonly hello?: Hello | undefined;
   /** What the host that is heard says of the feed: at once, and whenever its title changes. */
   readonly described?: ((row: OfferRow) => void) | undefined;
 }
 
 interface Candidate {
   readonly connection: FeedConnection;
-  row?: OfferRow;
+  row?: HostRow;
 }
 
 export class LiveStream implements SongStream {
@@ -58,9 +78,8 @@ export class LiveStream implements SongStream {
   readonly size = new Promise<number>(() => {});
   readonly #feed: FeedToHear;
   readonly #options: LiveStreamOptions;
-  readonly #queue = new RunQueue();
+  readonly #seam = new FeedSeam();
   readonly #startedAt: Milliseconds;
-  readonly #sources = new Map<string, number>();
   readonly #failed: { host: string; why: string }[] = [];
   #firstByteMs: number | undefined;
   #isRelayed = false;
@@ -69,6 +88,11 @@ export class LiveStream implements SongStream {
   #untried: string[];
   #candidates: Candidate[] = [];
   #heard: FeedConnection | undefined;
+  #swarm: FeedHearing | undefined;
+  #cancelLook: (() => void) | undefined;
+  #titleAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  /** All hosts will be asked again. */
+  #isPausing = false;
   /** Since when nobody is heard. */
   #lostAt: Milliseconds;
   #cancelTimer: (() => void) | undefined;
@@ -91,7 +115,7 @@ export class LiveStream implements SongStream {
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     return {
-      next: () => this.#queue.next(),
+      next: () => this.#seam.queue.next(),
       return: async () => {
         this.cancel();
         return { done: true, value: undefined };
@@ -100,15 +124,17 @@ export class LiveStream implements SongStream {
   }
 
   cancel(): void {
-    this.#finish(() => this.#queue.end());
+    this.#finish(() => this.#seam.queue.end());
   }
 
   report(): FetchReport {
-    const isWaiting = !this.#isOver && this.#heard === undefined;
+    const isWaiting = !this.#isOver && this.#heard === undefined && !this.#isSwarmTimely;
+    const { sources, verifiedBytes } = this.#seam;
     return {
-      sources: [...this.#sources].map(([host, bytes]) => ({ host, bytes })),
+      sources: [...sources].map(([host, bytes]) => ({ host, bytes })),
       failed: [...this.#failed],
       verified: false,
+      ...(verifiedBytes > 0 && { verifiedBytes }),
       ...(this.#isRelayed && { relayed: true }),
       ...(this.#firstByteMs !== undefined && { firstByteMs: this.#firstByteMs }),
       ...(isWaiting && { waiting: 'looking for a host of this feed' }),
@@ -124,13 +150,13 @@ export class LiveStream implements SongStream {
 
   #try(host: string): void {
     const { feed, id } = this.#feed;
-    const { clock, trace, openSocket } = this.#options;
+    const { clock, trace, openSocket, swarms, hello } = this.#options;
     const connection = new FeedConnection(
-      { host, feed, id, clock, trace, openSocket },
+      { host, feed, id, clock, trace, openSocket, ...(swarms && { hello }) },
       {
         described: row => this.#described(candidate, row),
-        run: bytes => this.#run(host, bytes),
-        ended: () => this.#finish(() => this.#queue.end()),
+        run: (bytes, at) => this.#run(candidate, bytes, at),
+        ended: () => this.#finish(() => this.#seam.queue.end()),
         lost: why => this.#lost(candidate, why),
       },
     );
@@ -139,7 +165,7 @@ export class LiveStream implements SongStream {
     connection.open();
   }
 
-  #described(candidate: Candidate, row: OfferRow): void {
+  #described(candidate: Candidate, row: HostRow): void {
     const isFirst = candidate.row === undefined;
     candidate.row = row;
     if (candidate.connection === this.#heard) this.#options.described?.(row);
@@ -173,24 +199,101 @@ export class LiveStream implements SongStream {
     chosen.connection.play();
   }
 
-  #run(host: string, bytes: Uint8Array): void {
+  #run(candidate: Candidate, bytes: Uint8Array, at: number | undefined): void {
     this.#firstByteMs ??= this.#options.clock.now() - this.#startedAt;
-    this.#sources.set(host, (this.#sources.get(host) ?? 0) + bytes.length);
-    this.#queue.push(bytes);
+    this.#seam.fromHost(candidate.connection, bytes, at, !this.#isSwarmTimely);
+    if (at === undefined) this.#leaveSwarm();
+    else if (this.#swarm === undefined) this.#joinSwarm(candidate);
   }
 
-  #lost({ connection }: Candidate, why: string): void {
+  get #isSwarmTimely(): boolean {
+    return this.#swarm !== undefined && !this.#swarm.lag.isLate(this.#options.clock.now());
+  }
+
+  /** From where we are, or where it is. */
+  #joinSwarm({ connection, row }: Candidate): void {
+    const { swarms, clock, logger } = this.#options;
+    const swarmId = fromHex(row?.swarm ?? '');
+    const { host, swarmPort } = connection;
+    if (swarms === undefined || swarmId === undefined || swarmPort === undefined) return;
+    // Whoever names another swarm than the feed's has none.
+    if (feedIdOf(swarmId) !== this.#feed.feed) return;
+    const swarm = new FeedHearing({
+      swarms,
+      swarmId,
+      from: this.#seam.next,
+      bitrate: row?.bitrate,
+      clock,
+      logger,
+      heard: (at, frames) => this.#proven(swarm, at, frames),
+      ended: () => this.#finish(() => this.#seam.queue.end()),
+    });
+    this.#swarm = swarm;
+    swarm.meet(host, swarmPort);
+    swarm.start();
+    this.#look(swarm);
+  }
+
+  #leaveSwarm(): void {
+    this.#cancelLook?.();
+    this.#swarm?.stop();
+    this.#swarm = undefined;
+  }
+
+  #proven(swarm: FeedHearing, at: number, frames: Uint8Array): void {
     if (this.#isOver) return;
+    const now = this.#options.clock.now();
+    const giversOf = (from: number, to: number) => swarm.giversOf(from, to);
+    if (!this.#seam.fromSwarm(at, frames, giversOf, this.#heard === undefined)) return;
+    this.#firstByteMs ??= now - this.#startedAt;
+    this.#lostAt = now;
+  }
+
+  /** Who brings it: the swarm alone, if it is in time, or a host too. */
+  #look(swarm: FeedHearing): void {
+    const { clock } = this.#options;
+    this.#cancelLook = clock.after(LOOK_MS, () => this.#look(swarm));
+    const now = clock.now();
+    if (this.#heard === undefined && now >= this.#titleAt) void this.#askTitle(now);
+    if (this.#heard !== undefined && swarm.lag.isTimely(now)) this.#leaveHost(this.#heard);
+    else if (this.#candidates.length === 0 && !this.#isPausing && swarm.lag.isLate(now)) this.#askAnew();
+  }
+
+  async #askTitle(now: Milliseconds): Promise<void> {
+    this.#titleAt = now + TITLE_EACH_MS;
+    const row = await this.#feed.titleNow?.().catch(() => undefined);
+    if (row === undefined || this.#isOver || this.#heard !== undefined) return;
+    const { title, artist, album } = row;
+    this.#options.described?.({
+      hash: this.#feed.feed,
+      live: true,
+      ...(title && { title }),
+      ...(artist && { artist }),
+      ...(album && { album }),
+    });
+  }
+
+  #leaveHost(connection: FeedConnection): void {
+    this.#options.logger.debug({ host: connection.host }, 'the swarm of a live feed is enough');
+    connection.close();
+    this.#heard = undefined;
+    this.#candidates = [];
+  }
+
+  #lost(candidate: Candidate, why: string): void {
+    if (this.#isOver) return;
+    const { connection } = candidate;
     const { host } = connection;
     this.#options.logger.info({ host, why }, 'a host of a live feed was lost');
     if (!this.#failed.some(failure => failure.host === host && failure.why === why))
       this.#failed.push({ host, why });
-    this.#candidates = this.#candidates.filter(candidate => candidate.connection !== connection);
+    this.#candidates = this.#candidates.filter(other => other !== candidate);
     if (connection === this.#heard) {
       this.#heard = undefined;
       this.#lostAt = this.#options.clock.now();
-      this.#queue.broken();
       this.#untried = this.#feed.hosts.filter(other => other !== host);
+      // It may be full; those that it feeds are not.
+      if (this.#swarm === undefined) this.#joinSwarm(candidate);
       this.#audition();
       return;
     }
@@ -202,17 +305,24 @@ export class LiveStream implements SongStream {
   /** Nobody is left to ask: a moment later they are asked again, and who has come since. */
   #nextRound(): void {
     const { clock } = this.#options;
+    // Else it is looked whether it still is (#look).
+    if (this.#isSwarmTimely) return;
     const patienceMs = this.#firstByteMs === undefined ? NEVER_HEARD_MS : GIVE_UP_MS;
     if (clock.now() - this.#lostAt >= patienceMs) {
-      this.#finish(() => this.#queue.fail(this.#failure()));
+      this.#finish(() => this.#seam.queue.fail(this.#failure()));
       return;
     }
-    this.#setTimer(ROUND_MS, () => {
-      void this.#hostsNow().then(hosts => {
-        if (this.#isOver || this.#candidates.length > 0) return;
-        this.#untried = [...hosts];
-        this.#audition();
-      });
+    this.#isPausing = true;
+    this.#setTimer(this.#swarm === undefined ? ROUND_MS : SWARM_ROUND_MS, () => this.#askAnew());
+  }
+
+  #askAnew(): void {
+    this.#isPausing = true;
+    void this.#hostsNow().then(hosts => {
+      this.#isPausing = false;
+      if (this.#isOver || this.#candidates.length > 0) return;
+      this.#untried = [...hosts];
+      this.#audition();
     });
   }
 
@@ -238,6 +348,7 @@ export class LiveStream implements SongStream {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelTimer?.();
+    this.#leaveSwarm();
     for (const { connection } of this.#candidates) connection.close();
     this.#candidates = [];
     tell();

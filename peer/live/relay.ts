@@ -69,6 +69,7 @@ export class Relay {
         const now = rowOf(id);
         return now === undefined ? [] : hostsOf(now);
       },
+      titleNow: async () => rowOf(id),
       sourceOnly: true,
     };
     this.#stream = fetcher.listen(feed, ({ title, artist, album }) =>

@@ -145,11 +145,13 @@ export class Turn {
     for (const share of reports.flatMap(report => report.sources))
       shares.set(share.host, { ...share, bytes: (shares.get(share.host)?.bytes ?? 0) + share.bytes });
     const delivered = reports.filter(report => report.sources.length > 0);
+    const verifiedBytes = reports.reduce((sum, report) => sum + (report.verifiedBytes ?? 0), 0);
     const firstByteMs = reports[0]?.firstByteMs;
     return {
       sources: [...shares.values()],
       failed: reports.flatMap(report => report.failed),
       verified: delivered.length > 0 && delivered.every(report => report.verified),
+      ...(verifiedBytes > 0 && { verifiedBytes }),
       ...(reports.some(report => report.relayed) && { relayed: true }),
       ...(firstByteMs !== undefined && { firstByteMs }),
     };

@@ -73,7 +73,7 @@ export function eventAsJson(event: PeerEvent): object | undefined {
       return undefined;
     case 'ended': {
       const { song, outcome, startedInMs, stutters, report, error } = event;
-      const { sources, failed: failedHosts, verified, relayed } = report;
+      const { sources, failed: failedHosts, verified, verifiedBytes, relayed } = report;
       const problem = error === undefined ? {} : { error: errorAsJson(failureOf(error)) };
       return {
         event: 'ended',
@@ -84,6 +84,7 @@ export function eventAsJson(event: PeerEvent): object | undefined {
         sources,
         failed: failedHosts,
         verified,
+        ...(verifiedBytes !== undefined && { verifiedBytes }),
         ...(relayed && { relayed }),
         ...problem,
       };

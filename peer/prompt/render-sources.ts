@@ -2,7 +2,7 @@
  * Where a song came from, as a person reads it: `62 % 10.0.0.4 · 38 % kitchen`, or one host alone: `10.0.0.4:7461`.
  */
 import { parseHostPort } from '../../protocol/tsp/addresses.js';
-import type { SongShare } from '../listening/song-stream.js';
+import type { FetchReport, SongShare } from '../listening/song-stream.js';
 import { safeText } from './terminal-text.js';
 
 /** Shares, the largest first; names are strangers' words and are made safe. Empty when nothing came. */
@@ -20,6 +20,17 @@ export function renderSources(sources: readonly SongShare[]): string {
 /** What is said of a song whose every byte agreed with its hash. */
 export const wordOfProof = (sources: readonly SongShare[]): string =>
   sources.length > 1 ? 'all verified' : 'verified';
+
+/** How far what was heard can be trusted, in a word or two; undefined: there is nothing to be said. */
+export function wordOfTrust({ sources, verified, verifiedBytes, relayed }: FetchReport): string | undefined {
+  if (verified) return wordOfProof(sources);
+  if (relayed) return 'relayed, unverified';
+  if (verifiedBytes === undefined) return undefined;
+  return `${percent(
+    verifiedBytes,
+    sources.reduce((sum, { bytes }) => sum + bytes, 0),
+  )} % verified`;
+}
 
 const percent = (bytes: number, total: number): number =>
   total === 0 ? 0 : Math.round((100 * bytes) / total);

@@ -9,7 +9,7 @@ import { AS_ASKED } from '../playback/output-choice.js';
 import type { Answer } from './answers.js';
 import type { EndedSong, NowPlaying, PeerEvent, PeerStatus, QueueView, TrackerView } from './peer-view.js';
 import { artistOf, counted, lengthOf, nameOf, sizeOf, titleOf } from './render-song.js';
-import { renderSources, wordOfProof } from './render-sources.js';
+import { renderSources, wordOfTrust } from './render-sources.js';
 import { painted, type Style } from './style.js';
 import { type Column, layOut } from './table.js';
 import { cutToWidth, fitToWidth, safeText } from './terminal-text.js';
@@ -274,7 +274,7 @@ export function summaryOf({ startedInMs, stutters, report, outcome, error }: End
     startedInMs === undefined ? 'no sound' : `started in ${Math.round(startedInMs)} ms`,
     counted(stutters, 'stutter'),
     ...(report.sources.length === 0 ? [] : [renderSources(report.sources)]),
-    ...(report.verified ? [wordOfProof(report.sources)] : report.relayed ? ['relayed, unverified'] : []),
+    ...[wordOfTrust(report) ?? []].flat(),
     ...report.failed.map(
       ({ host, why, lied }) => `${safeText(host)} ${lied ? 'lied' : 'failed'}: ${safeText(why)}`,
     ),

@@ -84,6 +84,11 @@ export class AskedHost {
     return silent;
   }
 
+  /** It is left alone for a while. */
+  isResting(now: Milliseconds): boolean {
+    return now < this.#restsUntil;
+  }
+
   /** Chunks that it owes for too long; `dueAt`: when one is needed, for then there is less patience. */
   late(now: Milliseconds, dueAt: (chunk: number) => Milliseconds): ChunkSet {
     const late = new ChunkSet();

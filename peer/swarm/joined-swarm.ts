@@ -17,12 +17,15 @@ import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { MerkleIntegrity } from '../../protocol/ppspp/integrity.js';
 import { earliest } from '../../protocol/ppspp/liveness.js';
 import type { ChunkRange } from '../../protocol/ppspp/messages.js';
-import type { ChunkSource, Swarm } from '../../protocol/ppspp/swarm.js';
+import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
-import type { PeerRanking } from './alto-ranking.js';
 import type { Asked } from './asked-host.js';
+import { Feeders } from './feeders.js';
+import type { JoinOptions, Playing } from './joining.js';
+import { LiveCompany } from './live-company.js';
 import { Neighbours } from './neighbours.js';
 import { Picker } from './picker.js';
+import { ServedNeighbours } from './served-neighbours.js';
 import { type Failed, type Source, Tally } from './tally.js';
 import { type ReadOptions, verifiedBytes } from './verified-bytes.js';
 
@@ -32,6 +35,8 @@ const LOOK_EVERY_MS = 250;
 const SILENT_MS = 4_000;
 /** In a live swarm there is always something to be said: who says nothing for so long is dialled again. */
 const LIVE_SILENT_MS = 6_000;
+/** In a live swarm who is fed asks all the time: who does not for so long makes place. */
+const LIVE_HOLD_MS = 2_000;
 /** A live source that comes back within this is waited for. */
 const LIVE_PATIENCE_MS = 30_000;
 /** Nobody is there since. */
@@ -39,48 +44,6 @@ const NOBODY_MS = 8_000;
 /** Peers that are there and give nothing have nothing, or will not. */
 const NOTHING_MS = 20_000;
 const DEFAULT_MAX_PEERS = 50;
-
-/** Where chunks are kept. */
-export interface ChunkStore extends ChunkSource {
-  /** Proven chunks that follow one another; the bytes are to be copied. `from`: `host:port`. */
-  write(first: number, chunks: readonly Uint8Array[], from: string): void;
-  /** Nothing more is to be fetched just now. */
-  readonly isFull: boolean;
-}
-
-export interface JoinOptions {
-  readonly swarm: Swarm;
-  /** Where chunks go; absent: it only gives. */
-  readonly store?: ChunkStore;
-  /** Who is dialled, and dialled again. */
-  readonly peers?: readonly PeerAddress[];
-  readonly maxPeers?: number;
-  /** Whom to dial first, where there are more. */
-  readonly ranking?: PeerRanking;
-  /** False: nobody is given anything. */
-  readonly serves?: boolean;
-  /** Chunks that nobody can prove are taken too, and are in this set with the proven ones. Absent: they are not. */
-  readonly unproven?: ChunkSet;
-  /** True: peers come by themselves, and are waited for as long as it takes. */
-  readonly waits?: boolean;
-  /** True: only what is `want`ed is asked for. */
-  readonly onDemand?: boolean;
-  /** Where to begin where all is equal, 0 … 1. */
-  readonly place?: number;
-  /** Something changed that its owner may want to know: a chunk came, somebody came or went. */
-  readonly onChange?: () => void;
-  /** Somebody was caught lying, and is left alone from now on. */
-  readonly onLiar?: (liar: Failed) => void;
-}
-
-/** What is used, from where on. */
-export interface Playing {
-  readonly byte: number;
-  /** Chunks further on are needed so much later. */
-  readonly bytesPerSecond?: number;
-  /** How far beyond it is fetched; absent: everything. */
-  readonly aheadBytes?: number;
-}
 
 /** The part of the node that its swarms use. */
 export interface SwarmHome {
@@ -101,6 +64,8 @@ export class JoinedSwarm {
   readonly swarm: Swarm;
   readonly serves: boolean;
   readonly tally = new Tally();
+  /** Who is sent chunks, where that is its own affair. */
+  readonly served: ServedNeighbours | undefined;
   readonly #home: SwarmHome;
   readonly #options: JoinOptions;
   readonly #picker: Picker;
@@ -114,6 +79,7 @@ export class JoinedSwarm {
   #heardAt: Milliseconds = Number.NEGATIVE_INFINITY;
   #lastChunkAt: Milliseconds | undefined;
   #problem: string | undefined;
+  readonly #company = new LiveCompany();
 
   constructor(options: JoinOptions, home: SwarmHome) {
     const { swarm, place = 0, peers = [], maxPeers = DEFAULT_MAX_PEERS, serves = true } = options;
@@ -122,7 +88,11 @@ export class JoinedSwarm {
     this.#options = options;
     this.#home = home;
     this.#wanted = options.onDemand === true ? new ChunkSet() : undefined;
-    this.#picker = new Picker(options.unproven ?? swarm.have, place, this.#wanted);
+    if (options.slots !== undefined)
+      this.served = new ServedNeighbours(options.slots, this.#isLive ? LIVE_HOLD_MS : undefined);
+    const { maxFeeders } = options;
+    const feeders = maxFeeders === undefined ? undefined : new Feeders(maxFeeders);
+    this.#picker = new Picker(options.unproven ?? swarm.have, place, this.#wanted, feeders);
     this.#neighbours = new Neighbours({ named: peers, maxPeers, ranking: options.ranking });
     this.#rank(peers);
   }
@@ -210,6 +180,17 @@ export class JoinedSwarm {
     return verifiedBytes(this, this.#options.store ?? this.swarm.source, options);
   }
 
+  /** The first chunk from this one on that somebody who is here has. */
+  firstThereFrom(chunk: number): number | undefined {
+    return earliest(...[...this.#open.keys()].map(({ peerHas }) => peerHas?.firstFrom(chunk)));
+  }
+
+  /** The last chunk that somebody who is here has. */
+  get lastThere(): number | undefined {
+    const last = Math.max(...[...this.#open.keys()].map(({ peerHas }) => peerHas?.ranges.at(-1)?.end ?? -1));
+    return last < 0 ? undefined : last;
+  }
+
   now(): Milliseconds {
     return this.#home.now();
   }
@@ -260,7 +241,8 @@ export class JoinedSwarm {
 
   /** True: who it came from has lied, and is not to be let in again. */
   heed({ channel, from, isIncoming, event }: EndpointEvent, now: Milliseconds): boolean {
-    this.#lookAt = Number.NEGATIVE_INFINITY;
+    // In a live swarm something happens all the time.
+    if (!this.#isLive) this.#lookAt = Number.NEGATIVE_INFINITY;
     if (event.kind === 'chunks') {
       if (!event.isProven && this.#options.unproven?.has(event.first) !== false) return false;
       this.#took(event.first, event.chunks, channel, this.#open.get(channel)!.name, now);
@@ -293,6 +275,8 @@ export class JoinedSwarm {
     this.#startedAt ??= now;
     for (const address of this.#neighbours.due(now))
       if (!dial(address)) this.#neighbours.left(address, now, false);
+    this.served?.look(now);
+    if (this.#isLive && now >= this.#lookAt) this.#look(now);
     if (store === undefined || this.isComplete) return;
     if (now >= this.#lookAt) this.#look(now);
     if (!store.isFull) this.#picker.pick(this.swarm.integrity.chunks, now);
@@ -304,8 +288,9 @@ export class JoinedSwarm {
   }
 
   nextDeadline(): Milliseconds | undefined {
-    const look = this.#options.store !== undefined && !this.isComplete ? this.#lookAt : undefined;
-    return earliest(look, this.#neighbours.nextDeadline());
+    const look =
+      this.#isLive || (this.#options.store !== undefined && !this.isComplete) ? this.#lookAt : undefined;
+    return earliest(look, this.#neighbours.nextDeadline(), this.served?.nextDeadline());
   }
 
   #rank(peers: readonly PeerAddress[]): void {
@@ -375,6 +360,18 @@ export class JoinedSwarm {
       this.#ended(channel, from, 'dead', now);
     }
     this.#problem = this.#problemAt(now);
+    if (this.#isLive && this.#options.store !== undefined) this.#keepCompany(now);
+  }
+
+  /** In a live swarm most are fed by somebody else than whom they knew first. */
+  #keepCompany(now: Milliseconds): void {
+    const { lacksFeeders } = this.#picker;
+    const { isFull } = this.#neighbours;
+    for (const channel of this.#company.look(this.#open.keys(), now, { lacksFeeders, isFull })) {
+      const { from } = this.#open.get(channel)!;
+      channel.close();
+      this.#ended(channel, from, 'closed', now);
+    }
   }
 
   #problemAt(now: Milliseconds): string | undefined {

@@ -39,6 +39,11 @@ export class Neighbours {
     for (const address of options.named) this.#learn(address, true);
   }
 
+  /** Nobody more is dialled. */
+  get isFull(): boolean {
+    return this.count >= this.#places;
+  }
+
   /** How many there are now. */
   get count(): number {
     let count = 0;

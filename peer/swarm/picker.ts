@@ -16,6 +16,7 @@ import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { ChunkRange } from '../../protocol/ppspp/messages.js';
 import { type Asked, AskedHost } from './asked-host.js';
 import { cut, shared } from './chunk-ranges.js';
+import type { Feeders } from './feeders.js';
 
 /** What is fetched in order before anything else: 256 KiB at 1,024 bytes. */
 export const WINDOW_CHUNKS = 256;
@@ -43,6 +44,8 @@ export class Picker {
   readonly #wanted: ChunkSet | undefined;
   /** Where to begin where all is equal, 0 … 1. */
   readonly #place: number;
+  /** Only these are asked; absent: everybody. */
+  readonly #feeders: Feeders | undefined;
   readonly #hosts = new Map<Asked, AskedHost>();
   #playhead: Playhead = { chunk: 0 };
   /** When the chunk at the playhead is needed. */
@@ -54,10 +57,11 @@ export class Picker {
   /** Asked of two hosts: who comes second is told to stop. */
   readonly #doubled = new ChunkSet();
 
-  constructor(have: ChunkSet, place: number, wanted?: ChunkSet) {
+  constructor(have: ChunkSet, place: number, wanted?: ChunkSet, feeders?: Feeders) {
     this.#have = have;
     this.#wanted = wanted;
     this.#place = place;
+    this.#feeders = feeders;
   }
 
   add(channel: Asked): void {
@@ -71,6 +75,11 @@ export class Picker {
   /** Since when a host owes something; undefined: nothing. */
   owesSince(channel: Asked): Milliseconds | undefined {
     return this.#hosts.get(channel)?.owesSince;
+  }
+
+  /** Fewer are there to be asked than might be. */
+  get lacksFeeders(): boolean {
+    return this.#feeders?.isComplete === false;
   }
 
   /** What is needed first from now on. After a jump what was asked beyond the new window has to wait for it. */
@@ -102,7 +111,8 @@ export class Picker {
       return;
     }
     // Called with every datagram; whoever is asked is asked for a good deal at once.
-    if (!this.#hasMoved && hosts.every(host => host.room(now) === 0)) return;
+    const able = this.#feeders?.choose(hosts, now) ?? hosts;
+    if (!this.#hasMoved && able.every(host => host.room(now) === 0)) return;
     hosts = hosts.sort((a, b) => b.perSecond(now) - a.perSecond(now));
     const window = this.#window(chunks);
     if (window === undefined) return;
@@ -117,6 +127,7 @@ export class Picker {
     const overdue = overdueOf(late);
     let looked = 0;
     for (const host of hosts) {
+      if (!able.includes(host)) continue;
       let room = host.room(now);
       if (room === 0) continue;
       room -= this.#double(host, late.get(host), overdue, window, room, now);

@@ -22,14 +22,16 @@ export type Slots = Pick<UploadSlots, 'take' | 'release'>;
 
 export class ServedNeighbours {
   readonly #slots: Slots;
+  readonly #holdMs: Milliseconds;
   /** When each was last asking. */
   readonly #served = new Map<Channel, { readonly upload: Upload; askedAt: Milliseconds }>();
   /** The first has waited longest. */
   readonly #waiting = new Map<Channel, Upload>();
   #lookAt: Milliseconds = Number.POSITIVE_INFINITY;
 
-  constructor(slots: Slots) {
+  constructor(slots: Slots, holdMs: Milliseconds = HOLD_MS) {
     this.#slots = slots;
+    this.#holdMs = holdMs;
   }
 
   asked(channel: Channel, from: PeerAddress, now: Milliseconds): void {
@@ -60,7 +62,7 @@ export class ServedNeighbours {
       if (channel.state === 'ended') this.left(channel);
     for (const [channel, served] of this.#served) {
       if (channel.isAsked) served.askedAt = now;
-      else if (now - served.askedAt >= HOLD_MS) this.left(channel);
+      else if (now - served.askedAt >= this.#holdMs) this.left(channel);
     }
     for (const [channel, upload] of this.#waiting) {
       if (!this.#slots.take(now, upload)) break;

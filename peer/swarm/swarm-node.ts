@@ -16,7 +16,8 @@ import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
 import { earliest } from '../../protocol/ppspp/liveness.js';
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import type { DatagramWire, ListenAt } from './datagram-wire.js';
-import { JoinedSwarm, type JoinOptions, type SwarmHome } from './joined-swarm.js';
+import { JoinedSwarm, type SwarmHome } from './joined-swarm.js';
+import type { JoinOptions } from './joining.js';
 import { type OfferedContent, OfferedSwarm } from './offered-content.js';
 import { ServedNeighbours, type Slots } from './served-neighbours.js';
 import { UploadAllowance, type UploadRate } from './upload-allowance.js';
@@ -190,9 +191,10 @@ export class SwarmNode implements SwarmHome {
     for (const event of events) {
       const { channel } = event;
       const { kind } = event.event;
-      if (kind === 'asked') this.#served?.asked(channel, event.from, now);
-      if (kind === 'ended') this.#served?.left(channel);
       const joined = this.#swarms.get(channel.swarm);
+      const served = joined?.served ?? this.#served;
+      if (kind === 'asked') served?.asked(channel, event.from, now);
+      if (kind === 'ended') served?.left(channel);
       if (joined === undefined) continue;
       this.#touched.add(joined);
       if (joined.heed(event, now)) this.#ban(event.from, now);

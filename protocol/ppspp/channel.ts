@@ -114,7 +114,7 @@ export class Channel {
     this.#format = wireFormatOf(swarm.metadata, swarm.dialects);
     this.#dialling = new Dialling(swarm.dialects, isReliable, now);
     this.#liveness = new Liveness(now);
-    if (halfOpen !== undefined) this.#open(halfOpen.peerChannel, halfOpen.dialect, halfOpen);
+    if (halfOpen !== undefined) this.#open(halfOpen.peerChannel, halfOpen.dialect, halfOpen, now);
   }
 
   get state(): 'opening' | 'open' | 'ended' {
@@ -267,12 +267,12 @@ export class Channel {
     if (handshakeMismatch(options, this.swarm.metadata, 'responder', this.swarm.dialects) !== undefined)
       return undefined;
     const dialect = dialectOf(options, this.swarm.metadata);
-    this.#open(channel, dialect, abilitiesOf(options, this.swarm.metadata));
+    this.#open(channel, dialect, abilitiesOf(options, this.swarm.metadata), now);
     this.#confirmBy = now + HALF_OPEN_MS;
     return [{ kind: 'open', dialect }];
   }
 
-  #open(peerChannel: number, dialect: Dialect, abilities: Abilities): void {
+  #open(peerChannel: number, dialect: Dialect, abilities: Abilities, now: Milliseconds): void {
     this.#peerChannel = peerChannel;
     this.#packer = new Packer({
       channel: peerChannel,
@@ -286,6 +286,7 @@ export class Channel {
       isReliable: this.#isReliable,
       maxDatagramBytes: this.#maxBytes,
       unixOffsetMs: this.#unixOffsetMs,
+      now,
       peerKeeps: abilities.keeps,
       speaks: speaks(dialect, abilities.supportedMessages),
     });

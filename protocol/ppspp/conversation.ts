@@ -23,6 +23,9 @@ import type { Swarm } from './swarm.js';
 
 /** News of chunks waits so long for more of it. */
 const HAVE_EVERY_MS = 100;
+/** In a live swarm there is always news, and who asked for nothing so long, or may not ask, can wait for it. */
+const IDLE_MS = 2_000;
+const IDLE_HAVE_EVERY_MS = 1_000;
 /** Ranges announced at once; the rest follows. */
 const MAX_HAVES = 64;
 
@@ -35,6 +38,7 @@ export interface ConversationOptions {
   readonly peerKeeps: number;
   /** From `now` to milliseconds since 1970. */
   readonly unixOffsetMs: number;
+  readonly now: Milliseconds;
   /** What the other side can read. */
   speaks(name: MessageName): boolean;
 }
@@ -53,6 +57,8 @@ export class Conversation {
   /** What is being told was told before. */
   #isEcho = false;
   #tellAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  /** When the other side last wanted something; at first, when it was there to be told. */
+  #askedAt: Milliseconds;
 
   constructor(options: ConversationOptions) {
     const { dialect, isReliable, maxDatagramBytes } = options;
@@ -67,6 +73,14 @@ export class Conversation {
       peerKeeps: options.peerKeeps,
     });
     this.fetching = new Fetching({ swarm, dialect, isReliable });
+    this.#askedAt = options.now;
+  }
+
+  /** The other side asks for chunks. */
+  wished(now: Milliseconds): void {
+    // What it was not told yet it may be told at once.
+    if (now - this.#askedAt > IDLE_MS) this.#tellAt = now;
+    this.#askedAt = now;
   }
 
   choke(): void {
@@ -170,7 +184,8 @@ export class Conversation {
     const news = untold.slice(0, MAX_HAVES);
     for (const range of news) this.#told.add(range);
     if (news.length === untold.length) this.#toldChanges = have.changes;
-    this.#tellAt = now + HAVE_EVERY_MS;
+    const isIdle = metadata.live !== undefined && now - this.#askedAt > IDLE_MS;
+    this.#tellAt = now + (isIdle ? IDLE_HAVE_EVERY_MS : HAVE_EVERY_MS);
     return news.flatMap(have => sayable(have, metadata.addressing)).map(range => ({ type: 'HAVE', range }));
   }
 }
@@ -210,7 +225,9 @@ const STEPS: { readonly [N in MessageName]: Step<Extract<Message, { type: N }>> 
   },
   INTEGRITY: claim,
   SIGNED_INTEGRITY: claim,
-  REQUEST: ({ serving }, { range }) => {
+  REQUEST: (talk, { range }, now) => {
+    const { serving } = talk;
+    talk.wished(now);
     const isNew = !serving.isAsked;
     serving.asked(range);
     return isNew && serving.isAsked ? [{ kind: 'asked' }] : NOTHING;

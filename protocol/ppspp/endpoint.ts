@@ -313,7 +313,10 @@ export class Endpoint {
   *#peersOf(swarm: Swarm): Iterable<KnownPeer> {
     const { tellsPeers, isReliable } = this.#options;
     if (tellsPeers === false) return;
-    for (const { channel, to, isIncoming } of this.#lines.values()) {
+    const lines = [...this.#lines.values()];
+    // Not the same to everybody, or the first to come would be all that anybody knows.
+    const first = new DataView(this.#options.random(4).buffer).getUint32(0) % Math.max(1, lines.length);
+    for (const { channel, to, isIncoming } of [...lines.slice(first), ...lines.slice(0, first)]) {
       // Nobody can dial the far end of a connection that somebody else made.
       const isDialable = !(isReliable && isIncoming);
       if (isDialable && channel.swarm === swarm && channel.state === 'open')

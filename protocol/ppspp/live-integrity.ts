@@ -81,6 +81,12 @@ export class LiveIntegrity implements Integrity {
     return this.#newest;
   }
 
+  /** When the source signed it, by its own clock: milliseconds since 1970. Undefined: no proof of it is known. */
+  signedAt(chunk: number): number | undefined {
+    const munro = this.#munroOf(chunk);
+    return munro && unixMsOf(munro.timestamp, this.dialect);
+  }
+
   proofOf(chunk: number, reader: Reader): Claim[] {
     const munro = this.#munroOf(chunk)!;
     const top = binOf(munro.range)!;

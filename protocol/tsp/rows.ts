@@ -77,6 +77,15 @@ export interface OfferRow extends SongFields {
   readonly live?: true;
 }
 
+/** What a host says to its listeners: an offer, its ID where that is known, and how its swarm is found. */
+export interface HostRow extends OfferRow {
+  readonly id?: SongId;
+  /** Of a live feed: the ID of its live swarm, in hex (TSP §5.6). */
+  readonly swarm?: string;
+  /** Where in that swarm's stream the next run begins, in bytes. */
+  readonly at?: number;
+}
+
 /** One row of UPDATE. */
 export type OfferChange = OfferRow | { readonly hash: ContentHash; readonly gone: true };
 
@@ -181,9 +190,10 @@ export function parseSongRow(json: JsonObject): SongRow & { readonly id: SongId 
 }
 
 /** A row of a host's own list or info, whose `id` may not be known yet (TSP §3.2). */
-export function parseHostRow(json: JsonObject): OfferRow & { readonly id?: SongId } {
-  const offer = parseOffer(json);
-  return isSongId(json.id) ? { id: json.id, ...offer } : offer;
+export function parseHostRow(json: JsonObject): HostRow {
+  const row: HostRow = { ...(isSongId(json.id) && { id: json.id }), ...parseOffer(json) };
+  if (row.live === true) readFields<Pick<HostRow, 'swarm' | 'at'>>(json, SWARM_FIELDS, row);
+  return row;
 }
 
 /** What a peer hosts, as it tells the tracker. */
@@ -239,6 +249,7 @@ export function encodeBroadcastRow(row: BroadcastRow): Buffer {
 }
 
 const NEWLINE = 0x0a;
+const HEX_PATTERN = /^(?:[0-9a-f]{2})+$/;
 const HASH_PATTERN = /^[0-9a-f]{64}$/;
 /** What JSON counts as white space, so a lone CR or an empty line is no row. */
 const BLANK = /^[ \t\r]*$/;
@@ -287,6 +298,15 @@ const SONG_FIELDS: { readonly [K in keyof SongFields]-?: FieldReader<NonNullable
 const READER_OF_OFFER = new Map<string, FieldReader<unknown>>(
   Object.entries({ hash: asContentHash, ...SONG_FIELDS }),
 );
+/** At most a key of RSA with 4,096 bits. */
+const MAX_SWARM_ID_DIGITS = 2 * 520;
+const SWARM_FIELDS: { readonly [K in 'swarm' | 'at']: FieldReader<NonNullable<HostRow[K]>> } = {
+  swarm: value =>
+    typeof value === 'string' && value.length <= MAX_SWARM_ID_DIGITS && HEX_PATTERN.test(value)
+      ? value
+      : undefined,
+  at: count,
+};
 
 const SONG_ROW_FIELDS: { readonly [K in keyof Omit<SongRow, 'id'>]-?: FieldReader<NonNullable<SongRow[K]>> } =
   {

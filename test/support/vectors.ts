@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Message, PlainMessage, StreamHeader, WholeMessage } from '../../protocol/tsp/messages.js';
 
 type Pieces = readonly (readonly [hex: string, meaning: string])[];
-export type RowKind = 'song' | 'offer' | 'offer-change' | 'song-id' | 'broadcast';
+export type RowKind = 'host' | 'song' | 'offer' | 'offer-change' | 'song-id' | 'broadcast';
 
 export interface Vectors {
   readonly messages: readonly {

@@ -40,6 +40,7 @@ import { bytesOf, type RowKind, vectors } from '../../support/vectors.js';
 const PARSE_ROW: { readonly [K in RowKind]: (json: JsonObject) => object } = {
   song: parseSongRow,
   offer: json => asWritten(parseOffer(json)),
+  host: json => asWritten(parseHostRow(json)),
   'offer-change': parseOfferChange,
   'song-id': parseSongIdRow,
   broadcast: parseBroadcastRow,

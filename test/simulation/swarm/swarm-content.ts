@@ -1,7 +1,7 @@
 /**
  * What a simulated swarm is about, and the disks that it lies on: each takes only what is true, or the run is over.
  */
-import type { ChunkStore } from '../../../peer/swarm/joined-swarm.js';
+import type { ChunkStore } from '../../../peer/swarm/joining.js';
 import { staticMetadata, staticSwarm } from '../../../peer/swarm/static-swarm.js';
 import { type HashName, MerkleTree } from '../../../protocol/merkle.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';

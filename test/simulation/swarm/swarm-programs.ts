@@ -8,6 +8,7 @@
 import type { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
 import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
 import type { Failed } from '../../../peer/swarm/tally.js';
+import type { UploadRate } from '../../../peer/swarm/upload-allowance.js';
 import type { Logger } from '../../../protocol/ports.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
 import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
@@ -22,7 +23,7 @@ import type { Chance } from '../chance.js';
 import { type DatagramNetwork, SWARM_PORT, type VirtualWire } from './datagram-network.js';
 import { SwarmContent, type SwarmDisk } from './swarm-content.js';
 
-const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => QUIET };
+export const QUIET: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => QUIET };
 /** 2023-11-14; clocks differ by seconds. */
 export const SOME_DAY_MS = 1.7e12;
 const ALL: { readonly start: number; readonly end: number } = { start: 0, end: 0xffff_ffff };
@@ -72,7 +73,7 @@ export class SwarmProgram {
   }
 }
 
-export function nodeOn({ network, wire, chance }: Lent): SwarmNode {
+export function nodeOn({ network, wire, chance }: Lent, rate?: UploadRate): SwarmNode {
   const offsetMs = SOME_DAY_MS + chance.int(-5_000, 5_000);
   return new SwarmNode({
     clock: network.timeline,
@@ -80,6 +81,7 @@ export function nodeOn({ network, wire, chance }: Lent): SwarmNode {
     randomBytes: length => chance.bytes(length),
     unixMs: () => network.timeline.now() + offsetMs,
     wire,
+    ...(rate && { rate }),
   });
 }
 

@@ -1,0 +1,61 @@
+/**
+ * How many listeners one feed is sent to at a time, by PLAY and through its swarm together (TSP §5.6).
+ *
+ *     upload rate ÷ what a listener takes = places        all taken: PLAY is `busy`, a neighbour in the swarm waits
+ *
+ * The rule: in the swarm a listener feeds others, so one place is kept for it, and more of them it takes first come, first
+ * served.
+ */
+import type { Slots } from '../swarm/served-neighbours.js';
+
+/** Beside the music: proofs, announcements, headers; and a line that is full to the brim is late. */
+const SHARE_OF_LINE = 0.8;
+/** Where nobody knows how fast the line is. */
+const USUAL_NEIGHBOURS = 8;
+
+export class FeedPlaces implements Slots {
+  readonly #bytesPerSecond: number;
+  readonly #bitrate: () => number;
+  #neighbours = 0;
+  #listeners = 0;
+
+  /** `bytesPerSecond`: to all together; Infinity: nobody knows. `bitrate`: the feed's, bit/s. */
+  constructor(bytesPerSecond: number, bitrate: () => number) {
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#bitrate = bitrate;
+  }
+
+  /** For a neighbour in the swarm. */
+  take(): boolean {
+    const isFree =
+      this.#bytesPerSecond === Number.POSITIVE_INFINITY
+        ? this.#neighbours < USUAL_NEIGHBOURS
+        : this.#free > 0;
+    if (isFree) this.#neighbours += 1;
+    return isFree;
+  }
+
+  release(): void {
+    this.#neighbours -= 1;
+  }
+
+  /** For a listener by PLAY. */
+  takeForPlay(): boolean {
+    const kept = this.#neighbours === 0 ? 1 : 0;
+    const isFree = this.#free > kept;
+    if (isFree) this.#listeners += 1;
+    return isFree;
+  }
+
+  releaseFromPlay(): void {
+    this.#listeners -= 1;
+  }
+
+  get #places(): number {
+    return Math.max(2, Math.floor((this.#bytesPerSecond * 8 * SHARE_OF_LINE) / this.#bitrate()));
+  }
+
+  get #free(): number {
+    return this.#places - this.#listeners - this.#neighbours;
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The numbers that a live source's chunks may have, kept in a file between its starts.
+ *
+ *     FILE: 8192 ─▶ begin() = 8192 ─▶ lend(8192): FILE says 12288 by then, durably ─▶ chunk 8192 may be made
+ *
+ * Two chunks of one number would be two truths with one signature, so a number is never used again: they are lent out in
+ * blocks, ahead of their use, and what was lent and not used before a crash is lost.
+ */
+import { readFile } from 'node:fs/promises';
+import { writeDurably } from './write-durably.js';
+
+/** Lent at once: some minutes of music. A multiple of every subtree that a source signs. */
+const BLOCK_CHUNKS = 4_096;
+
+export class ChunkNumbers {
+  readonly #path: string;
+  #lentUntil: number;
+  /** Streams that began have their first block, lent or not. */
+  #begunUntil = 0;
+
+  private constructor(path: string, lentUntil: number) {
+    this.#path = path;
+    this.#lentUntil = lentUntil;
+  }
+
+  /** Of a file that is not there, from 0 on. Rejects with the file system's error, or when it says something else. */
+  static async open(path: string): Promise<ChunkNumbers> {
+    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '0';
+      throw error;
+    });
+    if (!/^\d{1,15}\s*$/.test(text)) throw new Error(`${path} is no number of a chunk`);
+    return new ChunkNumbers(path, Number(text));
+  }
+
+  /** Of a source that nobody has known before. */
+  static anew(path: string): ChunkNumbers {
+    return new ChunkNumbers(path, 0);
+  }
+
+  /** The first number of a new stream, when the one before is over. */
+  begin(): number {
+    const first = Math.max(this.#lentUntil, this.#begunUntil);
+    this.#begunUntil = first + BLOCK_CHUNKS;
+    return first;
+  }
+
+  /** Resolves when this number may be used. To be asked in order. */
+  async lend(chunk: number): Promise<void> {
+    if (chunk < this.#lentUntil) return;
+    this.#lentUntil = (Math.floor(chunk / BLOCK_CHUNKS) + 1) * BLOCK_CHUNKS;
+    await writeDurably(this.#path, `${this.#lentUntil}\n`);
+  }
+}
