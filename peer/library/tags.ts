@@ -6,9 +6,12 @@
  * So a cover of many megabytes costs nothing, and there is little audio to get lost in (a whole file of false frame
  * headers keeps the parser busy for many seconds). What parses badly has no tags; the file's name serves then.
  */
-import { parseBuffer } from 'music-metadata';
+import { createRequire } from 'node:module';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
 import { id3v2Bytes } from '../mpeg/id3v2.js';
+
+/** `import` opens its hundred files all at once, and a thread that finds no descriptor for one never closes the others. */
+const { parseBuffer } = createRequire(import.meta.url)('music-metadata') as typeof import('music-metadata');
 
 export type SongTags = Pick<
   SongFields,

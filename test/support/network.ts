@@ -45,7 +45,7 @@ export class Network {
     readonly trackerPort: number,
   ) {}
 
-  #asker: TspClient | undefined;
+  #asker: Promise<TspClient> | undefined;
 
   /** The same network for one test of several: what is started in it ends with that test. */
   during(t: Teardown): Network {
@@ -111,11 +111,15 @@ export class Network {
 
   /** All rows of the tracker's list. */
   async list(): Promise<Record<string, unknown>[]> {
-    if (this.#asker === undefined || this.#asker.ended || this.#asker.socket.destroyed) {
-      this.#asker = await connectTsp(this.t, this.trackerPort);
+    const last = this.#asker;
+    const known = await last;
+    // Of many that ask at once, one dials.
+    if (this.#asker === last && (known === undefined || known.ended || known.socket.destroyed)) {
+      this.#asker = connectTsp(this.t, this.trackerPort);
     }
-    this.#asker.send({ type: 'LIST' });
-    return (await this.#asker.receive('LIST_INFO')).rows;
+    const asker = (await this.#asker)!;
+    asker.send({ type: 'LIST' });
+    return (await asker.receive('LIST_INFO')).rows;
   }
 
   async idOf(bytes: Uint8Array): Promise<SongId> {
