@@ -2,8 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../test/support/free-port.js';
 
 const LOOK_AGAIN_MS = 50;
 
@@ -18,7 +19,7 @@ export async function startNginx(
   blocks: (port: number, home: string) => string,
   modules: readonly string[] = [],
 ): Promise<Nginx> {
-  const port = await freePort();
+  const port = await freePort('tcp');
   await mkdir(home);
   const configuration = `
     ${modules.map(module => `load_module ${module};`).join(' ')}
@@ -31,16 +32,8 @@ export async function startNginx(
   return { process: nginx, port };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function accepts(port: number): Promise<void> {
+/** Resolves when somebody listens there. */
+export async function accepts(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, '127.0.0.1');
     const connected = await once(socket, 'connect').then(

@@ -1,17 +1,21 @@
 /**
- * One live feed of 128 kbit/s to three hundred RTMP players, and how soon one that joins hears it, beside nginx's RTMP module.
+ * One live feed of 128 kbit/s to three hundred RTMP players, and how soon one that joins hears it, beside nginx's RTMP module
+ * and node-media-server (`npm install --no-save node-media-server`), where they are installed.
  *
- *     ffmpeg -re ─▶ tsp-peer │ nginx-rtmp ─▶ 300 players in a process of their own          in turn
- *                                      └───▶ ffmpeg -t 3: three seconds of the feed, from its start to its end
+ *     ffmpeg -re ─▶ tsp-peer │ nginx-rtmp │ node-media-server ─▶ 300 players in a process of their own          in turn
+ *                                                        └─────▶ ffmpeg -t 3: three seconds of it, from start to end
  *
  * A player that joins looks at five seconds of audio before it begins: who sends no burst makes it wait for them.
  */
 import { type ChildProcess, execFile, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { freePort } from '../test/support/free-port.js';
 import { mp3Bytes } from '../test/support/mp3.js';
 import { commandPath } from '../test/support/spawn-command.js';
 import { homeIn } from '../test/support/temp-folder.js';
@@ -25,7 +29,7 @@ import {
   residentBytes,
   round,
 } from './harness.js';
-import { startNginx } from './nginx.js';
+import { accepts, startNginx } from './nginx.js';
 import type { ListenersReport, ListenersTask } from './rtmp/listeners.js';
 
 export const name = 'rtmp';
@@ -56,10 +60,11 @@ export async function run(): Promise<BenchResult> {
   try {
     const song = join(folder, 'feed.mp3');
     await writeFile(song, mp3Bytes({ seconds: 60, seed: 1 }));
-    const servers: Record<string, Server> = {
-      ours: await startOurs(folder),
-      'nginx-rtmp': await startRtmpModule(folder),
-    };
+    const servers: Record<string, Server> = { ours: await startOurs(folder) };
+    for (const [name, start] of Object.entries(BESIDE)) {
+      const server = await start(folder);
+      if (server !== undefined) servers[name] = server;
+    }
     for (const server of Object.values(servers)) ended.push(server.process, publish(song, server));
     const variants = (measure: (server: Server) => Promise<unknown>) =>
       Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, () => measure(server)]));
@@ -104,7 +109,8 @@ async function startOurs(folder: string): Promise<Server> {
   return { process: peer, port: Number(port), key: 'bench-key' };
 }
 
-async function startRtmpModule(folder: string): Promise<Server> {
+async function startRtmpModule(folder: string): Promise<Server | undefined> {
+  if (!existsSync(RTMP_MODULE)) return undefined;
   const nginx = await startNginx(
     join(folder, 'nginx'),
     port => `rtmp { server { listen 127.0.0.1:${port}; application live { live on; } } }`,
@@ -112,6 +118,37 @@ async function startRtmpModule(folder: string): Promise<Server> {
   );
   return { ...nginx, key: FEED };
 }
+
+async function startNodeMediaServer(folder: string): Promise<Server | undefined> {
+  const program = nodeMediaServer();
+  if (program === undefined) return undefined;
+  const port = await freePort('tcp');
+  const path = join(folder, 'node-media-server');
+  await mkdir(path);
+  const settings = {
+    bind: '127.0.0.1',
+    rtmp: { port },
+    store: { path },
+    record: { auto: false, path },
+    auth: { play: false, publish: false, secret: 'bench', jwt: { secret: 'bench', users: [] } },
+  };
+  await writeFile(join(path, 'config.json'), JSON.stringify(settings));
+  const server = spawn(process.execPath, [program, '--config', join(path, 'config.json')], {
+    stdio: 'ignore',
+  });
+  await accepts(port);
+  return { process: server, port, key: FEED };
+}
+
+function nodeMediaServer(): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve('node-media-server/bin/app.js');
+  } catch {
+    return undefined;
+  }
+}
+
+const BESIDE = { 'nginx-rtmp': startRtmpModule, 'node-media-server': startNodeMediaServer };
 
 const urlOf = ({ port }: Server, name: string): string => `rtmp://127.0.0.1:${port}/live/${name}`;
 
@@ -176,19 +213,29 @@ function report(
   samples: Readonly<Record<string, Sample[]>>,
 ): BenchResult {
   const of = (server: string, pick: (sample: Sample) => number): number => median(samples[server]!.map(pick));
+  const others = Object.keys(BESIDE).filter(server => server in samples);
+  const absent = Object.keys(BESIDE).filter(server => !others.includes(server));
   const due = (SECONDS * 44_100) / 1_152;
   return {
     title: `A live feed of 128 kbit/s to ${LISTENERS} RTMP players`,
     method: [
-      `ffmpeg publishes to each of both servers; ${LISTENERS} players in one process beside them hear it for ${SECONDS} s, in turn, ${RUNS} times.`,
+      `ffmpeg publishes to each server; ${LISTENERS} players in one process beside them hear it for ${SECONDS} s, in turn, ${RUNS} times.`,
       'Missing: places where the timestamps jump by more than a frame, over all players. Players do not read ahead; what they get is what was sent.',
       `Joining: \`ffmpeg -t 3\`, start to end, ${JOINS} times in turn. nginx-rtmp sends audio no burst.`,
+      ...absent.map(server => `${server} is not installed, so it is not beside ours.`),
     ],
     figures: [
       { figure: 'ffmpeg -t 3, ms', value: median(joins.ours!) },
-      { figure: 'ffmpeg -t 3, ours ÷ nginx-rtmp', value: median(joins.ours!) / median(joins['nginx-rtmp']!) },
+      ...others.map(server => ({
+        figure: `ffmpeg -t 3, ours ÷ ${server}`,
+        value: median(joins.ours!) / median(joins[server]!),
+      })),
       { figure: 'missing frames', value: of('ours', ({ report }) => report.gaps) },
       { figure: `cores for ${LISTENERS}`, value: of('ours', ({ cores }) => cores) },
+      ...others.map(server => ({
+        figure: `cores for ${LISTENERS}, ours ÷ ${server}`,
+        value: of('ours', ({ cores }) => cores) / of(server, ({ cores }) => cores),
+      })),
       { figure: 'resident MiB', value: of('ours', ({ residentMiB }) => residentMiB) },
     ],
     tables: [

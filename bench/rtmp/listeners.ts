@@ -66,6 +66,7 @@ class RtmpListener {
   bytes = 0;
   gaps = 0;
   readonly #socket: Socket;
+  readonly #name: string;
   readonly #chunks = new ChunkReader();
   readonly #heard: () => void;
   #handshakeOwed = 1 + 2 * HANDSHAKE_BYTES;
@@ -79,17 +80,11 @@ class RtmpListener {
       failed = reject;
     });
     this.#heard = heard;
+    this.#name = name;
     this.#socket = dial({ port, host: '127.0.0.1', noDelay: true });
     this.#socket.once('error', failed).once('end', () => failed(new Error('the server closed')));
     this.#socket.on('data', bytes => this.#take(bytes));
-    this.#socket.write(
-      Buffer.concat([
-        clientHello(),
-        said(connect('live')),
-        said(command('createStream', 2, null)),
-        said(command('play', 3, null, name, -2_000), 1),
-      ]),
-    );
+    this.#socket.write(clientHello());
   }
 
   reset(): void {
@@ -101,9 +96,11 @@ class RtmpListener {
   #take(bytes: Uint8Array): void {
     const skipped = Math.min(this.#handshakeOwed, bytes.length);
     this.#handshakeOwed -= skipped;
+    if (skipped > 0 && this.#handshakeOwed === 0) this.#socket.write(said(connect('live')));
     this.#chunks.push(bytes.subarray(skipped));
     for (let raw = this.#chunks.next(); raw !== undefined; raw = this.#chunks.next()) {
-      if (raw.type === MESSAGE_TYPE.USER_CONTROL) this.#answer(decodeMessage(raw));
+      if (raw.type === MESSAGE_TYPE.USER_CONTROL || raw.type === MESSAGE_TYPE.COMMAND_AMF0)
+        this.#answer(decodeMessage(raw));
       if (raw.type !== MESSAGE_TYPE.AUDIO || raw.payload.length < 2) continue;
       this.messages += 1;
       this.bytes += raw.payload.length;
@@ -113,8 +110,12 @@ class RtmpListener {
     }
   }
 
+  /** One thing after the other: not every server takes what comes before it has answered. */
   #answer(message: Message): void {
     if (message.kind === 'user-control' && message.event === 'ping-request')
       this.#socket.write(said({ kind: 'user-control', event: 'ping-response', value: message.value }));
+    if (message.kind !== 'command' || message.name !== '_result') return;
+    if (message.transaction === 1) this.#socket.write(said(command('createStream', 2, null)));
+    else this.#socket.write(said(command('play', 3, null, this.#name, -2_000), 1));
   }
 }
