@@ -14,15 +14,19 @@ export interface PlantedBug {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: methods of any shape
-type Method = (this: any, ...args: any[]) => any;
+type Method = (...args: any[]) => any;
+// biome-ignore lint/suspicious/noExplicitAny: of any class
+type Instead = (this: any, real: Method, ...args: any[]) => any;
 
-/** Puts `make(original)` in the place of a method; the answer puts it back. */
-export function replace(prototype: object, name: string, make: (original: Method) => Method): () => void {
+/** Has `instead` called for a method, with the real one, bound, before its arguments; the answer puts that back. */
+export function replace(prototype: object, name: string, instead: Instead): () => void {
   const methods = prototype as Record<string, Method>;
-  const original = methods[name]!;
-  methods[name] = make(original);
+  const real = methods[name]!;
+  methods[name] = function (this: object, ...args) {
+    return instead.call(this, real.bind(this), ...args);
+  };
   return () => {
-    methods[name] = original;
+    methods[name] = real;
   };
 }
 

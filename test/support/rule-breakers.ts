@@ -19,6 +19,18 @@ const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 /** Requests that a tracker or a host, or both, would listen to. */
 const { INIT, LIST, INFO, PLAY, PING, HELLO, RANGE, FIND, UPDATE, HASHES } = MESSAGE_TYPE;
 const KNOWN_TYPES = [INIT, LIST, INFO, PLAY, PING, HELLO, RANGE, FIND, UPDATE, HASHES];
+/** By type, requests and answers and those that nobody has: a length that neither a tracker nor a host lets in. */
+const TOO_LONG: readonly (readonly [type: number, length: number])[] = [
+  [0x40, 4_097],
+  [0x41, 0xffff_ffff],
+  [0x42, 65_537],
+  [0x43, 65_537],
+  [0x5a, 0x8000_0000],
+  [0x81, 0xffff_ffff],
+  [0x83, 0xffff_ffff],
+  [0xc3, 4_097],
+  [0xff, 0x0100_0000],
+];
 
 export class RuleBreakers {
   readonly #t: Teardown;
@@ -73,14 +85,18 @@ export class RuleBreakers {
     return heard;
   }
 
-  /** Announces a payload of that length, and sends none of it; resolves with the answer. */
-  async announce(type: number, length: number): Promise<string> {
-    const socket = await connectFrom(this.#t, this.#port, 40_000 + type);
-    socket.write(messageHead(type, 0, length));
-    const [answer] = await once(socket, 'data');
-    socket.end();
-    await gone(socket);
-    return answer.toString('latin1');
+  /** Announces more than may come, and sends none of it; resolves with the answers, by type. */
+  async announceTooMuch(): Promise<Map<number, string>> {
+    const told = new Map<number, string>();
+    for (const [type, length] of TOO_LONG) {
+      const socket = await connectFrom(this.#t, this.#port, 40_000 + type);
+      socket.write(messageHead(type, 0, length));
+      const [answer] = await once(socket, 'data');
+      socket.end();
+      await gone(socket);
+      told.set(type, answer.toString('latin1'));
+    }
+    return told;
   }
 
   /** Random bytes on that many connections, some of them reset. */
