@@ -9,8 +9,7 @@ import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { ChunkRange } from '../../protocol/ppspp/messages.js';
 import { ArrivalRate } from './arrival-rate.js';
 
-/** Chunks asked of a host of which nothing is known yet, and of the slowest. */
-const FIRST_CHUNKS = 64;
+/** Chunks asked of the slowest host. */
 const LEAST_CHUNKS = 8;
 /** 8 MiB at 1,024 bytes: more is no faster. */
 const MOST_CHUNKS = 8_192;
@@ -45,7 +44,7 @@ export class AskedHost {
   }
 
   perSecond(now: Milliseconds): number {
-    return this.#rate.perSecond(now) ?? FIRST_CHUNKS;
+    return this.#rate.perSecond(now);
   }
 
   /** How many chunks more it may be asked. Not a few at a time. */

@@ -112,6 +112,11 @@ t.test('hosts give as they can, and are done together', async t => {
   t.ok(listener.doubles < 18, `${listener.doubles} came twice`);
 });
 
+t.test('who gives at once whatever it is asked is asked for more and more', async t => {
+  const listener = new Listener(20_000, [new Host(1_000_000, ALL(20_000))]);
+  t.ok(listener.run(500), `after ${listener.have.size} chunks of 20000`);
+});
+
 t.test('the window comes in order', async t => {
   const host = new Host(1_000, ALL(5_000));
   const listener = new Listener(5_000, [host], 0.9);
