@@ -1,6 +1,7 @@
 /**
  * RTMP through whole processes: a tracker, a peer with `--rtmp`, the real ffmpeg as publisher and player, and listeners that
- * speak TSP. The many clients and their oddities are in rtmp-clients.test.ts.
+ * speak TSP; and what these hear of a publisher that is killed or stopped. The many clients and what they are told are in
+ * rtmp-clients.test.ts.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,9 +16,12 @@ import { type Teardown, until, within } from '../support/until.js';
 const skip = missing('ffmpeg');
 /** Of each feed. */
 const keyOf = (feed: string): string => `${feed}-key`;
-const FEEDS = ['music', 'talk', 'away-0.1', 'away-2', 'away-8', 'stopped'];
+const FEEDS = ['music', 'talk', 'away-0', 'away-2', 'away-8', 'stopped'];
 /** A frame of nothing but zeros behind its header: what a listener hears when nobody publishes. */
 const SILENT = Buffer.alloc(400);
+const FRAMES_A_SECOND = 44_100 / 1_152;
+const silentFrames = (bytes: Buffer): number =>
+  new FrameScanner().push(bytes).filter(frame => frame.bytes.subarray(4).every(byte => byte === 0)).length;
 
 // Each is a feed of its own, and mostly waits.
 t.jobs = FEEDS.length;
@@ -82,8 +86,9 @@ t.test('MP3 from ffmpeg reaches a TSP listener and an RTMP player bit for bit', 
   t.match(await within('the player ends', player.exited), { code: 0 });
 });
 
-for (const seconds of [0.1, 2, 8]) {
-  t.test(`a publisher is killed and back after ${seconds} s, and nobody who listens stops`, SIDE, async t => {
+for (const seconds of [0, 2, 8]) {
+  const absence = seconds === 0 ? 'at once' : `after ${seconds} s of silence`;
+  t.test(`a publisher is killed and back ${absence}, and nobody who listens stops`, SIDE, async t => {
     const feed = `away-${seconds}`;
     const { path, bytes } = await publishedFile(feed);
     const first = await publish(t, path, feed);
@@ -92,15 +97,14 @@ for (const seconds of [0.1, 2, 8]) {
     await until('both hear it', () => listener.bytes.length > 8_000 && player.bytes.length > 8_000);
     first.kill('SIGKILL');
     await first.exited;
-    const killedAt = performance.now();
-    await until('it is away for so long', () => performance.now() - killedAt >= seconds * 1_000);
+    for (const who of [listener, player])
+      await until('so much silence is heard', () => silentFrames(who.bytes) >= seconds * FRAMES_A_SECOND);
     const before = { listener: listener.bytes.length, player: player.bytes.length };
     const next = await publish(t, path, feed);
     // What only the beginning of the file has.
     const beginning = bytes.subarray(40, 400);
     await until('the listener hears it', () => listener.bytes.indexOf(beginning, before.listener) > 0);
     await until('the player hears it', () => player.bytes.indexOf(beginning, before.player) > 0);
-    if (seconds > 1) t.ok(listener.bytes.includes(SILENT), 'there was silence meanwhile');
     t.ok(listener.running && player.running, 'they never stopped');
     next.kill();
     t.equal(await listener.exitCode(), 0);
@@ -165,10 +169,9 @@ t.test('a song of the library is played by its ID', SIDE, async t => {
   t.ok(song.includes(played) && played.length > song.length - 1_100, 'every frame of it');
 });
 
-t.test('who has no key is told, and the log has none', SIDE, async t => {
+t.test('who has no key is sent away, and the log has none', SIDE, async t => {
   const { path } = await publishedFile('Tres', 1);
   const wrong = await publish(t, path, 'guessed');
   t.match(await within('it ends', wrong.exited), { code: 1 });
-  t.match(wrong.stderr, /this key opens no feed here/);
   t.notMatch(host.command.stderr + host.command.stdout, /-key\b/);
 });
