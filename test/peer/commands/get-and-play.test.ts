@@ -170,10 +170,8 @@ t.test('a signal ends get and removes what is half there', async t => {
   const world = new TestWorld();
   world.isTerminal.stderr = true;
   const running = runGet(config, { words: ['10'], out: join(folder, 'x') }, world);
-  const waiting = setInterval(() => {
-    if (world.stderr.text.includes('Song 10')) world.end('SIGTERM');
-  }, 5);
-  t.teardown(() => clearInterval(waiting));
+  await until('it waits, and says so', () => world.stderr.text.includes('Song 10'));
+  world.end('SIGTERM');
   t.equal(await running, 143);
   t.same(await readdir(folder), []);
 });
@@ -249,10 +247,8 @@ t.test('play of what is not there, or no MP3, or by a signal, has the right exit
   t.match(world.stdout.text, /✗ Song 10/);
   const interrupted = new TestWorld();
   const running = runPlay(config, { words: ['11'] }, interrupted);
-  const waiting = setInterval(() => {
-    if (interrupted.stdout.text.includes('▶')) interrupted.end('SIGINT');
-  }, 5);
-  t.teardown(() => clearInterval(waiting));
+  await until('it plays', () => interrupted.stdout.text.includes('▶'));
+  interrupted.end('SIGINT');
   t.equal(await running, 130);
   t.match(interrupted.stdout.text, /· stopped/);
 });
