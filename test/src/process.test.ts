@@ -3,7 +3,7 @@
  * that nobody reads, and how failures are told.
  */
 import { EventEmitter } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import t from 'tap';
@@ -23,9 +23,11 @@ import { surviveClosedOutput } from '../../src/streams.js';
 import { lockTrackerFolder } from '../../src/tracker-folder.js';
 import { agent, version } from '../../src/version.js';
 import { range } from '../support/crowd.js';
+import { mp3Bytes } from '../support/mp3.js';
 import { noMounts, spawnWithMount } from '../support/private-mounts.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
+import { noPermissions, unprivileged } from '../support/unprivileged.js';
 import { VirtualClock } from '../support/virtual-clock.js';
 
 t.test('the clock goes forward and calls back, unless it is told not to', async t => {
@@ -361,13 +363,30 @@ t.test('the version is that of the package', async t => {
 });
 
 t.test(
-  'a folder that may not be written is a matter of configuration',
-  { skip: process.getuid?.() === 0 && 'root may write anywhere' },
+  'a folder that may not be written, or not be read, is a matter of configuration',
+  { skip: noPermissions },
   async t => {
-    const folder = await tempFolder(t);
-    mkdirSync(join(folder, 'closed'), { mode: 0o500 });
-    t.match(await lockPeerFolders(join(folder, 'closed', 'x'), {}).catch(error => error), {
-      failure: { exitCode: 78, message: /permission/ },
-    });
+    const home = await tempFolder(t);
+    for (const folder of ['unwritable', 'unreadable', 'music/closed'])
+      mkdirSync(join(home, folder), { recursive: true });
+    writeFileSync(join(home, 'music', 'tune.mp3'), mp3Bytes({ seconds: 1 }));
+    chmodSync(join(home, 'unwritable'), 0o500);
+    for (const folder of ['unreadable', 'music/closed']) chmodSync(join(home, folder), 0);
+    const peer = async (...args: string[]) => {
+      const words = ['--headless', '--json', '--port', '0', '--tracker', '127.0.0.1:1', ...args];
+      const [file, ...rest] = unprivileged(process.execPath, commandPath('tsp-peer'), ...words);
+      return await spawnProgram(t, file, rest, { home });
+    };
+    const unwritable = await peer('--data', join(home, 'unwritable', 'x'));
+    t.equal(await unwritable.exitCode(), 78);
+    t.match(unwritable.stderr, /permission/);
+    const unreadable = await peer('--library', join(home, 'unreadable'));
+    t.equal(await unreadable.exitCode(), 2);
+    t.match(unreadable.stderr, /unreadable\\" is not a folder that may be read/);
+    const closed = await peer('--library', join(home, 'music'));
+    await closed.says(/"event":"library","songs":1/);
+    closed.write('status\n');
+    await closed.says(/"command":"status".*"reason":"unreadable","count":1/);
+    t.equal(await closed.end(), 0, 'a folder in the library is only skipped');
   },
 );
