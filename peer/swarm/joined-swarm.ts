@@ -26,7 +26,7 @@ import { LiveCompany } from './live-company.js';
 import { Neighbours } from './neighbours.js';
 import { Picker } from './picker.js';
 import { ServedNeighbours } from './served-neighbours.js';
-import { type Failed, type Source, Tally } from './tally.js';
+import { type Failed, REASONS, type Source, Tally } from './tally.js';
 import { type ReadOptions, verifiedBytes } from './verified-bytes.js';
 
 /** While chunks are missing it is looked this often who is late. */
@@ -253,6 +253,10 @@ export class JoinedSwarm {
       case 'open':
         this.#opened(channel, from, isIncoming, now);
         break;
+      case 'located':
+        this.#neighbours.moved(this.#open.get(channel)!.from, from, now);
+        this.#open.set(channel, { from, name: nameOf(from) });
+        break;
       case 'wrong':
         // Somebody else may be asked for it at once.
         channel.cancel({ start: event.chunk, end: event.chunk });
@@ -387,10 +391,3 @@ export class JoinedSwarm {
 }
 
 const nameOf = ({ address, port }: PeerAddress): string => formatHostPort(address, port);
-
-const REASONS: Readonly<Record<Exclude<EndReason, 'closed'>, string>> = {
-  unanswered: 'does not answer',
-  dead: 'has fallen silent',
-  lies: 'sent what is not in the file',
-  nonsense: 'does not keep to the protocol',
-};

@@ -80,6 +80,12 @@ export class Neighbours {
     this.#learn(address, false).channels += 1;
   }
 
+  /** Who came in from one address is who can be dialled at another. */
+  moved(from: PeerAddress, to: PeerAddress, now: Milliseconds): void {
+    this.left(from, now, false);
+    this.arrived(to);
+  }
+
   /** It answers. */
   opened(address: PeerAddress): void {
     this.#learn(address, false).failures = 0;

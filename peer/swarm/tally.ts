@@ -1,5 +1,15 @@
 /** Who gave how much of a swarm's content, and who failed and why, for a person: the last line of a song or a file. */
 
+import type { EndReason } from '../../protocol/ppspp/channel.js';
+
+/** What is said of a peer when it is gone. */
+export const REASONS: Readonly<Record<Exclude<EndReason, 'closed'>, string>> = {
+  unanswered: 'does not answer',
+  dead: 'has fallen silent',
+  lies: 'sent what is not in the file',
+  nonsense: 'does not keep to the protocol',
+};
+
 export interface Source {
   /** `host:port`. */
   readonly host: string;

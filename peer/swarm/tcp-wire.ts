@@ -108,7 +108,9 @@ export class TcpWire implements DatagramWire {
     const cancel = this.#clock.after(FLUSH_MS, () => {
       for (const socket of sockets) socket.destroy();
     });
-    await Promise.all(sockets.map(socket => (socket.closed ? undefined : once(socket, 'close'))));
+    // Not `once`, which takes an error of one that is being dialled for the end of all this.
+    const isOver = (socket: Socket) => new Promise(resolve => socket.once('close', resolve));
+    await Promise.all(sockets.map(socket => (socket.closed ? undefined : isOver(socket))));
     cancel();
     await closed;
   }

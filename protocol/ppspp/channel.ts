@@ -117,6 +117,11 @@ export class Channel {
     if (halfOpen !== undefined) this.#open(halfOpen.peerChannel, halfOpen.dialect, halfOpen, now);
   }
 
+  /** The other side's number, once it is open. */
+  get peerChannel(): number {
+    return this.#peerChannel;
+  }
+
   get state(): 'opening' | 'open' | 'ended' {
     if (this.#end !== undefined) return 'ended';
     return this.#talk === undefined ? 'opening' : 'open';

@@ -7,17 +7,20 @@
  *                anything else ─▶ silence
  *
  * Pure as its channels are: the shell owns the socket, hands in what came, and sends what `transmit` gives. Over TCP an
- * endpoint is the same with `isReliable`, and addresses are those of the connections.
+ * endpoint is the same with `isReliable`, and addresses are those of the connections: of one that came in nobody knows where
+ * its other end listens. So all our numbers for one address in one swarm are kin, and a peer to which two connections lead
+ * shows itself by its own.
  */
 import { readU32, toHex } from '../bytes.js';
 import { addressKey } from '../ip.js';
 import type { Milliseconds, RandomBytes } from '../ports.js';
 import { Channel, type ChannelEvent } from './channel.js';
 import { CHANNEL_BYTES, NO_CHANNEL } from './constants.js';
-import { addressText, Gate, type HalfOpen, type PeerAddress } from './gate.js';
+import { addressText, areKin, Gate, type HalfOpen, type PeerAddress } from './gate.js';
+import type { Dialect } from './handshake.js';
 import { earliest } from './liveness.js';
 import { type KnownPeer, maySpeakOf, peersToTell } from './peer-exchange.js';
-import type { Swarm } from './swarm.js';
+import type { OpenSwarm, Swarm } from './swarm.js';
 
 export const MAX_CHANNELS = 1_000;
 /** The rest is for those that we dial, so that nobody can surround us (RFC 7574 §12.1). */
@@ -42,10 +45,12 @@ export interface Outgoing {
 /** Of a peer that we are told of only if who told us may be believed; who asks for peers is told, and no event. */
 export interface EndpointEvent {
   readonly channel: Channel;
+  /** Where it can be dialled, where that is known; else its end of a connection. */
   readonly from: PeerAddress;
   /** Not one that we dialled. */
   readonly isIncoming: boolean;
-  readonly event: Exclude<ChannelEvent, { kind: 'peers-wanted' }>;
+  /** `located`: from now on `from` is where it can be dialled. */
+  readonly event: Exclude<ChannelEvent, { kind: 'peers-wanted' }> | { readonly kind: 'located' };
 }
 
 interface Line {
@@ -54,6 +59,8 @@ interface Line {
   readonly isIncoming: boolean;
   /** The channel of the end that dialled, which both ends know. */
   readonly calledAs: number;
+  /** Where it can be dialled. */
+  at: PeerAddress | undefined;
 }
 
 export interface EndpointOptions {
@@ -93,6 +100,7 @@ export class Endpoint {
       random: options.random,
       swarmOf: id => this.#swarmOf(id),
       isTaken: channel => this.#lines.has(channel),
+      kinOf: (swarm, address) => this.#kinOf(swarm, address),
     });
   }
 
@@ -214,23 +222,46 @@ export class Endpoint {
     const channel = this.#add(swarm, from, now, halfOpen);
     const line = this.#lines.get(number)!;
     const open = { kind: 'open', dialect: halfOpen.dialect } as const;
-    const told = this.#told(line, [open, ...channel.receive(datagram, now)], now);
-    return [...told, ...this.#hangUp(line)];
+    return this.#told(line, [open, ...channel.receive(datagram, now)], now);
   }
 
   /**
    * Two that dial each other at once keep one channel, that whose caller gave itself the greater number. Who made the other
    * hangs up, and only now: the one that is kept is open at both ends, so what is asked again goes that way.
    */
-  #hangUp({ channel: { swarm }, to, calledAs }: Line): EndpointEvent[] {
-    const spare = [...this.#lines.values()].filter(
-      line =>
-        !line.isIncoming && line.calledAs < calledAs && line.channel.swarm === swarm && isSame(line.to, to),
+  #hangUp(opened: Line, dialect: Dialect): EndpointEvent[] {
+    const events: EndpointEvent[] = [];
+    for (const other of this.#lines.values()) {
+      const [call, came] = opened.isIncoming ? [other, opened] : [opened, other];
+      if (call.isIncoming || !came.isIncoming || call.calledAs >= came.calledAs) continue;
+      if (call.channel.state === 'ended' || came.channel.state !== 'open') continue;
+      if (call.channel.swarm !== came.channel.swarm || !this.#isOnePeer(call, came, dialect)) continue;
+      if (came.at === undefined) {
+        came.at = call.to;
+        events.push(eventOf(came, { kind: 'located' }));
+      }
+      call.channel.close();
+      events.push(eventOf(call, { kind: 'ended', why: 'closed' }));
+    }
+    return events;
+  }
+
+  /** PyPPSPP, which gives itself small numbers, tells its own doubles apart. */
+  #isOnePeer(call: Line, came: Line, dialect: Dialect): boolean {
+    if (this.#options.isReliable !== true) return isSame(call.to, came.to);
+    return (
+      dialect !== 'pyppspp' &&
+      addressKey(call.to.address) === addressKey(came.to.address) &&
+      areKin(call.channel.peerChannel, came.channel.peerChannel)
     );
-    return spare.map(line => {
-      line.channel.close();
-      return eventOf(line, { kind: 'ended', why: 'closed' });
-    });
+  }
+
+  /** Over a stream: one of our numbers for that address. */
+  #kinOf(swarm: OpenSwarm, address: string): number | undefined {
+    if (this.#options.isReliable !== true) return undefined;
+    for (const { channel, to } of this.#lines.values())
+      if (channel.swarm === swarm && addressKey(to.address) === address) return channel.channel;
+    return this.#gate.numberFor(swarm, address);
   }
 
   #swarmOf(swarmId: Uint8Array): Swarm | undefined {
@@ -248,7 +279,8 @@ export class Endpoint {
 
   #add(swarm: Swarm, to: PeerAddress, now: Milliseconds, halfOpen: HalfOpen | undefined): Channel {
     const { unixOffsetMs, isReliable = false } = this.#options;
-    const number = halfOpen?.channel ?? this.#gate.freeChannel();
+    const isIncoming = halfOpen !== undefined;
+    const number = halfOpen?.channel ?? this.#gate.freeChannel(this.#kinOf(swarm, addressKey(to.address)));
     const channel: Channel = new Channel(
       {
         swarm,
@@ -262,10 +294,10 @@ export class Endpoint {
       now,
     );
     const calledAs = halfOpen?.peerChannel ?? number;
-    const line = { channel, to, isIncoming: halfOpen !== undefined, calledAs };
+    const line = { channel, to, isIncoming, calledAs, at: isReliable && isIncoming ? undefined : to };
     this.#lines.set(number, line);
     this.#busy.add(line);
-    if (line.isIncoming) this.#count(to, 1);
+    if (isIncoming) this.#count(to, 1);
     return channel;
   }
 
@@ -303,6 +335,8 @@ export class Endpoint {
         line.channel.tell(peersToTell(line.to, peers, now, this.#options.isTrusting));
       } else if (event.kind !== 'peer' || this.#mayBelieve(line, event.peer)) told.push(eventOf(line, event));
     }
+    const [first] = events;
+    if (first?.kind === 'open') told.push(...this.#hangUp(line, first.dialect));
     return told;
   }
 
@@ -311,26 +345,22 @@ export class Endpoint {
   }
 
   *#peersOf(swarm: Swarm): Iterable<KnownPeer> {
-    const { tellsPeers, isReliable } = this.#options;
-    if (tellsPeers === false) return;
+    if (this.#options.tellsPeers === false) return;
     const lines = [...this.#lines.values()];
     // Not the same to everybody, or the first to come would be all that anybody knows.
     const first = new DataView(this.#options.random(4).buffer).getUint32(0) % Math.max(1, lines.length);
-    for (const { channel, to, isIncoming } of [...lines.slice(first), ...lines.slice(0, first)]) {
-      // Nobody can dial the far end of a connection that somebody else made.
-      const isDialable = !(isReliable && isIncoming);
-      if (isDialable && channel.swarm === swarm && channel.state === 'open')
-        yield { ...to, exchangedAt: channel.heardAt };
-    }
+    for (const { channel, at } of [...lines.slice(first), ...lines.slice(0, first)])
+      if (at !== undefined && channel.swarm === swarm && channel.state === 'open')
+        yield { ...at, exchangedAt: channel.heardAt };
   }
 }
 
 const isSame = (a: PeerAddress, b: PeerAddress): boolean =>
   a === b || (a.address === b.address && a.port === b.port);
 
-const eventOf = ({ channel, to, isIncoming }: Line, event: EndpointEvent['event']): EndpointEvent => ({
+const eventOf = ({ channel, to, at, isIncoming }: Line, event: EndpointEvent['event']): EndpointEvent => ({
   channel,
-  from: to,
+  from: at ?? to,
   isIncoming,
   event,
 });

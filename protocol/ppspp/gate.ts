@@ -30,6 +30,8 @@ import type { OpenSwarm } from './swarm.js';
 export const MAX_HALF_OPEN = 1_024;
 export const MAX_HALF_OPEN_PER_ADDRESS = 16;
 export const HALF_OPEN_MS = 10_000;
+/** So many numbers are kin: more than there can be channels of one end. */
+const KIN = 1_024;
 /** Ranges in an answer: no more of them has room in it anyway. */
 const MAX_ANNOUNCED = 8;
 
@@ -58,6 +60,7 @@ export class Gate<S extends OpenSwarm = OpenSwarm> {
   readonly #random: RandomBytes;
   readonly #swarmOf: (swarmId: Uint8Array) => S | undefined;
   readonly #isTaken: (channel: number) => boolean;
+  readonly #kinOf: (swarm: OpenSwarm, address: string) => number | undefined;
   /** By our channel, oldest first. */
   readonly #halfOpen = new Map<number, HalfOpen<S>>();
 
@@ -66,10 +69,13 @@ export class Gate<S extends OpenSwarm = OpenSwarm> {
     swarmOf(swarmId: Uint8Array): S | undefined;
     /** Whether a channel number is in use. */
     isTaken(channel: number): boolean;
+    /** Another number of ours, whose kin the one for a peer at this address is to be. */
+    kinOf?(swarm: OpenSwarm, address: string): number | undefined;
   }) {
     this.#random = world.random;
     this.#swarmOf = world.swarmOf;
     this.#isTaken = world.isTaken;
+    this.#kinOf = world.kinOf ?? (() => undefined);
   }
 
   get halfOpen(): number {
@@ -134,19 +140,30 @@ export class Gate<S extends OpenSwarm = OpenSwarm> {
     if (ofAddress.length >= MAX_HALF_OPEN_PER_ADDRESS) this.#halfOpen.delete(ofAddress[0]!.channel);
     if (this.#halfOpen.size >= MAX_HALF_OPEN)
       this.#halfOpen.delete(this.#halfOpen.keys().next().value as number);
-    const half = { channel: this.freeChannel(), ...asked };
+    const half = { channel: this.freeChannel(this.#kinOf(swarm, address)), ...asked };
     this.#halfOpen.set(half.channel, half);
     return half;
   }
 
-  /** Random, so that nobody who has not seen the answer can name it (RFC 7574 §3.11). */
-  freeChannel(): number {
+  /** Our number for who was answered at this address and has not come back. */
+  numberFor(swarm: OpenSwarm, address: string): number | undefined {
+    for (const half of this.#halfOpen.values())
+      if (half.swarm === swarm && half.address === address) return half.channel;
+    return undefined;
+  }
+
+  /** Random, so that nobody who has not seen the answer can name it (RFC 7574 §3.11), or `kin` to another. */
+  freeChannel(kin?: number): number {
     while (true) {
-      const channel = new ByteReader(this.#random(4)).u32('channel');
+      const random = new ByteReader(this.#random(4)).u32('channel');
+      const channel = kin === undefined ? random : kin - (kin % KIN) + (random % KIN);
       if (channel !== NO_CHANNEL && !this.#halfOpen.has(channel) && !this.#isTaken(channel)) return channel;
     }
   }
 }
+
+/** Whether somebody gave both numbers so that they are known for one's. */
+export const areKin = (a: number, b: number): boolean => Math.floor(a / KIN) === Math.floor(b / KIN);
 
 /** The options of a first datagram, before it is known how the rest of it is laid out. */
 function peekOptions(datagram: Uint8Array): Options | undefined {

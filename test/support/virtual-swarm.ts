@@ -7,7 +7,7 @@
  * Each peer has an endpoint and the simplest engine there can be: it asks whoever has what it lacks, a few chunks at a time.
  */
 import { MerkleTree } from '../../protocol/merkle.js';
-import type { Channel, ChannelEvent } from '../../protocol/ppspp/channel.js';
+import type { Channel } from '../../protocol/ppspp/channel.js';
 import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import { Endpoint, type EndpointEvent, type Outgoing } from '../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
@@ -17,6 +17,10 @@ import { type Integrity, MerkleIntegrity } from '../../protocol/ppspp/integrity.
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { Chance } from '../simulation/chance.js';
 import { carried, type Link } from './virtual-link.js';
+
+const PORT = 6_778;
+/** Where the near ends of connections begin, one for each peer that is dialled. */
+const FIRST_EPHEMERAL = 50_000;
 
 /** Questions open to one peer. */
 const WINDOW_CHUNKS = 24;
@@ -50,8 +54,16 @@ export class VirtualSwarm {
 
   send(from: PeerAddress, outgoing: Outgoing): void {
     this.onSent(from, outgoing);
+    const seen = this.#seenAs(from, outgoing.to);
     for (const { delayMs, datagram } of carried(this.#link, this.chance, outgoing.datagram))
-      this.#flying.push({ at: this.now + delayMs, from, to: outgoing.to, datagram });
+      this.#flying.push({ at: this.now + delayMs, from: seen, to: outgoing.to, datagram });
+  }
+
+  /** Who dials over a stream is seen at the near end of a connection; who answers over it where it was dialled. */
+  #seenAs(from: PeerAddress, to: PeerAddress): PeerAddress {
+    const there = this.peers.findIndex(({ address }) => address.address === to.address);
+    const isCall = this.peers[there]?.isReliable === true && to.port === PORT;
+    return isCall ? { ...from, port: FIRST_EPHEMERAL + there } : from;
   }
 
   /** Lets time pass until `done`, or `untilMs`; true when it is done. */
@@ -95,12 +107,13 @@ export interface PeerOptions {
 
 export class VirtualPeer {
   readonly address: PeerAddress;
+  readonly isReliable: boolean;
   readonly endpoint: Endpoint;
   /** Each has a clock of its own. */
   readonly unixOffsetMs: number;
   readonly swarm: Swarm;
   readonly chunks = new Map<number, Uint8Array>();
-  readonly events: ChannelEvent[] = [];
+  readonly events: EndpointEvent['event'][] = [];
   readonly channels: Channel[] = [];
   readonly banned = new Set<string>();
   readonly #net: VirtualSwarm;
@@ -108,9 +121,10 @@ export class VirtualPeer {
 
   constructor(net: VirtualSwarm, ip: string, options: PeerOptions) {
     this.#net = net;
-    this.address = { address: ip, port: 6_778 };
+    this.address = { address: ip, port: PORT };
     const { metadata, content, isIdle = false, isReliable = false, spoil = (_, bytes) => bytes } = options;
     this.#isIdle = isIdle;
+    this.isReliable = isReliable;
     const have = options.have ?? new ChunkSet();
     this.swarm = {
       metadata,

@@ -4,16 +4,20 @@ import { createSocket } from 'node:dgram';
 import t from 'tap';
 import { UploadSlots } from '../../../peer/hosting/slots.js';
 import type { Asked } from '../../../peer/swarm/asked-host.js';
-import type { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
+import { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
 import type { ChunkStore } from '../../../peer/swarm/joining.js';
 import type { OfferedContent } from '../../../peer/swarm/offered-content.js';
 import { staticMetadata, staticSwarm } from '../../../peer/swarm/static-swarm.js';
 import { SwarmNode, type SwarmNodeOptions } from '../../../peer/swarm/swarm-node.js';
+import { TcpWire } from '../../../peer/swarm/tcp-wire.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
 import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree, PIECE_BYTES, PIECE_LEVEL } from '../../../protocol/merkle.js';
+import type { Channel } from '../../../protocol/ppspp/channel.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
-import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { NO_CHANNEL } from '../../../protocol/ppspp/constants.js';
+import type { EndpointEvent, Outgoing } from '../../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
 import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
@@ -21,6 +25,7 @@ import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import { Chance } from '../../simulation/chance.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
+import { FORMAT, scripted } from '../../support/swarm-pair.js';
 import { type Teardown, until } from '../../support/until.js';
 
 const CONTENT = new Chance(7).bytes(300_001);
@@ -169,6 +174,60 @@ t.test('whoever is sent the song over a connection needs no second slot', async 
   await until('it is served', () => joined.isComplete);
   t.equal(slots.used, 1);
 });
+
+t.test('two that dial each other over TCP keep one channel', async t => {
+  let farewells = 0;
+  class WatchedWire extends TcpWire {
+    override send(outgoing: Outgoing): void {
+      const [message] = decodeDatagram(outgoing.datagram, FORMAT).messages;
+      if (message?.type === 'HANDSHAKE' && message.channel === NO_CHANNEL) farewells += 1;
+      super.send(outgoing);
+    }
+  }
+  const over = () => nodeFor(t, { wire: new WatchedWire(patientClock) });
+  const [a, b] = [await over(), await over()];
+  const both = [listen(a.node, [b.at]), listen(b.node, [a.at])];
+  await until('one hangs up', () => farewells === 1 && both.every(({ peers }) => peers === 1));
+});
+
+t.test('a node that stops while it dials over TCP stops', async t => {
+  const { node, at } = await nodeFor(t, { wire: new TcpWire(patientClock) });
+  await node.stop();
+  const { node: dialling } = await nodeFor(t, { wire: new TcpWire(patientClock) });
+  const joined = listen(dialling, [at]);
+  await joined.changed();
+  await t.resolves(dialling.stop());
+});
+
+t.test(
+  'whom we dialled and who came in over a connection are one, and dialled when that is over',
+  async t => {
+    const there = { address: '192.0.2.1', port: 6_778 };
+    const { swarm, channel: call } = scripted(['rfc7574']);
+    const { channel: came } = scripted(['rfc7574']);
+    const home = { now: () => 0, stir: () => {}, turned: async () => {} };
+    const joined = new JoinedSwarm({ swarm, peers: [there] }, home);
+    const dialled = (now: number): PeerAddress[] => {
+      const all: PeerAddress[] = [];
+      joined.drive(now, to => all.push(to) > 0);
+      return all;
+    };
+    const heed = (channel: Channel, isIncoming: boolean, from: PeerAddress, event: EndpointEvent['event']) =>
+      joined.heed({ channel, isIncoming, from, event }, 0);
+    t.same(dialled(0), [there]);
+    const open = { kind: 'open', dialect: 'rfc7574' } as const;
+    const ended = { kind: 'ended', why: 'closed' } as const;
+    heed(came, true, { ...there, port: 50_000 }, open);
+    heed(call, false, there, open);
+    t.equal(joined.peers, 2);
+    heed(came, true, there, { kind: 'located' });
+    heed(call, false, there, ended);
+    t.equal(joined.peers, 1);
+    t.same(dialled(1e6), []);
+    heed(came, true, there, ended);
+    t.same(dialled(1e6), [there]);
+  },
+);
 
 t.test('another way to the content takes part, and is checked piece by piece', async t => {
   const host = await nodeFor(t, { offered: giving(offer()) });

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import { Endpoint, MAX_CHANNELS, MAX_INCOMING_PER_ADDRESS } from '../../../protocol/ppspp/endpoint.js';
+import { addressText } from '../../../protocol/ppspp/gate.js';
 import {
   decodePeer,
   EXCHANGED_WITHIN_MS,
@@ -10,7 +11,9 @@ import {
   maySpeakOf,
   peersToTell,
 } from '../../../protocol/ppspp/peer-exchange.js';
+import { Chance } from '../../simulation/chance.js';
 import { CONTENT, EVERYTHING, FORMAT, METADATA, pair } from '../../support/swarm-pair.js';
+import type { Link } from '../../support/virtual-link.js';
 import { type VirtualPeer, VirtualSwarm } from '../../support/virtual-swarm.js';
 
 t.test('closing is said, and heard', async t => {
@@ -73,31 +76,95 @@ t.test('who is told of itself finds out, once', async t => {
   );
 });
 
+/** Each has what the other lacks, and they dial each other with less than a round trip between. */
+function callEachOther(seed: number, link: Link, isReliable: boolean) {
+  const net = new VirtualSwarm(seed, { delayMs: 20, ...link });
+  const [a, b] = [0, 20].map(first => {
+    const peer = net.peer({ metadata: METADATA, content: CONTENT, isReliable });
+    peer.swarm.have.delete({ start: first, end: first + 19 });
+    for (let chunk = first; chunk < first + 20; chunk += 1) peer.chunks.delete(chunk);
+    return peer;
+  }) as [VirtualPeer, VirtualPeer];
+  const calls = [a.dial(b)];
+  net.run(net.chance.int(0, 50));
+  calls.push(b.dial(a));
+  const isDone = net.run(60_000, () => a.isComplete && b.isComplete);
+  net.run(net.now + 1_000);
+  const kept = calls.reduce((x, y) => (x.channel > y.channel ? x : y));
+  const isExact = [a, b].every(({ content }) => Buffer.compare(content, CONTENT) === 0);
+  return { net, a, b, kept, isDone: isDone && isExact };
+}
+
 t.test('two that call each other at once keep one channel, the same, and nothing asked is lost', async t => {
   for (let seed = 1; seed <= 24; seed += 1) {
     const loss = seed % 2 === 0 ? 0.2 : 0;
-    const net = new VirtualSwarm(seed, { delayMs: 20, reorderMs: 20, loss });
-    const [a, b] = [0, 20].map(first => {
-      const peer = net.peer({ metadata: METADATA, content: CONTENT });
-      peer.swarm.have.delete({ start: first, end: first + 19 });
-      for (let chunk = first; chunk < first + 20; chunk += 1) peer.chunks.delete(chunk);
-      return peer;
-    }) as [VirtualPeer, VirtualPeer];
-    const calls = [a.dial(b)];
-    net.run(net.chance.int(0, 50));
-    calls.push(b.dial(a));
-    t.ok(
-      net.run(60_000, () => a.isComplete && b.isComplete),
-      `seed ${seed}: both have everything`,
-    );
-    for (const peer of [a, b]) t.ok(Buffer.compare(peer.content, CONTENT) === 0);
-    net.run(net.now + 1_000);
-    const kept = calls.reduce((x, y) => (x.channel > y.channel ? x : y));
+    const { a, b, kept, isDone } = callEachOther(seed, { reorderMs: 20, loss }, false);
+    t.ok(isDone, `seed ${seed}: both have everything`);
     t.equal(kept.state, 'open', `seed ${seed}: the call under the greater number`);
     if (loss > 0) continue;
     t.same([a.endpoint.channels, b.endpoint.channels], [1, 1], `seed ${seed}: and it alone`);
     t.same([a.channels.length, b.channels.length], [1, 1], `seed ${seed}: as their engines know`);
   }
+});
+
+t.test('over streams too, and who was called learns where to find the other', async t => {
+  for (let seed = 1; seed <= 24; seed += 1) {
+    const { net, a, b, kept, isDone } = callEachOther(seed, {}, true);
+    t.ok(isDone, `seed ${seed}: both have everything`);
+    t.same([a.endpoint.channels, b.endpoint.channels], [1, 1], `seed ${seed}: one channel`);
+    const [caller, called] = a.channels[0] === kept ? [a, b] : [b, a];
+    t.same(
+      [kept.state, caller.channels],
+      ['open', [kept]],
+      `seed ${seed}: the call under the greater number`,
+    );
+    const located = [caller, called].map(
+      ({ events }) => events.filter(({ kind }) => kind === 'located').length,
+    );
+    t.same(located, [0, 1], `seed ${seed}: as their engines know`);
+    const third = net.peer({ metadata: METADATA, isIdle: true, isReliable: true });
+    const asks = third.dial(called);
+    net.run(net.now + 200);
+    asks.askForPeers();
+    net.run(net.now + 200);
+    t.match(third.events.at(-1), { kind: 'peer', peer: caller.address }, 'and others of it');
+  }
+});
+
+t.test('over streams two peers at one address stay two', async t => {
+  const chance = new Chance(1);
+  const { swarm } = new VirtualSwarm(1).peer({ metadata: METADATA, content: CONTENT });
+  const [a, b, c] = [1, 2, 3].map(() => {
+    const random = (length: number) => chance.bytes(length);
+    const endpoint = new Endpoint({ random, unixOffsetMs: 0, isReliable: true });
+    endpoint.join(swarm);
+    return endpoint;
+  }) as [Endpoint, Endpoint, Endpoint];
+  const at = (address: string, port: number) => ({ address, port });
+  // Who sends where, who gets it, and from where: a is at 10.0.0.1, the two others at 10.0.0.2.
+  const ways = [
+    [a, at('10.0.0.2', 6_778), b, at('10.0.0.1', 50_001)],
+    [b, at('10.0.0.1', 50_001), a, at('10.0.0.2', 6_778)],
+    [c, at('10.0.0.1', 6_778), a, at('10.0.0.2', 40_000)],
+    [a, at('10.0.0.2', 40_000), c, at('10.0.0.1', 6_778)],
+    [b, at('10.0.0.1', 6_778), a, at('10.0.0.2', 40_001)],
+    [a, at('10.0.0.2', 40_001), b, at('10.0.0.1', 6_778)],
+  ] as const;
+  const carry = (): void => {
+    for (let round = 0; round < 8; round += 1)
+      for (const end of [a, b, c])
+        for (const { to, datagram } of end.transmit(0)) {
+          const way = ways.find(([from, there]) => from === end && addressText(there) === addressText(to))!;
+          way[2].receive(datagram, way[3], 0);
+        }
+  };
+  a.dial(swarm, at('10.0.0.2', 6_778), 0);
+  c.dial(swarm, at('10.0.0.1', 6_778), 0);
+  carry();
+  t.same([a.channels, b.channels, c.channels], [2, 1, 1]);
+  b.dial(swarm, at('10.0.0.1', 6_778), 0);
+  carry();
+  t.same([a.channels, b.channels, c.channels], [2, 1, 1], 'and each has one channel');
 });
 
 t.test('who is refused by now is left on all its channels, without a word', async t => {
@@ -163,7 +230,7 @@ t.test(
     const other = pair({ size: CONTENT.length, isReliable: true });
     other.source.endpoint.receive(
       encodeDatagram(other.back.channel, [{ type: 'REQUEST', range: EVERYTHING }], FORMAT),
-      other.reader.address,
+      other.source.endpoint.addressOf(other.back)!,
       100,
     );
     t.ok(other.back.isReady && other.source.endpoint.isReady);
@@ -173,8 +240,9 @@ t.test(
     t.ok(other.source.endpoint.isReady, 'the rest waits');
     t.equal(back.state, 'open');
     t.same(source.endpoint.disconnected({ address: '10.0.0.77', port: 1 }), []);
-    t.match(source.endpoint.disconnected(reader.address), [
-      { channel: back, from: reader.address, event: { kind: 'ended', why: 'closed' } },
+    const from = source.endpoint.addressOf(back)!;
+    t.match(source.endpoint.disconnected(from), [
+      { channel: back, from, event: { kind: 'ended', why: 'closed' } },
     ]);
     back.choke();
     t.same(source.endpoint.transmit(net.now), [], 'nothing is said into a stream that is over');
