@@ -140,6 +140,7 @@ t.test('nothing is left undone, and nothing goes without a name', async t => {
   t.equal(habitBreaches(planted('src/x.ts', `// ${'TO'}${'DO'} later`)).length, 1);
   t.equal(habitBreaches(planted('src/x.ts', 'export default 5;')).length, 1);
   t.equal(habitBreaches(planted('src/x.ts', 'export const enum X {}')).length, 1);
+  t.equal(habitBreaches(planted('test/x.test.ts', 'const SIDE = { skip, buffered: true };')).length, 1);
   t.same(sources.filter(({ path }) => path !== RULES && path !== THIS).flatMap(habitBreaches), []);
 });
 

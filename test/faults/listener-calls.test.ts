@@ -6,6 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { besideOthers } from '../support/beside-others.js';
 import { failCalls, failingFrom, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { hashOf, openNetwork } from '../support/network.js';
@@ -27,12 +28,11 @@ await world.host({ songs: { 'short.mp3': SHORT } });
 const [long, short] = await Promise.all([LONG, SHORT].map(async bytes => String(await world.idOf(bytes))));
 
 const WORDS = { EIO: 'the disk fails', ENOSPC: 'the disk is full', EMFILE: 'too many files are open' };
-const options = { skip: noFaults, buffered: true };
 
 for (const [error, words] of Object.entries(WORDS)) {
   t.test(
     `\`get\` whose file cannot be written, ${error}: said in a line, and nothing is left`,
-    { ...options },
+    besideOthers(noFaults),
     async t => {
       const network = world.during(t);
       const home = await network.newHome();
@@ -53,21 +53,25 @@ for (const [which, when] of [
   ['the tracker', '1+'],
   ['a host', '2+'],
 ] as const) {
-  t.test(`no descriptor for a connection to ${which}: that is what is said`, { ...options }, async t => {
-    for (const words of [
-      ['get', short!, '-o', '-'],
-      ['play', short!, '--output', 'null'],
-    ]) {
-      const tracker = ['--tracker', `127.0.0.1:${world.trackerPort}`];
-      const program = [process.execPath, commandPath('tsp-peer'), ...words, ...tracker];
-      const fault = failingFrom({ calls: 'socket', error: 'EMFILE', when }, program);
-      const command = await spawnProgram(t, 'strace', fault, {}, 'tsp-peer');
-      t.equal(await command.exitCode(), 69, command.stderr);
-      const said = command.stdout + command.stderr;
-      t.match(said, /too many files are open here for a connection to 127\.0\.0\.1:\d+/);
-      t.equal(stackTraceIn(said), undefined);
-    }
-  });
+  t.test(
+    `no descriptor for a connection to ${which}: that is what is said`,
+    besideOthers(noFaults),
+    async t => {
+      for (const words of [
+        ['get', short!, '-o', '-'],
+        ['play', short!, '--output', 'null'],
+      ]) {
+        const tracker = ['--tracker', `127.0.0.1:${world.trackerPort}`];
+        const program = [process.execPath, commandPath('tsp-peer'), ...words, ...tracker];
+        const fault = failingFrom({ calls: 'socket', error: 'EMFILE', when }, program);
+        const command = await spawnProgram(t, 'strace', fault, {}, 'tsp-peer');
+        t.equal(await command.exitCode(), 69, command.stderr);
+        const said = command.stdout + command.stderr;
+        t.match(said, /too many files are open here for a connection to 127\.0\.0\.1:\d+/);
+        t.equal(stackTraceIn(said), undefined);
+      }
+    },
+  );
 }
 
 interface Ending {
@@ -97,7 +101,7 @@ const played = (from: 'cache' | RegExp) => ({
   sources: [{ host: from }],
 });
 
-t.test('a cached song that cannot be opened or read comes from a host', { ...options }, async t => {
+t.test('a cached song that cannot be opened or read comes from a host', besideOthers(noFaults), async t => {
   const { prompt, play, cached } = await openPrompt(t);
   t.match(await play(), played(/:\d+$/));
   await until('it is cached', () =>
@@ -124,20 +128,24 @@ for (const { calls, error, kind } of [
   { calls: 'rename,renameat,renameat2', error: 'ENOSPC', kind: 'part' },
   { calls: 'openat', error: 'EMFILE', kind: 'json' },
 ] as const) {
-  t.test(`a cache that cannot be written, ${error}: said once, and songs play`, { ...options }, async t => {
-    const { prompt, play, cached } = await openPrompt(t);
-    await failCalls(t, prompt.pid, { calls, error, path: `${cached}.${kind}` });
-    t.match(await play(), played(/:\d+$/));
-    t.match(await play(), played(/:\d+$/), 'and nothing is cached');
-    t.same(await readdir(join(cached, '..')), [], 'nor is anything left over');
-    t.equal(prompt.stdout.match(/Songs are not kept on disk any more/g)?.length, 1);
-    t.equal(stackTraceIn(prompt.stderr), undefined);
-  });
+  t.test(
+    `a cache that cannot be written, ${error}: said once, and songs play`,
+    besideOthers(noFaults),
+    async t => {
+      const { prompt, play, cached } = await openPrompt(t);
+      await failCalls(t, prompt.pid, { calls, error, path: `${cached}.${kind}` });
+      t.match(await play(), played(/:\d+$/));
+      t.match(await play(), played(/:\d+$/), 'and nothing is cached');
+      t.same(await readdir(join(cached, '..')), [], 'nor is anything left over');
+      t.equal(prompt.stdout.match(/Songs are not kept on disk any more/g)?.length, 1);
+      t.equal(stackTraceIn(prompt.stderr), undefined);
+    },
+  );
 }
 
 t.test(
   'no descriptor for a connection to a new host: its song fails, and later it plays',
-  { ...options },
+  besideOthers(noFaults),
   async t => {
     const { prompt, play } = await openPrompt(t, '--cache', '0');
     t.match(await play(), played(/:\d+$/), 'so that a connection to that host stands');

@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { besideOthers } from '../support/beside-others.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
 import { spawnCommand } from '../support/spawn-command.js';
@@ -18,7 +19,6 @@ const SONG = mp3Bytes({ seconds: 300, bitrate: 320_000, seed: 1, title: 'Soleá'
 
 // A test mostly waits.
 t.jobs = 3;
-const BESIDE_OTHERS = { buffered: true };
 
 const world = await openNetwork(t, ['--max-per-address', '0']);
 await world.host({ songs: { 'a.mp3': SONG }, args: ['--max-upload', '300k', '--slots', '0'] });
@@ -54,7 +54,7 @@ const TRACKERS: Record<string, (socket: Socket) => unknown> = {
 };
 
 for (const [which, treat] of Object.entries(TRACKERS)) {
-  t.test(`a tracker that ${which}: said in a line, with an exit code of failure`, BESIDE_OTHERS, async t => {
+  t.test(`a tracker that ${which}: said in a line, with an exit code of failure`, besideOthers(), async t => {
     const port = await foul(t, treat);
     const home = await world.during(t).newHome();
     const commands = ['list', 'get', 'play'].map(async word => {
@@ -77,7 +77,7 @@ for (const words of [
 ]) {
   t.test(
     `\`${words[0]}\` whose standard output closes mid-song ends, without a stack trace`,
-    BESIDE_OTHERS,
+    besideOthers(),
     async t => {
       const listener = await world.during(t).run(words);
       await until('it has begun', () => listener.bytes.length > 0);
@@ -96,7 +96,7 @@ for (const [signal, code] of [
 ] as const) {
   t.test(
     `${signal} during \`get\` and \`play\`: no part of a file is left, exit code ${code}`,
-    BESIDE_OTHERS,
+    besideOthers(),
     async t => {
       const network = world.during(t);
       const home = await network.newHome();

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { encode } from '../../protocol/tsp/codec.js';
 import { Framer } from '../../protocol/tsp/framing.js';
+import { besideOthers } from '../support/beside-others.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
@@ -23,10 +24,9 @@ const OPEN = ['--max-per-address', '0'];
 
 // A test mostly waits.
 t.jobs = 3;
-const BESIDE_OTHERS = { buffered: true };
 
 for (const limit of [80, 256]) {
-  t.test(`with ${limit} descriptors a crowd is cut, and the tracker serves on`, BESIDE_OTHERS, async t => {
+  t.test(`with ${limit} descriptors a crowd is cut, and the tracker serves on`, besideOthers(), async t => {
     const line = `ulimit -n ${limit}; exec "$@"`;
     const program = [process.execPath, commandPath('tsp-tracker'), ...WORDS, ...OPEN];
     const tracker = await spawnProgram(t, 'sh', ['-c', line, 'sh', ...program], {}, 'tsp-tracker');
@@ -65,7 +65,7 @@ for (const limit of [80, 256]) {
   });
 }
 
-t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', BESIDE_OTHERS, async t => {
+t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', besideOthers(), async t => {
   for (const [name, words] of [
     ['tsp-tracker', WORDS],
     ['tsp-peer', ['--headless', '--port', '0']],
@@ -78,7 +78,7 @@ t.test('with fewer descriptors than are kept nobody begins: exit 78, and why', B
   }
 });
 
-t.test('calls that fail for want of descriptors pass by', { ...BESIDE_OTHERS, skip: noFaults }, async t => {
+t.test('calls that fail for want of descriptors pass by', besideOthers(noFaults), async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
   const survivor = await watchSurvivor(tracker, () => listAt(t, port));
@@ -92,7 +92,7 @@ t.test('calls that fail for want of descriptors pass by', { ...BESIDE_OTHERS, sk
 for (const error of ['ENOSPC', 'EIO']) {
   t.test(
     `${error} while IDs are written: said so, no ID given; later it is`,
-    { ...BESIDE_OTHERS, skip: noFaults },
+    besideOthers(noFaults),
     async t => {
       const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
       const { port } = await tracker.ready();
@@ -109,7 +109,7 @@ for (const error of ['ENOSPC', 'EIO']) {
   );
 }
 
-t.test('a clock that jumps hours both ways ends no lease and holds up no change', BESIDE_OTHERS, async t => {
+t.test('a clock that jumps hours both ways ends no lease and holds up no change', besideOthers(), async t => {
   const home = await tempFolder(t);
   const leaping = join(home, 'leaping.mjs');
   await writeFile(leaping, LEAPING_CLOCK);
@@ -140,7 +140,7 @@ let looks = 0;
 Date.now = () => now() + [0, 5, -5, 26, -26, 90_000, -90_000][looks++ % 7] * HOUR;
 `;
 
-t.test('a tracker whose outputs are closed goes on', BESIDE_OTHERS, async t => {
+t.test('a tracker whose outputs are closed goes on', besideOthers(), async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, '--log-level', 'debug']);
   const { port } = await tracker.ready();
   tracker.endInput();
@@ -186,7 +186,7 @@ for (const [signal, code] of [
 ] as const) {
   t.test(
     `${signal} while a slow reader is sent a list: that list is whole, then it ends`,
-    BESIDE_OTHERS,
+    besideOthers(),
     async t => {
       const { tracker, port, reader } = await trackerAtWork(t);
       tracker.kill(signal);
@@ -208,7 +208,7 @@ for (const [signal, code] of [
   );
 }
 
-t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', BESIDE_OTHERS, async t => {
+t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', besideOthers(), async t => {
   const { tracker, port } = await trackerAtWork(t);
   tracker.kill('SIGTERM');
   await stopping(tracker, t, port);
@@ -220,7 +220,7 @@ t.test('a second SIGTERM ends it at once, although a reader keeps it waiting', B
 
 t.test(
   'addresses that a liar gives are not listed, and nobody is dialled for him',
-  BESIDE_OTHERS,
+  besideOthers(),
   async t => {
     const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
     const { port } = await tracker.ready();
@@ -258,7 +258,7 @@ t.test(
   },
 );
 
-t.test('wrong PONGs prove nothing, the 64th ends the attempt', BESIDE_OTHERS, async t => {
+t.test('wrong PONGs prove nothing, the 64th ends the attempt', besideOthers(), async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
   const { port } = await tracker.ready();
   const survivor = await watchSurvivor(tracker, () => listAt(t, port));
@@ -278,7 +278,7 @@ t.test('wrong PONGs prove nothing, the 64th ends the attempt', BESIDE_OTHERS, as
 
 t.test(
   'quotas refuse row by row, and nobody changes or removes what is another’s',
-  BESIDE_OTHERS,
+  besideOthers(),
   async t => {
     const quotas = ['--max-songs-per-peer', '5', '--max-songs', '8', '--max-ids', '9', '--max-peers', '3'];
     const tracker: RunningCommand = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, ...quotas]);

@@ -7,6 +7,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import { besideOthers } from '../support/beside-others.js';
 import { honestBut } from '../support/honest-host.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { hashOf, type Network, openNetwork } from '../support/network.js';
@@ -16,7 +17,6 @@ import { until } from '../support/until.js';
 // They mostly wait for slow lines.
 t.jobs = 2;
 const world = await openNetwork(t, ['--max-per-address', '0']);
-const side = { buffered: true };
 
 /** Of 320 kbit/s, 1.6 MB: less than a peer fetches ahead of its player. */
 const newSong = (seed: number): Buffer =>
@@ -57,7 +57,10 @@ const bytesIn = (song: Buffer, pieces: readonly number[]): number =>
 async function breakOff(network: Network, home: string, song: Buffer, pieces: number): Promise<number[]> {
   const listener = await startPeer(network, home);
   listener.write(`play ${await network.idOf(song)}\n`);
-  await until('some of it is kept', async () => (await keptOf(home, song)).length >= pieces);
+  await until(
+    () => `some of it is kept: ${listener.stdout.slice(-2_000)}`,
+    async () => (await keptOf(home, song)).length >= pieces,
+  );
   listener.kill('SIGKILL');
   await listener.exited;
   return await keptOf(home, song);
@@ -84,32 +87,36 @@ async function playAgain(
   return new Map(sourcesOf(ended).map(({ host, bytes }) => [host, bytes]));
 }
 
-const resumedByRange = t.test('a host is asked for what is missing, and for nothing else', side, async t => {
-  const network = world.during(t);
-  const song = newSong(601);
-  const count = Math.ceil(song.length / PIECE_BYTES);
-  const asked: number[] = [];
-  // Half of the song, and then silence, however much it is asked for at a time.
-  const silentFrom = Math.floor(count / 2) * PIECE_BYTES;
-  let isOpen = false;
-  const honest = honestBut(song, (client, offset, bytes) => {
-    asked.push(
-      ...Array.from({ length: Math.ceil(bytes.length / PIECE_BYTES) }, (_, i) => offset / PIECE_BYTES + i),
+const resumedByRange = t.test(
+  'a host is asked for what is missing, and for nothing else',
+  besideOthers(),
+  async t => {
+    const network = world.during(t);
+    const song = newSong(601);
+    const count = Math.ceil(song.length / PIECE_BYTES);
+    const asked: number[] = [];
+    // Half of the song, and then silence, however much it is asked for at a time.
+    const silentFrom = Math.floor(count / 2) * PIECE_BYTES;
+    let isOpen = false;
+    const honest = honestBut(song, (client, offset, bytes) => {
+      asked.push(
+        ...Array.from({ length: Math.ceil(bytes.length / PIECE_BYTES) }, (_, i) => offset / PIECE_BYTES + i),
+      );
+      client.write(isOpen ? bytes : bytes.subarray(0, Math.max(0, silentFrom - offset)));
+    });
+    await network.scriptedHost(song, honest);
+    const home = await network.newHome();
+    const kept = await breakOff(network, home, song, count / 4);
+    isOpen = true;
+    asked.length = 0;
+    const sources = await playAgain(t, network, home, song);
+    t.same(
+      new Set(asked),
+      new Set(Array.from({ length: count }, (_, i) => i).filter(piece => !kept.includes(piece))),
     );
-    client.write(isOpen ? bytes : bytes.subarray(0, Math.max(0, silentFrom - offset)));
-  });
-  await network.scriptedHost(song, honest);
-  const home = await network.newHome();
-  const kept = await breakOff(network, home, song, count / 4);
-  isOpen = true;
-  asked.length = 0;
-  const sources = await playAgain(t, network, home, song);
-  t.same(
-    new Set(asked),
-    new Set(Array.from({ length: count }, (_, i) => i).filter(piece => !kept.includes(piece))),
-  );
-  t.equal(sources.get('cache'), bytesIn(song, kept));
-});
+    t.equal(sources.get('cache'), bytesIn(song, kept));
+  },
+);
 
 /** At its prompt, so that it can be asked what it sent. */
 async function startHost(network: Network, song: Buffer): Promise<{ sentBytes(): Promise<number> }> {
@@ -127,7 +134,7 @@ async function startHost(network: Network, song: Buffer): Promise<{ sentBytes():
   };
 }
 
-const resumedInSwarm = t.test('two hosts of a swarm give what is missing', side, async t => {
+const resumedInSwarm = t.test('two hosts of a swarm give what is missing', besideOthers(), async t => {
   const network = world.during(t);
   const song = newSong(602);
   const hosts = [await startHost(network, song), await startHost(network, song)];
@@ -158,7 +165,7 @@ const resumedInSwarm = t.test('two hosts of a swarm give what is missing', side,
 
 const notServed = t.test(
   '--no-serve gives nothing while it fetches, --share-cache all of it afterwards',
-  side,
+  besideOthers(),
   async t => {
     const network = world.during(t);
     const song = newSong(603);

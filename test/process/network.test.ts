@@ -5,6 +5,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { besideOthers } from '../support/beside-others.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { hashOf, openNetwork } from '../support/network.js';
 import { spawnCommand } from '../support/spawn-command.js';
@@ -16,11 +17,10 @@ const SECOND = mp3Bytes({ seconds: 2, seed: 2, title: 'Bulería', artist: 'Benit
 
 // A test mostly waits.
 t.jobs = 3;
-const BESIDE_OTHERS = { buffered: true };
 
 t.test(
   'a tracker that is killed and started again gives every song the ID that it had',
-  BESIDE_OTHERS,
+  besideOthers(),
   async t => {
     const network = await openNetwork(t);
     await network.host({ songs: { 'a.mp3': FIRST, 'b.mp3': SECOND } });
@@ -49,7 +49,7 @@ t.test(
 
 t.test(
   'the same song on two hosts is one song; each changes only what it says itself',
-  BESIDE_OTHERS,
+  besideOthers(),
   async t => {
     const network = await openNetwork(t);
     const mine = await network.host({ songs: { 'mine.mp3': FIRST } });
@@ -76,7 +76,7 @@ t.test(
 
 t.test(
   'files that are added, renamed, retagged and removed show in every listener’s list',
-  BESIDE_OTHERS,
+  besideOthers(),
   async t => {
     const network = await openNetwork(t);
     const host = await network.host({ songs: { 'a.mp3': FIRST } });
@@ -116,7 +116,7 @@ t.test(
 
 t.test(
   'a song that was fetched yesterday needs no network, and is offered only if asked to',
-  BESIDE_OTHERS,
+  besideOthers(),
   async t => {
     const network = await openNetwork(t);
     const host = await network.host({ songs: { 'a.mp3': FIRST } });
@@ -145,7 +145,7 @@ t.test(
   },
 );
 
-t.test('a list that is no list, and a tracker that is none', BESIDE_OTHERS, async t => {
+t.test('a list that is no list, and a tracker that is none', besideOthers(), async t => {
   const home = join((await openNetwork(t)).folder, 'nobody');
   await mkdir(home);
   const nobody = await spawnCommand(t, 'tsp-peer', ['list', '--tracker', '127.0.0.1:9'], { home });

@@ -8,6 +8,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Hello } from '../../protocol/tsp/messages.js';
+import { besideOthers } from '../support/beside-others.js';
 import { honestBut } from '../support/honest-host.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork, type RunningHost } from '../support/network.js';
@@ -25,7 +26,6 @@ const newSong = (seconds = 80): Buffer => {
 // They mostly wait for lines of 2 Mbit/s.
 t.jobs = 2;
 const world = await openNetwork(t, ['--max-per-address', '0']);
-const side = { buffered: true };
 
 /** 2 Mbit/s, and a name by which the mix can be told. */
 const slow = (name: string): string[] => ['--max-upload', '250k', '--name', name];
@@ -54,7 +54,7 @@ const reportOf = (listener: RunningCommand): Got => listener.rows.at(-1) as unkn
 
 const fed = t.test(
   'three hosts feed one listener: one is killed in the middle, and one lies',
-  side,
+  besideOthers(),
   async t => {
     const network = world.during(t);
     const song = newSong();
@@ -90,7 +90,7 @@ const fed = t.test(
 
 const mixed = t.test(
   'two slow hosts are faster than one, by UDP, and the end says the mix',
-  side,
+  besideOthers(),
   async t => {
     const network = world.during(t);
     const song = newSong();
@@ -110,7 +110,7 @@ const mixed = t.test(
 
 const unheard = t.test(
   'a host whose UDP port is deaf is asked by RANGE, as one without swarms',
-  side,
+  besideOthers(),
   async t => {
     const network = world.during(t);
     const song = newSong();
@@ -149,7 +149,7 @@ const unheard = t.test(
   },
 );
 
-const given = t.test('a listener gives what it has while it fetches', side, async t => {
+const given = t.test('a listener gives what it has while it fetches', besideOthers(), async t => {
   const network = world.during(t);
   const song = newSong(40);
   // 0.8 Mbit/s, so that the two listeners are at it together for a while.
@@ -178,34 +178,38 @@ const given = t.test('a listener gives what it has while it fetches', side, asyn
   t.ok(others.length > 0, JSON.stringify([reportOf(second), reportOf(first)]));
 });
 
-const told = t.test('the tracker is told of swarms in HELLO, and nobody with --no-swarm', side, async t => {
-  const network = world.during(t);
-  const hellos: Hello[] = [];
-  const tracker = await listenTsp(t, async client => {
-    const { hello } = await client.await('HELLO');
-    hellos.push(hello);
-    client.destroy();
-  });
-  const at = ['--headless', '--json', '--port', '0', '--tracker', `127.0.0.1:${tracker.port}`];
-  for (const [args, said] of [
-    [['--share-cache'], true],
-    [['--no-swarm'], false],
-  ] as const) {
-    const home = await network.newHome();
-    const peer = await spawnCommand(t, 'tsp-peer', [...at, ...args], { home });
-    const { port } = await peer.ready();
-    const hello = await until('it has said HELLO', () => hellos.shift());
-    const { features, swarmPort } = (await welcomeOf({ port })) as Hello;
-    t.same(
-      { features: hello.features, swarmPort: hello.swarmPort },
-      { features, swarmPort },
-      'as in WELCOME',
-    );
-    t.same(features, said ? ['swarm'] : undefined);
-    t.equal(typeof swarmPort, said ? 'number' : 'undefined');
-    await peer.end();
-    hellos.length = 0;
-  }
-});
+const told = t.test(
+  'the tracker is told of swarms in HELLO, and nobody with --no-swarm',
+  besideOthers(),
+  async t => {
+    const network = world.during(t);
+    const hellos: Hello[] = [];
+    const tracker = await listenTsp(t, async client => {
+      const { hello } = await client.await('HELLO');
+      hellos.push(hello);
+      client.destroy();
+    });
+    const at = ['--headless', '--json', '--port', '0', '--tracker', `127.0.0.1:${tracker.port}`];
+    for (const [args, said] of [
+      [['--share-cache'], true],
+      [['--no-swarm'], false],
+    ] as const) {
+      const home = await network.newHome();
+      const peer = await spawnCommand(t, 'tsp-peer', [...at, ...args], { home });
+      const { port } = await peer.ready();
+      const hello = await until('it has said HELLO', () => hellos.shift());
+      const { features, swarmPort } = (await welcomeOf({ port })) as Hello;
+      t.same(
+        { features: hello.features, swarmPort: hello.swarmPort },
+        { features, swarmPort },
+        'as in WELCOME',
+      );
+      t.same(features, said ? ['swarm'] : undefined);
+      t.equal(typeof swarmPort, said ? 'number' : 'undefined');
+      await peer.end();
+      hellos.length = 0;
+    }
+  },
+);
 
 await Promise.all([fed, mixed, unheard, given, told]);

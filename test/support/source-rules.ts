@@ -156,12 +156,13 @@ export function shapeBreaches({ path, text }: SourceFile): string[] {
   ];
 }
 
-/** Work left undone, exports and types that the house does without. */
+/** Work left undone, exports and types that the house does without, and what hides why a test failed. */
 export function habitBreaches({ path, text }: SourceFile): string[] {
   const told = (words: RegExp, breach: string): string[] => (words.test(text) ? [`${path} ${breach}`] : []);
   return [
     ...told(/\b(?:TODO|FIXME|XXX)\b/, 'leaves work undone'),
     ...told(/^export default /m, 'has a default export'),
     ...told(/^\s*(?:export )?(?:const )?enum /m, 'has an enum'),
+    ...told(/\bconst \w+ = \{[^}]*\bbuffered:/, 'shares options between tests, and so what they say'),
   ];
 }
