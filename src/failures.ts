@@ -7,7 +7,7 @@
  *     {"error":{"code":"in-use","message":"…","hint":"…"}}
  */
 import { CommandError, EXIT, failureOf, fileProblem } from '../peer/failures/failure.js';
-import { listenError } from '../peer/failures/listen-error.js';
+import { type ListenOptions, listenError } from '../peer/failures/listen-error.js';
 import { safeJson, safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
 
@@ -21,10 +21,10 @@ export function configError(message: string, hint?: string): CommandError {
 }
 
 /** Why a server can't listen, from what the system answered; anything else comes back as it was. */
-export function listenFailure(error: unknown, host: string, port: number): unknown {
+export function listenFailure(error: unknown, host: string, port: number, options?: ListenOptions): unknown {
   const { syscall } = error as NodeJS.ErrnoException;
   if (syscall !== 'listen' && syscall !== 'bind' && syscall !== 'getaddrinfo') return error;
-  return listenError(new TransportError('the server cannot listen', { cause: error }), host, port);
+  return listenError(new TransportError('the server cannot listen', { cause: error }), host, port, options);
 }
 
 /** A data folder that can't be made or written. */

@@ -81,7 +81,7 @@ async function openSwarms(
   const { SwarmServer } = await import('../tracker/swarm-server.js');
   const server = new SwarmServer({ ...world, host, port, maxPerAddress, maxConnections });
   const at = await server.start().catch(error => {
-    throw listenFailure(error, host, port);
+    throw listenFailure(error, host, port, { port: '--swarm-port', anywhere: '--host 0.0.0.0' });
   });
   return { server, at };
 }

@@ -34,8 +34,12 @@ const MAX_NAME_BYTES = 255;
 export function parseQuantity(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s?([kmg]?)$/i.exec(text.trim());
   if (match === null) return undefined;
-  const value = Math.round(Number(match[1]) * UNIT[match[2]!.toLowerCase() as keyof typeof UNIT]);
-  return Number.isSafeInteger(value) ? value : undefined;
+  const exact = Number(match[1]) * UNIT[match[2]!.toLowerCase() as keyof typeof UNIT];
+  const value = Math.round(exact);
+  // 1.1k is not quite 1100 to a computer.
+  return Number.isSafeInteger(value) && Math.abs(exact - value) < 1e-6 * Math.max(1, exact)
+    ? value
+    : undefined;
 }
 
 /** The shortest way to type it. */

@@ -5,7 +5,7 @@ import { canonicalIp } from '../../protocol/ip.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import { usageError } from '../failures/failure.js';
-import { listenError } from '../failures/listen-error.js';
+import { bothIn, listenError } from '../failures/listen-error.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 import { SwarmNode } from '../swarm/swarm-node.js';
@@ -44,7 +44,7 @@ export async function openNode(
   try {
     return { node, at: await node.start(at) };
   } catch (error) {
-    throw listenError(error, at.host ?? '::', at.port);
+    throw listenError(error, at.host ?? '::', at.port, bothIn('--listen', at.port));
   }
 }
 

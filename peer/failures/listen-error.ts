@@ -4,8 +4,24 @@
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { CommandError, EXIT } from './failure.js';
 
+/** What would have it listen elsewhere, as it is typed. */
+export interface ListenOptions {
+  /** Takes another port. */
+  readonly port: string;
+  /** Takes every address of this machine. */
+  readonly anywhere: string;
+}
+
+const USUAL: ListenOptions = { port: '--port', anywhere: '--host 0.0.0.0' };
+
+/** Of an option that takes both: `--rtmp HOST:PORT`. */
+export const bothIn = (option: string, port: number): ListenOptions => ({
+  port: option,
+  anywhere: `${option} 0.0.0.0:${port}`,
+});
+
 /** `error`: TransportError whose cause is Node's. Anything that is not about listening comes back as it was. */
-export function listenError(error: unknown, host: string, port: number): unknown {
+export function listenError(error: unknown, host: string, port: number, options = USUAL): unknown {
   const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
   const at = formatHostPort(host, port);
   switch (code) {
@@ -14,14 +30,14 @@ export function listenError(error: unknown, host: string, port: number): unknown
         code: 'in-use',
         exitCode: EXIT.unavailable,
         message: `Port ${port} is in use.`,
-        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; --port 0 takes a free one.`,
+        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; ${options.port} 0 takes a free one.`,
       });
     case 'EACCES':
       return new CommandError({
         code: 'refused',
         exitCode: EXIT.refused,
         message: `The system does not let this user listen on port ${port}.`,
-        hint: 'Ports below 1024 are for root; choose another with --port.',
+        hint: `Ports below 1024 are for root; choose another with ${options.port}.`,
       });
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
@@ -31,7 +47,7 @@ export function listenError(error: unknown, host: string, port: number): unknown
         code: 'configuration',
         exitCode: EXIT.configuration,
         message: `${at} is no address of this machine.`,
-        hint: '--host 0.0.0.0 listens on all of them.',
+        hint: `${options.anywhere} listens on all of them.`,
       });
     default:
       return error;

@@ -4,7 +4,7 @@
 import type { createServer, Socket } from 'node:net';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
-import { listenError } from '../failures/listen-error.js';
+import { bothIn, listenError } from '../failures/listen-error.js';
 import { type ServedConnection, TcpServer } from '../tcp-server.js';
 import type { ListenAt } from './live-config.js';
 
@@ -25,6 +25,8 @@ export interface DoorOptions {
 export interface DoorKind<Connection> {
   /** `RTMP server`. */
   readonly name: string;
+  /** By which it was asked for: `--rtmp`. */
+  readonly option: string;
   /** Who half-closes still wants to hear. */
   readonly allowHalfOpen: boolean;
   readonly connect: (socket: Socket, greeted: () => void) => Connection;
@@ -32,11 +34,16 @@ export interface DoorKind<Connection> {
 
 export class DoorServer<Connection extends ServedConnection> {
   readonly #at: ListenAt;
+  readonly #option: string;
   readonly #server: TcpServer<Connection>;
   #port: number;
 
-  constructor({ at, ...options }: DoorOptions, { name, allowHalfOpen, connect }: DoorKind<Connection>) {
+  constructor(
+    { at, ...options }: DoorOptions,
+    { name, option, allowHalfOpen, connect }: DoorKind<Connection>,
+  ) {
     this.#at = at;
+    this.#option = option;
     this.#port = at.port;
     const sockets = { keepAlive: true, allowHalfOpen };
     this.#server = new TcpServer({ ...options, name, connect, sockets, finishMs: FINISH_MS });
@@ -48,7 +55,7 @@ export class DoorServer<Connection extends ServedConnection> {
     try {
       this.#port = (await this.#server.start(this.#at, port)).port;
     } catch (error) {
-      throw listenError(error, host ?? '::', port);
+      throw listenError(error, host ?? '::', port, bothIn(this.#option, port));
     }
   }
 

@@ -12,6 +12,7 @@ export class IcecastServer implements LiveDoor {
     const world: IcecastWorld = { ...options, runs };
     this.#door = new DoorServer(options, {
       name: 'Icecast server',
+      option: '--icecast',
       // A player that half-closes behind its request wants to hear the answer.
       allowHalfOpen: true,
       connect: (socket, greeted) => new IcecastConnection(socket, world, greeted),

@@ -32,6 +32,7 @@ export class RtmpServer implements LiveDoor {
     const world: RtmpWorld = { feeds, findSong, uploads, runs, auth, clock, logger, randomBytes, trace };
     this.#door = new DoorServer(options, {
       name: 'RTMP server',
+      option: '--rtmp',
       allowHalfOpen: false,
       connect: (socket, greeted) => new RtmpConnection(socket, world, greeted),
     });

@@ -332,6 +332,9 @@ t.test('what the system says of a port or a folder becomes what to do', async t 
   t.match(told('EADDRINUSE'), { failure: { exitCode: 69, message: /Port 80 is in use/, hint: /ss -ltnp/ } });
   t.match(told('EACCES'), { failure: { exitCode: 77, hint: /1024/ } });
   t.match(told('EADDRNOTAVAIL'), { failure: { exitCode: 78, message: /no address of this machine/ } });
+  const swarms = { port: '--swarm-port', anywhere: '--host 0.0.0.0' };
+  const taken = Object.assign(new Error(), { code: 'EADDRINUSE', syscall: 'listen' });
+  t.match(listenFailure(taken, '::', 80, swarms), { failure: { hint: /; --swarm-port 0 takes a free one/ } });
   const other = Object.assign(new Error('other'), { code: 'EACCES', syscall: 'open' });
   t.equal(listenFailure(other, '::', 80), other);
   t.match(folderFailure(other), { failure: { exitCode: 78 } });

@@ -18,7 +18,20 @@ t.test('sizes, rates and counts are typed with k, M and G', async t => {
   ] as const) {
     t.equal(type.parseQuantity(text), value, text);
   }
-  for (const text of ['', 'k', '-1', '1e3', '0x10', '1,5', '2T', '99999999999G', 'Infinity', '1 000']) {
+  for (const text of [
+    '',
+    'k',
+    '-1',
+    '1.5',
+    '0.0004k',
+    '1e3',
+    '0x10',
+    '1,5',
+    '2T',
+    '99999999999G',
+    'Infinity',
+    '1 000',
+  ]) {
     t.equal(type.parseQuantity(text), undefined, text);
   }
   t.same([0, 64, 1500, 10_000, 200_000, 2e9, 2_500_000].map(type.briefQuantity), [

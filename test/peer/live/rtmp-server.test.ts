@@ -3,6 +3,7 @@
  * do is in rtmp-strangers.test.ts, real clients are in test/process/rtmp-clients.test.ts.
  */
 import t from 'tap';
+import type { ListenAt } from '../../../peer/live/live-config.js';
 import type { EncodedFormat } from '../../../peer/live/publication.js';
 import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
 import { CLOSE_AFTER_MS, PLAYER_SILENCE_MS } from '../../../protocol/rtmp/constants.js';
@@ -315,7 +316,14 @@ t.test('its addresses, and a port that is taken', async t => {
   const { port, server } = await rtmpRoom(t);
   t.equal(server.publishUrl('radio', 'k'), `rtmp://127.0.0.1:${port}/live/k`);
   t.equal(server.listenUrl('radio'), `rtmp://127.0.0.1:${port}/live/radio`);
-  await t.rejects(rtmpRoom(t, { server: { at: { host: '127.0.0.1', port } } }), /in use/);
+  const refused = (at: ListenAt): Promise<unknown> =>
+    rtmpRoom(t, { server: { at } }).catch((error: unknown) => error);
+  t.match(await refused({ host: '127.0.0.1', port }), {
+    failure: { message: /in use/, hint: /--rtmp 0 takes a free one/ },
+  });
+  t.match(await refused({ host: '192.0.2.1', port: 1935 }), {
+    failure: { message: /no address of this machine/, hint: /^--rtmp 0\.0\.0\.0:1935 / },
+  });
 });
 
 t.test('a peer that stops tells publishers and players', async t => {
