@@ -76,9 +76,9 @@ export class Fetching {
     return this.#toAck.size > 0 || this.#toCancel.length > 0 || this.wanted.hasUnsaid;
   }
 
-  /** False: it may not be asked now, or in so many pieces. */
+  /** Not while choked. False: it may not be asked in so many pieces. */
   request(range: ChunkRange): boolean {
-    return !this.#isChoked && this.wanted.add(range);
+    return this.wanted.add(range);
   }
 
   cancel(range: ChunkRange): void {

@@ -10,6 +10,7 @@ import {
   MAX_HALF_OPEN_PER_ADDRESS,
 } from '../../../protocol/ppspp/gate.js';
 import { ownOptions, type SwarmMetadata, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
+import type { Options } from '../../../protocol/ppspp/messages.js';
 
 const metadata: SwarmMetadata = {
   swarmId: new Uint8Array(32).fill(7),
@@ -64,6 +65,23 @@ t.test('a HANDSHAKE is answered with no more than it brought, and its sender let
     channel: number;
   };
   t.equal(door.claim(old, here, HALF_OPEN_MS), undefined, 'too late');
+});
+
+t.test('whose answer would be longer than the question gets none', async t => {
+  const live = { signature: 13, signatureBytes: 64, discardWindow: 9 } as const;
+  const feed = { ...metadata, integrity: 'unified-merkle', live } as const;
+  const dialects = ['pyppspp'] as const;
+  let count = 0;
+  const door = new Gate({
+    random: () => Uint8Array.of(0, 0, 1, ++count),
+    swarmOf: () => ({ metadata: feed, dialects, have: new ChunkSet() }),
+    isTaken: () => false,
+  });
+  const { discardWindow, ...short } = ownOptions(feed, 'pyppspp', 'initiator');
+  const ask = (options: Options) =>
+    door.greet(encodeDatagram(0, [{ type: 'HANDSHAKE', channel: 9, options }], format), here, 0);
+  t.equal(ask(short), undefined);
+  t.ok(ask({ ...short, discardWindow: discardWindow! }));
 });
 
 t.test('anything else is met with silence', async t => {

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import {
+  abilitiesOf,
   type Dialect,
   dialectOf,
   handshakeMismatch,
@@ -69,6 +70,11 @@ t.test('a swarm that proves nothing is the RFC’s too (method 0)', async t => {
   t.equal(dialectOf(options, unproven), 'rfc7574');
   t.equal(handshakeMismatch(options, unproven, 'initiator', ['rfc7574']), undefined);
   t.equal(handshakeMismatch(options, swarm, 'initiator', ['rfc7574', 'draft10']), 'dialect pyppspp');
+});
+
+t.test('the window that PyPPSPP names in a swarm that is not live is none', async t => {
+  t.equal(abilitiesOf({ discardWindow: 1_000 }, swarm).keeps, Number.POSITIVE_INFINITY);
+  t.equal(abilitiesOf({ discardWindow: 1_000 }, live).keeps, 1_000);
 });
 
 t.test('what does not fit is told', async t => {

@@ -55,6 +55,25 @@ t.test('what went with eight chunks in a row goes not with the ninth, unless som
   t.notOk(flight.tells(14, 22), 'what goes again goes with everything');
 });
 
+t.test('a chunk that was lost goes with all its proofs, also behind others that do not', async t => {
+  const flight = new InFlight(1_000);
+  flight.sent(18, 1_000, 0);
+  t.same(flight.expire(flight.nextDeadline()!), [18]);
+  for (let chunk = 10; chunk < 18; chunk += 1) flight.sent(chunk, 1_000, 2_000);
+  t.notOk(flight.tells(10, 18));
+});
+
+t.test('what was lost ten times is not sent again', async t => {
+  const flight = new InFlight(1_000);
+  let losses = 0;
+  for (let again = [7]; again.length > 0; losses += 1) {
+    flight.sent(7, 1_000, flight.nextDeadline() ?? 0);
+    again = flight.expire(flight.nextDeadline()!);
+    if (losses > 99) break;
+  }
+  t.equal(losses, 10);
+});
+
 t.test('everything arrives through loss, reordering and doubles', async t => {
   fc.assert(
     fc.property(fc.infiniteStream(fc.nat(99)), fc.integer({ min: 0, max: 30 }), (chance, lossPercent) => {

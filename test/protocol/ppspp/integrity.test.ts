@@ -19,6 +19,7 @@ import {
 import { ChunkSet, MAX_RANGES } from '../../../protocol/ppspp/chunk-set.js';
 import { Claims } from '../../../protocol/ppspp/claims.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
+import { MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
 import { frontierOf, rebuiltNodes } from '../../../protocol/ppspp/kept-tree.js';
 import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
 import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
@@ -289,6 +290,52 @@ t.test('two hashes end to end are no content of a swarm whose size is unknown', 
   const claims = new Claims();
   claims.add({ start: 0, end: 0 }, root);
   t.equal(new HashTree({ root }).verify(0, Buffer.concat([left, right]), claims), 'unproven');
+});
+
+t.test('a size is believed with another chunk than the last', async t => {
+  const bytes = content(1_500);
+  const { root, tree } = treeOf(bytes);
+  const reader = new HashTree({ root });
+  const claims = new Claims();
+  const say = (chunk: number) =>
+    claim(
+      claims,
+      tree.proofOf(chunk, true, () => false),
+    );
+  say(1);
+  t.equal(reader.verify(1, chunkOf(bytes, 1), claims), 'unproven');
+  say(0);
+  t.equal(reader.verify(0, chunkOf(bytes, 0), claims), 'verified');
+  say(1);
+  t.equal(reader.verify(1, chunkOf(bytes, 1), claims), 'verified');
+  t.equal(reader.size, 1_500);
+});
+
+t.test('with a false chunk all goes that its sender claimed', async t => {
+  const bytes = content(7_162);
+  const { root, tree } = treeOf(bytes);
+  const claims = new Claims();
+  claim(
+    claims,
+    tree.proofOf(0, true, () => false),
+  );
+  t.equal(new HashTree({ root, size: 7_162 }).verify(0, chunkOf(bytes, 1), claims), 'wrong');
+  t.same([...claims.bins], []);
+});
+
+t.test('hashes that went with the chunks just before do not go again', async t => {
+  const merkle = new MerkleIntegrity(treeOf(content(40_000)).tree);
+  const reader = { knows: () => false, knowsAny: true };
+  const hashes = (chunk: number, told: (range: ChunkRange) => boolean) =>
+    merkle.proofOf(chunk, { ...reader, isTold: told }).map(({ range }) => `${range.start}-${range.end}`);
+  t.same(
+    hashes(9, () => false),
+    ['16-31', '0-7', '12-15', '10-11', '8-8'],
+  );
+  t.same(
+    hashes(9, ({ start }) => start <= 1),
+    ['12-15', '10-11', '8-8'],
+  );
 });
 
 t.test('claims are few, and about nodes', async t => {

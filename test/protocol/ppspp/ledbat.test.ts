@@ -95,4 +95,12 @@ t.test('after ten minutes the oldest delay is forgotten, and a wild one does no 
   const before = ledbat.windowBytes;
   ledbat.acked({ bytes: SEGMENT, delayUs: 90_000_000, now: 12 * 60_000 });
   t.ok(ledbat.windowBytes > before, 'what was far is now the rule');
+  const wild = new Ledbat(SEGMENT);
+  for (let i = 0; i < 40; i += 1) {
+    while (wild.maySend(SEGMENT)) wild.sent(SEGMENT);
+    wild.acked({ bytes: SEGMENT, delayUs: 500, now: i });
+  }
+  const grown = wild.windowBytes;
+  for (let i = 0; i < 4; i += 1) wild.acked({ bytes: SEGMENT, delayUs: 9e12, now: 50 });
+  t.ok(wild.windowBytes >= grown - (4 * SEGMENT * SEGMENT) / (grown - 4 * SEGMENT));
 });

@@ -4,8 +4,9 @@ import t from 'tap';
 import { LocalProtocolError } from '../../../protocol/errors.js';
 import { HASH_LENGTH, type HashName } from '../../../protocol/merkle.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
+import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import type { SignatureAlgorithm } from '../../../protocol/ppspp/constants.js';
-import type { SwarmMetadata } from '../../../protocol/ppspp/handshake.js';
+import { type SwarmMetadata, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import type { Reader } from '../../../protocol/ppspp/integrity.js';
 import { LiveIntegrity } from '../../../protocol/ppspp/live-integrity.js';
 import { STALE_MS, signedBytes, timestampOf, unixMsOf } from '../../../protocol/ppspp/live-signing.js';
@@ -137,10 +138,6 @@ t.test('a newcomer is shown where the swarm is, and only fresh news counts', asy
       ['SIGNED_INTEGRITY', 8],
     ],
   );
-  const has = (chunk: number): Reader => ({
-    knows: ({ start, end }) => start <= chunk && chunk <= end,
-    knowsAny: true,
-  });
   t.same(integrity.tuneIn(has(8)), []);
   t.equal(integrity.tuneIn(has(7)).length, 2);
   t.same(readerOf(made).tuneIn(STRANGER), []);
@@ -155,10 +152,78 @@ t.test('a newcomer is shown where the swarm is, and only fresh news counts', asy
   }
 });
 
+/** Who has verified this chunk. */
+const has = (chunk: number): Reader => ({
+  knows: ({ start, end }) => start <= chunk && chunk <= end,
+  knowsAny: true,
+});
+
+t.test('what the reader has proven goes not again, neither signature nor uncle', async t => {
+  const { integrity } = sourceOf(live(), 4);
+  const said = (chunk: number, reader: Reader) =>
+    integrity.proofOf(chunk, reader).map(({ type, range }) => `${type} ${range.start}-${range.end}`);
+  t.same(said(2, STRANGER), ['INTEGRITY 0-3', 'SIGNED_INTEGRITY 0-3', 'INTEGRITY 0-1', 'INTEGRITY 3-3']);
+  t.same(said(2, has(0)), ['INTEGRITY 3-3']);
+  t.same(said(1, has(0)), []);
+});
+
+t.test('subtrees are as wide as the first, and one that comes late leads nobody back', async t => {
+  const made = live();
+  const { integrity } = sourceOf(made, 12);
+  const reader = readerOf(made);
+  const judge = reader.judge();
+  for (const n of [8, 4]) for (const claim of integrity.proofOf(n, STRANGER)) t.ok(judge.hear(claim, NOW));
+  t.equal(reader.newest?.range.start, 8);
+  const other = new LiveIntegrity({ ...made, have: new ChunkSet(), chunksPerSignature: 2 });
+  const source = new LiveSource({
+    integrity: other,
+    key: made.privateKey,
+    have: new ChunkSet(),
+    chunksPerSignature: 2,
+    first: 20,
+  });
+  for (let n = 0; n < 2; n += 1) source.add(Uint8Array.of(n), NOW);
+  const [hash, signed] = other.tuneIn(STRANGER) as [Claim, Claim];
+  t.ok(judge.hear(hash, NOW));
+  t.notOk(judge.hear(signed, NOW), 'though its key signed it');
+});
+
+t.test('where the stream is goes with the third datagram or the fourth, and on until it is had', async t => {
+  for (const isCaller of [false, true]) {
+    const made = live();
+    const net = new VirtualSwarm(7, { delayMs: 10 });
+    const [source, listener] = [sourceOf(made, 8), sourceOf(made, 0)].map(({ have, integrity }) =>
+      net.peer({ metadata: made.metadata, integrity, have, isIdle: true }),
+    ) as [Peer, Peer];
+    const format = wireFormatOf(made.metadata, ['rfc7574']);
+    const said: string[] = [];
+    net.onSent = (from, { datagram }) => {
+      const { messages } = decodeDatagram(datagram, format);
+      const shows = messages.some(({ type }) => type === 'SIGNED_INTEGRITY');
+      if (from === source.address) said.push(`${messages[0]?.type === 'HANDSHAKE'} ${shows}`);
+    };
+    const [from, to] = isCaller ? [source, listener] : [listener, source];
+    from.dial(to);
+    net.run(3_000);
+    t.equal(said[0], 'true false', 'not with the HANDSHAKE');
+    t.ok(said.length > 2 && said.slice(1).every(each => each === 'false true'), said.join());
+    source.store(new Uint8Array(8 * 1_024), 0);
+    t.ok(listener.swarm.integrity instanceof LiveIntegrity && listener.swarm.integrity.newest);
+    source.channels[0]!.receive(
+      encodeDatagram(source.channels[0]!.channel, [{ type: 'HAVE', range: { start: 4, end: 4 } }], format),
+      net.now,
+    );
+    said.length = 0;
+    net.run(net.now + 3_000);
+    t.ok(said.length > 0 && said.every(each => each === 'false false'), said.join());
+  }
+});
+
 t.test('what leaves the window is forgotten', async t => {
   const made = live({ discardWindow: 8, addressing: 'byte64' });
   const { have, integrity, chunk } = sourceOf(made, 40);
   t.same(have.ranges, [{ start: 32, end: 39 }]);
+  t.same([integrity.signedAt(31), integrity.signedAt(32)], [undefined, NOW]);
   t.equal(integrity.proofOf(33, STRANGER).length, 4);
   const reader = readerOf(made);
   const judge = reader.judge();
