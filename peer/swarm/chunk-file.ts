@@ -11,15 +11,16 @@ import type { FileHandle } from 'node:fs/promises';
 import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { ChunkSource } from '../../protocol/ppspp/swarm.js';
 
-const BLOCK_BYTES = 256 * 1_024;
+/** Each costs a thread's waking. */
+const BLOCK_BYTES = 1_024 * 1_024;
 /** Blocks kept because somebody asked for a chunk of theirs: 32 MiB. */
-const MAX_CACHED = 128;
+const MAX_CACHED = 32;
 /** Blocks with chunks in them that are not written: as many. */
-const MAX_GATHERING = 128;
+const MAX_GATHERING = 32;
 /** Writes under way, in blocks; past it nothing more should be fetched. */
-const MAX_WRITING = 256;
+const MAX_WRITING = 64;
 /** Memory of blocks that are done with is used again: new memory for each makes work for the garbage collector. 4 MiB. */
-const MAX_SPARE = 16;
+const MAX_SPARE = 4;
 
 interface Gathering {
   readonly bytes: Buffer;

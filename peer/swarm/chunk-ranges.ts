@@ -1,6 +1,7 @@
-/** Cuts of ranges of chunks: what two have in common, and the first so many. */
+/** Cuts of ranges of chunks: what two have in common, and about the first so many. */
 import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { ChunkRange } from '../../protocol/ppspp/messages.js';
+import { FRAME_CHUNKS } from '../../protocol/ppspp/packer.js';
 
 /** The parts of `range` that are in the set, from left to right. */
 export function shared(set: ChunkSet, { start, end }: ChunkRange): ChunkRange[] {
@@ -13,6 +14,11 @@ export function shared(set: ChunkSet, { start, end }: ChunkRange): ChunkRange[] 
   return parts;
 }
 
-/** Its first `most` chunks; undefined for none. */
-export const cut = ({ start, end }: ChunkRange, most: number): ChunkRange | undefined =>
-  most < 1 ? undefined : { start, end: Math.min(end, start + most - 1) };
+/** Its first `most` chunks, or a little less, so that it ends with a whole frame; undefined for none. */
+export function cut({ start, end }: ChunkRange, most: number): ChunkRange | undefined {
+  if (most < 1) return undefined;
+  const last = start + most - 1;
+  if (end <= last) return { start, end };
+  const lastWhole = last - ((last + 1) % FRAME_CHUNKS);
+  return { start, end: lastWhole < start ? last : lastWhole };
+}

@@ -222,6 +222,8 @@ export class Picker {
           if (part === undefined || !host.ask(part, now)) return taken;
           asked.add(part);
           taken += part.end - part.start + 1;
+          // What room is left is less than a frame, and would cut the next one.
+          if (part.end < range.end) return room;
         }
       }
     }

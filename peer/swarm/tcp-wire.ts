@@ -16,11 +16,14 @@ import type { Clock } from '../../protocol/ports.js';
 import { NO_CHANNEL } from '../../protocol/ppspp/constants.js';
 import type { Outgoing } from '../../protocol/ppspp/endpoint.js';
 import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
+import { FRAME_BYTES } from '../../protocol/ppspp/packer.js';
 import { DatagramFramer, frameHeader } from '../../protocol/ppspp/stream-framing.js';
 import type { DatagramWire, ListenAt, Lost, Receive } from './datagram-wire.js';
 
-/** Waiting for one peer, beside what the system holds. */
+/** Waiting for one peer, beside what the system holds … */
 const MAX_QUEUED_BYTES = 512 * 1_024;
+/** … and room for less than a frame is none: of a frame that is cut each part is judged by itself. */
+const FULL_BYTES = MAX_QUEUED_BYTES - FRAME_BYTES;
 const MAX_CONNECTIONS = 1_000;
 /** Who has not said a whole datagram by then is not going to. */
 const FIRST_FRAME_MS = 10_000;
@@ -61,7 +64,8 @@ export class TcpWire implements DatagramWire {
 
   roomFor(to: PeerAddress): number {
     const socket = this.#connections.get(addressText(to))?.socket;
-    return socket === undefined ? 0 : Math.max(0, MAX_QUEUED_BYTES - socket.writableLength);
+    if (socket === undefined || socket.writableLength >= FULL_BYTES) return 0;
+    return MAX_QUEUED_BYTES - socket.writableLength;
   }
 
   async start(
@@ -73,7 +77,7 @@ export class TcpWire implements DatagramWire {
     this.#receive = receive;
     this.#hasRoom = hasRoom;
     this.#lost = lost;
-    const server = createServer({ noDelay: true, highWaterMark: MAX_QUEUED_BYTES });
+    const server = createServer({ noDelay: true, highWaterMark: FULL_BYTES });
     server.maxConnections = MAX_CONNECTIONS;
     server.on('connection', socket => this.#accept(socket));
     server.listen(at.port, at.host);

@@ -7,8 +7,8 @@ import type { RateLimit } from '../hosting/rate-limit.js';
 
 /** A chunk and its proofs: with less nothing can go. */
 const LEAST_BYTES = 2_048;
-/** Asked for at once; the rate gives as much of it as one's turn is. */
-const SHARE_BYTES = 64 * 1_024;
+/** Asked for at once; the rate gives as much of it as one's turn is. Where there is no limit few frames are cut for it. */
+const SHARE_BYTES = 1_024 * 1_024;
 
 /** The part of hosting's rate limit that is used here. */
 export type UploadRate = Pick<RateLimit, 'take' | 'giveBack' | 'cancel'>;
