@@ -23,13 +23,11 @@ declare module 'speaker' {
 declare module 'node-lame' {
   import { Duplex } from 'node:stream';
 
-  /** A `lame` process as a stream. Decoding gives a 44-byte WAV header, then samples. */
+  /** A `lame` process as a stream: a 44-byte WAV header, then samples. */
   export class LameStream extends Duplex {
     constructor(options: {
-      readonly mode: 'encode' | 'decode';
+      readonly mode: 'decode';
       readonly quiet?: boolean;
-      /** kbit/s */
-      readonly bitrate?: number;
       /** Without it lame takes a stream that it decodes for WAV. */
       readonly mp3Input?: boolean;
       readonly 'decode-mp3delay'?: number;
@@ -37,6 +35,8 @@ declare module 'node-lame' {
     /** Gives out progress, and every error a second time. */
     getEmitter(): { on(event: 'error', listener: (error: Error) => void): unknown };
   }
+  /** Where the libraries of such a lame are. */
+  export function resolveBundledLibraryDirectory(): string | null;
   /** An absolute path where the package brought its own, else a name to be found on PATH. */
   export function resolveLameBinary(): string;
 }

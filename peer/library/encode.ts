@@ -3,8 +3,8 @@
  *
  * Both are optional on a machine. What is missing is said as a sentence, with the line that mends it, and never thrown.
  */
-import { createWriteStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { delimiter } from 'node:path';
 import { isRunnable } from '../programs.js';
 import { openFile } from './open-file.js';
 
@@ -17,8 +17,14 @@ export interface Encoder {
 
 /** Constant, so that a listener can seek by arithmetic; transparent enough for what somebody kept as WAV. */
 const KBIT_PER_SECOND = 192;
+/** Characters of lame's own words that are told. */
+const MAX_SAID = 200;
 
-/** The real encoder: node-lame's stream, fed from a descriptor, so that stopping it stops lame. */
+/**
+ * The real encoder: node-lame's lame, which reads from a descriptor and writes a file. Not through a pipe, as node-lame's own
+ * stream does: only into a file can lame go back and say in the first frame where the music begins and ends, and without that
+ * there is a gap between two songs.
+ */
 export class LameEncoder implements Encoder {
   async missing(): Promise<string | undefined> {
     const lame = await import('node-lame').catch(() => undefined);
@@ -30,10 +36,41 @@ export class LameEncoder implements Encoder {
   }
 
   async encode(source: string, target: string, signal: AbortSignal): Promise<void> {
-    const { LameStream } = await import('node-lame');
+    const { resolveBundledLibraryDirectory, resolveLameBinary } = await import('node-lame');
     const file = await openFile(source);
     if (file.kind !== 'opened') throw new Error(`the source is ${file.kind}`);
-    const lame = new LameStream({ mode: 'encode', bitrate: KBIT_PER_SECOND, quiet: true });
-    await pipeline(file.handle.createReadStream(), lame, createWriteStream(target), { signal });
+    try {
+      const words = ['--quiet', '-b', String(KBIT_PER_SECOND), '-', target];
+      const lame = spawn(resolveLameBinary(), words, {
+        stdio: [file.handle.fd, 'ignore', 'pipe'],
+        env: withLibraries(resolveBundledLibraryDirectory()),
+        signal,
+      });
+      await endOf(lame);
+    } finally {
+      await file.handle.close();
+    }
   }
+}
+
+/** A lame that came with node-lame brought its libraries, too. */
+function withLibraries(folder: string | null): NodeJS.ProcessEnv {
+  if (folder === null) return process.env;
+  const name = process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH';
+  return { ...process.env, [name]: [folder, process.env[name] ?? []].flat().join(delimiter) };
+}
+
+/** Rejects when it was not a good one, and only when it has ended: its file is nobody's then. */
+async function endOf(child: ChildProcess): Promise<void> {
+  let failure: Error | undefined;
+  let said = '';
+  child.on('error', error => {
+    failure = error;
+  });
+  child.stderr?.on('data', chunk => {
+    said = (said + chunk).slice(0, MAX_SAID);
+  });
+  const code = await new Promise(resolve => child.once('close', resolve));
+  if (failure !== undefined) throw failure;
+  if (code !== 0) throw new Error(said.trim() || `lame ended with ${code}`);
 }
