@@ -169,6 +169,8 @@ export class EncodedSongs {
 
   async #encodeNow({ path, target }: Source): Promise<KnownFile> {
     const part = `${target}.part`;
+    // A lame that outlives a peer that was killed writes on, but into a file without a name.
+    await rm(part, { force: true });
     try {
       await this.#encoder.encode(path, part, this.#abort.signal);
       await rename(part, target);

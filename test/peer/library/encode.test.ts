@@ -1,6 +1,6 @@
 /** WAV and AIFF offered as MP3: with the real lame where it is, and with encoders that are missing, slow or broken. */
 import { once } from 'node:events';
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Encoder, LameEncoder } from '../../../peer/library/encode.js';
@@ -89,8 +89,8 @@ t.test('sources are encoded one at a time after everything else, and go with the
   t.equal(encoder.atOnce, 1);
   t.match(library.report(), { skipped: [], encoding: { waiting: 0, encoded: 3 } });
   const [song] = [...library.catalogue.songs()].filter(each => each.offer.title === 'wav 1');
-  t.ok(song?.path.startsWith(join(dataDir, 'encoded')));
-  t.equal(song?.nodes.length, 32);
+  t.ok(song!.path.startsWith(join(dataDir, 'encoded')));
+  t.equal(song!.nodes.length, 32);
   t.equal(await encoded(), 3);
 
   await rename(join(root, 'wav 1.wav'), join(root, 'renamed.wav'));
@@ -110,10 +110,15 @@ t.test('sources are encoded one at a time after everything else, and go with the
   await again.stop();
 
   await rm(join(dataDir, 'encoded'), { recursive: true });
+  await mkdir(join(dataDir, 'encoded'));
+  const left = join(dataDir, 'left');
+  await writeFile(left, 'half of it');
+  await link(left, `${song!.path}.part`);
   const third = open();
   await third.start();
   await lists(third, 'renamed,song');
   t.equal(encoder.asked.length, 4, 'but one whose encoding was lost is');
+  t.equal(await readFile(left, 'utf8'), 'half of it', 'and not into what a killed run may write to still');
 });
 
 t.test('what cannot be encoded is counted, said, and stops nothing else', async t => {
