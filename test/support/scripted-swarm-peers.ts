@@ -24,12 +24,12 @@ export interface Script {
   hear(datagram: Uint8Array, say: Say): void;
 }
 
-const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
-const u32 = (value: number): string => value.toString(16).padStart(8, '0');
+export const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
+export const u32 = (value: number): string => value.toString(16).padStart(8, '0');
 const chunkOf = (content: Uint8Array, chunk: number): Uint8Array =>
   content.subarray(chunk * CHUNK, (chunk + 1) * CHUNK);
 
-function must(isSo: boolean, what: string): asserts isSo {
+export function must(isSo: boolean, what: string): asserts isSo {
   if (!isSo) throw new Error(`the real program would fail here: ${what}`);
 }
 
@@ -61,7 +61,7 @@ class Content {
 }
 
 /** What came; the same again does not count. */
-class Received {
+export class Received {
   readonly #chunks = new Map<number, Uint8Array>();
 
   get size(): number {

@@ -8,6 +8,7 @@ import t from 'tap';
 import { toHex } from '../../../protocol/bytes.js';
 import { DatagramFramer, frameHeader } from '../../../protocol/ppspp/stream-framing.js';
 import { Chance } from '../../simulation/chance.js';
+import { SwiftLiveListener, SwiftLiveSource } from '../../support/scripted-live-peers.js';
 import {
   PyLeecher,
   PySeeder,
@@ -24,6 +25,9 @@ t.jobs = 2;
 
 const CONTENT = new Chance(7).bytes(150_001);
 const ID = toHex(metadataOf(CONTENT, { hash: 'sha1' }).swarmId);
+/** Six subtrees of 32 chunks. */
+const SUBTREE = 32 * 1_024;
+const STREAM = Buffer.from(new Chance(8).bytes(6 * SUBTREE));
 const ANYWHERE = ['--listen', '127.0.0.1:0'];
 
 /** What a script threw, for the test to be ended by it. */
@@ -139,6 +143,36 @@ t.test('who tries the RFC first finds its way to libswift after silence', async 
   const { command, content } = await getter(t, playing.port, '--dialect', 'rfc7574', '--dialect', 'draft10');
   t.same([await command.exitCode(), playing.broken], [0, undefined]);
   t.ok(content().equals(CONTENT));
+});
+
+t.test('libswift listens to our stream', async t => {
+  const words = ['swarm', 'seed', '--live', ...ANYWHERE, '--dialect', 'draft10'];
+  const source = await spawnCommand(t, 'tsp-peer', words, { home: await tempFolder(t) });
+  const { port } = await source.ready();
+  source.child.stdin.write(STREAM.subarray(0, 2 * SUBTREE));
+  const script = new SwiftLiveListener(source.lines[0]!.split(' ')[0]!);
+  const playing = await overUdp(t, script, port);
+  await until('it tunes in', () => script.first !== undefined || playing.broken !== undefined);
+  source.child.stdin.write(STREAM.subarray(2 * SUBTREE));
+  const rest = () => STREAM.subarray(script.first! * 1_024);
+  await until(
+    'it hears all',
+    () => script.received.size * 1_024 === rest().length || playing.broken !== undefined,
+  );
+  t.equal(playing.broken, undefined);
+  t.ok(script.received.bytes.equals(rest()));
+});
+
+t.test('we listen to a stream of libswift', async t => {
+  const script = new SwiftLiveSource(STREAM);
+  const playing = await overUdp(t, script);
+  const peer = ['--peer', `127.0.0.1:${playing.port}`];
+  const words = ['swarm', 'get', '--live', script.id, ...peer, '--dialect', 'draft10'];
+  const listener = await spawnCommand(t, 'tsp-peer', words);
+  const heard = STREAM.subarray(SUBTREE);
+  await until('it hears all', () => listener.bytes.length >= heard.length || playing.broken !== undefined);
+  t.equal(playing.broken, undefined);
+  t.ok(listener.bytes.equals(heard), 'from the last subtree that was signed when it came');
 });
 
 t.test('PyPPSPP takes a file from us, and what was lost comes again', async t => {
