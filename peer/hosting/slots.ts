@@ -4,7 +4,9 @@
  *     take() ─▶ true: the listener has a slot until release()      false: `busy`, and somebody waits
  *
  * Who is sent a song over a connection and through its swarm at once has one slot for both. As the two have nothing in common
- * but the address and the song, one connection and one channel with the same ones are taken for the same listener's.
+ * but the address and the song, one connection and one channel with the same ones are taken for the same listener's. So two
+ * listeners of one song behind one router can have a slot together, each in its way: the port that HELLO names tells them
+ * apart no better, for a router makes another of it.
  * Who was turned away is expected back within the time that `busy` named; until then slots count as contended, and a
  * listener that takes nothing loses its slot sooner.
  */
