@@ -192,7 +192,8 @@ t.test('where the stream is goes with the third datagram or the fourth, and on u
   for (const isCaller of [false, true]) {
     const made = live();
     const net = new VirtualSwarm(7, { delayMs: 10 });
-    const [source, listener] = [sourceOf(made, 8), sourceOf(made, 0)].map(({ have, integrity }) =>
+    const ends = [sourceOf(made, 8), sourceOf(made, 0)] as const;
+    const [source, listener] = ends.map(({ have, integrity }) =>
       net.peer({ metadata: made.metadata, integrity, have, isIdle: true }),
     ) as [Peer, Peer];
     const format = wireFormatOf(made.metadata, ['rfc7574']);
@@ -204,13 +205,16 @@ t.test('where the stream is goes with the third datagram or the fourth, and on u
     };
     const [from, to] = isCaller ? [source, listener] : [listener, source];
     from.dial(to);
+    net.run(1_500);
+    // News between two signs of life.
+    for (let n = 0; n < 4; n += 1) ends[0].source.add(Uint8Array.of(n), net.now + source.unixOffsetMs);
     net.run(3_000);
     t.equal(said[0], 'true false', 'not with the HANDSHAKE');
     t.ok(said.length > 2 && said.slice(1).every(each => each === 'false true'), said.join());
     source.store(new Uint8Array(8 * 1_024), 0);
     t.ok(listener.swarm.integrity instanceof LiveIntegrity && listener.swarm.integrity.newest);
     source.channels[0]!.receive(
-      encodeDatagram(source.channels[0]!.channel, [{ type: 'HAVE', range: { start: 4, end: 4 } }], format),
+      encodeDatagram(source.channels[0]!.channel, [{ type: 'HAVE', range: { start: 8, end: 8 } }], format),
       net.now,
     );
     said.length = 0;
