@@ -10,7 +10,10 @@
  * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours. A host's rows lie in
  * blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
  */
+import { closeSync, openSync, write } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
@@ -41,6 +44,12 @@ export const WRITE_RETRY_MS = 20_000;
  * transaction copies a page of 4 KiB for each of its writes at most, and their parents; the journal is not all there is.
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
+/**
+ * Written before each transaction: lmdb 3.5.6 writes past a buffer of its own when the system refuses it a write, which may
+ * end the process, so a disk that takes nothing is to refuse us first.
+ */
+const BYTE = Buffer.alloc(1);
+const writeAt = promisify(write);
 
 /** Rows of one host in a block, of IDs that follow each other. */
 const BLOCK_SONGS = 32;
@@ -68,6 +77,8 @@ export class LmdbRegistry implements Registry {
   readonly revision: number;
   readonly #folder: string;
   readonly #minFreeBytes: number;
+  /** A descriptor: only to see whether the disk takes anything. */
+  readonly #probe: number;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #metas: Store;
   readonly #ids: Store;
@@ -107,6 +118,7 @@ export class LmdbRegistry implements Registry {
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
     this.#root = open<Buffer, Buffer>({ path: folder, maxDbs: 5, ...binary, ...safe });
+    this.#probe = openSync(join(folder, 'probe'), 'w');
     const store = (name: string): Store => this.#root.openDB<Buffer, Buffer>({ name, ...binary });
     this.#metas = store('meta');
     this.#ids = store('ids');
@@ -207,6 +219,7 @@ export class LmdbRegistry implements Registry {
     await this.flushed().catch(() => undefined);
     await this.#written;
     await this.#root.close();
+    closeSync(this.#probe);
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
@@ -301,9 +314,10 @@ export class LmdbRegistry implements Registry {
     const { bavail, bsize } = await statfs(this.#folder);
     if (bavail * bsize < this.#minFreeBytes)
       throw new Error(`of the disk ${bavail * bsize} bytes are free, and ${this.#minFreeBytes} are needed`);
+    await writeAt(this.#probe, BYTE, 0, BYTE.length, 0);
     const done: Promise<unknown>[] = [];
     const batch = this.#root.batch(() => {
-      for (const write of writes) done.push(write());
+      for (const perform of writes) done.push(perform());
     });
     // A transaction gives its writes one promise between them, and names the reason of a failure in another.
     const results = await Promise.allSettled(new Set([batch, ...done]));
