@@ -31,8 +31,8 @@ export const name = 'tracker';
 
 const PEERS = 10_000;
 /**
- * Registered first, and not counted: a tracker runs for weeks, its compiler for its first seconds. After 3,000 a third of
- * what the process spends is still the compiler's.
+ * Registered first, and not counted: a tracker runs for weeks, its compiler for its first seconds. After 3,000 nearly a
+ * third of what the process spends is still the compiler's.
  */
 const BEFORE = 7_500;
 const REGISTERING = 4_000;
