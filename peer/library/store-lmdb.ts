@@ -58,6 +58,7 @@ export class LmdbLibraryStore implements LibraryStore {
   #queue: Write[] = [];
   #writing: Promise<void> | undefined;
   #saidFailure = false;
+  #closed: Promise<void> | undefined;
 
   constructor(options: { readonly folder: string; readonly logger: Logger }) {
     mkdirSync(options.folder, { recursive: true });
@@ -114,7 +115,12 @@ export class LmdbLibraryStore implements LibraryStore {
     this.#write(path, undefined, () => [this.#files.remove(key), this.#nodes.remove(key)]);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     await this.#writing;
     await this.#root.close();
     closeSync(this.#probe);

@@ -102,6 +102,7 @@ export class LmdbRegistry implements Registry {
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
   #lastRevision: number;
+  #closed: Promise<void> | undefined;
 
   /** Opens the store in `folder`, or makes it. Resolves when the tracker's name is durable. */
   static async open(folder: string, options: LmdbOptions): Promise<LmdbRegistry> {
@@ -215,7 +216,12 @@ export class LmdbRegistry implements Registry {
     });
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     await this.flushed().catch(() => undefined);
     await this.#written;
     await this.#root.close();
