@@ -11,7 +11,7 @@
  * transaction the disk is asked for room, and to take a byte.
  */
 import { hash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, write } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, write } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -47,7 +47,7 @@ interface Write {
 
 export class LmdbLibraryStore implements LibraryStore {
   readonly #folder: string;
-  /** A descriptor: only to see whether the disk takes anything. */
+  /** A descriptor of a file without a name: only to see whether the disk takes anything. */
   readonly #probe: number;
   readonly #root: RootDatabase;
   readonly #files: Database<Row, Buffer>;
@@ -64,7 +64,9 @@ export class LmdbLibraryStore implements LibraryStore {
     mkdirSync(options.folder, { recursive: true });
     this.#folder = options.folder;
     this.#logger = options.logger;
-    this.#probe = openSync(join(options.folder, 'probe'), 'w');
+    const probe = join(options.folder, 'probe');
+    this.#probe = openSync(probe, 'w');
+    rmSync(probe);
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
     this.#root = open({ path: options.folder, maxDbs: 4, keyEncoding: 'binary', ...safe });

@@ -10,7 +10,7 @@
  * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours. A host's rows lie in
  * blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
  */
-import { closeSync, openSync, write } from 'node:fs';
+import { closeSync, openSync, rmSync, write } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -77,7 +77,7 @@ export class LmdbRegistry implements Registry {
   readonly revision: number;
   readonly #folder: string;
   readonly #minFreeBytes: number;
-  /** A descriptor: only to see whether the disk takes anything. */
+  /** A descriptor of a file without a name: only to see whether the disk takes anything. */
   readonly #probe: number;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #metas: Store;
@@ -119,7 +119,9 @@ export class LmdbRegistry implements Registry {
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
     this.#root = open<Buffer, Buffer>({ path: folder, maxDbs: 5, ...binary, ...safe });
-    this.#probe = openSync(join(folder, 'probe'), 'w');
+    const probe = join(folder, 'probe');
+    this.#probe = openSync(probe, 'w');
+    rmSync(probe);
     const store = (name: string): Store => this.#root.openDB<Buffer, Buffer>({ name, ...binary });
     this.#metas = store('meta');
     this.#ids = store('ids');
