@@ -50,6 +50,8 @@ interface Thread<Job, Note, Result> {
 
 /** One file of 128 MB of JavaScript heap is a bomb, not a song (blocks of bytes are outside of it). */
 const HEAP_MB = 128;
+/** Hardly anything outlives its file, and V8 would let 32 MB a thread pile up before it looks. */
+const YOUNG_HEAP_MB = 4;
 /** Long enough to bridge the pauses of somebody who copies an album file by file. */
 const IDLE_MS = 5_000;
 /** Threads in a row that ended before they said a word, each after a rest; then it is not for want of room. */
@@ -114,7 +116,7 @@ export class ThreadPool<Job, Note, Result> {
     const worker = new Worker(this.#options.script, {
       // What the process was started with (loaders, profilers) would only slow a thread down.
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
     });
     const thread: Thread<Job, Note, Result> = {
       worker,
