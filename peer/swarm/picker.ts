@@ -159,14 +159,13 @@ export class Picker {
     const [before] =
       ahead === undefined && isAll && chunk > 0 ? this.#have.gaps({ start: 0, end: chunk - 1 }, 1) : [];
     const start = (ahead ?? before)?.start;
-    return start === undefined ? undefined : { start, end: Math.min(end, start + WINDOW_CHUNKS) - 1 };
+    return start === undefined ? undefined : windowFrom(start, end);
   }
 
   #wantedWindow(end: number): ChunkRange | undefined {
     for (const gap of this.#have.gaps({ start: 0, end: end - 1 }, Number.POSITIVE_INFINITY)) {
       const [first] = shared(this.#wanted!, gap);
-      if (first !== undefined)
-        return { start: first.start, end: Math.min(end, first.start + WINDOW_CHUNKS) - 1 };
+      if (first !== undefined) return windowFrom(first.start, end);
     }
     return undefined;
   }
@@ -303,6 +302,12 @@ function overdueOf(late: ReadonlyMap<AskedHost, ChunkSet>): ChunkSet {
     for (const wanted of host.channel.wanted)
       for (const onTime of ofHost.gaps(wanted, MOST_GAPS)) overdue.delete(onTime);
   return overdue;
+}
+
+/** It ends with a whole piece: one that is asked for as it comes into the window, a few chunks at a time, costs more proofs. */
+function windowFrom(start: number, end: number): ChunkRange {
+  const last = Math.ceil((start + WINDOW_CHUNKS) / PIECE_CHUNKS) * PIECE_CHUNKS;
+  return { start, end: Math.min(end, last) - 1 };
 }
 
 /** The chunks of a piece of a content that ends before `end`. */

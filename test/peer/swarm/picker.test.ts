@@ -128,6 +128,14 @@ t.test('the window comes in order', async t => {
   t.equal(host.given[0], 0);
 });
 
+t.test('what comes into the window is asked for in whole pieces, which cost fewer proofs', async t => {
+  const hosts = [230, 240, 250].map(rate => new Host(rate, ALL(20_000)));
+  const listener = new Listener(20_000, hosts, 0.5);
+  listener.run(10_000);
+  const ranges = hosts.reduce((sum, { asked }) => sum + asked.length, 0);
+  t.ok(listener.have.size / ranges > 26, `${listener.have.size} chunks in ${ranges} ranges`);
+});
+
 t.test('beyond the window what one host has comes before what all have', async t => {
   const rare = { start: 6_400, end: 6_463 };
   const [one, other] = [

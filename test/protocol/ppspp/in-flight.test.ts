@@ -55,6 +55,38 @@ t.test('what went with eight chunks in a row goes not with the ninth, unless som
   t.notOk(flight.tells(14, 22), 'what goes again goes with everything');
 });
 
+t.test(
+  'while nothing is lost what went once goes not again, and whoever was wrong in that takes longer to think so',
+  async t => {
+    const flight = new InFlight(1_000);
+    let next = 0;
+    const arrive = (chunks: number) => {
+      for (const end = next + chunks; next < end; next += 1) {
+        flight.sent(next, 1_000, next);
+        flight.acked(one(next), 10, next);
+      }
+    };
+    const lose = () => {
+      flight.sent(next, 1_000, next);
+      t.same(flight.expire(flight.nextDeadline()!), [next]);
+      next += 1;
+    };
+    arrive(63);
+    t.notOk(flight.tells(62, 63));
+    for (const calm of [64, 128, 256, 512, 512]) {
+      next += 1_000;
+      arrive(calm);
+      t.ok(flight.tells(next - 1, next), `after ${calm}`);
+      t.notOk(flight.tells(next, next), 'what begins with it was never told');
+      t.notOk(flight.tells(next - 1, next + 1), 'it may be another that proves it');
+      lose();
+      arrive(calm - 1);
+      t.notOk(flight.tells(next - 1, next), 'one was lost');
+      lose();
+    }
+  },
+);
+
 t.test('a chunk that was lost goes with all its proofs, also behind others that do not', async t => {
   const flight = new InFlight(1_000);
   flight.sent(18, 1_000, 0);
