@@ -23,9 +23,8 @@ const SONG_BYTES = 4e6;
 const LISTENERS = [1, 64, 1_000];
 /** Enough that a hundredth of a second of processor time, which is how the kernel counts, is little of it. */
 const BYTES_A_RUN = 4e9;
-/** Servers run for months; V8 is done with what a song takes after some ten thousand, on whatever number of connections. */
-const WARM_UPS = 8;
-const WARM_UP_LISTENERS = 64;
+/** Servers run for months; V8 is done with what a song takes after some thousands, and with what a connection takes likewise. */
+const WARM_UP_LISTENERS = [...Array<number>(5).fill(64), ...Array<number>(6).fill(1_000)];
 /** The server has a core to itself; the listeners have the others. */
 const LISTENER_PROCESSES = Math.max(1, availableParallelism() - 1);
 const SAMPLE_MS = 50;
@@ -54,8 +53,8 @@ export async function run(): Promise<BenchResult> {
     servers['ours, copying'] = await startOurs(song, '--copying');
     servers['nginx, sendfile'] = await nginxServer(folder, 'on');
     servers['nginx, copying'] = await nginxServer(folder, 'off');
-    for (let run = 0; run < WARM_UPS; run++)
-      for (const server of [servers.ours, servers['ours, copying']]) await measure(server, WARM_UP_LISTENERS);
+    for (const listeners of WARM_UP_LISTENERS)
+      for (const server of [servers.ours, servers['ours, copying']]) await measure(server, listeners);
     const samples: Record<number, Record<string, Sample[]>> = {};
     for (const listeners of LISTENERS) {
       const variants = Object.entries(servers).map(
