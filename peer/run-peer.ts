@@ -15,9 +15,10 @@ import { Peer } from './peer.js';
 import { History } from './prompt/history.js';
 import type { PeerEvent, PeerView } from './prompt/peer-view.js';
 import { Prompt } from './prompt/prompt.js';
-import { renderEvent, wrap } from './prompt/render.js';
+import { renderEvent } from './prompt/render.js';
 import { Script } from './prompt/script.js';
 import { PLAIN, painted, type Style, styleOf } from './prompt/style.js';
+import { wrap } from './prompt/terminal-text.js';
 import { readyLine } from './ready-line.js';
 import type { World } from './world.js';
 

@@ -14,6 +14,9 @@ import { didYouMean } from '../peer/prompt/did-you-mean.js';
 import { type Flags, type Option, type OptionTable, yesOrNo } from './options.js';
 import { readPlainLine } from './plain-line.js';
 
+/** `$0` is the command. */
+type Example = readonly [line: string, meaning: string];
+
 export interface Subcommand {
   readonly name: string;
   /** As in the help: `<song>`, `[words..]`; '' takes none. */
@@ -21,6 +24,8 @@ export interface Subcommand {
   readonly fewest: number;
   readonly most: number;
   readonly describe: string;
+  /** For its own help, besides those of the whole that begin with its name. */
+  readonly examples?: readonly Example[];
   /** All that the first word can be, where there are few. */
   readonly choices?: readonly string[];
 }
@@ -39,7 +44,7 @@ export interface CommandLineSpec<Table extends OptionTable = OptionTable> {
    */
   readonly withoutCommand: Readonly<Record<string, readonly string[]>>;
   readonly subcommands: readonly Subcommand[];
-  readonly examples: readonly (readonly [line: string, meaning: string])[];
+  readonly examples: readonly Example[];
   readonly epilogue: string;
 }
 
@@ -128,8 +133,8 @@ async function build(spec: CommandLineSpec, argv: readonly string[], columns: nu
       throw usageError(plain(message ?? error.message));
     });
   for (const [line, meaning] of spec.examples) parser = parser.example(line, meaning);
-  for (const { name, words, describe } of spec.subcommands) {
-    const examples = spec.examples.filter(([line]) => line.includes(`$0 ${name} `));
+  for (const { name, words, describe, examples: own = [] } of spec.subcommands) {
+    const examples = [...spec.examples.filter(([line]) => line.includes(`$0 ${name} `)), ...own];
     parser = parser.command(words === '' ? name : `${name} ${words}`, describe, command => {
       for (const [line, meaning] of examples) command.example(line, meaning);
     });

@@ -8,6 +8,7 @@
  */
 import { CommandError, EXIT, failureOf, fileProblem } from '../peer/failures/failure.js';
 import { type ListenOptions, listenError } from '../peer/failures/listen-error.js';
+import { errorAsJson } from '../peer/prompt/answers.js';
 import { safeJson, safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
 
@@ -53,10 +54,10 @@ export function folderInUse(folder: string, holder: number): CommandError {
 
 /** The text for standard error, its newline included. A bug in here brings its stack. */
 export function describeFailure(error: unknown, command: string, json: boolean): string {
-  const { code, message, hint, exitCode } = failureOf(error);
+  const failure = failureOf(error);
+  const { message, hint, exitCode } = failure;
   const stack = exitCode === EXIT.internal && error instanceof Error ? error.stack : undefined;
-  if (json)
-    return `${safeJson({ error: { code, message, hint: hint ?? null, ...(stack ? { stack } : {}) } })}\n`;
+  if (json) return `${safeJson({ error: { ...errorAsJson(failure), ...(stack && { stack }) } })}\n`;
   const lines = [`${command}: ${safeText(message)}`];
   if (hint !== undefined) lines.push(`  ${safeText(hint)}`);
   if (stack !== undefined) lines.push(stack);

@@ -167,8 +167,20 @@ type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 const present = <T extends object>(fields: T): Present<T> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
 
-/** What only a peer that hosts can use, and `doctor` in its name; an upload rate is also for swarms, and whom to ask for all that fetch. */
+const THAT_PLAY = ['play', 'doctor'];
+const THAT_FETCH = ['play', 'get'];
+
+/** What a peer can use, and of the subcommands only those that host, play or fetch, and `doctor` in the name of a peer. */
 const NOT_FOR_ALL: Readonly<Record<string, readonly string[]>> = {
+  output: THAT_PLAY,
+  decoder: THAT_PLAY,
+  raw: ['play'],
+  cache: [...THAT_FETCH, 'doctor'],
+  data: [...THAT_FETCH, 'swarm', 'doctor'],
+  tracker: ['list', 'info', 'find', ...THAT_FETCH, 'swarm', 'doctor'],
+  swarm: THAT_FETCH,
+  'swarm-port': THAT_FETCH,
+  serve: [...THAT_FETCH, 'swarm'],
   library: ['doctor'],
   encode: ['doctor'],
   'share-cache': [],
@@ -179,8 +191,8 @@ const NOT_FOR_ALL: Readonly<Record<string, readonly string[]>> = {
   slots: [],
   'max-upload': ['swarm'],
   'max-per-address': [],
-  alto: ['play', 'get', 'swarm'],
-  'alto-cost-type': ['play', 'get', 'swarm'],
+  alto: [...THAT_FETCH, 'swarm'],
+  'alto-cost-type': [...THAT_FETCH, 'swarm'],
   headless: [],
   ...Object.fromEntries(Object.keys(liveOptions).map(name => [name, []])),
 };
@@ -195,6 +207,7 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     fewest: 0,
     most: ANY,
     describe: 'The songs that there are, or those that match',
+    examples: [['$0 list plaza', 'songs whose title, artist or album has that word']],
   },
   {
     name: 'info',
@@ -202,18 +215,48 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     fewest: 0,
     most: 1,
     describe: 'All that is known of a song, or of every song',
+    examples: [['$0 info 10 --json', 'one row, as on the wire']],
   },
-  { name: 'find', words: '<words..>', fewest: 1, most: ANY, describe: 'The songs that match best' },
-  { name: 'play', words: '<song..>', fewest: 1, most: ANY, describe: 'Play songs, by ID or by words' },
-  { name: 'get', words: '<song>', fewest: 1, most: 1, describe: 'Fetch a song, verified, into a file' },
+  {
+    name: 'find',
+    words: '<words..>',
+    fewest: 1,
+    most: ANY,
+    describe: 'The songs that match best',
+    examples: [['$0 find blue moon', 'the fifty best, the best first']],
+  },
+  {
+    name: 'play',
+    words: '<song..>',
+    fewest: 1,
+    most: ANY,
+    describe: 'Play songs, by ID or by words',
+    examples: [['$0 play 10 --output stdout --raw | mpg123 -q -', 'by way of another player']],
+  },
+  {
+    name: 'get',
+    words: '<song>',
+    fewest: 1,
+    most: 1,
+    describe: 'Fetch a song, verified, into a file',
+    examples: [['$0 get 10 -o - | mpg123 -q -', 'into a pipe']],
+  },
   SWARM_COMMAND,
-  { name: 'hash', words: '<file..>', fewest: 1, most: ANY, describe: 'The content hash of files' },
+  {
+    name: 'hash',
+    words: '<file..>',
+    fewest: 1,
+    most: ANY,
+    describe: 'The content hash of files',
+    examples: [['$0 hash *.mp3', 'as sha256sum prints it; - is standard input']],
+  },
   {
     name: 'doctor',
     words: '',
     fewest: 0,
     most: 0,
     describe: 'Check this machine and the way to the tracker',
+    examples: [['$0 doctor --tracker music.example --library ~/Music', 'also what these options name']],
   },
   COMPLETION_COMMAND,
 ];

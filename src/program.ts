@@ -6,7 +6,7 @@
  */
 import { setTimeout as passed } from 'node:timers/promises';
 import { askedToEnd } from '../peer/asked-to-end.js';
-import { EXIT, failureOf } from '../peer/failures/failure.js';
+import { EXIT, failureOf, fileError, fileProblem } from '../peer/failures/failure.js';
 import type { CommandLineSpec } from './command-line.js';
 import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
 import { describeFailure } from './failures.js';
@@ -38,7 +38,7 @@ export async function runProgram(
   surviveClosedOutput(process.stdout, process.stderr, (error, readerIsGone) => {
     if (program.onClosedOutput === 'go-on') return;
     if (readerIsGone) process.exit(EXIT.ok);
-    throw error;
+    throw fileError(`${fileProblem(error, 'standard output') ?? error.message}.`);
   });
   const fail = (error: unknown): number => {
     process.stderr.write(describeFailure(error, spec.name, wantsJson(argv, process.env)));

@@ -15,6 +15,7 @@ import { ConfigError } from '../../protocol/errors.js';
 import { DEFAULT_PEER_PORT } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
 import { CommandError, EXIT, type ExitCode, failureOf } from '../failures/failure.js';
+import { installLine } from '../failures/install-line.js';
 import { isMissingStore, MEND_STORE } from '../failures/missing-store.js';
 import { openPageArena } from '../hosting/page-arena.js';
 import { SLICE_BYTES } from '../hosting/served-song.js';
@@ -125,7 +126,7 @@ async function ffmpeg(): Promise<Finding> {
   return {
     state: 'remark',
     says: 'there is none: MP3 can be broadcast, AAC (OBS) cannot',
-    todo: 'on Debian: apt install ffmpeg',
+    todo: installLine('ffmpeg'),
   };
 }
 
@@ -222,7 +223,8 @@ async function nearestExisting(folder: string): Promise<string> {
 async function trackerFound({ client, config, world }: OneShot): Promise<Finding> {
   const askedAt = world.clock.now();
   try {
-    const songs = await client.list();
+    // A host has a list, too, but searches none.
+    const [songs] = await Promise.all([client.list(), client.find('')]);
     const ms = (world.clock.now() - askedAt).toFixed(0);
     return { state: 'fine', says: `${client.tracker}: ${songs.length} songs, answered in ${ms} ms` };
   } catch (error) {

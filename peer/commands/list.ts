@@ -4,7 +4,7 @@
  */
 import { NO_SONG } from '../../protocol/tsp/constants.js';
 import type { PeerConfig } from '../config.js';
-import { EXIT } from '../failures/failure.js';
+import { EXIT, usageError } from '../failures/failure.js';
 import { SongMatcher } from '../prompt/match.js';
 import { renderAnswer } from '../prompt/render.js';
 import type { World } from '../world.js';
@@ -37,6 +37,7 @@ export function runInfo(config: PeerConfig, { words }: CommandArguments, world: 
 export function runFind(config: PeerConfig, { words }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
     const wanted = words.join(' ');
+    if (wanted.trim() === '') throw usageError('find wants to know what: words of a title, artist or album.');
     const songs = await session.ask(client => client.find(wanted));
     await session.print(songs, () =>
       renderAnswer({ kind: 'songs', songs, words: wanted, stale: false }, session.style),

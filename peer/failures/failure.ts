@@ -13,6 +13,7 @@ import {
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../../protocol/tsp/constants.js';
 import { DecoderError } from '../playback/decoders/decoder.js';
 import { OutputError } from '../playback/outputs/output.js';
+import { installLine } from './install-line.js';
 
 export const EXIT = {
   ok: 0,
@@ -107,8 +108,7 @@ function requestFailure(error: RequestError): Failure {
 }
 
 /** What to do where nothing sounds. */
-export const MEND_SOUND =
-  'Plug in or enable a sound device, or install a player (on Debian: apt install alsa-utils); --output file:song.wav and --output null need neither.';
+export const MEND_SOUND = `Plug in or enable a sound device, or install a player: ${installLine('player')}. --output file:song.wav and --output null need neither.`;
 
 function outputFailure({ fault, message }: OutputError): Failure {
   if (fault === 'full' || fault === 'closed')

@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { delimiter } from 'node:path';
+import { installLine } from '../failures/install-line.js';
 import { isRunnable } from '../programs.js';
 import { openFile } from './open-file.js';
 
@@ -28,11 +29,9 @@ const MAX_SAID = 200;
 export class LameEncoder implements Encoder {
   async missing(): Promise<string | undefined> {
     const lame = await import('node-lame').catch(() => undefined);
-    if (lame === undefined) return 'node-lame is not installed (npm install node-lame)';
+    if (lame === undefined) return 'node-lame is not installed: npm install --include=optional installs it';
     const binary = lame.resolveLameBinary();
-    return (await isRunnable(binary))
-      ? undefined
-      : 'lame is not installed (apt-get install lame, or brew install lame)';
+    return (await isRunnable(binary)) ? undefined : `lame is not installed: ${installLine('lame')}`;
   }
 
   async encode(source: string, target: string, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@
  *     open ─▶ keys are there, feeds can be offered ─▶ start(doors) ─▶ they listen, and URLs are told ─▶ stop
  */
 import { join } from 'node:path';
+import { installLine } from '../failures/install-line.js';
 import type { World } from '../world.js';
 import { FeedSources, type FeedSourcesOptions } from './feed-sources.js';
 import { FeedStore, type StoredKey } from './feed-store.js';
@@ -130,7 +131,7 @@ export class LiveRoom {
     else
       notice(
         'There is no ffmpeg here: MP3 is broadcast as it is, and AAC (OBS) is refused.',
-        'On Debian: apt install ffmpeg.',
+        `${installLine('ffmpeg')} mends that.`,
       );
   }
 }

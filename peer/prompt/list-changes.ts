@@ -1,7 +1,7 @@
 /**
  * Changes of the list, noticed quietly: what comes within one pause is one line.
  *
- *     +1 song … +2 songs … −1 song ──(2 s without another, at most 10 s)──▶ «3 songs added, 1 left.»
+ *     +1 song … +2 songs … −1 song ──(2 s without another, at most 10 s)──▶ «3 songs added, 1 gone.»
  */
 import type { Clock } from '../../protocol/ports.js';
 

@@ -12,7 +12,7 @@ import { artistOf, counted, lengthOf, nameOf, sizeOf, titleOf } from './render-s
 import { renderSources, wordOfTrust } from './render-sources.js';
 import { painted, type Style } from './style.js';
 import { type Column, layOut } from './table.js';
-import { cutToWidth, fitToWidth, safeText } from './terminal-text.js';
+import { cutToWidth, fitToWidth, safeText, wrap } from './terminal-text.js';
 import { COMMAND_NAMES, type CommandName, VOCABULARY } from './vocabulary.js';
 
 /** A terminal shows this many rows of a list; the rest is only counted. Somebody who wants 10,000 lines pipes them. */
@@ -150,10 +150,12 @@ function renderInfo(song: SongRow, style: Style): string[] {
   const known = facts.filter(
     (fact): fact is [string, string] => fact[1] !== undefined && fact[1].trim() !== '',
   );
-  const labels = Math.min(LABEL_COLUMNS, style.width);
-  return known.map(([label, value]) => {
-    return painted(fitToWidth(label, labels), 'dim', style) + cutToWidth(value, style.width - labels);
-  });
+  const labels = Math.min(LABEL_COLUMNS, Math.floor(style.width / 2));
+  return known.flatMap(([label, value]) =>
+    wrap(value, style.width - labels).map(
+      (line, index) => painted(fitToWidth(index === 0 ? label : '', labels), 'dim', style) + line,
+    ),
+  );
 }
 
 const trackOf = ({ track, disc }: SongRow): string | undefined =>
@@ -297,11 +299,11 @@ function renderEnded(event: EndedSong, style: Style): string[] {
   );
 }
 
-/** `3 songs added, 1 left`. */
+/** `3 songs added, 1 gone`. */
 export function listChange(added: number, left: number, changed: number): string {
   const parts = [
     added > 0 ? `${counted(added, 'song')} added` : '',
-    left > 0 ? `${added > 0 ? left : counted(left, 'song')} left` : '',
+    left > 0 ? `${added > 0 ? left : counted(left, 'song')} gone` : '',
     changed > 0 && added + left === 0 ? `${counted(changed, 'song')} changed` : '',
   ];
   return `${parts.filter(part => part !== '').join(', ') || 'The list changed'}.`;
@@ -332,20 +334,3 @@ function mark(sign: string, paint: 'green' | 'red' | 'cyan', text: string, style
 }
 
 const dim = (line: string, style: Style): string => painted(cutToWidth(line, style.width), 'dim', style);
-
-/** Breaks at spaces; a word that is longer than a line is cut. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of safeText(text).split(' ')) {
-    const longer = line === '' ? word : `${line} ${word}`;
-    if (line === '' || cutToWidth(longer, width) === longer) {
-      line = longer;
-    } else {
-      lines.push(cutToWidth(line, width));
-      line = word;
-    }
-  }
-  lines.push(cutToWidth(line, width));
-  return lines;
-}

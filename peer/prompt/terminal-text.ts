@@ -77,6 +77,43 @@ export function padToWidth(text: string, columns: number, align: 'left' | 'right
   return align === 'left' ? text + padding : padding + text;
 }
 
+/** Breaks at spaces, and a word that is longer than a line, as a hash or an address may be, at its end. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of safeText(text).split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (widthOf(longer) <= width) {
+      line = longer;
+    } else {
+      if (line !== '') lines.push(line);
+      const parts = splitAtWidth(word, width);
+      line = parts.pop()!;
+      lines.push(...parts);
+    }
+  }
+  lines.push(line);
+  return lines;
+}
+
+/** The whole of `text` in parts of at most `columns`, at least one; only a character that is wider than that is lost. */
+function splitAtWidth(text: string, columns: number): string[] {
+  const parts: string[] = [];
+  let part = '';
+  let used = 0;
+  for (const character of text) {
+    const width = columnsOf(character);
+    if (used + width > columns && part !== '') {
+      parts.push(part);
+      part = '';
+      used = 0;
+    }
+    part += width > columns ? ELLIPSIS : character;
+    used += Math.min(width, columns);
+  }
+  return [...parts, part];
+}
+
 function columnsOf(character: string): number {
   const code = character.codePointAt(0)!;
   if (code < 0x300) return 1;

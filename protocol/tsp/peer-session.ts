@@ -240,6 +240,7 @@ export class PeerSession {
   }
 
   #welcome(revision: number, welcome: Welcome, now: Milliseconds): PeerEffect[] {
+    if (isOfHost(welcome)) return this.#close(new TransportError('that is a host, not a tracker'));
     // Songs that no SONG_IDS answered: their ERROR `unreachable` was the answer.
     if (this.#open[0]?.kind === 'songs') this.#open.shift();
     this.#state = 'registered';
@@ -335,6 +336,10 @@ export class PeerSession {
 const send = (message: PlainMessage | WholeMessage): PeerEffect => ({ do: 'send', message });
 
 const asBroadcast = ({ id, ...change }: SongRow): BroadcastRow => ({ kind: 'song', id, change });
+
+/** TSP §3.3: a host greets, too, and has none of what a tracker says of itself. */
+const isOfHost = ({ tracker, listed, maxSongs }: Welcome): boolean =>
+  tracker === undefined && listed === undefined && maxSongs === undefined;
 
 const silent = (ms: number): TransportError => new TransportError(`the tracker was silent for ${ms} ms`);
 

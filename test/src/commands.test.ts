@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +26,8 @@ const startTracker = (t: Teardown, args: readonly string[] = [], home?: string):
     home === undefined ? {} : { home },
   );
 
+const HEADLESS = ['--headless', '--host', '127.0.0.1', '--port', '0'];
+
 /** A command that is expected to end by itself: its exit code and what it said. */
 async function run(
   t: Teardown,
@@ -46,10 +48,11 @@ async function listening(t: Teardown, port = 0): Promise<{ port: number; server:
 }
 
 t.test('version, help and wrong options', async t => {
-  const [version, peerVersion, help, wrong, json, raw, variable, completions] = await Promise.all([
+  const [version, peerVersion, help, listHelp, wrong, json, raw, variable, completions] = await Promise.all([
     run(t, 'tsp-tracker', ['--version']),
     run(t, 'tsp-peer', ['--version']),
     run(t, 'tsp-peer', ['--help']),
+    run(t, 'tsp-peer', ['list', '--help']),
     run(t, 'tsp-tracker', ['--prot', '1']),
     run(t, 'tsp-peer', ['--json', 'get']),
     run(t, 'tsp-peer', ['play', '1', '--raw']),
@@ -59,6 +62,8 @@ t.test('version, help and wrong options', async t => {
   t.match(version, { code: 0, stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' });
   t.same(peerVersion, version);
   t.match(help, { code: 0, stdout: /Examples:/, stderr: '' });
+  t.match(listHelp, { code: 0, stdout: /--tracker[\s\S]*Examples:\n {2}tsp-peer list / });
+  t.notMatch(listHelp.stdout, /--(?:output|cache|library|swarm-port|data) /, 'nothing to list by');
   t.match(wrong, { code: 2, stdout: '', stderr: /did you mean --port/ });
   t.match(raw, { code: 2, stderr: /^tsp-peer: --raw goes with --output stdout/ });
   t.match(variable, { code: 78, stderr: /^tsp-tracker: TSP_PORT: "x" is not a port/ });
@@ -68,6 +73,38 @@ t.test('version, help and wrong options', async t => {
     error: { code: 'usage', message: /^get wants to know what/, hint: 'See --help.' },
   });
 });
+
+t.test('who names a host where a tracker belongs is told so', async t => {
+  const nobody = ['--tracker', '127.0.0.1:1'];
+  const host = await spawnCommand(t, 'tsp-peer', [...HEADLESS, ...nobody, '--json']);
+  const tracker = ['--tracker', `127.0.0.1:${(await host.ready()).port}`];
+  const [script, doctor] = await Promise.all([
+    spawnCommand(t, 'tsp-peer', [...tracker, '--host', '127.0.0.1', '--output', 'null'], { input: 'list\n' }),
+    run(t, 'tsp-peer', ['doctor', ...tracker, '--output', 'null']),
+  ]);
+  t.equal(await script.exitCode(), 69);
+  t.match(script.stdout, /No tracker answers .*: that is a host, not a tracker/);
+  t.match(doctor.stdout, /^✗ tracker .*this is a host/m);
+  t.match(doctor.stdout, /^! port .*not looked at/m);
+});
+
+t.test(
+  'what can’t be written to standard output is told of it',
+  {
+    skip: !existsSync('/dev/full') && 'there is no /dev/full',
+  },
+  t => {
+    const line = 'exec "$0" "$@" > /dev/full';
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', line, process.execPath, commandPath('tsp-peer'), '--help', '--json'],
+      { encoding: 'utf8' },
+    );
+    t.equal(status, 1);
+    t.same(JSON.parse(stderr), { error: { code: 'file', message: 'standard output: the disk is full.' } });
+    t.end();
+  },
+);
 
 t.test('without the native part of lmdb each command says what is missing and what brings it', async t => {
   const folder = await tempFolder(t);

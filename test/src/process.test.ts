@@ -322,6 +322,9 @@ t.test('failures are told in a line and a hint, or in JSON', async t => {
   t.match(JSON.parse(describeFailure(new RequestError('busy', 'all busy'), 'x', true)), {
     error: { code: 'busy' },
   });
+  t.same(JSON.parse(describeFailure(new TransportError('gone'), 'x', true)), {
+    error: { code: 'unreachable', message: 'gone.' },
+  });
   t.match(describeFailure(new TypeError('x of undefined'), 'x', false), /x of undefined[\s\S]*process\.test/);
   t.notMatch(describeFailure(usageError('\x1b[31m\u202e'), 'x', false), /[\x1b\u202e]/);
 });

@@ -8,6 +8,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
+import { installLine } from '../../failures/install-line.js';
 import { type Pcm, remix } from '../pcm.js';
 import { type Decoder, DecoderError, type FrameRun } from './decoder.js';
 import { warmUpFrames } from './warm-up.js';
@@ -19,7 +20,7 @@ const WAV_CHANNELS_AT = 22;
  * lame must drop nothing.
  */
 const DROP_NOTHING = -529;
-const MEND = 'npm rebuild node-lame, or install the lame program (Debian: apt install lame)';
+const MEND = `npm rebuild node-lame, or install the lame program: ${installLine('lame')}`;
 
 export class LameDecoder implements Decoder {
   readonly name = 'lame';

@@ -5,6 +5,7 @@
  * that process is asked to prepare it. What ALSA is handed can't be handed to it twice at a time: a flush waits for the
  * piece under way, at most a quarter of the device's half second.
  */
+import { installLine } from '../../failures/install-line.js';
 import type { PcmFormat } from '../pcm.js';
 import { littleEndian } from '../pcm.js';
 import { type Output, OutputError } from './output.js';
@@ -31,7 +32,7 @@ export class SpeakerOutput implements Output {
   async prepare(): Promise<void> {
     if (this.#Speaker !== undefined) return;
     const loaded = await import('speaker').catch(error => {
-      const mend = 'npm install speaker (on Debian it needs: apt install libasound2-dev)';
+      const mend = `${installLine('speaker-build')}, then npm ci again`;
       throw new OutputError('missing', `the speaker package is not installed; ${mend}`, { cause: error });
     });
     this.#Speaker = (loaded as unknown as { default: SpeakerClass }).default;

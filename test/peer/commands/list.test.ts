@@ -133,6 +133,11 @@ t.test('what is no tracker is told apart: 69, what it says, and a hint', async t
   }
 });
 
+t.test('find without a word is a wrong use', async t => {
+  const { config, world } = await setUp(t);
+  t.match(await failureFrom(runFind(config, { words: ['', ' '] }, world)), { code: 'usage', exitCode: 2 });
+});
+
 t.test('rows that are no JSON are the tracker’s fault', async t => {
   const liar = await serverAt(t, socket => {
     const payload = Buffer.from('{"id":1,\n');

@@ -67,8 +67,8 @@ t.test('news come above the line that is being typed, which stays as it is with 
   peer.emit({ kind: 'list', added: 1, left: 0, changed: 0 });
   peer.emit({ kind: 'list', added: 2, left: 1, changed: 4 });
   clock.advance(2_000);
-  await shows(/3 songs added, 1 left\./);
-  t.same(screen.lines, ['Something happened.', '3 songs added, 1 left.', 'torero> play blue mo']);
+  await shows(/3 songs added, 1 gone\./);
+  t.same(screen.lines, ['Something happened.', '3 songs added, 1 gone.', 'torero> play blue mo']);
   t.same(screen.cursor, { row: 2, column: PROMPT.length + 10 });
   stdin.write('X');
   await shows(/play blue Xmo/);

@@ -11,7 +11,6 @@ import {
   renderEvent,
   summaryOf,
   trackerSentence,
-  wrap,
 } from '../../../peer/prompt/render.js';
 import { lengthOf, nameOf, sizeOf } from '../../../peer/prompt/render-song.js';
 import { PLAIN, type Style, styleOf } from '../../../peer/prompt/style.js';
@@ -221,6 +220,14 @@ t.test('info tells all that is known', async t => {
   ]) {
     t.ok(text.includes(fact), fact);
   }
+  const narrow = renderAnswer({ kind: 'info', songs: [song] }, { width: 40, color: false });
+  t.ok(
+    narrow
+      .map(line => line.slice(14))
+      .join('')
+      .endsWith(song.hash!),
+    'a hash goes on in the next line',
+  );
 });
 
 t.test('where nothing sounds it is said why, and what to do', async t => {
@@ -331,12 +338,11 @@ t.test('small numbers read well', async t => {
   t.equal(sizeOf(999_999), '1.0 MB');
   t.equal(sizeOf(42_150_040), '42 MB');
   t.equal(sizeOf(3e15), '3000 TB');
-  t.equal(listChange(3, 1, 0), '3 songs added, 1 left.');
-  t.equal(listChange(0, 1, 5), '1 song left.');
+  t.equal(listChange(3, 1, 0), '3 songs added, 1 gone.');
+  t.equal(listChange(0, 1, 5), '1 song gone.');
   t.equal(listChange(0, 0, 2), '2 songs changed.');
   t.equal(listChange(0, 0, 0), 'The list changed.');
   t.equal(nameOf(songRow(10, ' ')), 'song 10');
-  t.same(wrap('one two three', 7), ['one two', 'three']);
 });
 
 t.test('colour appears only on a terminal, and only if nobody minds', async t => {

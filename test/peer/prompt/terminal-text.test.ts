@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { layOut } from '../../../peer/prompt/table.js';
-import { cutToWidth, fitToWidth, safeJson, safeText, widthOf } from '../../../peer/prompt/terminal-text.js';
+import {
+  cutToWidth,
+  fitToWidth,
+  safeJson,
+  safeText,
+  widthOf,
+  wrap,
+} from '../../../peer/prompt/terminal-text.js';
 import { hostile } from './hostile-text.js';
 
 t.test('control characters, escapes, bidi and zero-width become visible replacements', async t => {
@@ -73,4 +80,17 @@ t.test('where nothing is cut, one endless cell sticks out of its own row only', 
   t.equal(rows[0], `${'L'.repeat(255)}  x`);
   t.equal(rows[1]!.indexOf('x'), heading.indexOf('End'));
   t.ok(rows[1]!.length < 80);
+});
+
+t.test('wrapped text is whole, however narrow', async t => {
+  t.same(wrap('one two three', 7), ['one two', 'three']);
+  t.same(wrap('a 0123456789', 4), ['a', '0123', '4567', '89']);
+  const bare = (text: string): string => text.replaceAll(' ', '');
+  fc.assert(
+    fc.property(hostile, fc.integer({ min: 2, max: 60 }), (text, width) => {
+      const lines = wrap(text, width);
+      for (const line of lines) if (widthOf(line) > width) throw new Error(line);
+      if (bare(lines.join('')) !== bare(safeText(text))) throw new Error(lines.join('|'));
+    }),
+  );
 });

@@ -107,6 +107,16 @@ t.test('a host registers as TSP §5.1 draws it', async t => {
   );
 });
 
+t.test('a host that greets is no tracker', async t => {
+  for (const port of [0, 7461]) {
+    const session = new PeerSession({ port, hello: {} }, 0);
+    session.start();
+    const greeting = { type: 'WELCOME', revision: 0, welcome: { tsp: 1, name: 'kitchen' } } as const;
+    t.match(hear(session, 1, greeting), [{ do: 'close', error: { message: /is a host, not a tracker/ } }]);
+    t.equal(session.state, 'closed');
+  }
+});
+
 t.test('who only listens is welcomed at once, and may say INIT', async t => {
   const session = new PeerSession({ port: 0 }, 0);
   t.same(session.start(), [{ do: 'send', message: { type: 'INIT', port: 0 } }]);

@@ -25,7 +25,7 @@ export const SAMPLES: Samples = {
   SONG_INFO: { type: 'SONG_INFO', song, length: 0 },
   SONG_DATA: { type: 'SONG_DATA', song, length: 0 },
   BROADCAST_LIST: { type: 'BROADCAST_LIST', revision: 1, length: 0 },
-  WELCOME: { type: 'WELCOME', revision: 1, welcome: { tsp: 1 } },
+  WELCOME: { type: 'WELCOME', revision: 1, welcome: { tsp: 1, listed: [] } },
   SONG_IDS: { type: 'SONG_IDS', length: 0 },
   HASH_LIST: { type: 'HASH_LIST', song, length: 0 },
   ERROR: { type: 'ERROR', song: 0, error: { code: 'internal' } },
