@@ -77,6 +77,7 @@ export class Peer implements PeerView {
       roots: config.library,
       dataDir: config.dataDir,
       encode: config.encode,
+      openDisk: world.openDisk,
       clock,
       logger: logger.child({ room: 'library' }),
     });

@@ -7,7 +7,7 @@
  * pieces that they need.
  */
 import type { Readable, Writable } from 'node:stream';
-import type { Clock, Logger, RandomBytes, RandomUnit } from '../protocol/ports.js';
+import type { Clock, Logger, OpenDisk, RandomBytes, RandomUnit } from '../protocol/ports.js';
 
 /** What a terminal's stream has besides writing; `columns` changes when the window does ('resize'). */
 export type TextOutput = Writable & { readonly columns?: number; readonly rows?: number };
@@ -20,6 +20,7 @@ export interface World {
   readonly logger: Logger;
   readonly randomBytes: RandomBytes;
   readonly randomUnit: RandomUnit;
+  readonly openDisk: OpenDisk;
   readonly stdin: Readable;
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;

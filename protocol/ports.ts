@@ -21,6 +21,16 @@ export type RandomBytes = (length: number) => Uint8Array;
 /** A uniformly random number in [0, 1), for jitter; not for secrets. */
 export type RandomUnit = () => number;
 
+/** Where a store is kept. */
+export interface Disk {
+  /** Rejects, with Node's error or RequestError `unavailable`, when it takes nothing more just now. */
+  ask(): Promise<void>;
+  close(): void;
+}
+
+/** The disk of `folder`, which there must be. With less than `minFreeBytes` free it takes nothing. */
+export type OpenDisk = (folder: string, minFreeBytes: number) => Disk;
+
 /** The part of pino that we use: fields first, then one sentence. */
 export interface Logger {
   debug(fields: object, message: string): void;

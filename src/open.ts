@@ -27,6 +27,7 @@ import { DEFAULT_TRACKER_CONFIG, type TrackerConfig } from '../tracker/config.js
 import { Tracker } from '../tracker/tracker.js';
 import { anyHost } from './any-host.js';
 import { systemClock } from './clock.js';
+import { openDisk } from './disk.js';
 import { agent } from './version.js';
 
 export interface ClientOptions {
@@ -90,6 +91,7 @@ export function openTracker(options: Partial<TrackerConfig> & { readonly logger?
     clock: systemClock,
     logger,
     randomBytes,
+    openDisk,
     agent: agent(),
   });
 }
@@ -128,6 +130,7 @@ function quietWorld(logger: Logger): World {
     clock: systemClock,
     logger,
     randomBytes,
+    openDisk,
     randomUnit: Math.random,
     stdin: new PassThrough(),
     stdout: new PassThrough().resume(),

@@ -4,6 +4,7 @@ import { MAX_UNREAD_BYTES } from '../peer/wire/wire-trace.js';
 import type { OpenEmbeddedTracker, World } from '../peer/world.js';
 import type { TrackerWorld } from '../tracker/config.js';
 import { systemClock } from './clock.js';
+import { openDisk } from './disk.js';
 import type { LogLevel } from './log-levels.js';
 import { openLogger } from './logger.js';
 import { TerminalOutput } from './terminal-output.js';
@@ -19,6 +20,7 @@ export async function trackerWorld({ logLevel, traceWire }: WorldOptions): Promi
     clock: systemClock,
     logger: await openLogger({ level: logLevel, clock: systemClock }),
     randomBytes,
+    openDisk,
     agent: agent(),
     ...(traceWire ? { trace: traceLine } : {}),
   };
@@ -51,6 +53,7 @@ export async function peerWorld({
     clock: systemClock,
     logger: await openLogger({ level: logLevel, clock: systemClock, destination: stderr }),
     randomBytes,
+    openDisk,
     randomUnit: Math.random,
     stdin,
     stdout,

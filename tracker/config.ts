@@ -5,7 +5,7 @@
  *
  * Limits are counts; «no limit» is `Infinity`, so that a comparison needs no special case.
  */
-import type { Clock, Logger, RandomBytes } from '../protocol/ports.js';
+import type { Clock, Logger, OpenDisk, RandomBytes } from '../protocol/ports.js';
 import { DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 
 export interface TrackerConfig {
@@ -33,6 +33,7 @@ export interface TrackerWorld {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly randomBytes: RandomBytes;
+  readonly openDisk: OpenDisk;
   /** `torero/1.0.0`, as said in WELCOME. */
   readonly agent: string;
   /** `--trace-wire`: takes one readable line a message. */

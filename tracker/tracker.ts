@@ -100,9 +100,9 @@ export class Tracker {
   }
 
   async #openRegistry(): Promise<Registry> {
-    const { dataDir, randomBytes } = this.#options;
+    const { dataDir, randomBytes, openDisk } = this.#options;
     if (dataDir === undefined) return new MemoryRegistry({ randomBytes });
-    return await LmdbRegistry.open(join(dataDir, 'registry'), { randomBytes });
+    return await LmdbRegistry.open(join(dataDir, 'registry'), { randomBytes, openDisk });
   }
 }
 

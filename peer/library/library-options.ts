@@ -1,11 +1,12 @@
 /** What a library is made of: folders, time, a log, and where it keeps what it knows. */
 import type { watch } from 'node:fs';
-import type { Clock, Logger } from '../../protocol/ports.js';
+import type { Clock, Logger, OpenDisk } from '../../protocol/ports.js';
 import type { Encoder } from './encode.js';
 import type { LibraryStore } from './store.js';
 
 export interface LibraryOptions {
   readonly roots: readonly string[];
+  readonly openDisk: OpenDisk;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Where what is known is kept in lmdb, and encoded songs; absent: `store`, or memory. */

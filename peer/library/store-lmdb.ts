@@ -6,28 +6,19 @@
  *
  * Keys are digests because lmdb's are short and paths may be 4,096 bytes. Nothing here is precious: an entry that cannot
  * be written (disk full) costs a reading at the next start, so it is said once and the library goes on.
- *
- * lmdb 3.5.6 writes past a buffer of its own when the system refuses it a write, which may end the process. So before each
- * transaction the disk is asked for room, and to take a byte.
  */
 import { hash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, rmSync, write } from 'node:fs';
-import { statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { mkdirSync } from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { RequestError } from '../../protocol/errors.js';
-import type { Logger } from '../../protocol/ports.js';
+import type { Disk, Logger } from '../../protocol/ports.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
 import type { SkipReason } from './file-facts.js';
-import type { KnownFile, LibraryStore } from './store.js';
+import type { KnownFile, LibraryStore, StoreOptions } from './store.js';
 
 /** Entries of another format are forgotten: reading the files again gives better ones. */
 const FORMAT = 1;
 /** With less free nothing is written. */
 const MIN_FREE_BYTES = 1024 * 1024;
-const BYTE = Buffer.alloc(1);
-const writeAt = promisify(write);
 
 type Row = readonly [
   path: string,
@@ -46,9 +37,7 @@ interface Write {
 }
 
 export class LmdbLibraryStore implements LibraryStore {
-  readonly #folder: string;
-  /** A descriptor of a file without a name: only to see whether the disk takes anything. */
-  readonly #probe: number;
+  readonly #disk: Disk;
   readonly #root: RootDatabase;
   readonly #files: Database<Row, Buffer>;
   readonly #nodes: Database<Buffer, Buffer>;
@@ -60,16 +49,13 @@ export class LmdbLibraryStore implements LibraryStore {
   #saidFailure = false;
   #closed: Promise<void> | undefined;
 
-  constructor(options: { readonly folder: string; readonly logger: Logger }) {
-    mkdirSync(options.folder, { recursive: true });
-    this.#folder = options.folder;
-    this.#logger = options.logger;
-    const probe = join(options.folder, 'probe');
-    this.#probe = openSync(probe, 'w');
-    rmSync(probe);
+  constructor({ folder, openDisk, logger }: StoreOptions) {
+    mkdirSync(folder, { recursive: true });
+    this.#logger = logger;
+    this.#disk = openDisk(folder, MIN_FREE_BYTES);
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
-    this.#root = open({ path: options.folder, maxDbs: 4, keyEncoding: 'binary', ...safe });
+    this.#root = open({ path: folder, maxDbs: 4, keyEncoding: 'binary', ...safe });
     this.#files = this.#root.openDB({ name: `files-${FORMAT}`, keyEncoding: 'binary' });
     this.#nodes = this.#root.openDB({ name: `nodes-${FORMAT}`, keyEncoding: 'binary', encoding: 'binary' });
   }
@@ -125,7 +111,7 @@ export class LmdbLibraryStore implements LibraryStore {
   async #close(): Promise<void> {
     await this.#writing;
     await this.#root.close();
-    closeSync(this.#probe);
+    this.#disk.close();
   }
 
   #write(path: string, nodes: Uint8Array | undefined, perform: Write['perform']): void {
@@ -159,7 +145,7 @@ export class LmdbLibraryStore implements LibraryStore {
 
   /** Both databases in one transaction, so that no song is found without its nodes. Returns why it failed. */
   async #commit(writes: readonly Write[]): Promise<unknown> {
-    const refusal = await this.#askDisk().catch((error: unknown) => error);
+    const refusal = await this.#disk.ask().catch((error: unknown) => error);
     if (refusal !== undefined) return refusal;
     const done: Promise<unknown>[] = [];
     const batch = this.#root.batch(() => {
@@ -171,17 +157,6 @@ export class LmdbLibraryStore implements LibraryStore {
     // lmdb names the reason of a failed transaction in a promise of its own, which nobody else would catch.
     const { commitError } = failure.reason as { readonly commitError?: Promise<unknown> };
     return (await commitError?.catch((reason: unknown) => reason)) ?? failure.reason;
-  }
-
-  /** Rejects when it takes nothing. */
-  async #askDisk(): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#folder);
-    if (bavail * bsize < MIN_FREE_BYTES)
-      throw new RequestError(
-        'unavailable',
-        `${bavail * bsize} bytes are free where it is kept, and ${MIN_FREE_BYTES} are needed`,
-      );
-    await writeAt(this.#probe, BYTE, 0, BYTE.length, 0);
   }
 }
 

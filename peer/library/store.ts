@@ -6,7 +6,7 @@
  *
  * Two stores, one contract: in memory for tests and peers without a data folder, lmdb (store-lmdb.ts) for the rest.
  */
-import type { Logger } from '../../protocol/ports.js';
+import type { Logger, OpenDisk } from '../../protocol/ports.js';
 import { isMissingStore, MEND_STORE } from '../failures/missing-store.js';
 import type { FileContent, Fingerprint } from './file-facts.js';
 import { damagedStoreFile, makeRoom, moveAside } from './store-file.js';
@@ -50,8 +50,15 @@ export class MemoryLibraryStore implements LibraryStore {
   async close(): Promise<void> {}
 }
 
+export interface StoreOptions {
+  readonly folder: string;
+  readonly openDisk: OpenDisk;
+  readonly logger: Logger;
+}
+
 /** The store in `folder`; where lmdb cannot open it (no room, no right, no binary), one in memory, and it is said. */
-export async function openLibraryStore(folder: string, logger: Logger): Promise<LibraryStore> {
+export async function openLibraryStore(options: StoreOptions): Promise<LibraryStore> {
+  const { folder, logger } = options;
   try {
     const damaged = await damagedStoreFile(folder);
     if (damaged !== undefined) {
@@ -60,7 +67,7 @@ export async function openLibraryStore(folder: string, logger: Logger): Promise<
     }
     await makeRoom(folder);
     const { LmdbLibraryStore } = await import('./store-lmdb.js');
-    return new LmdbLibraryStore({ folder, logger });
+    return new LmdbLibraryStore(options);
   } catch (error) {
     const why = isMissingStore(error)
       ? { why: `lmdb's native part is missing; ${MEND_STORE}` }

@@ -11,7 +11,7 @@ import { queueKey, readSendQueues } from '../../peer/hosting/send-queues.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
-import { failCalls, noFaults } from '../support/failing-calls.js';
+import { failCalls, LMDB_REFUSED, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
 import { noProc } from '../support/no-proc.js';
@@ -202,6 +202,7 @@ for (const [index, error] of ['EIO', 'ENOSPC'].entries()) {
     t.ok((await listener.receive('SONG_DATA')).payload.equals(song));
     listener.destroy();
     await survivor.survived();
+    t.notMatch(host.command.stderr, LMDB_REFUSED);
   });
 }
 

@@ -15,9 +15,10 @@ import { WRITE_RETRY_MS } from '../../tracker/registry/lmdb.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { Songs } from '../peer/tracker-client/own-songs.js';
 import { range } from '../support/crowd.js';
+import { LMDB_REFUSED, noLimits, refuseWrites } from '../support/failing-calls.js';
 import { noMounts, seenBy, spawnWithMount } from '../support/private-mounts.js';
 import { RecordingLogger } from '../support/recording-logger.js';
-import { commandPath } from '../support/spawn-command.js';
+import { commandPath, spawnCommand } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp, listAt, listenTsp } from '../support/tsp-client.js';
@@ -133,6 +134,27 @@ t.test(
     t.equal(await tracker.end(), 0);
     for (const line of tracker.stderr.trimEnd().split('\n'))
       t.doesNotThrow(() => JSON.parse(line), `a line of the log: ${line.slice(0, 200)}`);
+  },
+);
+
+t.test(
+  'a disk that takes nothing refuses the tracker, and never lmdb, which such a refusal may end',
+  { skip: noLimits },
+  async t => {
+    const words = ['--host', '127.0.0.1', '--port', '0', '--max-per-address', '0'];
+    const tracker = await spawnCommand(t, 'tsp-tracker', words);
+    const { port } = await tracker.ready();
+    const survivor = await watchSurvivor(tracker, () => listAt(t, port));
+    const fault = refuseWrites(tracker.pid);
+    for (const n of range(5))
+      await t.rejects(registerHost(t, { port }, { songs: [song(n)] }), { message: /"code":"unavailable"/ });
+    t.match(tracker.stderr, /EFBIG/);
+    t.notMatch(tracker.stderr, LMDB_REFUSED);
+    fault.lift();
+    const host = await registerHost(t, { port }, { songs: [song(9)] });
+    t.type(host.idOf(9), 'number');
+    host.client.destroy();
+    await survivor.survived();
   },
 );
 

@@ -11,7 +11,7 @@ import { encode } from '../../protocol/tsp/codec.js';
 import { Framer } from '../../protocol/tsp/framing.js';
 import { besideOthers } from '../support/beside-others.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
-import { failCalls, noFaults } from '../support/failing-calls.js';
+import { failCalls, LMDB_REFUSED, noFaults } from '../support/failing-calls.js';
 import { commandPath, type RunningCommand, spawnCommand, spawnProgram } from '../support/spawn-command.js';
 import { descriptorsOf, stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
@@ -105,6 +105,7 @@ for (const error of ['ENOSPC', 'EIO']) {
       t.type(host.idOf(1), 'number');
       host.client.destroy();
       await survivor.survived();
+      t.notMatch(tracker.stderr, LMDB_REFUSED);
     },
   );
 }

@@ -25,6 +25,7 @@ async function openTracker(t: Test, port = 0, dataDir?: string) {
     clock: world.clock,
     logger: new RecordingLogger(),
     randomBytes: length => crypto.getRandomValues(new Uint8Array(length)),
+    openDisk: world.openDisk,
     agent: 'torero/test',
   });
   const at = await tracker.start();

@@ -14,6 +14,7 @@ import type { Clock, Logger } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { asSongId } from '../../protocol/tsp/song-id.js';
+import { openDisk } from '../../src/disk.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import type { Dialer } from '../../tracker/proof.js';
 import { Tracker } from '../../tracker/tracker.js';
@@ -49,6 +50,7 @@ export async function runTracker({ machine, chance, logger }: Lent, disk: Disk):
     clock,
     logger,
     randomBytes,
+    openDisk,
     agent: AGENT,
     dialer: dialerOf(machine),
     createServer: machine.createServer,

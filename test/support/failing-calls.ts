@@ -3,8 +3,10 @@
  * all of its threads and answers in the kernel's place.
  *
  *     const fault = await failCalls(t, pid, { calls: 'pread64', error: 'EIO', path: song });   …   await fault.lift();
+ *
+ * Writes alone can be refused without it, by a limit of the system's.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { type Teardown, until } from './until.js';
 
@@ -44,6 +46,22 @@ export async function failCalls(t: Teardown, pid: number, fault: Fault): Promise
     () => /attached/.test(said),
   );
   return { lift };
+}
+
+/** What lmdb prints when a write of its own is refused: the disk is to refuse us before (`src/disk.ts`). */
+export const LMDB_REFUSED = /Write error: .*/;
+
+/** Why nobody's writes can be refused here, as tap's `skip` wants it; false when they can. */
+export const noLimits: string | false =
+  spawnSync('prlimit', ['--fsize=0:', 'true']).status === 0 ? false : 'there is no prlimit';
+
+/** From now on no file takes a byte of that process (EFBIG), as on a disk that takes nothing; `lift` ends it. */
+export function refuseWrites(pid: number): { lift(): void } {
+  const limit = (...words: string[]): string =>
+    execFileSync('prlimit', ['--pid', String(pid), ...words], { encoding: 'utf8' }).trim();
+  const before = limit('--fsize', '--noheadings', '--output=SOFT');
+  limit('--fsize=0:');
+  return { lift: () => void limit(`--fsize=${before}:`) };
 }
 
 /** The words for strace with which `program` runs with that fault from its beginning. */

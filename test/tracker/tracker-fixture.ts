@@ -7,6 +7,7 @@ import type { Test } from 'tap';
 import type { Clock } from '../../protocol/ports.js';
 import type { Hello, SongId, Welcome } from '../../protocol/tsp/messages.js';
 import type { OfferRow } from '../../protocol/tsp/rows.js';
+import { openDisk } from '../../src/disk.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
 import { patientClock } from '../support/patient-clock.js';
@@ -35,6 +36,7 @@ export async function startTracker(t: Test, options: Partial<TrackerOptions> = {
     clock: patientClock,
     logger,
     randomBytes,
+    openDisk,
     agent: 'torero/test',
     trace: line => wire.push(line),
     ...options,

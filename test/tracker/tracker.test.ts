@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
+import { openDisk } from '../../src/disk.js';
 import { LmdbRegistry } from '../../tracker/registry/lmdb.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp, listenTsp, netcat } from '../support/tsp-client.js';
@@ -128,7 +129,7 @@ t.test('IDs, rows and the tracker’s name are those of before a restart, also a
   const before = await registerHost(t, first, { songs, hello: { instance: 'i-1' } });
   const name = first.tracker.status().tracker;
   // As a crash leaves it: the store of a tracker that never stopped.
-  const copy = await LmdbRegistry.open(join(folder, 'registry'), { randomBytes });
+  const copy = await LmdbRegistry.open(join(folder, 'registry'), { randomBytes, openDisk });
   t.equal([...copy.hosts()].length, 1);
   t.equal(copy.idCount, 20);
   await copy.close();

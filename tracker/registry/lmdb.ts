@@ -10,13 +10,10 @@
  * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours. A host's rows lie in
  * blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
  */
-import { closeSync, openSync, rmSync, write } from 'node:fs';
-import { statfs } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
+import type { Disk, OpenDisk } from '../../protocol/ports.js';
 import { FIRST_SONG_ID, HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
@@ -40,16 +37,10 @@ const WRITES_A_TRANSACTION = 1_000;
  */
 export const WRITE_RETRY_MS = 20_000;
 /**
- * With less free nothing is begun: LMDB prints to standard error, in among the log, what the system refuses it. A
- * transaction copies a page of 4 KiB for each of its writes at most, and their parents; the journal is not all there is.
+ * With less free nothing is begun. A transaction copies a page of 4 KiB for each of its writes at most, and their parents;
+ * the journal is not all there is.
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
-/**
- * Written before each transaction: lmdb 3.5.6 writes past a buffer of its own when the system refuses it a write, which may
- * end the process, so a disk that takes nothing is to refuse us first.
- */
-const BYTE = Buffer.alloc(1);
-const writeAt = promisify(write);
 
 /** Rows of one host in a block, of IDs that follow each other. */
 const BLOCK_SONGS = 32;
@@ -57,6 +48,7 @@ const BLOCK_SONGS = 32;
 type Store = Database<Buffer, Buffer>;
 
 export interface LmdbOptions extends RegistryOptions {
+  readonly openDisk: OpenDisk;
   /** Default: 16 MiB. */
   readonly minFreeBytes?: number;
 }
@@ -75,10 +67,7 @@ interface Waiter {
 export class LmdbRegistry implements Registry {
   readonly tracker: string;
   readonly revision: number;
-  readonly #folder: string;
-  readonly #minFreeBytes: number;
-  /** A descriptor of a file without a name: only to see whether the disk takes anything. */
-  readonly #probe: number;
+  readonly #disk: Disk;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #metas: Store;
   readonly #ids: Store;
@@ -112,16 +101,12 @@ export class LmdbRegistry implements Registry {
   }
 
   private constructor(folder: string, options: LmdbOptions) {
-    const { randomBytes, firstSongId = FIRST_SONG_ID, minFreeBytes = MIN_FREE_BYTES } = options;
-    this.#folder = folder;
-    this.#minFreeBytes = minFreeBytes;
+    const { randomBytes, firstSongId = FIRST_SONG_ID, openDisk, minFreeBytes = MIN_FREE_BYTES } = options;
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
     const safe = { eventTurnBatching: false, overlappingSync: false };
     this.#root = open<Buffer, Buffer>({ path: folder, maxDbs: 5, ...binary, ...safe });
-    const probe = join(folder, 'probe');
-    this.#probe = openSync(probe, 'w');
-    rmSync(probe);
+    this.#disk = openDisk(folder, minFreeBytes);
     const store = (name: string): Store => this.#root.openDB<Buffer, Buffer>({ name, ...binary });
     this.#metas = store('meta');
     this.#ids = store('ids');
@@ -227,7 +212,7 @@ export class LmdbRegistry implements Registry {
     await this.flushed().catch(() => undefined);
     await this.#written;
     await this.#root.close();
-    closeSync(this.#probe);
+    this.#disk.close();
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
@@ -319,10 +304,7 @@ export class LmdbRegistry implements Registry {
   }
 
   async #commit(writes: readonly Write[]): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#folder);
-    if (bavail * bsize < this.#minFreeBytes)
-      throw new Error(`of the disk ${bavail * bsize} bytes are free, and ${this.#minFreeBytes} are needed`);
-    await writeAt(this.#probe, BYTE, 0, BYTE.length, 0);
+    await this.#disk.ask();
     const done: Promise<unknown>[] = [];
     const batch = this.#root.batch(() => {
       for (const perform of writes) done.push(perform());

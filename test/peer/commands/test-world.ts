@@ -3,6 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { DEFAULT_PEER_CONFIG, type PeerConfig } from '../../../peer/config.js';
 import { type Failure, failureOf } from '../../../peer/failures/failure.js';
 import type { EndingSignal, World } from '../../../peer/world.js';
+import { openDisk } from '../../../src/disk.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 
@@ -31,6 +32,7 @@ export class TestWorld implements World {
   readonly clock = patientClock;
   readonly randomBytes = (length: number): Uint8Array => Buffer.alloc(length, 7);
   readonly randomUnit = (): number => 0.5;
+  readonly openDisk = openDisk;
   openEmbeddedTracker: World['openEmbeddedTracker'] = () => Promise.resolve(undefined);
 
   get signal(): AbortSignal {

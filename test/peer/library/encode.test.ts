@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type Encoder, LameEncoder } from '../../../peer/library/encode.js';
 import { Library } from '../../../peer/library/library.js';
+import { openDisk } from '../../../src/disk.js';
 import { mp3Bytes, wavBytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -56,6 +57,7 @@ async function subject(t: Teardown, encoder?: Encoder) {
       roots: [root],
       dataDir,
       encode: true,
+      openDisk,
       clock: patientClock,
       logger,
       ...(using && { encoder: using }),

@@ -10,6 +10,7 @@ import { toHex } from '../../../protocol/bytes.js';
 import { ConfigError } from '../../../protocol/errors.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
+import { openDisk } from '../../../src/disk.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -33,7 +34,7 @@ class Subject {
   phases = new Set<ScanProgress['phase']>();
 
   constructor(t: Teardown, roots: readonly string[], options: Partial<LibraryOptions> = {}) {
-    this.library = new Library({ roots, clock: patientClock, logger: this.logger, ...options });
+    this.library = new Library({ roots, openDisk, clock: patientClock, logger: this.logger, ...options });
     this.library.catalogue.onChange(({ changed, removed }) => {
       this.told.push(...changed.map(song => `+${song.offer.title}`), ...removed.map(hash => `-${hash}`));
     });
@@ -303,7 +304,14 @@ t.test('roots and options are checked before anything is begun', async t => {
   const folder = await tempFolder(t);
   await t.rejects(new Subject(t, [join(folder, 'none')]).library.start(), ConfigError);
   t.throws(
-    () => new Library({ roots: [folder], encode: true, clock: patientClock, logger: new RecordingLogger() }),
+    () =>
+      new Library({
+        roots: [folder],
+        encode: true,
+        openDisk,
+        clock: patientClock,
+        logger: new RecordingLogger(),
+      }),
     ConfigError,
   );
 });
@@ -311,7 +319,7 @@ t.test('roots and options are checked before anything is begun', async t => {
 t.test('without folders nothing is opened or timed', async t => {
   const dataDir = await tempFolder(t);
   const clock = new VirtualClock();
-  const library = new Library({ roots: [], dataDir, clock, logger: new RecordingLogger() });
+  const library = new Library({ roots: [], dataDir, openDisk, clock, logger: new RecordingLogger() });
   await library.start();
   t.equal(clock.pending, 0);
   t.same(await readdir(dataDir), []);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openLibraryStore } from '../../../peer/library/store.js';
 import { damagedStoreFile } from '../../../peer/library/store-file.js';
+import { openDisk } from '../../../src/disk.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 
@@ -13,7 +14,7 @@ t.test('whole, new and absent files are none; each kind of damage is', async t =
   const folder = await tempFolder(t);
   const file = join(folder, 'data.mdb');
   t.equal(await damagedStoreFile(folder), undefined, 'none there');
-  const store = await openLibraryStore(folder, logger);
+  const store = await openLibraryStore({ folder, openDisk, logger });
   const fingerprint = { size: 1, mtimeNs: 1n, ctimeNs: 1n, inode: 1n };
   store.put('/a.mp3', { fingerprint, content: { kind: 'skipped', reason: 'empty' } });
   await store.close();
@@ -40,7 +41,7 @@ t.test('whole, new and absent files are none; each kind of damage is', async t =
 t.test('a damaged library store is moved aside and begun anew', async t => {
   const folder = await tempFolder(t);
   await writeFile(join(folder, 'data.mdb'), Buffer.alloc(20_000, 0xff));
-  const store = await openLibraryStore(folder, logger);
+  const store = await openLibraryStore({ folder, openDisk, logger });
   t.same([...store.entries()], []);
   await store.close();
   t.same((await readdir(folder)).sort(), ['data.mdb', 'data.mdb.damaged', 'lock.mdb']);

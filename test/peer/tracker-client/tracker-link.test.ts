@@ -4,6 +4,7 @@ import type { LinkEvent, TrackerLinkOptions } from '../../../peer/tracker-client
 import { TrackerLink } from '../../../peer/tracker-client/tracker-link.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
+import { openDisk } from '../../../src/disk.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../../tracker/config.js';
 import { Tracker } from '../../../tracker/tracker.js';
 import { patientClock } from '../../support/patient-clock.js';
@@ -74,6 +75,7 @@ async function realTracker(t: Teardown, port = 0): Promise<{ tracker: Tracker; p
     clock: patientClock,
     logger: new RecordingLogger(),
     randomBytes: length => crypto.getRandomValues(new Uint8Array(length)),
+    openDisk,
     agent: 'test/1',
   });
   const at = await tracker.start();
