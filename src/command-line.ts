@@ -74,26 +74,40 @@ export async function parseCommandLine(
     return { kind: 'run', command: subcommand?.name, words, flags };
   }
   let text = '';
-  const parser = await build(spec, argv, columns);
-  const parsed = await parser.parseAsync(withoutFlagValues(spec, argv), {}, (_error, _argv, output) => {
+  const { line, original } = standIns(argv);
+  const parser = await build(spec, line, columns);
+  const parsed = await parser.parseAsync(withoutFlagValues(spec, line), {}, (_error, _argv, output) => {
     text = output;
   });
   if (text !== '') return { kind: 'text', text: `${text}\n` };
-  const [first, ...rest] = parsed._.map(String);
+  const textsOf = (value: unknown): string[] => asTexts(value).map(original);
+  const [first, ...rest] = textsOf(parsed._);
   const subcommand = spec.subcommands.find(({ name }) => name === first);
   if (first !== undefined && subcommand === undefined) throw unknownCommand(spec, first);
-  const named = subcommand === undefined ? [] : placesOf(subcommand).flatMap(place => asTexts(parsed[place]));
+  const named = subcommand === undefined ? [] : placesOf(subcommand).flatMap(place => textsOf(parsed[place]));
   const words = [...named, ...rest];
   if (subcommand !== undefined) checkWords(spec, subcommand, words);
-  return { kind: 'run', command: first, words, flags: flagsOf(spec, parsed, first) };
+  return { kind: 'run', command: first, words, flags: flagsOf(spec, parsed, first, textsOf) };
+}
+
+/**
+ * `hash -`, `hash -- -x.mp3` with something in the place of what yargs would lose, or take the quotes off; `original` gives
+ * back what stood there.
+ */
+function standIns(argv: readonly string[]): { line: string[]; original: (word: string) => string } {
+  const replaced: string[] = [];
+  const standIn = (word: string): string => `=${replaced.push(word) - 1}`;
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  const options = argv.slice(0, end).map(word => (/^(?:-?$|["'\s=])/.test(word) ? standIn(word) : word));
+  const line = [...options, ...argv.slice(end + 1).map(standIn)];
+  return { line, original: word => (word.startsWith('=') ? replaced[Number(word.slice(1))]! : word) };
 }
 
 /** `--encode=yes` as `--encode`: yargs takes all but `true` for a no, whatever it says. */
 function withoutFlagValues({ options }: CommandLineSpec, argv: readonly string[]): string[] {
-  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
-  return argv.map((word, index) => {
+  return argv.map(word => {
     const [, name = '', value = ''] = /^--([a-z-]+)=(.*)$/s.exec(word) ?? [];
-    if (index >= end || !Object.hasOwn(options, name) || options[name]!.kind !== 'flag') return word;
+    if (!Object.hasOwn(options, name) || options[name]!.kind !== 'flag') return word;
     const is = yesOrNo(value);
     if (is === undefined) throw usageError(`--${name}: ${JSON.stringify(value)} is not true or false.`);
     return is ? `--${name}` : `--no-${name}`;
@@ -160,7 +174,12 @@ function addOption(parser: Argv<object>, name: string, option: Option, hidden: b
   });
 }
 
-function flagsOf(spec: CommandLineSpec, parsed: Record<string, unknown>, command: string | undefined): Flags {
+function flagsOf(
+  spec: CommandLineSpec,
+  parsed: Record<string, unknown>,
+  command: string | undefined,
+  textsOf: (value: unknown) => string[],
+): Flags {
   const flags: Record<string, readonly string[] | boolean> = {};
   const known = Object.keys(spec.options);
   const skipped = new Set([...NOT_OPTIONS, ...spec.subcommands.flatMap(placesOf)]);
@@ -176,7 +195,7 @@ function flagsOf(spec: CommandLineSpec, parsed: Record<string, unknown>, command
     if (users !== undefined && !users.includes(command ?? '')) {
       throw usageError(`--${name} is for ${users.map(user => `${spec.name} ${user}`).join(', ')}.`);
     }
-    flags[name] = typeof value === 'boolean' ? value : asTexts(value);
+    flags[name] = typeof value === 'boolean' ? value : textsOf(value);
   }
   return flags;
 }

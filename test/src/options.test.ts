@@ -195,6 +195,17 @@ t.test('words of a command stay text, whatever they look like', async t => {
     values: { json: true },
   });
   t.match(await peerRun('info', env), { command: 'info', words: [] });
+  for (const [argv, command, words] of [
+    ['hash a.mp3 -', 'hash', ['a.mp3', '-']],
+    ['hash --json -- -x.mp3 --', 'hash', ['-x.mp3', '--']],
+    ['swarm --no-color hash -', 'swarm', ['hash', '-']],
+    ['find "1999" =0 --no-json', 'find', ['"1999"', '=0']],
+    ['--name "x" -- hash -h', 'hash', ['-h']],
+  ] as const) {
+    const run = await peerRun(argv, env);
+    t.strictSame([run.command, run.words], [command, words], argv);
+  }
+  t.match(await peerRun("get -o - 1 --name 'x'", env), { words: ['1'], values: { out: '-', name: "'x'" } });
 });
 
 t.test('lists may be given several times, in the environment with separators', async t => {
