@@ -220,14 +220,6 @@ t.test('info tells all that is known', async t => {
   ]) {
     t.ok(text.includes(fact), fact);
   }
-  const narrow = renderAnswer({ kind: 'info', songs: [song] }, { width: 40, color: false });
-  t.ok(
-    narrow
-      .map(line => line.slice(14))
-      .join('')
-      .endsWith(song.hash!),
-    'a hash goes on in the next line',
-  );
 });
 
 t.test('where nothing sounds it is said why, and what to do', async t => {

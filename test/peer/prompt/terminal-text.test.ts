@@ -1,6 +1,7 @@
 /** Remote text on a terminal: what is replaced, how wide the rest is, and how it is cut. */
 import fc from 'fast-check';
 import t from 'tap';
+import { renderAnswer } from '../../../peer/prompt/render.js';
 import { layOut } from '../../../peer/prompt/table.js';
 import {
   cutToWidth,
@@ -10,6 +11,7 @@ import {
   widthOf,
   wrap,
 } from '../../../peer/prompt/terminal-text.js';
+import { songRow } from './fake-peer.js';
 import { hostile } from './hostile-text.js';
 
 t.test('control characters, escapes, bidi and zero-width become visible replacements', async t => {
@@ -92,5 +94,16 @@ t.test('wrapped text is whole, however narrow', async t => {
       for (const line of lines) if (widthOf(line) > width) throw new Error(line);
       if (bare(lines.join('')) !== bare(safeText(text))) throw new Error(lines.join('|'));
     }),
+  );
+});
+
+t.test('on a narrow terminal a hash goes on in the next line, whole', async t => {
+  const song = songRow(10, 'Title', 'Artist');
+  const lines = renderAnswer({ kind: 'info', songs: [song] }, { width: 40, color: false });
+  t.ok(
+    lines
+      .map(line => line.slice(14))
+      .join('')
+      .endsWith(song.hash!),
   );
 });
