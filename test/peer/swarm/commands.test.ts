@@ -14,6 +14,7 @@ import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import type { Message } from '../../../protocol/ppspp/messages.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
+import { NarrowLine } from '../../support/narrow-line.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -36,7 +37,12 @@ async function contentIn(
 async function seed(t: Teardown, path: string, ...more: string[]) {
   const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', path, ...ANYWHERE, ...more]);
   const { port } = await command.ready();
-  return { command, peer: ['--peer', `127.0.0.1:${port}`], id: command.lines[0]!.split(' ')[0]! };
+  return {
+    command,
+    port: port!,
+    peer: ['--peer', `127.0.0.1:${port}`],
+    id: command.lines[0]!.split(' ')[0]!,
+  };
 }
 
 const get = (t: Teardown, id: string, out: string, ...more: string[]): Promise<RunningCommand> =>
@@ -167,6 +173,62 @@ t.test('a liar is named, and the file is what it should be', async t => {
     'nothing of its is in it',
   );
 });
+
+t.test(
+  'three hosts on lines of 2 Mbit/s fill them, and 90 % of that are chunks; one more is killed, and one lies',
+  async t => {
+    const { folder, path, content } = await contentIn(t, 12_000_000);
+    const seeds = await Promise.all([1, 2, 3, 4].map(() => seed(t, path)));
+    const lines = await Promise.all(seeds.map(({ port }) => NarrowLine.start(t, port, 250_000)));
+    const [killed, ...hosts] = lines as [NarrowLine, ...NarrowLine[]];
+    const lying = await liar(t, path);
+    const { id } = seeds[0]!;
+    const format = wireFormatOf(staticMetadata(Buffer.from(id, 'hex'), 'sha256', 1_024), ['rfc7574']);
+    const peers = lines.flatMap(({ port }) => ['--peer', `127.0.0.1:${port}`]);
+    const out = join(folder, 'out');
+    const getter = await get(t, id, out, ...lying.peer, ...peers);
+
+    await new Promise<void>(resolve => {
+      killed.onCarried = datagram => datagram.length > 1_024 && resolve();
+    });
+    seeds[0]!.command.kill('SIGKILL');
+
+    // Bytes that crossed the three lines while none of them had nothing to carry; of these, chunks that had not come before.
+    let crossed = 0;
+    let chunks = 0;
+    let best = 0;
+    const came = new Set<number>();
+    const begin = (): void => {
+      crossed = 0;
+      chunks = 0;
+    };
+    const carried = (datagram: Buffer): void => {
+      crossed += datagram.length;
+      for (const message of decodeDatagram(datagram, format).messages) {
+        if (message.type !== 'DATA' || came.has(message.chunk)) continue;
+        came.add(message.chunk);
+        chunks += message.bytes.length;
+      }
+      if (crossed < 1_000_000) return;
+      best = Math.max(best, chunks / crossed);
+      begin();
+    };
+    for (const line of hosts) Object.assign(line, { onIdle: begin, onCarried: carried });
+    await until(
+      () => `at best ${100 * best} % of what crossed full lines, a million bytes at a time`,
+      () => best >= 0.9 || !getter.running,
+    );
+    t.ok(best >= 0.9, `${100 * best} % are chunks`);
+
+    for (const line of hosts) line.widen();
+    t.equal(await getter.exitCode(), 0, getter.stderr);
+    t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+    t.match(
+      got(getter).failed.filter(({ lied }) => lied),
+      [{ host: lying.host }],
+    );
+  },
+);
 
 t.test('a listener that was killed goes on from where it was', async t => {
   const { folder, path, content } = await contentIn(t, 3_000_000);
