@@ -5,7 +5,7 @@
  *                      │                └─ failed, or a signal: kept, and the same command goes on from there
  *                      └─ -o - ──▶ standard output, in order, as they come
  */
-import { stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { HASH_LENGTH } from '../../protocol/merkle.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
@@ -15,10 +15,11 @@ import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
 import { AltoRanking } from '../swarm/alto-ranking.js';
 import { type Downloaded, download } from '../swarm/download.js';
+import { partOf } from '../swarm/fetched-file.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
 import { hashOfLength, staticMetadata } from '../swarm/static-swarm.js';
 import { streamedDownload } from '../swarm/streamed-download.js';
-import type { Failed } from '../swarm/tally.js';
+import { type Failed, REASONS } from '../swarm/tally.js';
 import { StdoutSink } from './stdout-sink.js';
 import type { SwarmCommand } from './swarm-arguments.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
@@ -39,6 +40,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const progress = new SwarmProgress(session, path, path !== STDOUT);
   const startedAt = world.clock.now();
+  let joined: JoinedSwarm | undefined;
   const { size, maxPeers, dialects, serves, allowUnverified } = swarm;
   const options = {
     node,
@@ -52,7 +54,10 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     waits: peers.length === 0,
     place: world.randomUnit(),
     signal: world.signal,
-    onJoined: (joined: JoinedSwarm) => tracker?.add(joined),
+    onJoined: (it: JoinedSwarm) => {
+      joined = it;
+      tracker?.add(it);
+    },
     onLiar: (liar: Failed) => progress.tell(liarLine(liar)),
   };
   try {
@@ -70,8 +75,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     if (world.signal.aborted) throw error;
     const problem = fileProblem(error, path === STDOUT ? 'standard output' : path);
     const { failure } = problem === undefined ? { failure: failureOf(error) } : fileError(`${problem}.`);
-    const hint = path === STDOUT ? {} : { hint: 'What came is kept: the same command goes on from there.' };
-    throw new CommandError({ ...hint, ...failure });
+    throw new CommandError({ ...(await hintAfter(path, joined)), ...failure });
   } finally {
     tracker?.stop();
     ranking?.stop();
@@ -142,6 +146,17 @@ function checkUse({ session, swarm, out }: SwarmCommand): void {
       '--buffer, --ahead and --skip are for what is played as it comes.',
       '-o - writes it to a pipe.',
     );
+}
+
+async function hintAfter(path: string, joined: JoinedSwarm | undefined): Promise<{ readonly hint?: string }> {
+  const isKept = await access(partOf(path)).then(
+    () => true,
+    () => false,
+  );
+  if (isKept) return { hint: 'What came is kept: the same command goes on from there.' };
+  if (joined?.problem === undefined || !joined.failed.every(({ why }) => why === REASONS.unanswered))
+    return {};
+  return { hint: 'Seeds of this very ID have to be there, and --tcp be given at both ends or at neither.' };
 }
 
 async function pathOf(out: string): Promise<string> {

@@ -80,9 +80,10 @@ export class FetchedFile {
     await rm(noteOf(this.#options.path), { force: true });
   }
 
-  /** It stays as it is, for the next start. */
+  /** What came stays as it is, for the next start; where nothing did, nothing stays. */
   async close(): Promise<void> {
     await this.save().catch(() => {});
+    if (this.chunks.written.isEmpty) return await this.discard();
     await this.#file.close();
   }
 
