@@ -1,7 +1,7 @@
 /** Cuts of ranges of chunks: what two have in common, and about the first so many. */
 import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
+import { FRAME_CHUNKS } from '../../protocol/ppspp/frames.js';
 import type { ChunkRange } from '../../protocol/ppspp/messages.js';
-import { FRAME_CHUNKS } from '../../protocol/ppspp/packer.js';
 
 /** The parts of `range` that are in the set, from left to right. */
 export function shared(set: ChunkSet, { start, end }: ChunkRange): ChunkRange[] {

@@ -80,17 +80,18 @@ export const peaksOf = (chunks: number): number[] =>
 /**
  * The uncles of a chunk up to `top`, which is left out, by descending height (RFC 7574 §5.3): the siblings of every
  * node on the way. With `known`, without those that the reader has: it has verified a chunk under their parent, so it has
- * all that is above too.
+ * all that is above too. `from`: the layer of the node over `chunk` and those after it whose uncles they are.
  */
 export function unclesOf(
   chunk: number,
   top: number,
   known: (range: ChunkRange) => boolean = () => false,
+  from = 0,
 ): number[] {
   const uncles: number[] = [];
   const height = layerOf(top);
-  let offset = chunk;
-  for (let layer = 0; layer < height; layer += 1) {
+  let offset = chunk / POWER[from]!;
+  for (let layer = from; layer < height; layer += 1) {
     const sibling = offset % 2 === 0 ? offset + 1 : offset - 1;
     offset = Math.floor(offset / 2);
     const width = POWER[layer + 1]!;

@@ -52,6 +52,12 @@ export class Claims {
  */
 export type Verdict = 'verified' | 'unproven' | 'wrong';
 
+/** Of the first `count` chunks of a run, which are judged together. */
+export interface RunVerdict {
+  readonly verdict: Verdict;
+  readonly count: number;
+}
+
 /** By bin, the hashes on the way from a chunk to a proven node, with the siblings that were taken for it. */
 export type Way = Map<number, Uint8Array>;
 

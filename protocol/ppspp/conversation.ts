@@ -11,12 +11,13 @@ import { ChunkSet } from './chunk-set.js';
 import { sayable } from './chunk-spec.js';
 import type { MessageName } from './constants.js';
 import { Fetching } from './fetching.js';
+import { endsFrame, frameBytesOf } from './frames.js';
 import type { PeerAddress } from './gate.js';
 import type { Dialect } from './handshake.js';
 import { NoIntegrity } from './integrity.js';
 import { earliest } from './liveness.js';
 import type { Claim, Message } from './messages.js';
-import { endsFrame, FRAME_CHUNKS, type Packer } from './packer.js';
+import type { Packer } from './packer.js';
 import { decodePeer, ExchangeLimits, encodePeer } from './peer-exchange.js';
 import { Serving } from './serving.js';
 import type { Swarm } from './swarm.js';
@@ -132,15 +133,16 @@ export class Conversation {
     // Where a live swarm is now, with everything that is said until the other side is there too (RFC 7574 §6.1.2.3).
     const tuneIn = mustSpeak || words.length > 0 ? this.#tuneIn() : [];
     for (const word of [...tuneIn, ...words]) if (this.#options.speaks(word.type)) packer.add(word);
+    const { chunkBytes } = this.#options.swarm.metadata;
     for (let left = budgetBytes; left > 0; ) {
-      const unit = this.serving.next(this.unixUs(now));
+      const unit = this.serving.next(this.unixUs(now), left);
       if (unit === undefined) break;
       const bytes = packer.addChunk(unit);
-      this.serving.sent(unit.data.chunk, bytes, now);
+      this.serving.sent(unit, bytes, now);
       left -= bytes;
       // A frame that there is no budget for is better left whole than cut: all of it is judged at once over there.
-      const isFrame = this.#options.isReliable && endsFrame(unit.data.chunk);
-      if (isFrame && left < FRAME_CHUNKS * bytes) break;
+      const isFrame = this.#options.isReliable && endsFrame(unit.data.at(-1)!.chunk);
+      if (isFrame && left < frameBytesOf(chunkBytes)) break;
     }
     return isNews;
   }

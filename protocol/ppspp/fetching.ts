@@ -10,6 +10,7 @@
 import type { Milliseconds } from '../ports.js';
 import { ChunkSet } from './chunk-set.js';
 import { sayable } from './chunk-spec.js';
+import type { RunVerdict, Verdict } from './claims.js';
 import { LAST_CHUNK } from './constants.js';
 import type { Dialect } from './handshake.js';
 import type { Judge } from './integrity.js';
@@ -23,6 +24,8 @@ export const MAX_STRIKES = 3;
 const CHUNKS_A_STRIKE = 64;
 
 type Data = Extract<Message, { type: 'DATA' }>;
+
+const SINGLE: RunVerdict = { verdict: 'unproven', count: 0 };
 
 export type ChunkEvent =
   /**
@@ -108,35 +111,47 @@ export class Fetching {
   run(messages: readonly Data[], unixUs: number): ChunkEvent[] {
     const events: ChunkEvent[] = [];
     for (let i = 0; i < messages.length; ) {
-      const verified = this.#judgeRun(messages.slice(i));
-      if (verified === 0) {
-        const event = this.data(messages[i]!, unixUs);
+      const { verdict, count } = this.#judgeRun(messages.slice(i));
+      if (verdict === 'verified') events.push(...this.#had(messages.slice(i, i + count), unixUs));
+      else {
+        const event = this.data(messages[i]!, unixUs, verdict);
         if (event !== undefined) events.push(event);
-      } else events.push(this.#had(messages.slice(i, i + verified), unixUs));
-      i += Math.max(1, verified);
+      }
+      i += verdict === 'verified' ? count : 1;
     }
     return events;
   }
 
-  /** Chunks that follow one another, and are new and true. */
-  #had(messages: readonly Data[], unixUs: number): ChunkEvent {
+  /** Chunks that follow one another and are true: what is new of them. */
+  #had(messages: readonly Data[], unixUs: number): ChunkEvent[] {
     const first = messages[0]!.chunk;
     const range = { start: first, end: first + messages.length - 1 };
     this.wanted.came(range);
+    const missing = this.#swarm.have.gaps(range, messages.length);
     this.#swarm.have.add(range);
     this.#strikes = Math.max(0, this.#strikes - messages.length / CHUNKS_A_STRIKE);
     if (!this.#isReliable)
       for (const { chunk, timestampUs } of messages) this.#toAck.set(chunk, unixUs - timestampUs);
-    return { kind: 'chunks', first, chunks: messages.map(({ bytes }) => bytes), isProven: true };
+    return missing.map(({ start, end }) => ({
+      kind: 'chunks',
+      first: start,
+      chunks: messages.slice(start - first, end + 1 - first).map(({ bytes }) => bytes),
+      isProven: true,
+    }));
   }
 
-  data({ chunk, bytes, timestampUs }: Data, unixUs: number): ChunkEvent | undefined {
+  /** `ofRun`: the verdict on those with which it came. Where one of them is false it is this one if nothing speaks for it. */
+  data(
+    { chunk, bytes, timestampUs }: Data,
+    unixUs: number,
+    ofRun: Verdict = 'unproven',
+  ): ChunkEvent | undefined {
     const isProven = this.#swarm.integrity.proves;
     const isNew = !this.#swarm.have.has(chunk) && !this.#taken.has(chunk);
     if (isNew && !isProven && !this.wanted.chunks.has(chunk)) return undefined;
     const verdict = isNew ? this.#judge.judge(chunk, bytes) : 'verified';
-    if (verdict === 'unproven') return undefined;
-    if (verdict === 'wrong') {
+    if (verdict === 'unproven' && ofRun !== 'wrong') return undefined;
+    if (verdict !== 'verified') {
       this.#strikes += 1;
       return { kind: 'wrong', chunk };
     }
@@ -157,16 +172,16 @@ export class Fetching {
     ];
   }
 
-  /** How many of them, from the first on, are true; 0: unknown yet. What we have already need not be judged again. */
-  #judgeRun(messages: readonly Data[]): number {
+  /** What we have already need not be judged again, but where what is new is proven only with it. */
+  #judgeRun(messages: readonly Data[]): RunVerdict {
     const first = messages[0]!.chunk;
     const { have } = this.#swarm;
-    if (messages.length < 2 || have.touches({ start: first, end: first + messages.length - 1 })) return 0;
+    if (messages.length < 2 || have.covers({ start: first, end: first + messages.length - 1 })) return SINGLE;
     return (
       this.#judge.judgeRun?.(
         first,
         messages.map(({ bytes }) => bytes),
-      ) ?? 0
+      ) ?? SINGLE
     );
   }
 

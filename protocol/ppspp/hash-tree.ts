@@ -14,10 +14,12 @@ import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf, PIECE_LEVEL 
 import { LANES } from '../sha256-lanes.js';
 import { rowsAbove, rowsOf } from '../tree-rows.js';
 import { binAt, binOf, layerOf, layerOfRun, peaksOf, rangeOf, unclesOf } from './bins.js';
-import { type Claims, climb, MAX_LAYER, type Verdict, type Way } from './claims.js';
+import { type Claims, climb, MAX_LAYER, type RunVerdict, type Verdict, type Way } from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
 import { nodesOf, TreeBuilder } from './tree-builder.js';
+
+const UNPROVEN: RunVerdict = { verdict: 'unproven', count: 0 };
 
 export class HashTree {
   readonly hash: HashName;
@@ -114,36 +116,37 @@ export class HashTree {
   }
 
   /**
-   * Judges the chunks of the largest subtree that begins a run of them, at once: how many are verified, or 0 for those that
-   * are better judged one by one. What is false is left to `verify`, which says whose fault it is.
+   * Judges the chunks of the largest subtree that begins a run of them, at once. Unproven are also those that are better
+   * judged one by one; of wrong ones `verify` may say which it is.
    */
-  verifyRun(first: number, chunks: readonly Uint8Array[], claims: Claims): number {
+  verifyRun(first: number, chunks: readonly Uint8Array[], claims: Claims): RunVerdict {
     const total = this.#chunks;
     // Only whole chunks: the last of the content has its length to be judged too.
-    if (total === undefined || first + chunks.length >= total) return 0;
+    if (total === undefined || first + chunks.length >= total) return UNPROVEN;
     const layer = Math.min(layerOfRun(first, chunks.length), PIECE_LEVEL);
     const count = 2 ** layer;
-    if (count < LANES || chunks.some(({ length }) => length !== this.chunkBytes)) return 0;
+    if (count < LANES || chunks.some(({ length }) => length !== this.chunkBytes)) return UNPROVEN;
     const rows = rowsOf(chunks.slice(0, count), layer, this.hash);
     const { verdict, way } = climb(binAt(layer, first / count), rows[layer]!, this.hash, {
       proven: bin => (bin === this.#top ? this.root : this.#nodes.get(bin)),
       believed: (bin, way) => this.#believed(bin, total, claims, way),
     });
-    if (verdict !== 'verified') return 0;
+    if (verdict !== 'verified') return { verdict, count };
     for (const [up, row] of rows.entries()) this.#nodes.setRow(up, first / 2 ** up, row);
     this.#prove(way, claims);
-    return count;
+    return { verdict, count };
   }
 
   /**
    * The INTEGRITY messages that go before a chunk (RFC 7574 §5.3): peaks while `withPeaks`, then the uncles by descending
    * height, without those that a peer with the chunks of `known` can do without. LocalProtocolError for a node not proven.
+   * `layer`: of the subtree that begins with the chunk and goes as a whole.
    */
-  proofOf(chunk: number, withPeaks: boolean, known: (range: ChunkRange) => boolean): Claim[] {
+  proofOf(chunk: number, withPeaks: boolean, known: (range: ChunkRange) => boolean, layer = 0): Claim[] {
     const peaks = this.#peaks;
     const top = peaks.find(peak => rangeOf(peak).end >= chunk);
     if (top === undefined) throw new LocalProtocolError(`chunk ${chunk} is past the content`);
-    return [...(withPeaks ? peaks : []), ...unclesOf(chunk, top, known)].map(bin => {
+    return [...(withPeaks ? peaks : []), ...unclesOf(chunk, top, known, layer)].map(bin => {
       const hash = this.#nodes.get(bin);
       if (hash === undefined) throw new LocalProtocolError(`node ${bin} is not proven`);
       return { type: 'INTEGRITY', range: rangeOf(bin), hash };

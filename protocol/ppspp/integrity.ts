@@ -7,7 +7,7 @@
  *
  * What is proven belongs to the swarm and what is claimed to the peer that claimed it.
  */
-import { Claims, type Verdict } from './claims.js';
+import { Claims, type RunVerdict, type Verdict } from './claims.js';
 import type { HashTree } from './hash-tree.js';
 import type { ChunkRange, Claim } from './messages.js';
 
@@ -28,6 +28,8 @@ export interface Integrity {
   readonly proves: boolean;
   /** What goes before this chunk, which is proven here. */
   proofOf(chunk: number, reader: Reader): Claim[];
+  /** What goes before 2 ** `layer` chunks that are judged at once, if they can be: what proves the node above them. */
+  proofOfRun?(first: number, layer: number, reader: Reader): Claim[];
   /** What a newcomer is shown unasked: where a live swarm is now (RFC 7574 §6.1.2.3). Nothing when it knows. */
   tuneIn(reader: Reader): Claim[];
   judge(): Judge;
@@ -38,8 +40,8 @@ export interface Judge {
   /** False: it is false or makes no sense, and that is the peer's fault. `unixMs`: the time of day. */
   hear(claim: Claim, unixMs: number): boolean;
   judge(chunk: number, bytes: Uint8Array): Verdict;
-  /** How many chunks from this one on are verified at once, 0 if that is no use; the others are judged one by one. */
-  judgeRun?(first: number, chunks: readonly Uint8Array[]): number;
+  /** Several from this one on at once; those that are not verified so are judged one by one. */
+  judgeRun?(first: number, chunks: readonly Uint8Array[]): RunVerdict;
 }
 
 /** Method 1: a tree whose root is the swarm's ID. */
@@ -56,6 +58,10 @@ export class MerkleIntegrity implements Integrity {
     const known = (range: ChunkRange): boolean =>
       reader.knows(range) || reader.isTold?.(range, chunk) === true;
     return this.tree.proofOf(chunk, !reader.knowsAny, known);
+  }
+
+  proofOfRun(first: number, layer: number, reader: Reader): Claim[] {
+    return this.tree.proofOf(first, !reader.knowsAny, range => reader.knows(range), layer);
   }
 
   tuneIn(): Claim[] {

@@ -8,6 +8,7 @@
 import { ByteWriter } from '../bytes.js';
 import { dataHeadBytes, writeMessage } from './codec.js';
 import { CHANNEL_BYTES, VARIABLE_CHUNK_BYTES } from './constants.js';
+import { endsFrame } from './frames.js';
 import type { Dialect } from './handshake.js';
 import type { Message, WireFormat } from './messages.js';
 import type { ChunkUnit } from './serving.js';
@@ -16,11 +17,8 @@ import type { ChunkUnit } from './serving.js';
 export const DATAGRAM_BYTES = 1_400;
 /** Over a stream a frame is a matter of system calls only. */
 export const FRAME_BYTES = 65_507;
-/** Chunks of a whole subtree, which are judged at once, end a frame: with their proofs they fit into one at 1,024 bytes. */
-export const FRAME_CHUNKS = 32;
-export const endsFrame = (chunk: number): boolean => (chunk + 1) % FRAME_CHUNKS === 0;
 
-type Data = ChunkUnit['data'];
+type Data = ChunkUnit['data'][number];
 
 export class Packer {
   readonly #format: WireFormat;
@@ -58,24 +56,28 @@ export class Packer {
     if (this.#dialect === 'pyppspp' && message.type === 'ACK') this.#close();
   }
 
-  /** A chunk after its proofs; how many bytes they take. */
+  /** Chunks after their proofs; how many bytes they take. Several are no more than fit. */
   addChunk({ proof, data }: ChunkUnit): number {
     const { chunkBytes } = this.#format;
     // Its length is told by where the datagram ends.
-    const isLast = data.bytes.length < chunkBytes || chunkBytes === VARIABLE_CHUNK_BYTES;
+    const last = data.at(-1)!;
+    const isLast = last.bytes.length < chunkBytes || chunkBytes === VARIABLE_CHUNK_BYTES;
     const isAlone = isLast || this.#dialect !== 'rfc7574';
     const before = this.#head.length;
     for (const claim of proof) writeMessage(this.#head, claim, this.#format);
-    const dataBytes = dataHeadBytes(this.#format) + data.bytes.length;
+    const dataBytes =
+      (data.length - 1) * (dataHeadBytes(this.#format) + chunkBytes) +
+      dataHeadBytes(this.#format) +
+      last.bytes.length;
     const bytes = this.#head.length - before + dataBytes;
     if (!this.#hasRoomFor(dataBytes) || (isAlone && this.#data.length > 0)) {
       this.#close(before);
       for (const claim of proof) this.add(claim);
       if (!this.#hasRoomFor(dataBytes)) this.#close();
     }
-    this.#data.push(data);
+    this.#data.push(...data);
     this.#dataBytes += dataBytes;
-    if (isAlone || endsFrame(data.chunk)) this.#close();
+    if (isAlone || endsFrame(last.chunk)) this.#close();
     return bytes;
   }
 

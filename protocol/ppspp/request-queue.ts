@@ -26,6 +26,11 @@ export class RequestQueue {
     }
   }
 
+  /** All of these wait. */
+  covers(range: ChunkRange): boolean {
+    return this.#queued.covers(range);
+  }
+
   /** Before all others: it was sent and did not arrive, or could not be sent just now. */
   addFirst(chunk: number): void {
     if (this.#queued.has(chunk)) return;

@@ -5,11 +5,12 @@
  *                  ▲───────── lost ─────────────┘
  *
  * Over a stream nothing is lost and the stream itself says how much may be under way: there a chunk that was sent has
- * arrived, and its proofs serve those after it.
+ * arrived, and its proofs serve those after it. Chunks of a whole subtree go together, with what proves the node above them.
  */
 import type { Milliseconds } from '../ports.js';
 import { ChunkSet } from './chunk-set.js';
 import { LAST_CHUNK } from './constants.js';
+import { FRAME_CHUNKS, frameBytesOf } from './frames.js';
 import type { Dialect } from './handshake.js';
 import { InFlight } from './in-flight.js';
 import type { Reader } from './integrity.js';
@@ -22,10 +23,10 @@ const EVERYTHING: ChunkRange = { start: 0, end: LAST_CHUNK };
 /** It acknowledges eleven chunks at once, and not before. */
 const PYPPSPP_CHUNKS_AN_ACK = 12;
 
-/** What goes together: a chunk and what proves it. */
+/** What goes together: a chunk, or those of a whole frame, and what proves them. */
 export interface ChunkUnit {
   readonly proof: readonly Claim[];
-  readonly data: Extract<Message, { type: 'DATA' }>;
+  readonly data: readonly Extract<Message, { type: 'DATA' }>[];
 }
 
 export class Serving implements Reader {
@@ -35,6 +36,8 @@ export class Serving implements Reader {
   readonly #swarm: Swarm;
   readonly #isReliable: boolean;
   readonly #datagramBytes: number;
+  /** Of a frame with its proofs; Infinity: chunks go one by one. */
+  readonly #frameBytes: number;
   readonly #peerKeeps: number;
   readonly #queue = new RequestQueue();
   /** Over a stream: what has arrived because it was sent. */
@@ -53,6 +56,12 @@ export class Serving implements Reader {
     this.#isReliable = options.isReliable;
     this.#peerKeeps = options.peerKeeps;
     this.#datagramBytes = options.maxDatagramBytes;
+    const { metadata, integrity } = options.swarm;
+    const frameBytes = frameBytesOf(metadata.chunkBytes);
+    const isFramed =
+      options.isReliable && options.dialect === 'rfc7574' && integrity.proofOfRun !== undefined;
+    this.#frameBytes =
+      isFramed && frameBytes <= options.maxDatagramBytes ? frameBytes : Number.POSITIVE_INFINITY;
     this.#flight = new InFlight(
       options.maxDatagramBytes,
       options.dialect === 'pyppspp' ? PYPPSPP_CHUNKS_AN_ACK : 1,
@@ -134,26 +143,38 @@ export class Serving implements Reader {
     this.#isChoking = false;
   }
 
-  /** The next chunk, with its proofs, if one may go now. It is to be reported as `sent`. */
-  next(timestampUs: number): ChunkUnit | undefined {
+  /** The next chunk, or frame if `budgetBytes` has room for it, with its proofs, if one may go now. It is to be reported as `sent`. */
+  next(timestampUs: number, budgetBytes: number): ChunkUnit | undefined {
     while (this.isReady) {
       const chunk = this.#queue.take(this.#swarm.have);
       if (chunk === undefined) return undefined;
       if (this.#flight.has(chunk)) continue;
-      const bytes = this.#swarm.source.read(chunk);
-      if (bytes === undefined) {
+      const frame = budgetBytes >= this.#frameBytes ? this.#frameFrom(chunk) : undefined;
+      const chunks = frame ?? this.#read(chunk, 1);
+      if (chunks === undefined) {
         this.#queue.addFirst(chunk);
         return undefined;
       }
-      const proof = this.#swarm.integrity.proofOf(chunk, this);
-      return { proof, data: { type: 'DATA', chunk, timestampUs, bytes } };
+      const { integrity } = this.#swarm;
+      const proof =
+        frame === undefined
+          ? integrity.proofOf(chunk, this)
+          : integrity.proofOfRun!(chunk, Math.log2(FRAME_CHUNKS), this);
+      const data = chunks.map((bytes, i) => ({
+        type: 'DATA' as const,
+        chunk: chunk + i,
+        timestampUs,
+        bytes,
+      }));
+      return { proof, data };
     }
     return undefined;
   }
 
-  /** `bytes`: of the datagrams that a chunk took. */
-  sent(chunk: number, bytes: number, now: Milliseconds): void {
-    if (this.#isReliable) this.#delivered.add({ start: chunk, end: chunk });
+  /** `bytes`: of the datagrams that it took. */
+  sent({ data }: ChunkUnit, bytes: number, now: Milliseconds): void {
+    const { chunk } = data[0]!;
+    if (this.#isReliable) this.#delivered.add({ start: chunk, end: chunk + data.length - 1 });
     else this.#flight.sent(chunk, bytes, now);
   }
 
@@ -163,6 +184,28 @@ export class Serving implements Reader {
 
   expire(now: Milliseconds): void {
     this.#sendAgain(this.#flight.expire(now));
+  }
+
+  /** The chunks of the frame that begins with this one, if all of them are asked for and at hand. */
+  #frameFrom(chunk: number): readonly Uint8Array[] | undefined {
+    const { have, integrity } = this.#swarm;
+    const rest = { start: chunk + 1, end: chunk + FRAME_CHUNKS - 1 };
+    // The last chunk of the content may be shorter, and is judged for its length.
+    if (chunk % FRAME_CHUNKS !== 0 || rest.end >= (integrity.chunks ?? 0) - 1) return undefined;
+    if (!this.#queue.covers(rest) || !have.covers(rest)) return undefined;
+    const chunks = this.#read(chunk, FRAME_CHUNKS);
+    if (chunks !== undefined) this.#queue.delete(rest);
+    return chunks;
+  }
+
+  #read(first: number, count: number): readonly Uint8Array[] | undefined {
+    const chunks: Uint8Array[] = [];
+    for (let chunk = first; chunk < first + count; chunk += 1) {
+      const bytes = this.#swarm.source.read(chunk);
+      if (bytes === undefined) return undefined;
+      chunks.push(bytes);
+    }
+    return chunks;
   }
 
   /** And no longer what lies before its window, which ends at the last that it has. */

@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
-import { decodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { Fetching } from '../../../protocol/ppspp/fetching.js';
 import { wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { RequestQueue } from '../../../protocol/ppspp/request-queue.js';
 import { Chance } from '../../simulation/chance.js';
@@ -172,3 +173,100 @@ t.test(
     );
   },
 );
+
+t.test(
+  'a whole frame brings what proves the node above it alone; a part of one proves each chunk',
+  async t => {
+    const content = contentOf(200_000);
+    const metadata = metadataOf(content);
+    const net = new VirtualSwarm(4);
+    const source = net.peer({ metadata, content, isReliable: true });
+    const reader = net.peer({ metadata, size: content.length, isReliable: true, isIdle: true });
+    const format = wireFormatOf(metadata, ['rfc7574']);
+    const frames: { chunks: number[]; inner: number }[] = [];
+    net.onSent = (from, { datagram }) => {
+      if (from !== source.address) return;
+      const { messages } = decodeDatagram(datagram, format);
+      const chunks = messages.flatMap(message => (message.type === 'DATA' ? [message.chunk] : []));
+      const inner = messages.filter(
+        message => message.type === 'INTEGRITY' && message.range.end - message.range.start < 31,
+      );
+      if (chunks.length > 0) frames.push({ chunks, inner: inner.length });
+    };
+    const channel = reader.dial(source);
+    net.run(200);
+    channel.request({ start: 32, end: 95 });
+    channel.request({ start: 128, end: 150 });
+    net.run(1_000);
+    t.same(
+      frames.map(({ chunks }) => [chunks[0], chunks.length]),
+      [
+        [32, 32],
+        [64, 32],
+        [128, 23],
+      ],
+    );
+    // The content has 196 chunks: of its peaks that of four is narrower than a frame.
+    t.same([frames[0]!.inner, frames[1]!.inner], [1, 0]);
+    t.ok(frames[2]!.inner > 15, 'chunk by chunk');
+    t.same(reader.swarm.have.ranges, [
+      { start: 32, end: 95 },
+      { start: 128, end: 150 },
+    ]);
+    channel.request({ start: 160, end: 195 });
+    source.endpoint.receive(
+      encodeDatagram(
+        source.channels[0]!.channel,
+        [{ type: 'REQUEST', range: { start: 0, end: 31 } }],
+        format,
+      ),
+      source.endpoint.addressOf(source.channels[0]!)!,
+      net.now,
+    );
+    for (const { datagram } of source.endpoint.transmit(net.now, 20_000)) {
+      const types = decodeDatagram(datagram, format).messages.map(({ type }) => type);
+      t.ok(types.filter(type => type === 'INTEGRITY').length > 15, 'no room for all of it: chunk by chunk');
+    }
+    net.run(2_000);
+    t.ok(reader.swarm.have.covers({ start: 160, end: 195 }), 'up to the last, shorter one');
+  },
+);
+
+t.test('of a frame that is here in part the rest is taken, and of a false one nothing', async t => {
+  const content = contentOf(200_000);
+  const metadata = metadataOf(content);
+  const { swarm: source } = new VirtualSwarm(1).peer({ metadata, content });
+  const proof = source.integrity.proofOfRun!(32, 5, { knows: () => false, knowsAny: false });
+  const messages = Array.from({ length: 32 }, (_, i) => ({
+    type: 'DATA' as const,
+    chunk: 32 + i,
+    timestampUs: 0,
+    bytes: content.subarray((32 + i) * 1_024, (33 + i) * 1_024),
+  }));
+  const fetchingOf = (had: number[]) => {
+    const have = new ChunkSet();
+    for (const chunk of had) have.add({ start: chunk, end: chunk });
+    const { swarm } = new VirtualSwarm(2).peer({ metadata, size: content.length, have });
+    const fetching = new Fetching({ swarm, dialect: 'rfc7574', isReliable: true });
+    for (const claim of proof) t.ok(fetching.hear(claim, 0));
+    return { fetching, have };
+  };
+  const some = fetchingOf([32, 40, 41]);
+  const events = some.fetching.run(messages, 0);
+  t.same(
+    events.map(event => event.kind === 'chunks' && [event.first, event.chunks.length]),
+    [
+      [33, 7],
+      [42, 22],
+    ],
+  );
+  t.same(some.have.ranges, [{ start: 32, end: 63 }]);
+  t.same(some.fetching.run(messages, 0), [], 'and what is here is not news');
+  const none = fetchingOf([]);
+  const spoilt = messages.map(message =>
+    message.chunk === 50 ? { ...message, bytes: new Uint8Array(1_024) } : message,
+  );
+  t.same(none.fetching.run(spoilt, 0), [{ kind: 'wrong', chunk: 32 }]);
+  t.ok(none.have.isEmpty);
+  t.ok(none.fetching.hasLied, 'who sent it lied, whichever chunk it is');
+});
