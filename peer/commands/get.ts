@@ -19,7 +19,7 @@ import { fieldsOf, playableSong } from '../playable-song.js';
 import { renderBar } from '../prompt/now-playing.js';
 import { nameOf, sizeOf } from '../prompt/render-song.js';
 import { renderSources, wordOfTrust } from '../prompt/render-sources.js';
-import { StatusLine } from '../prompt/status-line.js';
+import { nameAndState, StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
 import { SongFetching } from '../song-fetching.js';
@@ -141,7 +141,7 @@ class Progress {
     const state = waiting === undefined ? amount : `${amount}, ${safeText(waiting)}`;
     // The bar stands last, so that a narrow window cuts it and no colour is cut in half. A wait has none: it has a reason.
     const columns = waiting === undefined ? BAR_COLUMNS + 2 : 0;
-    const text = cutToWidth(`${nameOf(this.#row)}  ${state}`, Math.max(0, style.width - columns));
+    const text = nameAndState(nameOf(this.#row), state, style.width - columns);
     this.#line.show(columns === 0 ? text : `${text}  ${renderBar(share, 0, BAR_COLUMNS, style)}`);
     this.#cancel = world.clock.after(REDRAW_MS, () => this.#tick());
   }

@@ -122,7 +122,7 @@ function metadataOf(words: readonly string[], { swarm }: SwarmCommand): SwarmMet
   if (words.length !== 1 || id === undefined || hash === undefined || id.length !== HASH_LENGTH[hash])
     throw usageError(
       `${safeText(words.join(' '))} is no swarm ID.`,
-      'It is a root hash in hex: 64 digits for SHA-256, 40 for SHA-1; tsp-peer swarm hash FILE prints it.',
+      'It is a root hash in hex: 64 digits for SHA-256, 40 for SHA-1; tsp-peer swarm hash FILE prints it. A stream is got with --live.',
     );
   return staticMetadata(id, hash, swarm.chunkBytes);
 }

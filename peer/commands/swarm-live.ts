@@ -9,6 +9,7 @@
 import { addAbortSignal } from 'node:stream';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError } from '../../protocol/errors.js';
+import type { Clock } from '../../protocol/ports.js';
 import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
@@ -25,7 +26,7 @@ import { StdoutSink } from './stdout-sink.js';
 import { type SwarmCommand, USUAL_PORT } from './swarm-arguments.js';
 import { tellMix } from './swarm-get.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
-import { liarLine } from './swarm-progress.js';
+import { liarLine, SwarmProgress } from './swarm-progress.js';
 
 /** What does not come within this is jumped over, once something behind it is here. */
 const SKIP_MS = 3_000;
@@ -33,6 +34,9 @@ const SKIP_MS = 3_000;
 const LINGER_MS = 30_000;
 const LAST_WORD_MS = 2_000;
 const LOOK_EVERY_MS = 100;
+const REDRAW_MS = 200;
+/** Of an ID, in the line of its progress. */
+const SHORT_ID_DIGITS = 8;
 
 export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   const { session, words, swarm } = command;
@@ -72,6 +76,11 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const { world } = session;
   if (out !== '-')
     throw usageError('swarm get --live writes to standard output.', '> FILE keeps what comes.');
+  if (command.out === undefined && world.isTerminal.stdout)
+    throw usageError(
+      'A stream is nothing to read on a terminal.',
+      '| mpv - plays it, > FILE keeps it; -o - shows its bytes all the same.',
+    );
   checkPeers(session, swarm);
   const live = liveOf(words, command);
   const { integrity, store } = live;
@@ -80,6 +89,9 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const tracker = openTracker(session, at);
   const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const startedAt = world.clock.now();
+  const progress = new SwarmProgress(session, `${words[0]!.slice(0, SHORT_ID_DIGITS)}…`, false);
+  let bytes = 0;
+  let endProgress = (): void => {};
   try {
     const { maxPeers, serves } = swarm;
     const waits = peers.length === 0;
@@ -92,16 +104,34 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
       serves,
       waits,
       place: world.randomUnit(),
-      onLiar: liar => world.stderr.write(liarLine(liar)),
+      onLiar: liar => progress.tell(liarLine(liar)),
     });
     tracker?.add(joined);
-    const first = await tuneIn(joined, live, world.signal);
-    const bytes = await writeStream(joined, first, command);
-    await giveRest(joined, integrity.chunks - 1, world);
-    const seconds = (world.clock.now() - startedAt) / 1_000;
-    await tellMix('-', live.swarm.metadata, { bytes, resumedBytes: 0, joined }, seconds, command);
+    endProgress = repeatedly(world.clock, () => progress.show({ bytes, peers: joined.peers }));
+    const tellEnd = (): Promise<void> => {
+      endProgress();
+      progress.clear();
+      const seconds = (world.clock.now() - startedAt) / 1_000;
+      return tellMix('-', live.swarm.metadata, { bytes, resumedBytes: 0, joined }, seconds, command);
+    };
+    try {
+      const first = await tuneIn(joined, live, world.signal);
+      const sink = new StdoutSink(world);
+      for await (const piece of read(joined, first, world.signal, text => progress.tell(text))) {
+        await sink.write(piece);
+        bytes += piece.length;
+      }
+      await giveRest(joined, integrity.chunks - 1, world);
+    } catch (error) {
+      // Ctrl-C is how most streams end for a listener.
+      if (world.signal.aborted && bytes > 0) await tellEnd();
+      throw error;
+    }
+    await tellEnd();
     return EXIT.ok;
   } finally {
+    endProgress();
+    progress.clear();
     tracker?.stop();
     ranking?.stop();
     await node.stop();
@@ -163,25 +193,32 @@ function liveOf(words: readonly string[], { swarm }: SwarmCommand): LiveSwarm {
   );
 }
 
-async function writeStream(joined: JoinedSwarm, first: number, { session }: SwarmCommand): Promise<number> {
-  const { world } = session;
+function read(
+  joined: JoinedSwarm,
+  first: number,
+  signal: AbortSignal,
+  tell: (text: string) => void,
+): AsyncIterable<Uint8Array> {
   const { chunkBytes } = joined.swarm.metadata;
-  const sink = new StdoutSink(world);
-  let written = 0;
-  const told = (from: number, to: number): void => {
-    world.stderr.write(`tsp-peer: nobody gave ${to - from} bytes in time: they are left out.\n`);
-  };
-  const reading = joined.read({
+  const told = (from: number, to: number): void =>
+    tell(`tsp-peer: nobody gave ${to - from} bytes in time: they are left out.\n`);
+  return joined.read({
     fromByte: first * chunkBytes,
     aheadBytes: LIVE_WINDOW_CHUNKS * chunkBytes,
     skip: { afterMs: SKIP_MS, told },
-    signal: world.signal,
+    signal,
   });
-  for await (const piece of reading) {
-    await sink.write(piece);
-    written += piece.length;
-  }
-  return written;
+}
+
+/** At once, and again and again until it is ended. */
+function repeatedly(clock: Clock, show: () => void): () => void {
+  let cancel = (): void => {};
+  const again = (): void => {
+    show();
+    cancel = clock.after(REDRAW_MS, again);
+  };
+  again();
+  return () => cancel();
 }
 
 /** Goes on giving until those who are there have everything, and know it. */

@@ -1,5 +1,5 @@
 /**
- * How far `swarm get` is: a line on a terminal, rows with `--json`.
+ * How far `swarm get` is: a line on a terminal, rows with `--json`. A stream has neither a size nor a bar.
  *
  *     file.bin  31.2 MB of 100 MB, 24.1 MB/s from 3 peers  ━━━━━━──────────────
  *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}
@@ -7,9 +7,9 @@
 import type { Milliseconds } from '../../protocol/ports.js';
 import { renderBar } from '../prompt/now-playing.js';
 import { counted, sizeOf } from '../prompt/render-song.js';
-import { StatusLine } from '../prompt/status-line.js';
+import { nameAndState, StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
-import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
+import { safeJson, safeText } from '../prompt/terminal-text.js';
 import type { Failed } from '../swarm/tally.js';
 import type { OneShot } from './one-shot.js';
 
@@ -75,9 +75,10 @@ export class SwarmProgress {
     const style = styleOf('stderr', world, config);
     const amount = `${sizeOf(bytes)}${size === undefined ? '' : ` of ${sizeOf(size)}`}`;
     const from = peers === 0 ? 'waiting for a peer' : `${sizeOf(rate)}/s from ${counted(peers, 'peer')}`;
-    const room = Math.max(0, style.width - BAR_COLUMNS - 2);
+    const name = safeText(this.#name);
+    if (size === undefined) return nameAndState(name, `${amount}, ${from}`, style.width);
     // The bar stands last, so that a narrow window cuts it and no colour is cut in half.
-    const text = cutToWidth(`${safeText(this.#name)}  ${amount}, ${from}`, room);
-    return `${text}  ${renderBar(size === undefined ? 0 : bytes / size, 0, BAR_COLUMNS, style)}`;
+    const text = nameAndState(name, `${amount}, ${from}`, style.width - BAR_COLUMNS - 2);
+    return `${text}  ${renderBar(bytes / size, 0, BAR_COLUMNS, style)}`;
   }
 }

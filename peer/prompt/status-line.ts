@@ -2,6 +2,18 @@
  * One line on a terminal that is written over and over: the progress of a one-shot command. Elsewhere, nothing.
  */
 import type { TextOutput } from '../world.js';
+import { cutToWidth, widthOf } from './terminal-text.js';
+
+/** A name that is shorter says nothing. */
+const NARROWEST_NAME = 8;
+
+/** `name  state` within `columns`: how far it is matters more than its whole name. */
+export function nameAndState(name: string, state: string, columns: number): string {
+  const room = columns - widthOf(state) - 2;
+  return room < NARROWEST_NAME
+    ? cutToWidth(state, Math.max(0, columns))
+    : `${cutToWidth(name, room)}  ${state}`;
+}
 
 export class StatusLine {
   readonly #stream: TextOutput;

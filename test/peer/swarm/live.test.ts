@@ -9,6 +9,7 @@ import { UdpWire } from '../../../peer/swarm/udp-wire.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
 import { freePort } from '../../support/free-port.js';
+import { noTerminal, openTerminal } from '../../support/pty.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -79,6 +80,11 @@ t.test('a chain of three, from where the stream is to its end', async t => {
     giveNext(BLOCK);
     await heard(third.command, before + 1);
   }
+  const leaving = (await listener(t, id, [peer])).command;
+  await flows(giveNext, leaving);
+  leaving.kill('SIGINT');
+  t.equal(await leaving.exitCode(), 130);
+  t.match(leaving.stderr, /^\d.* kB in .* 100 % 127.* all verified$/m, 'who leaves is told what came, too');
   giveNext(5_000);
   command.endInput();
   const content = given();
@@ -199,6 +205,22 @@ t.test('a source that is killed goes on with its key, under numbers that it neve
   );
   t.equal(statSync(join(home, key!)).mode & 0o777, 0o600);
 });
+
+t.test(
+  'a terminal is shown how far it is, and no bytes that nobody asked for',
+  { skip: noTerminal },
+  async t => {
+    const nobody = ['swarm', 'get', '--live', `0d${'ab'.repeat(64)}20`, '--peer', '127.0.0.1:9'];
+    const careless = await openTerminal(t, 'tsp-peer', nobody);
+    await careless.shows(/nothing to read on a terminal/);
+  t.equal(await careless.exitCode(), 2);
+    const id = (await source(t, await tempFolder(t))).id;
+    const waiting = await openTerminal(t, 'tsp-peer', [...nobody.with(3, id), '-o', '-']);
+    await waiting.shows(new RegExp(`${id.slice(0, 8)}….*waiting for a peer`));
+    waiting.type('\x03');
+  t.equal(await waiting.exitCode(), 130);
+  },
+);
 
 t.test('wrong use is told', async t => {
   const run = async (...words: string[]) => {
