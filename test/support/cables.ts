@@ -1,6 +1,6 @@
 /**
- * Machines of their own on this one, joined by cables that can be cut: network namespaces and pairs of virtual interfaces.
- * A cut says nothing to anybody: no end, no reset, no ICMP; what is sent is lost, as when somebody pulls a plug.
+ * Machines of their own on this one, joined by cables that can be cut or narrow: network namespaces and pairs of virtual
+ * interfaces. A cut says nothing to anybody: no end, no reset, no ICMP; what is sent is lost, as when somebody pulls a plug.
  *
  *     hub 10.77.1.1 ──cable 1── 10.77.1.2        hub 10.77.2.1 ──cable 2── 10.77.2.2
  *
@@ -15,6 +15,17 @@ export const noCables: string | false =
   spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'name', 'plug', 'type', 'veth']).status === 0
     ? false
     : 'cables between network namespaces take root, and ip';
+
+/** The same of narrow ones. */
+export const noNarrowCables: string | false =
+  noCables ||
+  (spawnSync('unshare', [
+    '--net',
+    'tc',
+    ...'qdisc add dev lo root tbf rate 8mbit burst 4kb limit 4kb'.split(' '),
+  ]).status === 0
+    ? false
+    : 'narrow cables take tc, and tbf in the kernel');
 
 export class Machine {
   readonly #holder: RunningCommand;
@@ -42,6 +53,16 @@ export class Machine {
   ip(words: string): void {
     run(...this.program('ip', ...words.split(' ')));
   }
+
+  /** What it says. */
+  tc(words: string): string {
+    return run(...this.program('tc', ...words.split(' ')));
+  }
+
+  /** `path` below /proc/sys. */
+  set(path: string, value: string): void {
+    run(...this.program('sh', '-c', `echo ${value} > /proc/sys/${path}`));
+  }
 }
 
 export interface Cable {
@@ -51,6 +72,16 @@ export interface Cable {
   readonly farAddress: string;
   cut(): void;
   mend(): void;
+  /** What the hub sends over it waits its turn in one queue, at a rate as tc writes it, and is dropped where that is full. */
+  narrow(rate: string, queueBytes: number): void;
+  /** What became of it. */
+  queue(): CableQueue;
+}
+
+/** `bytes`: sent so far; `backlog`: bytes that wait. */
+export interface CableQueue {
+  readonly bytes: number;
+  readonly backlog: number;
 }
 
 /** A hub, and that many machines around it, each on a cable of its own. */
@@ -62,6 +93,12 @@ export async function layCables(
   const cables: Cable[] = [];
   for (let number = 1; number <= count; number += 1) cables.push(await layCable(t, hub, number));
   return { hub, cables };
+}
+
+/** From now on the far machines reach each other by way of the hub. */
+export function joinAt(hub: Machine, cables: readonly Cable[]): void {
+  hub.set('net/ipv4/ip_forward', '1');
+  for (const { far, hubAddress } of cables) far.ip(`route add default via ${hubAddress}`);
 }
 
 async function layCable(t: Teardown, hub: Machine, number: number): Promise<Cable> {
@@ -79,10 +116,16 @@ async function layCable(t: Teardown, hub: Machine, number: number): Promise<Cabl
   }
   // At the hub the route stays, so that what it sends is lost and not refused.
   const cut = (): void => far.ip(`link set ${plug} down`);
-  return { far, hubAddress, farAddress, cut, mend: () => far.ip(`link set ${plug} up`) };
+  const mend = (): void => far.ip(`link set ${plug} up`);
+  const narrow = (rate: string, queueBytes: number): void => {
+    hub.tc(`qdisc add dev ${plug} root tbf rate ${rate} burst 4kb limit ${queueBytes}`);
+  };
+  const queue = (): CableQueue => (JSON.parse(hub.tc(`-s -j qdisc show dev ${plug}`)) as [CableQueue])[0];
+  return { far, hubAddress, farAddress, cut, mend, narrow, queue };
 }
 
-function run(file: string, words: readonly string[]): void {
-  const { status, stderr } = spawnSync(file, words, { encoding: 'utf8' });
+function run(file: string, words: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync(file, words, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${file} ${words.join(' ')}: ${stderr}`);
+  return stdout;
 }
