@@ -1,13 +1,17 @@
 /** The registry, in memory and on disk: the contract, many writers, a full disk (TSP §2.3). */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
+import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { openDisk } from '../../src/disk.js';
+import { GivenHashes } from '../../tracker/registry/given-hashes.js';
 import { LmdbRegistry } from '../../tracker/registry/lmdb.js';
 import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
+import { range } from '../support/crowd.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { hashOf, registryContract } from './registry-contract.js';
 
@@ -16,6 +20,14 @@ t.test('in memory', async t => {
     const store = new MemoryStore();
     return { open: async options => new MemoryRegistry({ randomBytes, ...options }, store) };
   });
+});
+
+t.test('a hash that was never noted is mostly known for one', async t => {
+  const given = new GivenHashes();
+  for (const n of range(20_000)) given.add(digestOf(n));
+  t.ok(range(20_000).every(n => given.mayHave(digestOf(n))));
+  const mistaken = range(20_000).filter(n => given.mayHave(digestOf(20_000 + n))).length;
+  t.ok(mistaken < 60, `${mistaken} of 20,000 would be looked up`);
 });
 
 t.test('on disk', async t => {
@@ -37,6 +49,21 @@ t.test('on disk', async t => {
       }),
     );
     await registry.close();
+  });
+
+  t.test('whatever has an ID is found while the store is read at a start, and after that', async t => {
+    const folder = join(await tempFolder(t), 'registry');
+    const before = await LmdbRegistry.open(folder, { randomBytes, openDisk });
+    const ids = range(5_000).map(n => before.assignId(digestOf(n)));
+    await before.close();
+    const after = await LmdbRegistry.open(folder, { randomBytes, openDisk });
+    const found = () => range(5_000).map(n => after.idOf(digestOf(n)));
+    t.same(found(), ids);
+    for (const _ of range(50)) await nextTurn();
+    t.same(found(), ids);
+    t.equal(after.idOf(digestOf(5_000)), undefined);
+    t.equal(after.assignId(digestOf(5_000)), after.idOf(digestOf(5_000)));
+    await after.close();
   });
 
   const skip = canMount() ? false : 'only root can mount a small disk';
@@ -80,6 +107,9 @@ t.test('on disk', async t => {
     await after.close();
   });
 });
+
+/** As contents have them: alike in nothing. */
+const digestOf = (n: number) => hash('sha256', String(n)) as ContentHash;
 
 /** Root in a container may not be allowed to. */
 function canMount(): boolean {

@@ -7,9 +7,11 @@
  *
  * Writes queue up and go out in transactions of at most 1,000, each made durable by one fsync on LMDB's own thread, so
  * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in memory; they
- * are looked up in the mapped file otherwise, so that ten million of them cost no memory of ours. A host's rows lie in
- * blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
+ * are looked up in the mapped file otherwise, where given-hashes.ts does not know a hash for new: ten million of them cost
+ * 2 MiB of ours. A host's rows lie in blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few
+ * writes; a row that changes is a small one.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { writeU32 } from '../../protocol/bytes.js';
 import { RequestError } from '../../protocol/errors.js';
@@ -18,6 +20,7 @@ import { FIRST_SONG_ID, HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { GivenHashes } from './given-hashes.js';
 import {
   makeTrackerName,
   nextSongId,
@@ -41,6 +44,9 @@ export const WRITE_RETRY_MS = 20_000;
  * the journal is not all there is.
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
+
+/** A millisecond's reading at a start; meanwhile every hash is looked up. */
+const HASHES_A_TURN = 1_000;
 
 /** Rows of one host in a block, of IDs that follow each other. */
 const BLOCK_SONGS = 32;
@@ -80,6 +86,10 @@ export class LmdbRegistry implements Registry {
   #unsaved = new Map<ContentHash, SongId>();
   /** … and those that are being written. */
   #saving: ReadonlyMap<ContentHash, SongId> = new Map();
+  readonly #given = new GivenHashes();
+  /** All that are on disk are in it. */
+  #isGivenWhole = false;
+  readonly #noting: Promise<void>;
   #idCount: number;
   #lastSongId: number;
   #lastHostKey: number;
@@ -91,6 +101,7 @@ export class LmdbRegistry implements Registry {
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
   #lastRevision: number;
+  #isClosing = false;
   #closed: Promise<void> | undefined;
 
   /** Opens the store in `folder`, or makes it. Resolves when the tracker's name is durable. */
@@ -119,6 +130,8 @@ export class LmdbRegistry implements Registry {
     this.#idCount = this.#savedIds;
     this.revision = nextRevision(this.#read<number>('revision') ?? 0);
     this.#lastRevision = (this.revision + RESERVED_REVISIONS) >>> 0;
+    // What can't be read is looked up, and says so then.
+    this.#noting = this.#noteGiven().catch(() => undefined);
   }
 
   get idCount(): number {
@@ -126,6 +139,7 @@ export class LmdbRegistry implements Registry {
   }
 
   idOf(hash: ContentHash): SongId | undefined {
+    if (this.#isGivenWhole && !this.#given.mayHave(hash)) return undefined;
     return (
       this.#unsaved.get(hash) ??
       this.#saving.get(hash) ??
@@ -138,6 +152,7 @@ export class LmdbRegistry implements Registry {
     this.#lastSongId = id;
     this.#idCount += 1;
     this.#unsaved.set(hash, id);
+    this.#given.add(hash);
     this.#enqueue(() => this.#ids.put(hashKey(hash), u32(id)));
     return id;
   }
@@ -211,8 +226,26 @@ export class LmdbRegistry implements Registry {
   async #close(): Promise<void> {
     await this.flushed().catch(() => undefined);
     await this.#written;
+    this.#isClosing = true;
+    await this.#noting;
     await this.#root.close();
     this.#disk.close();
+  }
+
+  /** What is given meanwhile is noted by whoever gives it. */
+  async #noteGiven(): Promise<void> {
+    let start: Buffer = Buffer.alloc(0);
+    let count = HASHES_A_TURN;
+    while (count === HASHES_A_TURN && !this.#isClosing) {
+      count = 0;
+      for (const key of this.#ids.getKeys({ start, limit: HASHES_A_TURN })) {
+        this.#given.add(key.toString('hex') as ContentHash);
+        start = key;
+        count += 1;
+      }
+      await nextTurn();
+    }
+    this.#isGivenWhole = true;
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
