@@ -19,8 +19,11 @@ const MAX_CACHED = 32;
 const MAX_GATHERING = 32;
 /** Writes under way, in blocks; past it nothing more should be fetched. */
 const MAX_WRITING = 64;
-/** Memory of blocks that are done with is used again: new memory for each makes work for the garbage collector. 4 MiB. */
-const MAX_SPARE = 4;
+/**
+ * Memory of blocks that are done with is used again: new memory for each makes work for the system and the garbage collector.
+ * So many are on their way to the disk at once when three hosts fill them. 16 MiB.
+ */
+const MAX_SPARE = 16;
 
 interface Gathering {
   readonly bytes: Buffer;
