@@ -213,12 +213,12 @@ t.test(
     const nobody = ['swarm', 'get', '--live', `0d${'ab'.repeat(64)}20`, '--peer', '127.0.0.1:9'];
     const careless = await openTerminal(t, 'tsp-peer', nobody);
     await careless.shows(/nothing to read on a terminal/);
-  t.equal(await careless.exitCode(), 2);
+    t.equal(await careless.exitCode(), 2);
     const id = (await source(t, await tempFolder(t))).id;
     const waiting = await openTerminal(t, 'tsp-peer', [...nobody.with(3, id), '-o', '-']);
     await waiting.shows(new RegExp(`${id.slice(0, 8)}….*waiting for a peer`));
     waiting.type('\x03');
-  t.equal(await waiting.exitCode(), 130);
+    t.equal(await waiting.exitCode(), 130);
   },
 );
 
