@@ -36,9 +36,9 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const path = await pathOf(out ?? toHex(metadata.swarmId));
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
-  const tracker = openTracker(session, at);
-  const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const progress = new SwarmProgress(session, path, path !== STDOUT);
+  const tracker = openTracker(session, at, progress);
+  const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const startedAt = world.clock.now();
   let joined: JoinedSwarm | undefined;
   const { size, maxPeers, dialects, serves, allowUnverified } = swarm;

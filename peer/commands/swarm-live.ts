@@ -86,10 +86,10 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const { integrity, store } = live;
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
-  const tracker = openTracker(session, at);
+  const progress = new SwarmProgress(session, `${words[0]!.slice(0, SHORT_ID_DIGITS)}…`, false);
+  const tracker = openTracker(session, at, progress);
   const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const startedAt = world.clock.now();
-  const progress = new SwarmProgress(session, `${words[0]!.slice(0, SHORT_ID_DIGITS)}…`, false);
   let bytes = 0;
   let endProgress = (): void => {};
   try {

@@ -4,7 +4,7 @@ import { TransportError } from '../../protocol/errors.js';
 import { canonicalIp } from '../../protocol/ip.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
-import { usageError } from '../failures/failure.js';
+import { failureOf, usageError } from '../failures/failure.js';
 import { bothIn, listenError } from '../failures/listen-error.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
@@ -15,6 +15,7 @@ import { UdpWire } from '../swarm/udp-wire.js';
 import { unlessAborted } from '../swarm/unless-aborted.js';
 import type { OneShot } from './one-shot.js';
 import type { SwarmArguments } from './swarm-arguments.js';
+import type { SwarmProgress } from './swarm-progress.js';
 
 /** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
 export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<PeerAddress[]> {
@@ -57,10 +58,25 @@ export function checkPeers({ config }: OneShot, { peers, listen }: SwarmArgument
     );
 }
 
-/** What `--tracker` names, asked at once; undefined when it names nothing. `at`: where we are. */
-export function openTracker({ world, config }: OneShot, { port }: PeerAddress): SwarmTrackerLink | undefined {
+/**
+ * What `--tracker` names, asked at once; undefined when it names nothing. `at`: where we are. That it is of no use is said, and
+ * ends nothing; `progress` makes room.
+ */
+export function openTracker(
+  session: OneShot,
+  { port }: PeerAddress,
+  progress?: Pick<SwarmProgress, 'clear'>,
+): SwarmTrackerLink | undefined {
+  const { world, config } = session;
   if (config.tracker === undefined) return undefined;
-  const link = new SwarmTrackerLink({ ...world, tracker: config.tracker, port });
+  const onTrouble = (why: TransportError): void => {
+    progress?.clear();
+    session.report({
+      ...failureOf(why),
+      hint: 'It is tried again and again. A tracker of swarms is there by tsp-tracker --swarm-port 6777, and named with that port.',
+    });
+  };
+  const link = new SwarmTrackerLink({ ...world, tracker: config.tracker, port, onTrouble });
   link.start();
   return link;
 }

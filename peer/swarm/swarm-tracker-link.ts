@@ -3,13 +3,13 @@
  *
  *     connects ─▶ register, get_peers a swarm ─▶ peers · each minute get_peers again · lost: later again
  *
- * A tracker that is wrong, silent or away costs nothing but what it could have told.
+ * A tracker that is wrong or away costs nothing but what it could have told; that it is is said once, until it speaks.
  */
 import { connect, type Socket } from 'node:net';
 import { toHex } from '../../protocol/bytes.js';
-import { RemoteProtocolError } from '../../protocol/errors.js';
+import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
 import { canonicalIp } from '../../protocol/ip.js';
-import type { Clock, Logger, Milliseconds, RandomUnit } from '../../protocol/ports.js';
+import type { Clock, Milliseconds, RandomUnit } from '../../protocol/ports.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import { DatagramFramer } from '../../protocol/ppspp/stream-framing.js';
 import {
@@ -19,8 +19,9 @@ import {
   peerOf,
   type TrackerRequest,
 } from '../../protocol/ppspp/tracker-messages.js';
-import type { HostPort } from '../../protocol/tsp/addresses.js';
+import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
 import { Backoff } from '../tracker-client/backoff.js';
+import { connectError } from '../wire/connect-error.js';
 
 const ASK_EVERY_MS = 60_000;
 
@@ -35,7 +36,8 @@ export interface SwarmTrackerLinkOptions {
   /** Where our swarms are given; at the address from which the tracker is reached. */
   readonly port: number;
   readonly clock: Clock;
-  readonly logger: Logger;
+  /** Told why the tracker is of no use, once until it is. */
+  readonly onTrouble: (why: TransportError) => void;
   readonly randomUnit: RandomUnit;
 }
 
@@ -45,6 +47,7 @@ export class SwarmTrackerLink {
   readonly #swarms = new Map<string, Tracked>();
   #socket: Socket | undefined;
   #isRunning = false;
+  #saidTrouble = false;
   #cancel: () => void = () => {};
 
   constructor(options: SwarmTrackerLinkOptions) {
@@ -73,7 +76,8 @@ export class SwarmTrackerLink {
   }
 
   #connect(): void {
-    const { tracker, clock, logger } = this.#options;
+    const { tracker, clock } = this.#options;
+    const name = formatHostPort(tracker.host, tracker.port);
     const startedAt = clock.now();
     let upSince: Milliseconds | undefined;
     const socket = connect({ ...tracker, noDelay: true });
@@ -90,17 +94,24 @@ export class SwarmTrackerLink {
         for (let frame = framer.next(); frame !== undefined; frame = framer.next()) this.#hear(frame);
       } catch (error) {
         if (!(error instanceof RemoteProtocolError)) throw error;
-        logger.info({ tracker, why: error.message }, 'this is no swarm tracker');
+        this.#trouble(new TransportError(`${name} is no tracker of swarms`, { cause: error }));
         socket.destroy();
       }
     });
-    socket.on('error', err => logger.info({ tracker, err }, 'the swarm tracker cannot be reached'));
+    socket.on('error', error => this.#trouble(connectError(name, error)));
     socket.on('close', () => {
       this.#cancel();
       if (!this.#isRunning) return;
+      this.#trouble(new TransportError(`${name} ended the connection`));
       const waitMs = this.#backoff.next(clock.now() - (upSince ?? startedAt));
       this.#cancel = clock.after(waitMs, () => this.#connect());
     });
+  }
+
+  #trouble(why: TransportError): void {
+    if (this.#saidTrouble) return;
+    this.#saidTrouble = true;
+    this.#options.onTrouble(why);
   }
 
   #introduce(id: string): void {
@@ -117,6 +128,7 @@ export class SwarmTrackerLink {
 
   #hear(frame: Uint8Array): void {
     const news = parseTrackerNews(frame);
+    this.#saidTrouble = false;
     if (news === undefined || news.type === 'remove_node') return;
     const endpoints = news.type === 'new_node' ? [news.endpoint] : news.details;
     this.#swarms.get(news.swarm_id)?.hearOf(endpoints.map(peerOf));

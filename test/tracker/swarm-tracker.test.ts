@@ -192,7 +192,7 @@ t.test('our end says what PyPPSPP does, believes little, and comes back', async 
     tracker: { host: '127.0.0.1', port },
     port: 6_778,
     clock,
-    logger: new RecordingLogger(),
+    onTrouble: () => {},
     randomUnit: () => 0,
   });
   const heard: PeerAddress[] = [];
@@ -231,6 +231,49 @@ t.test('our end says what PyPPSPP does, believes little, and comes back', async 
   link.stop();
   await hears(frame(`{"type":"unregister","swarm_id":"${ID}","endpoint":["127.0.0.1",6778]}`));
   t.ok(MAX_TRACKER_MESSAGE_BYTES > introduction.length);
+});
+
+t.test('that a tracker of swarms is of no use is said once, until it is', async t => {
+  const sockets: Socket[] = [];
+  const tracker = createServer(socket => {
+    sockets.push(socket);
+    socket.on('error', () => {}).resume();
+  }).listen(0, '127.0.0.1');
+  await once(tracker, 'listening');
+  t.teardown(() => tracker.close());
+  const { port } = tracker.address() as { port: number };
+  const clock = new VirtualClock();
+  const troubles: string[] = [];
+  const linkTo = (host: string) =>
+    new SwarmTrackerLink({
+      tracker: { host, port },
+      port: 6_778,
+      clock,
+      onTrouble: ({ message }) => troubles.push(message),
+      randomUnit: () => 0,
+    });
+  const comes = (count: number) =>
+    until(`it comes for the ${count}. time`, () => {
+      clock.advance(1_000);
+      return sockets.length === count;
+    });
+  const link = linkTo('127.0.0.1');
+  link.start();
+  await comes(1);
+  sockets[0]!.write(Buffer.alloc(4, 0xff));
+  await comes(2);
+  sockets[1]!.end();
+  await comes(3);
+  t.same(troubles, [`127.0.0.1:${port} is no tracker of swarms`]);
+  sockets[2]!.end(frame(`{"swarm_id": "${ID}", "type": "other_peers", "details": []}`));
+  await until('it spoke, and is gone', () => troubles.length === 2);
+  t.equal(troubles[1], `127.0.0.1:${port} ended the connection`);
+  link.stop();
+  const nowhere = linkTo('no-such-host.invalid');
+  nowhere.start();
+  await until('that one is nowhere', () => troubles.length === 3);
+  t.match(troubles[2], /^no-such-host\.invalid:\d+: /);
+  nowhere.stop();
 });
 
 t.test('two commands meet at a third', async t => {
