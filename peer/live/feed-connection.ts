@@ -88,7 +88,7 @@ export class FeedConnection implements WireOwner {
 
   /** Nothing is told any more, and the host is told to stop. */
   close(): void {
-    if (this.#download.owed > 0) this.#wire?.send({ type: 'STOP', song: NO_SONG });
+    this.#stop();
     this.#finish(() => {});
   }
 
@@ -162,9 +162,15 @@ export class FeedConnection implements WireOwner {
     const { clock } = this.#options;
     this.#cancelWatch = clock.after(PATIENCE_MS / 2, () => {
       const late = this.#download.expire(clock.now());
-      if (late === undefined) this.#watch();
-      else this.#lost(late.message);
+      if (late === undefined) return this.#watch();
+      this.#stop();
+      this.#lost(late.message);
     });
+  }
+
+  /** Who has nothing to send would not notice for as long that we have gone. */
+  #stop(): void {
+    if (this.#download.owed > 0) this.#wire?.send({ type: 'STOP', song: NO_SONG });
   }
 
   #lost(why = 'ended the connection'): void {

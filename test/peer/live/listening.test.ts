@@ -98,15 +98,31 @@ t.test('a host with something else under that ID is not heard', async t => {
   wrong.feeds.set(RADIO, feedId('talk'));
   for (const { publication } of [wrong, right]) publication.send(mp3Bytes({ seconds: 1 }));
   wrong.songs.set(RADIO, wrong.songs.get(10)!);
-  const { stream, bytes } = listen(t, radio(wrong.address, right.address));
+  const moreHosts = async () => [right.address];
+  const { stream, bytes } = listen(t, { ...radio(wrong.address), moreHosts });
   await until('it is heard', () => bytes().length > 0);
-  await until('the other was asked', () => stream.report().failed.length > 0);
   t.match(stream.report(), {
     sources: [{ host: right.address }],
     failed: [{ host: wrong.address, why: /something else/ }],
   });
   stream.cancel();
   await until('it has left', () => right.feed.listeners === 0);
+});
+
+t.test('a host that falls silent is told that nobody listens any more', async t => {
+  const clock = new VirtualClock();
+  const host = await onAir(t);
+  host.publication.send(mp3Bytes({ seconds: 1 }));
+  const stream = fetcher(t, { clock }).listen(radio(host.address));
+  const { bytes } = record(stream);
+  await until('it is heard', () => bytes().length > 0);
+  await until('it is lost', () => {
+    clock.advance(100);
+    return stream.report().failed.length > 0;
+  });
+  t.match(stream.report().failed, [{ why: /nothing came/ }]);
+  await until('it has left', () => host.feed.listeners === 0);
+  stream.cancel();
 });
 
 t.test('a feed that nobody has fails, and not as an end', async t => {
