@@ -46,15 +46,15 @@ export class GaplessTrim {
     sampleRate: number,
   ): GaplessTrim {
     const { tag, samplesPerFrame } = song;
+    const preRoll = Math.round((begin.preRollSeconds ?? 0) * sampleRate);
     if (tag?.delay !== undefined) {
       return new GaplessTrim({
-        skip: tag.delay + DECODER_DELAY,
+        skip: tag.delay + DECODER_DELAY + preRoll,
         padding: Math.max(0, (tag.padding ?? 0) - DECODER_DELAY),
         ...(tag.frames !== undefined && { expected: tag.frames * samplesPerFrame }),
       });
     }
-    const skip = Math.round((begin.preRollSeconds ?? 0) * sampleRate);
-    return new GaplessTrim({ skip, padding: Math.max(0, (begin.endPadding ?? 0) - DECODER_DELAY) });
+    return new GaplessTrim({ skip: preRoll, padding: Math.max(0, (begin.endPadding ?? 0) - DECODER_DELAY) });
   }
 
   /** The music in this block, and perhaps in what was held before. */

@@ -5,7 +5,8 @@
  *                                                 ▲ read from here  ▲ sound from here
  *
  * A frame leans on up to 511 bytes before it (the bit reservoir), so reading begins ten frames earlier. Exact to the sample
- * at a constant bitrate; by the tag's table of a hundred points at a variable one; else in proportion. Pure.
+ * at a constant bitrate; by the tag's table of a hundred points at a variable one; else in proportion. Where nothing is known
+ * yet, it is read from its beginning, and what is before is dropped: a guess may lie past the end. Pure.
  */
 import type { SongFields } from '../../protocol/tsp/rows.js';
 import type { FrameHeader } from '../mpeg/frame-header.js';
@@ -67,6 +68,8 @@ export function seekPoint(
   size: number | undefined,
 ): SeekPoint {
   if (seconds < FROM_THE_START_SECONDS) return { fromByte: 0, begin: { startSeconds: 0 } };
+  const isUnknown = outline === undefined && (size ?? song.size ?? song.bitrate) === undefined;
+  if (isUnknown) return { fromByte: 0, begin: { startSeconds: seconds, preRollSeconds: seconds } };
   const endPadding = outline?.tag?.padding;
   const begin = { startSeconds: seconds, ...(endPadding !== undefined && { endPadding }) };
   return exact(seconds, begin, outline, song) ?? approximate(seconds, begin, outline, song, size);

@@ -158,6 +158,12 @@ t.test('after a seek the pre-roll is dropped, and the padding whatever came befo
     ...samplesOf(trim.end()),
   ];
   t.strictSame([out[0], out.at(-1), out.length], [100, 269, 170]);
+  const tagged = GaplessTrim.of(
+    begin,
+    { tag: { delay: 50, constantBitrate: true }, samplesPerFrame: 1_152 },
+    44_100,
+  );
+  t.equal(samplesOf(tagged.push(block(0, 1_152)))[0], 50 + 529 + 100, 'read from its beginning: both');
 });
 
 t.test(
@@ -188,8 +194,11 @@ t.test(
 
     const unknown = seekPoint(10, undefined, { duration: 20, audioStart: 100, bitrate: 128_000 }, 320_100);
     t.ok(Math.abs(unknown.fromByte - 156_000) < 1_000, 'in proportion');
-    const blind = seekPoint(10, undefined, {}, undefined);
-    t.ok(Math.abs(blind.fromByte - 156_000) < 1_000, 'or as if it were usual');
+    t.strictSame(
+      seekPoint(10, undefined, { duration: 20 }, undefined),
+      { fromByte: 0, begin: { startSeconds: 10, preRollSeconds: 10 } },
+      'from its beginning where a guess may lie past its end',
+    );
     t.ok(seekPoint(99, undefined, {}, 1_000).fromByte < 1_000, 'never past the end');
   },
 );
