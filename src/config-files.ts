@@ -35,9 +35,11 @@ async function readConfigFile(
   request: ConfigRequest,
   required: boolean,
 ): Promise<ConfigFile[]> {
-  const text = await readText(path, required);
+  // Nobody said --config of the usual one.
+  const which = required ? '--config' : 'the usual configuration file';
+  const text = await readText(path, which, required);
   if (text === undefined) return [];
-  const json = parseObject(text, path);
+  const json = parseObject(text, path, which);
   const { [request.command]: section = {}, ...rest } = json;
   const outside = Object.fromEntries(Object.entries(rest).filter(([key]) => !request.commands.includes(key)));
   if (typeof section !== 'object' || section === null || Array.isArray(section)) {
@@ -51,30 +53,29 @@ async function readConfigFile(
   return files;
 }
 
-async function readText(path: string, required: boolean): Promise<string | undefined> {
+async function readText(path: string, which: string, required: boolean): Promise<string | undefined> {
   try {
     const { size } = await stat(path);
-    if (size > MAX_CONFIG_BYTES)
-      throw new ConfigError('--config', path, 'a configuration file: it is too large');
+    if (size > MAX_CONFIG_BYTES) throw new ConfigError(which, path, 'a configuration file: it is too large');
     const bytes = await readFile(path);
     return bytes.toString('utf8').replace(/^\ufeff/, '');
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     if (!required && (code === 'ENOENT' || code === 'ENOTDIR')) return undefined;
-    throw new ConfigError('--config', path, `a file that can be read (${code ?? String(error)})`);
+    throw new ConfigError(which, path, `a file that can be read (${code ?? String(error)})`);
   }
 }
 
-function parseObject(text: string, path: string): Record<string, unknown> {
+function parseObject(text: string, path: string, which: string): Record<string, unknown> {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ConfigError('--config', path, `JSON: ${(error as Error).message}`);
+    throw new ConfigError(which, path, `JSON: ${(error as Error).message}`);
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new ConfigError('--config', path, 'a JSON object');
+    throw new ConfigError(which, path, 'a JSON object');
   }
   return json as Record<string, unknown>;
 }

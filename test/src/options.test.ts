@@ -126,7 +126,10 @@ t.test('what only its use shows to be wrong is told with that place too', async 
 
 t.test('a configuration file that is missing, torn, no object, too large or misspelt is refused', async t => {
   const { env: torn } = await homeWith(t, '{ "port": ');
-  t.match(await failure(peer('', torn)), { exitCode: 78, message: /config\.json" is not JSON/ });
+  t.match(await failure(peer('', torn)), {
+    exitCode: 78,
+    message: /^the usual configuration file: ".*config\.json" is not JSON/,
+  });
   const { env: list } = await homeWith(t, []);
   t.match(await failure(peer('', list)), { exitCode: 78, message: /is not a JSON object/ });
   const { env: section } = await homeWith(t, { 'tsp-peer': 5 });
@@ -138,7 +141,7 @@ t.test('a configuration file that is missing, torn, no object, too large or miss
   const { env } = await homeWith(t);
   t.match(await failure(peer('--config /nowhere/x.json', env)), {
     exitCode: 78,
-    message: /can be read \(ENOENT\)/,
+    message: /^--config: .* can be read \(ENOENT\)/,
   });
   t.match(
     (await peerRun('', { ...env, XDG_CONFIG_HOME: '/nowhere' })).values,
