@@ -65,6 +65,8 @@ function parseArgument(name: CommandName, argument: string): Parsed {
   switch (name) {
     case 'list':
     case 'find':
+      if (!optional && unquoted(argument) === '')
+        return problem(`${name} wants words, not empty quotes.`, name);
       return { is: 'command', command: { name, words: unquoted(argument) } };
     case 'info':
     case 'play':

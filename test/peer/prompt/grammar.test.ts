@@ -83,6 +83,7 @@ t.test('an ID that cannot be one is told what IDs are', async t => {
 t.test('what is wrong or missing is said with what would be right', async t => {
   t.match(problemOf('play'), { name: 'play', message: /play <id or words>/ });
   t.match(problemOf('play ""'), { message: /empty quotes/ });
+  t.match(problemOf('find " "'), { message: /empty quotes/ });
   t.match(problemOf('find'), { message: /find <words>/ });
   t.match(problemOf('seek later'), { message: /no time/, hint: /1:30/ });
   t.match(problemOf('volume 101'), { message: /no volume/ });
