@@ -23,6 +23,8 @@ export interface DatagramWire {
    * the way to a peer is gone.
    */
   start(at: ListenAt, receive: Receive, hasRoom: () => void, lost?: Lost): Promise<PeerAddress>;
+  /** Memory for a datagram, which `send` takes back. Absent: the heap's. */
+  allocate?(length: number): Buffer;
   send(outgoing: Outgoing): void;
   /** Resolves when what was sent has left and everything is closed. */
   stop(): Promise<void>;

@@ -76,6 +76,7 @@ export class SwarmNode implements SwarmHome {
       isReliable: wire.isReliable,
       admits: from => !this.#banned.has(banKey(from)),
       offered: id => this.#offer(id),
+      ...(wire.allocate && { allocate: length => wire.allocate!(length) }),
       ...(wire.roomFor && { roomFor: to => wire.roomFor!(to) }),
     });
     if (rate !== undefined) this.#allowance = new UploadAllowance(rate, () => this.wake());

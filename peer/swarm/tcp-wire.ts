@@ -19,6 +19,7 @@ import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
 import { FRAME_BYTES } from '../../protocol/ppspp/packer.js';
 import { DatagramFramer, frameHeader } from '../../protocol/ppspp/stream-framing.js';
 import type { DatagramWire, ListenAt, Lost, Receive } from './datagram-wire.js';
+import { FrameMemory } from './frame-memory.js';
 
 /** Waiting for one peer, beside what the system holds … */
 const MAX_QUEUED_BYTES = 512 * 1_024;
@@ -46,6 +47,7 @@ export class TcpWire implements DatagramWire {
   readonly isReliable = true;
   readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
+  readonly #memory = new FrameMemory();
   /** Given to the reader before anything else is read. */
   #input: Uint8Array | undefined;
   #server: Server | undefined;
@@ -91,13 +93,17 @@ export class TcpWire implements DatagramWire {
     return { address, port };
   }
 
+  allocate(length: number): Buffer {
+    return this.#memory.take(length);
+  }
+
   send({ to, datagram }: Outgoing): void {
     const connection = this.#connections.get(addressText(to)) ?? this.#dial(to, datagram);
     if (connection === undefined) return;
     const { socket } = connection;
     socket.cork();
     socket.write(frameHeader(datagram));
-    socket.write(datagram);
+    socket.write(datagram, () => this.#memory.giveBack(datagram));
     socket.uncork();
   }
 

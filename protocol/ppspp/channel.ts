@@ -30,7 +30,7 @@ import {
 } from './handshake.js';
 import { earliest, Liveness } from './liveness.js';
 import type { ChunkRange, Message, WireFormat } from './messages.js';
-import { DATAGRAM_BYTES, FRAME_BYTES, Packer } from './packer.js';
+import { type Allocate, DATAGRAM_BYTES, FRAME_BYTES, Packer } from './packer.js';
 import type { Swarm } from './swarm.js';
 
 /** Datagrams that make no sense, before the other side is left alone (RFC 7574 §8.2). */
@@ -76,6 +76,8 @@ export interface ChannelOptions {
   readonly isReliable?: boolean;
   /** Largest datagram; DATAGRAM_BYTES, over a stream FRAME_BYTES. */
   readonly maxDatagramBytes?: number;
+  /** Where datagrams are put; default: on the heap. */
+  readonly allocate?: Allocate | undefined;
   /** Called when `transmit` may have something to send, but for what `nextDeadline` knows. */
   readonly stirred?: () => unknown;
   /** The other side's first HANDSHAKE, where it was first. */
@@ -88,6 +90,7 @@ export class Channel {
   readonly #unixOffsetMs: number;
   readonly #isReliable: boolean;
   readonly #maxBytes: number;
+  readonly #allocate: Allocate | undefined;
   readonly #stirred: () => unknown;
   readonly #format: WireFormat;
   readonly #dialling: Dialling;
@@ -110,6 +113,7 @@ export class Channel {
     this.#unixOffsetMs = options.unixOffsetMs;
     this.#isReliable = isReliable;
     this.#maxBytes = options.maxDatagramBytes ?? (isReliable ? FRAME_BYTES : DATAGRAM_BYTES);
+    this.#allocate = options.allocate;
     this.#stirred = options.stirred ?? (() => {});
     this.#format = wireFormatOf(swarm.metadata, swarm.dialects);
     this.#dialling = new Dialling(swarm.dialects, isReliable, now);
@@ -284,6 +288,7 @@ export class Channel {
       format: this.#format,
       dialect,
       maxBytes: this.#maxBytes,
+      allocate: this.#allocate,
     });
     this.#talk = new Conversation({
       swarm: this.swarm,

@@ -19,6 +19,7 @@ import { CHANNEL_BYTES, NO_CHANNEL } from './constants.js';
 import { addressText, areKin, Gate, type HalfOpen, type PeerAddress } from './gate.js';
 import type { Dialect } from './handshake.js';
 import { earliest } from './liveness.js';
+import type { Allocate } from './packer.js';
 import { type KnownPeer, maySpeakOf, peersToTell } from './peer-exchange.js';
 import type { OpenSwarm, Swarm } from './swarm.js';
 
@@ -71,6 +72,8 @@ export interface EndpointOptions {
   readonly isReliable?: boolean;
   /** Room for chunks to one peer, where each has a way of its own. */
   readonly roomFor?: (to: PeerAddress) => number;
+  /** Where datagrams are put, and where who sends them takes them back; default: on the heap. */
+  readonly allocate?: Allocate;
   /** Whether somebody may come in at all: not who was caught lying. */
   readonly admits?: (from: PeerAddress) => boolean;
   /** A swarm that is not joined, but given when somebody comes for it. */
@@ -278,7 +281,7 @@ export class Endpoint {
   }
 
   #add(swarm: Swarm, to: PeerAddress, now: Milliseconds, halfOpen: HalfOpen | undefined): Channel {
-    const { unixOffsetMs, isReliable = false } = this.#options;
+    const { unixOffsetMs, isReliable = false, allocate } = this.#options;
     const isIncoming = halfOpen !== undefined;
     const number = halfOpen?.channel ?? this.#gate.freeChannel(this.#kinOf(swarm, addressKey(to.address)));
     const channel: Channel = new Channel(
@@ -287,6 +290,7 @@ export class Endpoint {
         channel: number,
         unixOffsetMs,
         isReliable,
+        allocate,
         // Not for what an engine still says to a channel that is over.
         stirred: () => this.#lines.has(number) && this.#busy.add(line),
         ...(halfOpen && { halfOpen }),

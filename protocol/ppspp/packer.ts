@@ -20,10 +20,14 @@ export const FRAME_BYTES = 65_507;
 
 type Data = ChunkUnit['data'][number];
 
+/** Memory for a datagram of so many bytes; who sends it may use it again afterwards. */
+export type Allocate = (length: number) => Buffer;
+
 export class Packer {
   readonly #format: WireFormat;
   readonly #dialect: Dialect;
   readonly #maxBytes: number;
+  readonly #allocate: Allocate;
   #done: Buffer[] = [];
   /** The datagram that is being filled: its channel and all but DATA … */
   readonly #head = new ByteWriter(DATAGRAM_BYTES);
@@ -37,10 +41,12 @@ export class Packer {
     readonly format: WireFormat;
     readonly dialect: Dialect;
     readonly maxBytes: number;
+    readonly allocate?: Allocate | undefined;
   }) {
     this.#format = options.format;
     this.#dialect = options.dialect;
     this.#maxBytes = options.maxBytes;
+    this.#allocate = options.allocate ?? Buffer.allocUnsafe;
     this.#head.u32(options.channel);
   }
 
@@ -92,7 +98,7 @@ export class Packer {
   /** Four bytes, where there is nothing else to say. */
   keepAlive(): void {
     const isEmpty = this.#head.length === CHANNEL_BYTES && this.#data.length === 0;
-    if (this.#done.length === 0 && isEmpty) this.#done.push(Buffer.from(this.#head.written));
+    if (this.#done.length === 0 && isEmpty) this.#finishDatagram();
   }
 
   #hasRoomFor(bytes: number): boolean {
@@ -103,9 +109,15 @@ export class Packer {
   #close(headBytes = this.#head.length): void {
     this.#head.truncate(headBytes);
     for (const data of this.#data) writeMessage(this.#head, data, this.#format);
-    if (this.#head.length > CHANNEL_BYTES) this.#done.push(Buffer.from(this.#head.written));
+    if (this.#head.length > CHANNEL_BYTES) this.#finishDatagram();
     this.#head.truncate(CHANNEL_BYTES);
     this.#data = [];
     this.#dataBytes = 0;
+  }
+
+  #finishDatagram(): void {
+    const datagram = this.#allocate(this.#head.length);
+    datagram.set(this.#head.written);
+    this.#done.push(datagram);
   }
 }
