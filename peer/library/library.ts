@@ -165,10 +165,10 @@ export class Library {
   }
 
   async #openStore(): Promise<void> {
-    const { store, dataDir, openDisk, logger, encode } = this.#options;
+    const { store, dataDir, openDisk, clock, logger, encode } = this.#options;
     if (store !== undefined) this.#store = store;
     else if (dataDir !== undefined)
-      this.#store = await openLibraryStore({ folder: join(dataDir, 'library'), openDisk, logger });
+      this.#store = await openLibraryStore({ folder: join(dataDir, 'library'), openDisk, clock, logger });
     if (encode === true && dataDir !== undefined)
       this.#encoded = await this.#openEncoded(join(dataDir, 'encoded'));
     this.#holdings = this.#hold();

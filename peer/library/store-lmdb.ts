@@ -10,15 +10,17 @@
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import type { Disk, Logger } from '../../protocol/ports.js';
+import type { Clock, Disk, Logger, Milliseconds } from '../../protocol/ports.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
 import type { SkipReason } from './file-facts.js';
 import type { KnownFile, LibraryStore, StoreOptions } from './store.js';
 
 /** Entries of another format are forgotten: reading the files again gives better ones. */
 const FORMAT = 1;
-/** With less free nothing is written. */
-const MIN_FREE_BYTES = 1024 * 1024;
+/** With less free nothing is written: what is gathered may be a few hundred files, each with some pages of 4 KiB. */
+const MIN_FREE_BYTES = 4 * 1024 * 1024;
+/** What is put within this goes in one transaction: one for each of fifty thousand files would be a sixth of reading them. */
+const GATHER_MS: Milliseconds = 50;
 
 type Row = readonly [
   path: string,
@@ -41,16 +43,20 @@ export class LmdbLibraryStore implements LibraryStore {
   readonly #root: RootDatabase;
   readonly #files: Database<Row, Buffer>;
   readonly #nodes: Database<Buffer, Buffer>;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   /** What was put and is not committed yet: lmdb shows it only afterwards. */
   readonly #uncommitted = new Map<string, Write>();
   #queue: Write[] = [];
   #writing: Promise<void> | undefined;
+  /** Ends what is being gathered. */
+  #hurry = (): void => {};
   #saidFailure = false;
   #closed: Promise<void> | undefined;
 
-  constructor({ folder, openDisk, logger }: StoreOptions) {
+  constructor({ folder, openDisk, clock, logger }: StoreOptions) {
     mkdirSync(folder, { recursive: true });
+    this.#clock = clock;
     this.#logger = logger;
     this.#disk = openDisk(folder, MIN_FREE_BYTES);
     // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
@@ -105,6 +111,7 @@ export class LmdbLibraryStore implements LibraryStore {
 
   close(): Promise<void> {
     this.#closed ??= this.#close();
+    this.#hurry();
     return this.#closed;
   }
 
@@ -124,9 +131,8 @@ export class LmdbLibraryStore implements LibraryStore {
   }
 
   async #writeAll(): Promise<void> {
-    // A moment later, so that what is put together is written together.
-    await Promise.resolve();
     while (this.#queue.length > 0) {
+      await this.#gathered();
       const writes = this.#queue;
       this.#queue = [];
       const failure = await this.#commit(writes);
@@ -141,6 +147,17 @@ export class LmdbLibraryStore implements LibraryStore {
         if (this.#uncommitted.get(write.path) === write) this.#uncommitted.delete(write.path);
       }
     }
+  }
+
+  #gathered(): Promise<void> {
+    if (this.#closed !== undefined) return Promise.resolve();
+    return new Promise(resolve => {
+      const cancel = this.#clock.after(GATHER_MS, resolve);
+      this.#hurry = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   /** Both databases in one transaction, so that no song is found without its nodes. Returns why it failed. */

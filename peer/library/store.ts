@@ -6,7 +6,7 @@
  *
  * Two stores, one contract: in memory for tests and peers without a data folder, lmdb (store-lmdb.ts) for the rest.
  */
-import type { Logger, OpenDisk } from '../../protocol/ports.js';
+import type { Clock, Logger, OpenDisk } from '../../protocol/ports.js';
 import { isMissingStore, MEND_STORE } from '../failures/missing-store.js';
 import type { FileContent, Fingerprint } from './file-facts.js';
 import { damagedStoreFile, makeRoom, moveAside } from './store-file.js';
@@ -53,6 +53,7 @@ export class MemoryLibraryStore implements LibraryStore {
 export interface StoreOptions {
   readonly folder: string;
   readonly openDisk: OpenDisk;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 

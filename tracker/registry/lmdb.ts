@@ -245,7 +245,7 @@ export class LmdbRegistry implements Registry {
       }
       await nextTurn();
     }
-    this.#isGivenWhole = true;
+    this.#isGivenWhole = !this.#isClosing;
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {

@@ -19,6 +19,7 @@ import { LmdbLibraryStore } from '../../../peer/library/store-lmdb.js';
 import { QUIET_MS, QuietPaths, TOGETHER_MS } from '../../../peer/library/watch.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import { openDisk } from '../../../src/disk.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
@@ -344,7 +345,7 @@ contract('in memory', async () => ({ store: new MemoryLibraryStore() }));
 contract('in lmdb', async t => {
   const folder = join(await tempFolder(t), 'library');
   const logger = new RecordingLogger();
-  const open = () => new LmdbLibraryStore({ folder, openDisk, logger });
+  const open = () => new LmdbLibraryStore({ folder, openDisk, clock: patientClock, logger });
   return { store: open(), reopen: open };
 });
 
@@ -352,7 +353,12 @@ t.test('without a place to keep it, the library is kept in memory, and it is sai
   const folder = join(await tempFolder(t), 'file');
   await writeFile(folder, 'no folder');
   const logger = new RecordingLogger();
-  const store = await openLibraryStore({ folder: join(folder, 'library'), openDisk, logger });
+  const store = await openLibraryStore({
+    folder: join(folder, 'library'),
+    openDisk,
+    clock: patientClock,
+    logger,
+  });
   t.type(store, MemoryLibraryStore);
   t.same(logger.messages('warn'), ['the library cannot be remembered for the next start']);
 });
@@ -372,7 +378,12 @@ t.test('a full disk is survived and said once', async t => {
     return;
   }
   const logger = new RecordingLogger();
-  const store = new LmdbLibraryStore({ folder: join(folder, 'library'), openDisk, logger });
+  const store = new LmdbLibraryStore({
+    folder: join(folder, 'library'),
+    openDisk,
+    clock: patientClock,
+    logger,
+  });
   const nodes = Buffer.alloc(2_048, 1);
   for (let i = 0; i < 2_000; i += 1) store.put(`/m/${i}.mp3`, songFile(i), nodes);
   await until('it is said', () => logger.messages('warn').length > 0);

@@ -5,6 +5,7 @@ import t from 'tap';
 import { openLibraryStore } from '../../../peer/library/store.js';
 import { damagedStoreFile } from '../../../peer/library/store-file.js';
 import { openDisk } from '../../../src/disk.js';
+import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 
@@ -14,7 +15,7 @@ t.test('whole, new and absent files are none; each kind of damage is', async t =
   const folder = await tempFolder(t);
   const file = join(folder, 'data.mdb');
   t.equal(await damagedStoreFile(folder), undefined, 'none there');
-  const store = await openLibraryStore({ folder, openDisk, logger });
+  const store = await openLibraryStore({ folder, openDisk, clock: patientClock, logger });
   const fingerprint = { size: 1, mtimeNs: 1n, ctimeNs: 1n, inode: 1n };
   store.put('/a.mp3', { fingerprint, content: { kind: 'skipped', reason: 'empty' } });
   await store.close();
@@ -41,7 +42,7 @@ t.test('whole, new and absent files are none; each kind of damage is', async t =
 t.test('a damaged library store is moved aside and begun anew', async t => {
   const folder = await tempFolder(t);
   await writeFile(join(folder, 'data.mdb'), Buffer.alloc(20_000, 0xff));
-  const store = await openLibraryStore({ folder, openDisk, logger });
+  const store = await openLibraryStore({ folder, openDisk, clock: patientClock, logger });
   t.same([...store.entries()], []);
   await store.close();
   t.same((await readdir(folder)).sort(), ['data.mdb', 'data.mdb.damaged', 'lock.mdb']);
