@@ -58,6 +58,9 @@ export interface RunVerdict {
   readonly count: number;
 }
 
+/** They are better judged one by one. */
+export const ONE_BY_ONE: RunVerdict = { verdict: 'unproven', count: 0 };
+
 /** By bin, the hashes on the way from a chunk to a proven node, with the siblings that were taken for it. */
 export type Way = Map<number, Uint8Array>;
 

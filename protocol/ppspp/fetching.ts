@@ -10,7 +10,7 @@
 import type { Milliseconds } from '../ports.js';
 import { ChunkSet } from './chunk-set.js';
 import { sayable } from './chunk-spec.js';
-import type { RunVerdict, Verdict } from './claims.js';
+import { ONE_BY_ONE, type RunVerdict, type Verdict } from './claims.js';
 import { LAST_CHUNK } from './constants.js';
 import type { Dialect } from './handshake.js';
 import type { Judge } from './integrity.js';
@@ -24,8 +24,6 @@ export const MAX_STRIKES = 3;
 const CHUNKS_A_STRIKE = 64;
 
 type Data = Extract<Message, { type: 'DATA' }>;
-
-const SINGLE: RunVerdict = { verdict: 'unproven', count: 0 };
 
 export type ChunkEvent =
   /**
@@ -176,12 +174,13 @@ export class Fetching {
   #judgeRun(messages: readonly Data[]): RunVerdict {
     const first = messages[0]!.chunk;
     const { have } = this.#swarm;
-    if (messages.length < 2 || have.covers({ start: first, end: first + messages.length - 1 })) return SINGLE;
+    if (messages.length < 2 || have.covers({ start: first, end: first + messages.length - 1 }))
+      return ONE_BY_ONE;
     return (
       this.#judge.judgeRun?.(
         first,
         messages.map(({ bytes }) => bytes),
-      ) ?? SINGLE
+      ) ?? ONE_BY_ONE
     );
   }
 

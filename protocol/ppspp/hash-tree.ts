@@ -14,12 +14,18 @@ import { HASH_LENGTH, type HashName, hashChunk, hashPair, heightOf, PIECE_LEVEL 
 import { LANES } from '../sha256-lanes.js';
 import { rowsAbove, rowsOf } from '../tree-rows.js';
 import { binAt, binOf, layerOf, layerOfRun, peaksOf, rangeOf, unclesOf } from './bins.js';
-import { type Claims, climb, MAX_LAYER, type RunVerdict, type Verdict, type Way } from './claims.js';
+import {
+  type Claims,
+  climb,
+  MAX_LAYER,
+  ONE_BY_ONE,
+  type RunVerdict,
+  type Verdict,
+  type Way,
+} from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
 import { nodesOf, TreeBuilder } from './tree-builder.js';
-
-const UNPROVEN: RunVerdict = { verdict: 'unproven', count: 0 };
 
 export class HashTree {
   readonly hash: HashName;
@@ -122,10 +128,10 @@ export class HashTree {
   verifyRun(first: number, chunks: readonly Uint8Array[], claims: Claims): RunVerdict {
     const total = this.#chunks;
     // Only whole chunks: the last of the content has its length to be judged too.
-    if (total === undefined || first + chunks.length >= total) return UNPROVEN;
+    if (total === undefined || first + chunks.length >= total) return ONE_BY_ONE;
     const layer = Math.min(layerOfRun(first, chunks.length), PIECE_LEVEL);
     const count = 2 ** layer;
-    if (count < LANES || chunks.some(({ length }) => length !== this.chunkBytes)) return UNPROVEN;
+    if (count < LANES || chunks.some(({ length }) => length !== this.chunkBytes)) return ONE_BY_ONE;
     const rows = rowsOf(chunks.slice(0, count), layer, this.hash);
     const { verdict, way } = climb(binAt(layer, first / count), rows[layer]!, this.hash, {
       proven: bin => (bin === this.#top ? this.root : this.#nodes.get(bin)),
