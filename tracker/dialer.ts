@@ -7,9 +7,9 @@
  */
 import { lookup } from 'node:dns/promises';
 import { Socket } from 'node:net';
-import type { Dial, Dialer } from './proof.js';
+import type { Dial } from './proof.js';
 
-export class TcpDialer implements Dialer {
+export class TcpDialer {
   readonly #closed: Line[] = [];
 
   async resolve(name: string): Promise<readonly string[]> {

@@ -40,6 +40,8 @@ export interface Dialer {
   /** IP addresses of a name. */
   resolve(name: string): Promise<readonly string[]>;
   dial(host: string, port: number, bytes: Uint8Array): Dial;
+  /** Nothing is dialled any more. Resolves when whatever that took has ended. */
+  stop(): Promise<void>;
 }
 
 export interface Attempt {

@@ -17,7 +17,6 @@ import { Turns } from '../protocol/turns.js';
 import { Answers } from './answers.js';
 import { Broadcast } from './broadcast.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
-import { TcpDialer } from './dialer.js';
 import { FanOut } from './fan-out.js';
 import { Journal } from './journal.js';
 import { type Dialer, Prover } from './proof.js';
@@ -29,6 +28,7 @@ import { SearchIndex } from './search.js';
 import { TrackerServer } from './server.js';
 import { SongTable, shownOffer } from './song-table.js';
 import type { TrackerStatus } from './status.js';
+import { ThreadDialer } from './thread-dialer.js';
 
 /** Of the sockets that the system allows, what proofs of address may take: they must not be short of them either. */
 const DIALS_SHARE = 0.1;
@@ -114,16 +114,19 @@ interface Running {
   readonly fanOut: FanOut;
   readonly answers: Answers;
   readonly server: TrackerServer;
+  readonly dialer: Dialer;
   load(): void;
   /** Makes everything that is listed found, as long as `goOn`. */
   index(goOn: () => boolean): Promise<void>;
 }
 
-async function close({ fanOut, registrar, answers, server, broadcast, registry }: Running): Promise<void> {
+async function close(running: Running): Promise<void> {
+  const { fanOut, registrar, answers, server, dialer, broadcast, registry } = running;
   fanOut.stop();
   registrar.stop();
   answers.stop();
   await server.stop();
+  await dialer.stop();
   await broadcast.saved();
   await registry.close();
 }
@@ -157,13 +160,14 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     ...(Number.isFinite(maxSongsPerPeer) ? { maxSongs: maxSongsPerPeer } : {}),
   } as const;
   const maxDials = Math.max(1, Math.min(MAX_PROOF_DIALS, Math.floor(options.maxConnections * DIALS_SHARE)));
+  const dialer = options.dialer ?? new ThreadDialer({ clock, logger });
   const server = new TrackerServer({
     config: { ...options, maxConnections: options.maxConnections - maxDials },
     createServer: options.createServer,
     services: {
       answers,
       registrar,
-      prover: new Prover({ dialer: options.dialer ?? new TcpDialer(), clock, randomBytes, maxDials }),
+      prover: new Prover({ dialer, clock, randomBytes, maxDials }),
       fanOut,
       clock,
       logger,
@@ -180,7 +184,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
     broadcast.settle();
   };
   const index = (goOn: () => boolean): Promise<void> => indexAll(table, search, pause, goOn);
-  return { registry, table, broadcast, registrar, fanOut, answers, server, load, index };
+  return { registry, table, broadcast, registrar, fanOut, answers, server, dialer, load, index };
 }
 
 /** What was listed at the start is found a moment later, so that nobody waits for 200,000 songs to be read. */

@@ -229,5 +229,6 @@ function dialerOf(machine: Machine): Dialer {
       socket.on('data', () => undefined).connect({ host, port });
       return { sent, close: () => socket.end().destroySoon() };
     },
+    stop: async () => {},
   };
 }

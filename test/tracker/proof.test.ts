@@ -49,6 +49,7 @@ function network(dead: readonly string[] = [], names: Readonly<Record<string, re
         },
       };
     },
+    async stop() {},
   };
   const clock = new VirtualClock();
   let random = 0;
