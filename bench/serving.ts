@@ -1,11 +1,12 @@
 /**
  * A host that sends one 4 MB song to 1, 64 and 1,000 listeners, beside nginx.
  *
- *     load ─▶ song server │ the same, copying │ nginx, sendfile on │ nginx, sendfile off        in turn, five times each
+ *     load ─▶ song server │ the same, copying │ bare.ts │ nginx, sendfile on        in turn, five times each
  *
  * nginx with sendfile never touches the bytes: the kernel sends the pages of the file's cache. Ours neither: it sends
  * the pages in which it holds the song (page-arena.ts), so that what was hashed is what leaves; without koffi, or where
- * there is no Linux, each byte is copied once. nginx with sendfile off copies twice.
+ * there is no Linux, each byte is copied once. The bare server sends those pages to whoever says anything, and does
+ * nothing else: no server in Node can cost less.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -49,12 +50,13 @@ export async function run(): Promise<BenchResult> {
   try {
     const song = join(folder, 'song.mp3');
     await writeFile(song, randomBytes(SONG_BYTES));
-    servers.ours = await startOurs(song);
-    servers['ours, copying'] = await startOurs(song, '--copying');
-    servers['nginx, sendfile'] = await nginxServer(folder, 'on');
-    servers['nginx, copying'] = await nginxServer(folder, 'off');
+    servers.ours = await startNode('host.js', song);
+    servers['ours, copying'] = await startNode('host.js', song, '--copying');
+    servers['bare Node'] = await startNode('bare.js', song);
+    const warmedUp = Object.values(servers);
+    servers.nginx = await nginxServer(folder);
     for (const listeners of WARM_UP_LISTENERS)
-      for (const server of [servers.ours, servers['ours, copying']]) await measure(server, listeners);
+      for (const server of warmedUp) await measure(server, listeners);
     const samples: Record<number, Record<string, Sample[]>> = {};
     for (const listeners of LISTENERS) {
       const variants = Object.entries(servers).map(
@@ -69,21 +71,21 @@ export async function run(): Promise<BenchResult> {
   }
 }
 
-async function startOurs(song: string, ...flags: string[]): Promise<Server> {
-  const host = fork(join(import.meta.dirname, 'serving', 'host.js'), [song, ...flags], {
+async function startNode(script: string, song: string, ...flags: string[]): Promise<Server> {
+  const host = fork(join(import.meta.dirname, 'serving', script), [song, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   const [line] = (await once(host.stdout!, 'data')) as [Buffer];
   return { process: host, port: Number.parseInt(line.toString(), 10), request: '\x03\0\0\0\x01', header: 9 };
 }
 
-async function nginxServer(folder: string, sendfile: 'on' | 'off'): Promise<Server> {
+async function nginxServer(folder: string): Promise<Server> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const nginx = await startNginx(
-    join(folder, `nginx-${sendfile}`),
+    join(folder, 'nginx'),
     (port, home) => `
     http {
-      sendfile ${sendfile}; tcp_nopush on; tcp_nodelay on; access_log off; keepalive_requests 1000000;
+      sendfile on; tcp_nopush on; tcp_nodelay on; access_log off; keepalive_requests 1000000;
       open_file_cache max=100; output_buffers 2 1m;
       ${temporary.map(name => `${name}_temp_path ${home}/${name};`).join(' ')}
       server { listen 127.0.0.1:${port} backlog=4096; root ${folder}; }
@@ -144,16 +146,16 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
   const medianOf = (listeners: number, server: string, figure: keyof Sample) =>
     median(samples[listeners]![server]!.map(sample => sample[figure]));
   /** Of what ran one after the other: the machine is not the same from one minute to the next. */
-  const ratio = (listeners: number, figure: keyof Sample) => {
-    const { ours, 'nginx, sendfile': nginx } = samples[listeners]!;
-    return median(ours!.map((sample, round) => sample[figure] / nginx![round]![figure]));
+  const ratio = (listeners: number, figure: keyof Sample, server = 'ours', other = 'nginx') => {
+    const { [server]: these, [other]: those } = samples[listeners]!;
+    return median(these!.map((sample, round) => sample[figure] / those![round]![figure]));
   };
   /** Whoever acknowledges packets also sends the next ones, in its own time: what one end saves, the other may pay. */
   const bothEnds = (listeners: number): number => {
     const spent = (server: string): number =>
       medianOf(listeners, server, 'cpuSecondsPerGigabyte') +
       medianOf(listeners, server, 'listenerCpuSecondsPerGigabyte');
-    return spent('ours') / spent('nginx, sendfile');
+    return spent('ours') / spent('nginx');
   };
   const figures = [
     'gigabytesPerSecond',
@@ -173,7 +175,7 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
     method: [
       `Listeners on loopback, ${LISTENER_PROCESSES} process(es) of them, each with one connection on which it asks again when it has the song;`,
       'they read 64 KiB at a time. Medians of five rounds, and of the five ratios. nginx: one process, tcp_nopush, open_file_cache.',
-      '«copying»: ours without koffi, and nginx with sendfile off.',
+      '«copying»: ours without koffi. «bare Node»: a server of one song that hands the same pages to the kernel, and does nothing else.',
     ],
     figures: LISTENERS.flatMap(listeners => [
       { figure: `GB/s at ${listeners}, ours ÷ nginx`, value: ratio(listeners, 'gigabytesPerSecond') },
@@ -182,6 +184,14 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
         value: ratio(listeners, 'cpuSecondsPerGigabyte'),
       },
       { figure: `CPU-s per GB of both ends at ${listeners}, ours ÷ nginx`, value: bothEnds(listeners) },
+      {
+        figure: `CPU-s per GB at ${listeners}, bare Node ÷ nginx`,
+        value: ratio(listeners, 'cpuSecondsPerGigabyte', 'bare Node'),
+      },
+      {
+        figure: `GB/s at ${listeners}, bare Node ÷ nginx`,
+        value: ratio(listeners, 'gigabytesPerSecond', 'bare Node'),
+      },
     ]),
     tables: [
       {
