@@ -7,6 +7,7 @@
  * A fingerprint that has not changed is taken as content that has not changed; ctime is in it since mtime can be set.
  */
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
+import type { SongTags } from './tags.js';
 
 export interface Fingerprint {
   readonly size: number;
@@ -65,6 +66,8 @@ export type FileReading =
       readonly content: FileContent;
       /** Of a song: its level-6 nodes, 32 bytes each. */
       readonly nodes?: Uint8Array;
+      /** Of a WAV or AIFF file that was asked for them. */
+      readonly tags?: SongTags;
     }
   | { readonly kind: 'gone' }
   /** It changed under every attempt to read it. */

@@ -8,6 +8,6 @@ import type { ThreadMessage } from './thread-pool.js';
 const reader = new FileReader();
 const post = (message: ThreadMessage<ReadingNote, FileReading>) => parentPort?.postMessage(message);
 
-parentPort?.on('message', async ({ path, tags }: HashingJob) => {
-  post({ result: await reader.read(path, { tags, note: note => post({ note }) }) });
+parentPort?.on('message', async ({ path, ...wanted }: HashingJob) => {
+  post({ result: await reader.read(path, { ...wanted, note: note => post({ note }) }) });
 });

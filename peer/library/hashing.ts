@@ -12,6 +12,7 @@ import { ThreadLost, ThreadPool } from './thread-pool.js';
 export interface HashingJob {
   readonly path: string;
   readonly tags: boolean;
+  readonly pcmTags: boolean | undefined;
 }
 
 export interface HashingOptions {
@@ -42,10 +43,14 @@ export class Hashing {
     });
   }
 
-  /** `onBytes` is told how many bytes were read so far. `cancelled` after `cancel` or `stop`; never rejects. */
+  /** `onBytes` is told how many bytes were read so far; `pcmTags`: see ReadFileOptions. `cancelled` after `cancel` or `stop`; never rejects. */
   async read(
     path: string,
-    options: { readonly urgent?: boolean; readonly onBytes?: (bytes: number) => void } = {},
+    options: {
+      readonly urgent?: boolean;
+      readonly pcmTags?: boolean;
+      readonly onBytes?: (bytes: number) => void;
+    } = {},
   ): Promise<FileReading | { readonly kind: 'cancelled' }> {
     let isAtTags = false;
     const onNote = (note: ReadingNote) => {
@@ -56,7 +61,7 @@ export class Hashing {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       try {
         return await this.#pool.run(
-          { path, tags },
+          { path, tags, pcmTags: options.pcmTags },
           { urgent: options.urgent === true || attempt > 0, onNote },
         );
       } catch (error) {

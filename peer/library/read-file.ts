@@ -4,7 +4,8 @@
  *     open safely ──▶ read 1 MiB ──▶ hash it, count its frames      while the next 1 MiB is read
  *                         └ of the first: tags                      └ at the end: is it still the same file?
  *
- * Runs in a worker thread (hashing-worker.ts). A file that is no MP3 is left after its first block.
+ * Runs in a worker thread (hashing-worker.ts). A file that is no MP3 is left after its first block; of WAV and
+ * AIFF the tags may be wanted (pcm-tags.ts).
  */
 import type { FileHandle } from 'node:fs/promises';
 import { toHex } from '../../protocol/bytes.js';
@@ -14,6 +15,7 @@ import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { type FileReading, type Fingerprint, isSameFile, MAX_FILE_BYTES } from './file-facts.js';
 import { MpegScan } from './mpeg-scan.js';
 import { fingerprintOf, openFile } from './open-file.js';
+import { readPcmTags } from './pcm-tags.js';
 import { readTags, type SongTags, TAG_HEAD_BYTES, TAG_TAIL_BYTES } from './tags.js';
 
 /** Where a reading stands; whoever waits for it knows from this how long the silence may last. */
@@ -22,6 +24,8 @@ export type ReadingNote = { readonly stage: 'tags' } | { readonly stage: 'bytes'
 export interface ReadFileOptions {
   /** False: the tags of this file were tried and hung. */
   readonly tags: boolean;
+  /** Those of a WAV or AIFF file too: it is about to be encoded. */
+  readonly pcmTags?: boolean | undefined;
   readonly note: (note: ReadingNote) => void;
 }
 
@@ -94,7 +98,11 @@ export class FileReader {
     }
     const audio = scan.end();
     if (typeof audio === 'string') {
-      return { kind: 'read', fingerprint, content: { kind: 'skipped', reason: isPcm ? 'pcm' : audio } };
+      const skipped = { kind: 'skipped', reason: isPcm ? 'pcm' : audio } as const;
+      if (!isPcm || !options.tags || options.pcmTags !== true)
+        return { kind: 'read', fingerprint, content: skipped };
+      const parsing = () => options.note({ stage: 'tags' });
+      return { kind: 'read', fingerprint, content: skipped, tags: await readPcmTags(file, size, parsing) };
     }
     const digest = tree.digest();
     const fields = { ...tags, size, ...audio };

@@ -8,7 +8,7 @@
  */
 import { createRequire } from 'node:module';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
-import { id3v2Bytes } from '../mpeg/id3v2.js';
+import { id3v2Bytes, id3v2Tag, synchsafe } from '../mpeg/id3v2.js';
 
 /** `import` opens its hundred files all at once, and a thread that finds no descriptor for one never closes the others. */
 const { parseBuffer } = createRequire(import.meta.url)('music-metadata') as typeof import('music-metadata');
@@ -28,6 +28,18 @@ const LATEST_YEAR = 9_999;
 const ID3_HEADER_BYTES = 10;
 /** So many zeros at the end of the last frame may be part of its text (UTF-16 and its terminator). */
 const TEXT_ZEROS_BYTES = 16;
+
+/** ID3v2.4.0 frames §4.2. */
+const FRAMES = [
+  ['title', 'TIT2'],
+  ['artist', 'TPE1'],
+  ['album', 'TALB'],
+  ['albumArtist', 'TPE2'],
+  ['track', 'TRCK'],
+  ['disc', 'TPOS'],
+  ['year', 'TDRC'],
+  ['genre', 'TCON'],
+] as const;
 
 /** `head`: the file's first bytes, 1 MiB or all; `tail`: its last 128. Never rejects. */
 export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<SongTags> {
@@ -49,6 +61,12 @@ export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<Song
     return {};
   }
 }
+
+/** The tag from which `readTags` reads these fields; nothing when there are none. */
+export const writeTags = (tags: { readonly [K in keyof SongTags]?: string | number }): Buffer =>
+  id3v2Tag(
+    FRAMES.flatMap(([field, id]) => (tags[field] === undefined ? [] : [[id, String(tags[field])] as const])),
+  );
 
 function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
   const tagBytes = id3v2Bytes(head, 0);
@@ -75,8 +93,7 @@ const isId3v1 = (tail: Uint8Array): boolean =>
 
 /** Makes the tag say that it is `length` bytes, or its frames before the cut would be lost with the rest. */
 function shortenTag(sample: Buffer, length: number): void {
-  const body = length - ID3_HEADER_BYTES;
-  for (let i = 0; i < 4; i += 1) sample[9 - i] = (body >> (7 * i)) & 0x7f;
+  sample.set(synchsafe(length - ID3_HEADER_BYTES), 6);
 }
 
 function text(raw: string | undefined): string | undefined {

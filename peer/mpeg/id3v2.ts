@@ -1,5 +1,5 @@
 /**
- * How much of a file an ID3v2 tag takes, so that whoever looks for frames can step over it.
+ * How much of a file an ID3v2 tag takes, so that whoever looks for frames can step over it; and a tag to put before them.
  *
  *     "ID3" version:2 flags:1 size:4 │ size bytes │ footer: 10, if flag 4 is set
  *
@@ -22,3 +22,19 @@ export function id3v2Bytes(bytes: Uint8Array, at = 0): number {
   const footerBytes = (bytes[at + 5]! & HAS_FOOTER) === 0 ? 0 : ID3V2_HEADER_BYTES;
   return ID3V2_HEADER_BYTES + size.reduce((sum, byte) => (sum << 7) | byte, 0) + footerBytes;
 }
+
+/** A tag of v2.4 with these text frames, in UTF-8. Nothing when there are none: a tag has at least one (§3). */
+export function id3v2Tag(texts: readonly (readonly [id: string, text: string])[]): Buffer {
+  if (texts.length === 0) return Buffer.alloc(0);
+  const frames = Buffer.concat(
+    texts.flatMap(([id, text]) => {
+      const body = Buffer.from(`\x03${text}`);
+      return [Buffer.from(id, 'latin1'), synchsafe(body.length), Buffer.alloc(2), body];
+    }),
+  );
+  return Buffer.concat([Buffer.from('ID3\x04\0\0', 'latin1'), synchsafe(frames.length), frames]);
+}
+
+/** Four bytes of seven bits each. */
+export const synchsafe = (size: number): Buffer =>
+  Buffer.from([21, 14, 7, 0].map(shift => (size >> shift) & 0x7f));

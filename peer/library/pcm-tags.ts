@@ -1,0 +1,116 @@
+/**
+ * Title, artist and the like of a WAV or AIFF file, from chunks that lie before the sound or behind it:
+ *
+ *     RIFF size WAVE │ id size bytes │ …    LIST INFO (INAM, IART, …)    id3_, ID3_ ┐
+ *     FORM size AIFF │ id size bytes │ …    NAME, AUTH                   ID3_       ┤
+ *                                             └─▶ as an ID3v2.4 tag ────────────────┴─▶ tags.ts, like those of an MP3
+ *
+ * Only chunk headers are read on the way, and no more of them than a file of music has. A size that lies leads to the end
+ * of the file, or to chunks that nobody knows. RIFF and AIFF have no album artist and no disc.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { FileHandle } from 'node:fs/promises';
+import { cleanText } from '../../protocol/tsp/rows.js';
+import { readTags, type SongTags, TAG_HEAD_BYTES, writeTags } from './tags.js';
+
+const FORM_BYTES = 12;
+const CHUNK_HEADER_BYTES = 8;
+const MAX_CHUNKS = 64;
+/** Of one chunk that is no ID3v2. */
+const MAX_TEXTS_BYTES = 64 * 1024;
+const LIST_KIND = 'INFO';
+/** RIFF wants 1999-12-31, and gets 12/31/1999. */
+const YEAR = /\d{4}/;
+
+/** What RIFF and AIFF call the fields that they have. */
+const FIELDS: ReadonlyMap<string, keyof SongTags> = new Map([
+  ['INAM', 'title'],
+  ['IART', 'artist'],
+  ['IPRD', 'album'],
+  ['ICRD', 'year'],
+  ['IGNR', 'genre'],
+  ['ITRK', 'track'],
+  ['IPRT', 'track'],
+  ['NAME', 'title'],
+  ['AUTH', 'artist'],
+]);
+/**
+ * Neither names an encoding, but what is UTF-8 is nothing else. To be asked for a stream: only so does Node 20 not take
+ * 0x80 to 0x9f for control characters.
+ */
+const OLD_TEXT = new TextDecoder('windows-1252');
+
+interface Chunk {
+  readonly id: string;
+  /** Where its bytes begin. */
+  readonly at: number;
+  readonly length: number;
+}
+
+/** `parsing` is called before a parser gets anything that it could hang over. What ID3v2 says is believed first. */
+export async function readPcmTags(file: FileHandle, size: number, parsing: () => void): Promise<SongTags> {
+  const texts: Partial<Record<keyof SongTags, string>> = {};
+  let id3: Uint8Array = new Uint8Array(0);
+  const note = (id: string, bytes: Buffer) => {
+    const field = FIELDS.get(id);
+    if (field === undefined) return;
+    const text = textOf(bytes);
+    texts[field] ||= field === 'year' ? (YEAR.exec(text)?.[0] ?? '') : text;
+  };
+  for await (const chunk of chunksOf(file, size)) {
+    const { id } = chunk;
+    if (id === 'NAME' || id === 'AUTH') note(id, await bodyOf(file, chunk, MAX_TEXTS_BYTES));
+    else if (id === 'LIST') {
+      const list = await bodyOf(file, chunk, MAX_TEXTS_BYTES);
+      if (list.toString('latin1', 0, LIST_KIND.length) !== LIST_KIND) continue;
+      for (let at = LIST_KIND.length; at + CHUNK_HEADER_BYTES <= list.length; ) {
+        const entry = chunkIn(list, at, at, true);
+        note(entry.id, list.subarray(entry.at, entry.at + entry.length));
+        at = endOf(entry);
+      }
+    } else if (id.toUpperCase() === 'ID3 ' && id3.length === 0) {
+      id3 = await bodyOf(file, chunk, TAG_HEAD_BYTES);
+    }
+  }
+  parsing();
+  const tags = [writeTags(texts), id3].filter(tag => tag.length > 0);
+  return Object.assign({}, ...(await Promise.all(tags.map(tag => readTags(tag, new Uint8Array(0))))));
+}
+
+async function* chunksOf(file: FileHandle, size: number): AsyncGenerator<Chunk> {
+  const form = await bytesOf(file, 0, FORM_BYTES);
+  const isRiff = form.toString('latin1', 0, 4) === 'RIFF';
+  for (let at = FORM_BYTES, count = 0; at < size && count < MAX_CHUNKS; count += 1) {
+    const header = await bytesOf(file, at, CHUNK_HEADER_BYTES);
+    if (header.length < CHUNK_HEADER_BYTES) return;
+    const chunk = chunkIn(header, 0, at, isRiff);
+    yield chunk;
+    at = endOf(chunk);
+  }
+}
+
+/** The chunk whose header is at `at` of `bytes` and at `position` of whatever is walked through. */
+const chunkIn = (bytes: Buffer, at: number, position: number, isRiff: boolean): Chunk => ({
+  id: bytes.toString('latin1', at, at + 4),
+  at: position + CHUNK_HEADER_BYTES,
+  length: isRiff ? bytes.readUInt32LE(at + 4) : bytes.readUInt32BE(at + 4),
+});
+
+/** Chunks begin at even places. */
+const endOf = ({ at, length }: Chunk): number => at + length + (length % 2);
+
+const bodyOf = (file: FileHandle, { at, length }: Chunk, atMost: number): Promise<Buffer> =>
+  bytesOf(file, at, Math.min(length, atMost));
+
+/** Fewer where the file ends. */
+async function bytesOf(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  const { bytesRead } = await file.read(bytes, 0, length, at);
+  return bytes.subarray(0, bytesRead);
+}
+
+function textOf(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  const text = end < 0 ? bytes : bytes.subarray(0, end);
+  return cleanText(isUtf8(text) ? text.toString() : OLD_TEXT.decode(text, { stream: true })).trim();
+}
