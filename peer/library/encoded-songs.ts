@@ -1,13 +1,16 @@
 /**
  * WAV and AIFF files offered as MP3 (`--encode`), encoded one at a time when nothing else is to be done.
  *
- *     source ──▶ key of its inode, size, mtime ──▶ <data>/encoded/<key>.mp3 ──▶ hashed like any file ──▶ catalogue
+ *     source ─┬▶ key of its inode, size, mtime ──▶ <data>/encoded/<key>.mp3 ──▶ hashed like any file ──▶ catalogue
+ *             └▶ its tags, in a reading thread ──▶ put before what the encoder wrote
  *
  * The key does not name the path, so a renamed source keeps its encoding; when the source goes, so does the encoding.
  */
 import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import type { Logger } from '../../protocol/ports.js';
 import type { Catalogue } from './catalogue.js';
 import type { Encoder } from './encode.js';
@@ -17,6 +20,7 @@ import { KnownSong, SongNodes } from './hosted-song.js';
 import type { KnownFiles } from './known-files.js';
 import { openFile } from './open-file.js';
 import type { KnownFile, LibraryStore } from './store.js';
+import { writeTags } from './tags.js';
 
 export interface EncodedSongsOptions {
   /** A real path of a folder that is there. */
@@ -168,17 +172,22 @@ export class EncodedSongs {
   }
 
   async #encodeNow({ path, target }: Source): Promise<KnownFile> {
-    const part = `${target}.part`;
+    const { hashing } = this.#options;
+    const source = await hashing.read(path, { pcmTags: true });
+    if (source.kind !== 'read') throw new Error(`the source is ${source.kind}`);
+    const tag = writeTags(source.tags ?? {});
+    const [part, tagged] = [`${target}.part`, `${target}.tagged.part`];
     // A lame that outlives a peer that was killed writes on, but into a file without a name.
     await rm(part, { force: true });
     try {
-      await this.#encoder.encode(path, part, this.#abort.signal);
-      await rename(part, target);
-    } catch (error) {
-      await rm(part, { force: true });
-      throw error;
+      const { signal } = this.#abort;
+      await this.#encoder.encode(path, part, signal);
+      if (tag.length > 0) await prepend(tag, part, tagged, signal);
+      await rename(tag.length > 0 ? tagged : part, target);
+    } finally {
+      await Promise.all([part, tagged].map(each => rm(each, { force: true })));
     }
-    const reading = await this.#options.hashing.read(target);
+    const reading = await hashing.read(target);
     if (reading.kind !== 'read') throw new Error(`the encoded file is ${reading.kind}`);
     const file = { fingerprint: reading.fingerprint, content: reading.content };
     this.#options.known.set(target, file);
@@ -198,6 +207,17 @@ export class EncodedSongs {
     }
   }
 }
+
+/** Only afterwards, since the encoder goes back to its first frame, and takes it to be where its file begins. */
+const prepend = (tag: Uint8Array, from: string, to: string, signal: AbortSignal): Promise<void> =>
+  pipeline(
+    async function* () {
+      yield tag;
+      yield* createReadStream(from);
+    },
+    createWriteStream(to),
+    { signal },
+  );
 
 const keyOf = ({ inode, size, mtimeNs }: Fingerprint): string =>
   createHash('sha256').update(`${inode}:${size}:${mtimeNs}`).digest('hex').slice(0, 32);

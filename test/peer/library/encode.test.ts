@@ -1,4 +1,5 @@
 /** WAV and AIFF offered as MP3: with the real lame where it is, and with encoders that are missing, slow or broken. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,8 +7,10 @@ import t from 'tap';
 import { type Encoder, LameEncoder } from '../../../peer/library/encode.js';
 import { Library } from '../../../peer/library/library.js';
 import { openDisk } from '../../../src/disk.js';
+import { missing } from '../../support/installed.js';
 import { mp3Bytes, wavBytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
+import { aiffBytes, iff, info, riff, withChunks } from '../../support/pcm-chunks.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
@@ -166,22 +169,6 @@ t.test('stopping ends an encoding, which leaves nothing behind', async t => {
 
 const noLame = (await new LameEncoder().missing()) !== undefined && 'node-lame or lame is not installed';
 
-/** The sound of a stereo WAV. */
-function aiffBytes(wav: Buffer): Buffer {
-  const samples = Buffer.from(wav.subarray(44)).swap16();
-  // 44,100 Hz as the 80-bit number that AIFF wants.
-  const form = Buffer.from(
-    'FORM....AIFFCOMM..........\0\x10\x40\x0e\xac\x44\0\0\0\0\0\0SSND....\0\0\0\0\0\0\0\0',
-    'latin1',
-  );
-  form.writeUInt32BE(form.length - 8 + samples.length, 4);
-  form.writeUInt32BE(18, 16);
-  form.writeUInt16BE(2, 20);
-  form.writeUInt32BE(samples.length / 4, 22);
-  form.writeUInt32BE(8 + samples.length, 42);
-  return Buffer.concat([form, samples]);
-}
-
 t.test('the real lame makes MP3 of WAV and AIFF', { skip: noLame }, async t => {
   const { root, open } = await subject(t);
   await writeFile(join(root, 'wav.wav'), wavBytes({ seconds: 2 }));
@@ -193,6 +180,63 @@ t.test('the real lame makes MP3 of WAV and AIFF', { skip: noLame }, async t => {
     t.match(offer, { bitrate: 192_000, sampleRate: 44_100, channels: 2, vbr: false });
     t.equal(offer.duration, 2, 'which it has when lame could note where it begins and ends');
   }
+});
+
+t.test('what a source says of itself reaches the list and the MP3', { skip: noLame }, async t => {
+  const { root, dataDir, open } = await subject(t);
+  const tag = {
+    album: 'Größe',
+    albumArtist: 'Various',
+    track: '3/12',
+    disc: '2/2',
+    year: '1999',
+    genre: 'Folk',
+  };
+  const tagged = mp3Bytes({ title: '雪 ☃ 𝄞', artist: 'AC/DC', ...tag });
+  const id3 = tagged.subarray(0, tagged.length - mp3Bytes().length);
+  const wav = wavBytes({ seconds: 2 });
+  for (const [name, file] of [
+    ['id3.wav', withChunks(wav, { behind: [riff('id3 ', id3)] })],
+    [
+      'info.wav',
+      withChunks(wavBytes({ seconds: 2, hz: 550 }), { before: [info({ INAM: 'b', IART: 'Ärzte' })] }),
+    ],
+    ['named.aiff', withChunks(aiffBytes(wav), { before: [iff('NAME', 'c'), iff('AUTH', 'Ärzte')] })],
+    ['untitled.wav', withChunks(wav, { before: [info({ IART: 'Ärzte' })] })],
+    [
+      'lying.wav',
+      withChunks(wav, { behind: [riff('id3 ', id3.subarray(0, 14)), Buffer.from('LIST\xff\xff\xff\xff')] }),
+    ],
+  ] as const)
+    await writeFile(join(root, name), file);
+  const library = open();
+  await library.start();
+  await lists(library, 'b,c,lying,untitled,雪 ☃ 𝄞');
+  const songs = [...library.catalogue.songs()];
+  const offers = Object.fromEntries(songs.map(({ offer }) => [offer.title, offer]));
+  t.match(offers['雪 ☃ 𝄞'], { artist: 'AC/DC', ...tag, track: 3, disc: 2, year: 1999 });
+  for (const title of ['b', 'c', 'untitled']) t.match(offers[title], { artist: 'Ärzte' });
+  t.same(
+    songs.map(({ offer }) => offer.duration),
+    songs.map(() => 2),
+    'lame still says where the music begins and ends',
+  );
+  const left = await readdir(join(dataDir, 'encoded'));
+  t.equal(left.filter(name => /^\w+\.mp3$/.test(name)).length, left.length, 'nothing else is left behind');
+  if (missing('ffprobe')) return;
+  const { path } = songs.find(({ offer }) => offer.album !== undefined)!;
+  const words = ['-v', 'error', '-of', 'json', '-show_entries', 'format_tags', path];
+  const { format } = JSON.parse(execFileSync('ffprobe', words, { encoding: 'utf8' }));
+  t.match(format.tags, {
+    title: '雪 ☃ 𝄞',
+    artist: 'AC/DC',
+    album: 'Größe',
+    album_artist: 'Various',
+    track: '3',
+    disc: '2',
+    date: '1999',
+    genre: 'Folk',
+  });
 });
 
 t.test('the real lame needs a source, and stops when it is told to', { skip: noLame }, async t => {
