@@ -7,6 +7,7 @@
  * headers keeps the parser busy for many seconds). What parses badly has no tags; the file's name serves then.
  */
 import { createRequire } from 'node:module';
+import type { ICommonTagsResult } from 'music-metadata';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
 import { id3v2Bytes, id3v2Tag, synchsafe } from '../mpeg/id3v2.js';
 
@@ -46,10 +47,10 @@ export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<Song
   const sample = sampleOf(head, tail);
   try {
     const file = { mimeType: 'audio/mpeg', size: sample.length };
-    const { common } = await parseBuffer(sample, file, { duration: false, skipCovers: true });
+    const { common, format } = await parseBuffer(sample, file, { duration: false, skipCovers: true });
     return withoutAbsent({
       title: text(common.title),
-      artist: text(common.artist),
+      artist: text(artistOf(common, format.tagTypes ?? [])),
       album: text(common.album),
       albumArtist: text(common.albumartist),
       track: ordinal(common.track.no),
@@ -60,6 +61,18 @@ export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<Song
   } catch {
     return {};
   }
+}
+
+/**
+ * Several in one frame come apart, of which the first would be all. In ID3v2.3 a slash parts them, and belongs to the name
+ * of some: put back, it is right for both. Other taggers name each in a frame of its own, beside all of them in one.
+ */
+function artistOf(
+  { artist, artists = [] }: ICommonTagsResult,
+  tagTypes: readonly string[],
+): string | undefined {
+  if (artists[0] !== artist) return artist;
+  return artists.join(tagTypes.includes('ID3v2.3') ? '/' : ', ');
 }
 
 /** The tag from which `readTags` reads these fields; nothing when there are none. */

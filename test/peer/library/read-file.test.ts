@@ -80,6 +80,26 @@ t.test('tags of every kind are read', async t => {
   t.match(fieldsOf(await readBytes(t, both)), { title: 'a title that is longer than thirty bytes' });
 });
 
+t.test('all artists are named, and those with a slash in their name whole', async t => {
+  for (const [tags, artist, expected] of [
+    ['id3v2.2', 'AC/DC', 'AC/DC'],
+    ['id3v2.3', 'AC/DC', 'AC/DC'],
+    ['id3v2.4', 'AC/DC', 'AC/DC'],
+    ['id3v2.3', 'One/Two/Three', 'One/Two/Three'],
+    ['id3v2.4', 'One\0Two', 'One, Two'],
+    ['id3v1', 'AC/DC', 'AC/DC'],
+  ] as const) {
+    const bytes = mp3Bytes({ title: 'x', artist, tags: [tags] });
+    t.match(fieldsOf(await readBytes(t, bytes)), { artist: expected }, `${tags} ${JSON.stringify(artist)}`);
+  }
+  const [whole, each] = ['TPE1\0\0\0\x0a\0\0\0A feat. B', 'TXXX\0\0\0\x0c\0\0\0ARTISTS\0A\0B'];
+  for (const frames of [whole + each, each + whole]) {
+    const tag = Buffer.from(`ID3\x04\0\0\0\0\0${String.fromCharCode(frames.length)}${frames}`, 'latin1');
+    const bytes = Buffer.concat([tag, mp3Bytes()]);
+    t.match(fieldsOf(await readBytes(t, bytes)), { artist: 'A feat. B' }, 'and in frames of their own');
+  }
+});
+
 t.test('tags that name nothing leave the title to the file', async t => {
   for (const bytes of [mp3Bytes(), mp3Bytes({ title: '', artist: '   ' }), mp3Bytes({ artist: 'x' })]) {
     const fields = fieldsOf(await readBytes(t, bytes));
