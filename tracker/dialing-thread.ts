@@ -1,13 +1,14 @@
 /**
  * The thread of thread-dialer.ts: dials what it is told to, and says what became of it.
  *
- *     orders ─▶ TcpDialer ─▶ results, those of one turn of the event loop together
+ *     orders ─▶ TcpDialer ─▶ results, gathered like the orders
  */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { TcpDialer } from './dialer.js';
 import type { Dial } from './proof.js';
 import type { DialOrders, DialResults } from './thread-dialer.js';
 
+const { gatherMs } = workerData as { readonly gatherMs: number };
 const dialer = new TcpDialer();
 /** Those that are to be closed yet, by number. */
 const dials = new Map<number, Dial>();
@@ -16,7 +17,7 @@ let results: { readonly sent: number[]; readonly failed: number[] } | undefined;
 function note(outcome: keyof DialResults, number: number): void {
   if (results === undefined) {
     results = { sent: [], failed: [] };
-    setImmediate(post);
+    setTimeout(post, gatherMs);
   }
   results[outcome].push(number);
 }

@@ -3,7 +3,7 @@
  * costs, and thousands may come at once.
  *
  *     dial ─▶ few under way: TcpDialer, here
- *          └▶ many: orders of one turn ─▶ dialing-thread.ts ─▶ results of one turn        ended after a while without
+ *          └▶ many: orders of 4 ms ─▶ dialing-thread.ts ─▶ results of 4 ms        ended after a while without
  *
  * The rule: nobody's proof fails because of the thread. If it dies, what it was told to dial is dialled here.
  */
@@ -14,6 +14,8 @@ import type { Dial, Dialer } from './proof.js';
 
 /** With so many under way here, the next ones are the thread's: by the time it runs, a few more will have come. */
 export const FEW_DIALS = 32;
+/** Each message to a thread wakes it, which costs as much as a tenth of a registration. Whoever comes in such a crowd waits longer. */
+export const GATHER_MS = 4;
 const IDLE_MS = 10_000;
 /** Hardly anything outlives its dial, and V8 would let 32 MB pile up before it looks. */
 const MEMORY = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
@@ -109,7 +111,7 @@ export class ThreadDialer implements Dialer {
     const sent = new Promise<void>((resolve, reject) => {
       this.#entrusted.set(number, { order, resolve, reject });
     });
-    this.#ordersOfThisTurn().dialled.push(order);
+    this.#gathered().dialled.push(order);
     this.#cancelIdle();
     return { sent, close: () => this.#close(number) };
   }
@@ -119,15 +121,15 @@ export class ThreadDialer implements Dialer {
     if (entrusted === undefined) return;
     this.#entrusted.delete(number);
     if (entrusted.dial !== undefined) entrusted.dial.close();
-    else if (this.#thread !== undefined) this.#ordersOfThisTurn().closed.push(number);
+    else if (this.#thread !== undefined) this.#gathered().closed.push(number);
     if (this.#entrusted.size === 0)
       this.#cancelIdle = this.#options.clock.after(IDLE_MS, () => void this.stop());
   }
 
-  #ordersOfThisTurn(): { readonly dialled: DialOrder[]; readonly closed: number[] } {
+  #gathered(): { readonly dialled: DialOrder[]; readonly closed: number[] } {
     if (this.#orders === undefined) {
       this.#orders = { dialled: [], closed: [] };
-      setImmediate(() => {
+      this.#options.clock.after(GATHER_MS, () => {
         this.#thread?.postMessage(this.#orders satisfies DialOrders | undefined);
         this.#orders = undefined;
       });
@@ -137,7 +139,11 @@ export class ThreadDialer implements Dialer {
 
   #begin(): void {
     const script = this.#options.script ?? new URL('./dialing-thread.js', import.meta.url);
-    const thread = new Worker(script, { execArgv: [], resourceLimits: MEMORY });
+    const thread = new Worker(script, {
+      execArgv: [],
+      resourceLimits: MEMORY,
+      workerData: { gatherMs: GATHER_MS },
+    });
     // A tracker lives by its sockets.
     thread.unref();
     thread.on('message', ({ sent, failed }: DialResults) => {

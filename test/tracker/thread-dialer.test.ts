@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import t from 'tap';
 import type { Dial } from '../../tracker/proof.js';
-import { FEW_DIALS, ThreadDialer } from '../../tracker/thread-dialer.js';
+import { FEW_DIALS, GATHER_MS, ThreadDialer } from '../../tracker/thread-dialer.js';
 import { listenAt } from '../support/crowd.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { type Teardown, until } from '../support/until.js';
@@ -51,12 +51,14 @@ t.test('many at once are all said, by whomever, and closed', async t => {
   const { dialer, clock } = start(t);
   const { port, heard, open } = await listening(t);
   const dials = Array.from({ length: 5 * FEW_DIALS }, () => dialer.dial('127.0.0.1', port, PING_42));
+  const inVain = dialer.dial('127.0.0.1', 1, PING_42);
+  clock.advance(GATHER_MS);
   await Promise.all(dials.map(({ sent }) => sent));
+  await t.rejects(inVain.sent, 'nobody listens there');
   await until('each has come', () => heard.length === dials.length);
   t.ok(heard.every(bytes => bytes.equals(PING_42)));
-  await t.rejects(dialer.dial('127.0.0.1', 1, PING_42).sent, 'nobody listens there');
-  for (const dial of dials) dial.close();
-  for (const dial of dials) dial.close();
+  for (const dial of [inVain, ...dials, ...dials]) dial.close();
+  clock.advance(GATHER_MS);
   await until('each is closed', () => open.size === 0);
   clock.advance(A_MINUTE_MS);
   const after = dialer.dial('127.0.0.1', port, PING_42);
@@ -67,7 +69,11 @@ t.test('many at once are all said, by whomever, and closed', async t => {
 t.test('few are dialled here, and what comes with many under way is the thread’s', async t => {
   const { dialer, clock } = start(t, scriptOf(SAYS_THAT_ALL_FAIL));
   const { port } = await listening(t);
-  const dial = (): Dial => dialer.dial('127.0.0.1', port, PING_42);
+  const dial = (): Dial => {
+    const dial = dialer.dial('127.0.0.1', port, PING_42);
+    clock.advance(GATHER_MS);
+    return dial;
+  };
   const few = Array.from({ length: FEW_DIALS }, dial);
   await t.resolves(Promise.all(few.map(({ sent }) => sent)));
   const more = [dial(), dial()];
@@ -83,6 +89,7 @@ t.test('a thread that is not needed ends', async t => {
   const { dialer, clock } = start(t, scriptOf(SAYS_THAT_ALL_FAIL));
   const { port } = await listening(t);
   const dials = Array.from({ length: FEW_DIALS + 1 }, () => dialer.dial('127.0.0.1', port, PING_42));
+  clock.advance(GATHER_MS);
   await t.rejects(dials.at(-1)!.sent);
   for (const { close } of dials) close();
   clock.advance(A_MINUTE_MS);
@@ -92,9 +99,10 @@ t.test('a thread that is not needed ends', async t => {
 });
 
 t.test('what a thread was told to dial before it died is dialled without it', async t => {
-  const { dialer, logger } = start(t, scriptOf(DIES_OF_THE_FIRST));
+  const { dialer, clock, logger } = start(t, scriptOf(DIES_OF_THE_FIRST));
   const { port, heard, open } = await listening(t);
   const dials = Array.from({ length: 3 * FEW_DIALS }, () => dialer.dial('127.0.0.1', port, PING_42));
+  clock.advance(GATHER_MS);
   await t.resolves(Promise.all(dials.map(({ sent }) => sent)));
   await until('each has come', () => heard.length === dials.length);
   t.match(logger.entries, [{ level: 'warn', message: /died/ }]);
@@ -106,9 +114,10 @@ t.test('what a thread was told to dial before it died is dialled without it', as
 });
 
 t.test('stopped with dials under way', async t => {
-  const { dialer } = start(t);
+  const { dialer, clock } = start(t);
   const { port, open } = await listening(t);
   const dials = Array.from({ length: 2 * FEW_DIALS }, () => dialer.dial('127.0.0.1', port, PING_42));
+  clock.advance(GATHER_MS);
   await Promise.all(dials.map(({ sent }) => sent));
   const [socket] = open;
   const closed = once(socket!, 'close');
