@@ -64,6 +64,7 @@ t.test('many at once are all said, by whomever, and closed', async t => {
   const after = dialer.dial('127.0.0.1', port, PING_42);
   await t.resolves(after.sent, 'and it goes on');
   after.close();
+  t.ok((await dialer.resolve('localhost')).length > 0);
 });
 
 t.test('few are dialled here, and what comes with many under way is the thread’s', async t => {
