@@ -14,6 +14,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openPageArena } from '../peer/hosting/page-arena.js';
 import { type BenchResult, cpuSeconds, interleave, median, residentBytes, round } from './harness.js';
 import { startNginx } from './nginx.js';
 import type { ListenersResult, ListenersTask } from './serving/listeners.js';
@@ -29,6 +30,7 @@ const WARM_UP_LISTENERS = [...Array<number>(5).fill(64), ...Array<number>(6).fil
 /** The server has a core to itself; the listeners have the others. */
 const LISTENER_PROCESSES = Math.max(1, availableParallelism() - 1);
 const SAMPLE_MS = 50;
+const BARE = 'bare Node';
 
 interface Server {
   readonly process: ChildProcess;
@@ -52,7 +54,7 @@ export async function run(): Promise<BenchResult> {
     await writeFile(song, randomBytes(SONG_BYTES));
     servers.ours = await startNode('host.js', song);
     servers['ours, copying'] = await startNode('host.js', song, '--copying');
-    servers['bare Node'] = await startNode('bare.js', song);
+    if (await canSplice()) servers[BARE] = await startNode('bare.js', song);
     const warmedUp = Object.values(servers);
     servers.nginx = await nginxServer(folder);
     for (const listeners of WARM_UP_LISTENERS)
@@ -70,6 +72,16 @@ export async function run(): Promise<BenchResult> {
     await rm(folder, { recursive: true });
   }
 }
+
+/** The bare server knows no other way. */
+const canSplice = (): Promise<boolean> =>
+  openPageArena(SONG_BYTES).then(
+    arena => {
+      arena.close();
+      return true;
+    },
+    () => false,
+  );
 
 async function startNode(script: string, song: string, ...flags: string[]): Promise<Server> {
   const host = fork(join(import.meta.dirname, 'serving', script), [song, ...flags], {
@@ -146,9 +158,9 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
   const medianOf = (listeners: number, server: string, figure: keyof Sample) =>
     median(samples[listeners]![server]!.map(sample => sample[figure]));
   /** Of what ran one after the other: the machine is not the same from one minute to the next. */
-  const ratio = (listeners: number, figure: keyof Sample, server = 'ours', other = 'nginx') => {
-    const { [server]: these, [other]: those } = samples[listeners]!;
-    return median(these!.map((sample, round) => sample[figure] / those![round]![figure]));
+  const ratio = (listeners: number, figure: keyof Sample, server = 'ours') => {
+    const { [server]: these, nginx } = samples[listeners]!;
+    return median(these!.map((sample, round) => sample[figure] / nginx![round]![figure]));
   };
   /** Whoever acknowledges packets also sends the next ones, in its own time: what one end saves, the other may pay. */
   const bothEnds = (listeners: number): number => {
@@ -157,6 +169,19 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
       medianOf(listeners, server, 'listenerCpuSecondsPerGigabyte');
     return spent('ours') / spent('nginx');
   };
+  const bareFigures = (listeners: number) =>
+    samples[listeners]![BARE] === undefined
+      ? []
+      : [
+          {
+            figure: `CPU-s per GB at ${listeners}, ${BARE} ÷ nginx`,
+            value: ratio(listeners, 'cpuSecondsPerGigabyte', BARE),
+          },
+          {
+            figure: `GB/s at ${listeners}, ${BARE} ÷ nginx`,
+            value: ratio(listeners, 'gigabytesPerSecond', BARE),
+          },
+        ];
   const figures = [
     'gigabytesPerSecond',
     'cpuSecondsPerGigabyte',
@@ -175,7 +200,7 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
     method: [
       `Listeners on loopback, ${LISTENER_PROCESSES} process(es) of them, each with one connection on which it asks again when it has the song;`,
       'they read 64 KiB at a time. Medians of five rounds, and of the five ratios. nginx: one process, tcp_nopush, open_file_cache.',
-      '«copying»: ours without koffi. «bare Node»: a server of one song that hands the same pages to the kernel, and does nothing else.',
+      '«copying»: ours without koffi. «bare Node»: a server of one song that hands the same pages to the kernel, and does nothing else; not without koffi.',
     ],
     figures: LISTENERS.flatMap(listeners => [
       { figure: `GB/s at ${listeners}, ours ÷ nginx`, value: ratio(listeners, 'gigabytesPerSecond') },
@@ -184,14 +209,7 @@ function report(samples: Readonly<Record<number, Record<string, Sample[]>>>): Be
         value: ratio(listeners, 'cpuSecondsPerGigabyte'),
       },
       { figure: `CPU-s per GB of both ends at ${listeners}, ours ÷ nginx`, value: bothEnds(listeners) },
-      {
-        figure: `CPU-s per GB at ${listeners}, bare Node ÷ nginx`,
-        value: ratio(listeners, 'cpuSecondsPerGigabyte', 'bare Node'),
-      },
-      {
-        figure: `GB/s at ${listeners}, bare Node ÷ nginx`,
-        value: ratio(listeners, 'gigabytesPerSecond', 'bare Node'),
-      },
+      ...bareFigures(listeners),
     ]),
     tables: [
       {

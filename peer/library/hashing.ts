@@ -43,7 +43,10 @@ export class Hashing {
     });
   }
 
-  /** `onBytes` is told how many bytes were read so far; `pcmTags`: see ReadFileOptions. `cancelled` after `cancel` or `stop`; never rejects. */
+  /**
+   * `onBytes` is told how many bytes were read so far; `pcmTags`: see ReadFileOptions. `cancelled` after `cancel` or
+   * `stop`; never rejects.
+   */
   async read(
     path: string,
     options: {

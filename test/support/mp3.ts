@@ -40,6 +40,20 @@ export interface Mp3Options {
   readonly tagPadding?: number;
 }
 
+/** Every field that a tag has … */
+export const EVERY_FIELD = {
+  title: '雪 ☃ 𝄞',
+  artist: 'AC/DC',
+  album: 'Größe',
+  albumArtist: 'Various',
+  track: '3/12',
+  disc: '2/2',
+  year: '1999',
+  genre: 'Folk',
+} as const satisfies Mp3Options;
+/** … and what a row of a list makes of it. */
+export const EVERY_FIELD_READ = { ...EVERY_FIELD, track: 3, disc: 2, year: 1999 } as const;
+
 export function mp3Bytes(options: Mp3Options = {}): Buffer {
   const tags =
     options.tags ?? (TEXT_FRAMES.some(([field]) => options[field] !== undefined) ? ['id3v2.4'] : []);
@@ -158,7 +172,8 @@ const TEXT_FRAMES = [
   ['genre', 'TCO', 'TCON', 'TCON'],
 ] as const;
 
-function id3v2(version: Exclude<TagVersion, 'id3v1'>, options: Mp3Options): Buffer {
+/** Such a tag alone. */
+export function id3v2(version: Exclude<TagVersion, 'id3v1'>, options: Mp3Options): Buffer {
   const minor = Number(version.slice(-1));
   const encoding = options.encoding ?? (minor === 4 ? 'utf8' : 'utf16');
   const frames: Buffer[] = [];

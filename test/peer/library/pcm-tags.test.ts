@@ -7,7 +7,7 @@ import t from 'tap';
 import { FileReader, type ReadingNote } from '../../../peer/library/read-file.js';
 import type { SongTags } from '../../../peer/library/tags.js';
 import { missing } from '../../support/installed.js';
-import { type Mp3Options, mp3Bytes, type TagVersion, wavBytes } from '../../support/mp3.js';
+import { EVERY_FIELD, EVERY_FIELD_READ, id3v2, wavBytes } from '../../support/mp3.js';
 import { aiffBytes, iff, info, riff, withChunks } from '../../support/pcm-chunks.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import type { Teardown } from '../../support/until.js';
@@ -26,22 +26,6 @@ async function tagsOf(t: Teardown, bytes: Uint8Array): Promise<SongTags | undefi
 
 const WAV = wavBytes({ seconds: 0.1 });
 const AIFF = aiffBytes(WAV);
-const ALL: Mp3Options = {
-  title: '雪 ☃ 𝄞',
-  artist: 'AC/DC',
-  album: 'Größe',
-  albumArtist: 'Various',
-  track: '3/12',
-  disc: '2/2',
-  year: '1999',
-  genre: 'Folk',
-};
-const READ = { ...ALL, track: 3, disc: 2, year: 1999 };
-/** The tag alone. */
-const id3 = (options: Mp3Options, version: TagVersion = 'id3v2.4'): Buffer => {
-  const [tagged, plain] = [mp3Bytes({ ...options, tags: [version] }), mp3Bytes()];
-  return tagged.subarray(0, tagged.length - plain.length);
-};
 
 t.test('texts of WAV and AIFF are read, before the sound and behind it', async t => {
   const wave = info({
@@ -69,16 +53,19 @@ t.test('texts of WAV and AIFF are read, before the sound and behind it', async t
 
 t.test('ID3v2 of WAV and AIFF is read, and believed first', async t => {
   for (const version of ['id3v2.3', 'id3v2.4'] as const) {
-    const tag = id3(ALL, version);
+    const tag = id3v2(version, EVERY_FIELD);
     for (const where of ['before', 'behind'] as const)
       for (const name of ['id3 ', 'ID3 '])
-        t.same(await tagsOf(t, withChunks(WAV, { [where]: [riff(name, tag)] })), READ, name);
-    t.same(await tagsOf(t, withChunks(AIFF, { behind: [iff('ID3 ', tag)] })), READ);
+        t.same(await tagsOf(t, withChunks(WAV, { [where]: [riff(name, tag)] })), EVERY_FIELD_READ, name);
+    t.same(await tagsOf(t, withChunks(AIFF, { behind: [iff('ID3 ', tag)] })), EVERY_FIELD_READ);
   }
-  const both = [info({ INAM: 'short', IART: 'Somebody' }), riff('id3 ', id3({ title: 'much longer' }))];
+  const both = [
+    info({ INAM: 'short', IART: 'Somebody' }),
+    riff('id3 ', id3v2('id3v2.4', { title: 'much longer' })),
+  ];
   for (const behind of [both, [...both].reverse()])
     t.same(await tagsOf(t, withChunks(WAV, { behind })), { title: 'much longer', artist: 'Somebody' });
-  const cover = Buffer.concat([id3({ title: 'with a cover', tagPadding: 3_000_000 })]);
+  const cover = id3v2('id3v2.4', { title: 'with a cover', tagPadding: 3_000_000 });
   t.same(await tagsOf(t, withChunks(WAV, { behind: [riff('id3 ', cover)] })), { title: 'with a cover' });
 });
 
@@ -94,16 +81,24 @@ t.test('tags that another program has written are read', { skip: missing('ffmpeg
     year: 'date',
     genre: 'genre',
   };
-  const texts = { ...ALL, track: '3' };
+  const texts = { ...EVERY_FIELD, track: '3' };
   const metadata = Object.entries(names).flatMap(([field, name]) => [
     '-metadata',
     `${name}=${texts[field as keyof typeof names]}`,
   ]);
-  const { albumArtist, disc, ...some } = READ;
+  const { albumArtist, disc, ...some } = EVERY_FIELD_READ;
   for (const [name, more, expected] of [
     ['info.wav', [], some],
-    ['named.aiff', ['-metadata', `author=${ALL.artist}`], { title: READ.title, artist: READ.artist }],
-    ['id3.aiff', ['-write_id3v2', '1', '-metadata', 'album_artist=Various', '-metadata', 'disc=2/2'], READ],
+    [
+      'named.aiff',
+      ['-metadata', `author=${EVERY_FIELD.artist}`],
+      { title: EVERY_FIELD_READ.title, artist: EVERY_FIELD_READ.artist },
+    ],
+    [
+      'id3.aiff',
+      ['-write_id3v2', '1', '-metadata', 'album_artist=Various', '-metadata', 'disc=2/2'],
+      EVERY_FIELD_READ,
+    ],
   ] as const) {
     const path = join(folder, name);
     execFileSync('ffmpeg', ['-v', 'error', '-i', wav, ...metadata, ...more, path]);
@@ -143,8 +138,12 @@ t.test('sizes that lie, texts that never end and chunks without number have no t
     ['a long text', [info({ INAM: 'ü'.repeat(10_000) })], { title: 'ü'.repeat(127) }],
     ['control bytes', [info({ INAM: '\x01\x1b[2Jx\x7f', IART: '\n \t' })], { title: '\x01\x1b[2Jx\x7f' }],
     ['numbers that are none', [info({ ITRK: 'three', ICRD: '-', IGNR: '(999)' })], {}],
-    ['UTF-16', [riff('id3 ', id3({ title: '雪' }, 'id3v2.3'))], { title: '雪' }],
-    ['half of UTF-16', [riff('id3 ', id3({ title: '雪' }, 'id3v2.3').subarray(0, -1))], { title: '\ufffd' }],
+    ['UTF-16', [riff('id3 ', id3v2('id3v2.3', { title: '雪' }))], { title: '雪' }],
+    [
+      'half of UTF-16',
+      [riff('id3 ', id3v2('id3v2.3', { title: '雪' }).subarray(0, -1))],
+      { title: '\ufffd' },
+    ],
     ['no ID3', [riff('id3 ', Buffer.alloc(2_000_000, 0xff)), named], { title: 'x' }],
     [
       'ID3 of 256 MiB',
