@@ -16,9 +16,10 @@ const MAX_CONFIG_BYTES = 1024 * 1024;
 
 export interface ConfigRequest {
   readonly command: string;
-  /** All commands of the house, and every option that any of them knows. */
+  /** All commands of the house. */
   readonly commands: readonly string[];
-  readonly knownOptions: readonly string[];
+  /** Every option that any of them knows; asked for only when there is a file. */
+  readonly knownOptions: () => Promise<readonly string[]>;
   readonly named: string | undefined;
   readonly env: Environment;
 }
@@ -49,7 +50,8 @@ async function readConfigFile(
     { path, values: section as Readonly<Record<string, unknown>> },
     { path, values: outside },
   ];
-  for (const file of files) checkKeys(file, request.knownOptions);
+  const known = await request.knownOptions();
+  for (const file of files) checkKeys(file, known);
   return files;
 }
 

@@ -9,9 +9,6 @@ import { type CommandLineSpec, parseCommandLine } from './command-line.js';
 import { completionScript } from './completion.js';
 import { readConfigFiles } from './config-files.js';
 import { type OptionTable, type Origins, resolveOptions, type Values } from './options.js';
-import { peerOptions } from './peer-options.js';
-import { printConfig } from './print-config.js';
-import { trackerOptions } from './tracker-options.js';
 import type { Environment } from './xdg.js';
 
 export type Invocation<Table extends OptionTable> =
@@ -44,13 +41,21 @@ export async function readOptions<Table extends OptionTable>(
   const files = await readConfigFiles({
     command: spec.name,
     commands: COMMANDS,
-    knownOptions: [...Object.keys(trackerOptions(env)), ...Object.keys(peerOptions(env))],
+    knownOptions: () => allOptions(env),
     named: config,
     env,
   });
   const resolved = resolveOptions(spec.options, { flags: line.flags, env, files });
   if (resolved.values['print-config'] === true) {
+    const { printConfig } = await import('./print-config.js');
     return { kind: 'text', text: printConfig(spec.options, resolved, resolved.values.json === true) };
   }
   return { kind: 'run', command: line.command, words: line.words, ...resolved };
+}
+
+/** Of all commands. Most starts need only their own, and each module loaded is a millisecond. */
+async function allOptions(env: Environment): Promise<string[]> {
+  const { trackerOptions } = await import('./tracker-options.js');
+  const { peerOptions } = await import('./peer-options.js');
+  return [...Object.keys(trackerOptions(env)), ...Object.keys(peerOptions(env))];
 }

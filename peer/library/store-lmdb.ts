@@ -9,11 +9,15 @@
  */
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { createRequire } from 'node:module';
+import type { Database, RootDatabase } from 'lmdb';
 import type { Clock, Disk, Logger, Milliseconds } from '../../protocol/ports.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
 import type { SkipReason } from './file-facts.js';
 import type { KnownFile, LibraryStore, StoreOptions } from './store.js';
+
+// As a tracker loads it (tracker/registry/lmdb.ts), which may be in the same process: it is loaded once.
+const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
 
 /** Entries of another format are forgotten: reading the files again gives better ones. */
 const FORMAT = 1;
