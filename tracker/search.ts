@@ -162,7 +162,8 @@ export class SearchIndex {
       // A title has a handful of words: a Set would cost more than it saves.
       if (!entries.includes(entry)) entries.push(entry);
     }
-    return entries;
+    // An array that grew has room for more, and this one is kept.
+    return entries.slice();
   }
 
   #entry(word: string): Entry {
