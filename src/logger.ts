@@ -3,14 +3,18 @@
  *
  * Much of what is logged was said by strangers. So strings are made safe for a terminal and cut to 200 bytes, and one
  * source (a remote address, else a message) gets ten lines a second, all addresses together a hundred (log-budget.ts).
+ *
+ * Most commands say nothing before they are ready, or until they end: pino is loaded with the first line, or else when a
+ * start is over, for later there may be no descriptor left to load it with.
  */
+import { createRequire } from 'node:module';
 import type { Writable } from 'node:stream';
-import { type Logger as Pino, pino } from 'pino';
+import type { Logger as Pino, pino } from 'pino';
 import { safeText } from '../peer/prompt/terminal-text.js';
 import { ConfigError, RemoteProtocolError, RequestError, TransportError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
 import { LogBudget, STRANGERS_LINES_A_WINDOW } from './log-budget.js';
-import type { LogLevel } from './log-levels.js';
+import { LOG_LEVELS, type LogLevel } from './log-levels.js';
 
 type Level = Exclude<LogLevel, 'silent'>;
 
@@ -20,33 +24,64 @@ const MAX_DEPTH = 3;
 const MAX_ITEMS = 20;
 /** Kept for a while in which standard error takes nothing; lines past it are lost. */
 const MAX_UNWRITTEN_CHARS = 64 * 1024;
+/** Longer than a start takes. */
+const LOADED_AFTER_MS = 1_000;
+
+const require = createRequire(import.meta.url);
 
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly clock: Clock;
   /** Default: standard error. */
-  readonly destination?: Writable & { readonly isTTY?: boolean };
+  readonly destination?: Destination;
 }
 
+type Destination = Writable & { readonly isTTY?: boolean };
+
 /** Writes synchronously, so that the line before a crash is not lost. */
-export async function openLogger({
-  level,
-  clock,
-  destination = process.stderr,
-}: LoggerOptions): Promise<Logger> {
-  const sink = destination === process.stderr && destination.isTTY !== true ? toStandardError() : destination;
-  const stream = destination.isTTY === true ? await readable(destination) : sink;
-  const root = pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: AS_THEY_ARE },
-    stream,
-  );
+export function openLogger({ level, clock, destination = process.stderr }: LoggerOptions): Logger {
+  const log = new Log(level, destination);
+  clock.after(LOADED_AFTER_MS, () => log.open());
   const budgets = { source: new LogBudget(), strangers: new LogBudget(STRANGERS_LINES_A_WINDOW) };
-  return new BoundedLogger(root, {}, budgets, clock);
+  return new BoundedLogger(log, {}, budgets, clock);
+}
+
+/** pino, once it is wanted. */
+class Log {
+  readonly #level: LogLevel;
+  readonly #destination: Destination;
+  #pino: Pino | undefined;
+
+  constructor(level: LogLevel, destination: Destination) {
+    this.#level = level;
+    this.#destination = destination;
+  }
+
+  isWritten(level: Level): boolean {
+    return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#level);
+  }
+
+  /** Undefined while it can't be loaded, for want of descriptors: lines are lost then, and nobody ends. */
+  open(): Pino | undefined {
+    try {
+      this.#pino ??= openPino(this.#level, this.#destination);
+    } catch {}
+    return this.#pino;
+  }
+}
+
+function openPino(level: LogLevel, destination: Destination): Pino {
+  const { pino } = require('pino') as typeof import('pino');
+  const sink = destination === process.stderr ? toStandardError : () => destination;
+  return pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: AS_THEY_ARE },
+    destination.isTTY === true ? readable(destination) : sink(pino),
+  );
 }
 
 /** A disk that is full, or a reader that takes nothing, ends nobody and holds up nobody. */
-function toStandardError() {
-  const stream = pino.destination({
+function toStandardError({ destination }: typeof pino) {
+  const stream = destination({
     dest: 2,
     sync: true,
     maxLength: MAX_UNWRITTEN_CHARS,
@@ -58,8 +93,8 @@ function toStandardError() {
 /** Instead of pino's own: what comes here is bounded already, errors too. */
 const AS_THEY_ARE = { err: (value: unknown) => value };
 
-async function readable(destination: Writable): Promise<NodeJS.WritableStream> {
-  const { default: pretty } = await import('pino-pretty');
+function readable(destination: Writable): NodeJS.WritableStream {
+  const { PinoPretty: pretty } = require('pino-pretty') as typeof import('pino-pretty');
   return pretty({
     destination,
     sync: true,
@@ -86,13 +121,13 @@ interface Budgets {
 }
 
 class BoundedLogger implements Logger {
-  readonly #pino: Pino;
+  readonly #log: Log;
   readonly #fields: object;
   readonly #budgets: Budgets;
   readonly #clock: Clock;
 
-  constructor(root: Pino, fields: object, budgets: Budgets, clock: Clock) {
-    this.#pino = root;
+  constructor(log: Log, fields: object, budgets: Budgets, clock: Clock) {
+    this.#log = log;
     this.#fields = fields;
     this.#budgets = budgets;
     this.#clock = clock;
@@ -115,23 +150,23 @@ class BoundedLogger implements Logger {
   }
 
   child(fields: object): Logger {
-    return new BoundedLogger(this.#pino, { ...this.#fields, ...fields }, this.#budgets, this.#clock);
+    return new BoundedLogger(this.#log, { ...this.#fields, ...fields }, this.#budgets, this.#clock);
   }
 
   #write(level: Level, fields: object, message: string): void {
-    if (!this.#pino.isLevelEnabled(level)) return;
+    if (!this.#log.isWritten(level)) return;
     const all = { ...this.#fields, ...fields };
     const address = addressIn(all);
     if (!this.#spend(this.#budgets.source, address ?? message)) return;
     if (address !== undefined && !this.#spend(this.#budgets.strangers, 'every address')) return;
-    this.#pino[level](bounded(all) as object, bounded(message) as string);
+    this.#log.open()?.[level](bounded(all) as object, bounded(message) as string);
   }
 
   /** False: the line is left out. How many were is told before the first that is not. */
   #spend(budget: LogBudget, source: string): boolean {
     const suppressed = budget.spend(source, this.#clock.now());
     if (suppressed !== undefined && suppressed > 0)
-      this.#pino.warn({ source: bounded(source) }, `suppressed ${suppressed}`);
+      this.#log.open()?.warn({ source: bounded(source) }, `suppressed ${suppressed}`);
     return suppressed !== undefined;
   }
 }

@@ -15,10 +15,10 @@ export interface WorldOptions {
   readonly traceWire: boolean;
 }
 
-export async function trackerWorld({ logLevel, traceWire }: WorldOptions): Promise<TrackerWorld> {
+export function trackerWorld({ logLevel, traceWire }: WorldOptions): TrackerWorld {
   return {
     clock: systemClock,
-    logger: await openLogger({ level: logLevel, clock: systemClock }),
+    logger: openLogger({ level: logLevel, clock: systemClock }),
     randomBytes,
     openDisk,
     agent: agent(),
@@ -39,19 +39,19 @@ export interface PeerSurroundings {
   readonly openEmbeddedTracker: OpenEmbeddedTracker;
 }
 
-export async function peerWorld({
+export function peerWorld({
   logLevel,
   env,
   signal,
   maxConnections,
   openEmbeddedTracker,
-}: PeerSurroundings): Promise<World> {
+}: PeerSurroundings): World {
   const { stdin, stdout } = process;
   const terminal = process.stderr.isTTY ? new TerminalOutput(process.stderr) : undefined;
   const stderr = terminal ?? process.stderr;
   return {
     clock: systemClock,
-    logger: await openLogger({ level: logLevel, clock: systemClock, destination: stderr }),
+    logger: openLogger({ level: logLevel, clock: systemClock, destination: stderr }),
     randomBytes,
     openDisk,
     randomUnit: Math.random,
