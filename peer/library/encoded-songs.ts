@@ -20,7 +20,7 @@ import { KnownSong, SongNodes } from './hosted-song.js';
 import type { KnownFiles } from './known-files.js';
 import { openFile } from './open-file.js';
 import type { KnownFile, LibraryStore } from './store.js';
-import { writeTags } from './tags.js';
+import { writeTags } from './write-tags.js';
 
 export interface EncodedSongsOptions {
   /** A real path of a folder that is there. */

@@ -11,7 +11,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
 import { cleanText } from '../../protocol/tsp/rows.js';
-import { readTags, type SongTags, TAG_HEAD_BYTES, writeTags } from './tags.js';
+import { readTags, type SongTags, TAG_HEAD_BYTES } from './tags.js';
+import { writeTags } from './write-tags.js';
 
 const FORM_BYTES = 12;
 const CHUNK_HEADER_BYTES = 8;

@@ -9,7 +9,7 @@
 import { createRequire } from 'node:module';
 import type { ICommonTagsResult } from 'music-metadata';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
-import { id3v2Bytes, id3v2Tag, synchsafe } from '../mpeg/id3v2.js';
+import { id3v2Bytes, synchsafe } from '../mpeg/id3v2.js';
 
 /** `import` opens its hundred files all at once, and a thread that finds no descriptor for one never closes the others. */
 const { parseBuffer } = createRequire(import.meta.url)('music-metadata') as typeof import('music-metadata');
@@ -29,18 +29,6 @@ const LATEST_YEAR = 9_999;
 const ID3_HEADER_BYTES = 10;
 /** So many zeros at the end of the last frame may be part of its text (UTF-16 and its terminator). */
 const TEXT_ZEROS_BYTES = 16;
-
-/** ID3v2.4.0 frames §4.2. */
-const FRAMES = [
-  ['title', 'TIT2'],
-  ['artist', 'TPE1'],
-  ['album', 'TALB'],
-  ['albumArtist', 'TPE2'],
-  ['track', 'TRCK'],
-  ['disc', 'TPOS'],
-  ['year', 'TDRC'],
-  ['genre', 'TCON'],
-] as const;
 
 /** `head`: the file's first bytes, 1 MiB or all; `tail`: its last 128. Never rejects. */
 export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<SongTags> {
@@ -74,12 +62,6 @@ function artistOf(
   if (artists[0] !== artist) return artist;
   return artists.join(tagTypes.includes('ID3v2.3') ? '/' : ', ');
 }
-
-/** The tag from which `readTags` reads these fields; nothing when there are none. */
-export const writeTags = (tags: { readonly [K in keyof SongTags]?: string | number }): Buffer =>
-  id3v2Tag(
-    FRAMES.flatMap(([field, id]) => (tags[field] === undefined ? [] : [[id, String(tags[field])] as const])),
-  );
 
 function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
   const tagBytes = id3v2Bytes(head, 0);
