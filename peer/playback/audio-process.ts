@@ -22,8 +22,7 @@ import type {
   SongBegin,
   VolumeSetting,
 } from './audio-messages.js';
-import type { DecoderName } from './decoders/auto.js';
-import { DecoderError } from './decoders/decoder.js';
+import { DecoderError, type DecoderName } from './decoders/decoder.js';
 import { OutputChoice } from './output-choice.js';
 import { OutputError, type OutputFault } from './outputs/output.js';
 import { SendWindow } from './send-window.js';

@@ -5,7 +5,7 @@ import { ConfigError } from '../../protocol/errors.js';
 import type { PeerConfig } from '../config.js';
 import type { World } from '../world.js';
 import { ForkedAudio } from './audio-process.js';
-import { DECODER_NAMES, type DecoderName } from './decoders/auto.js';
+import { DECODER_NAMES, type DecoderName } from './decoders/decoder.js';
 import { parseOutput } from './output-choice.js';
 
 /** Throws ConfigError for an output or a decoder that there is not. */

@@ -5,13 +5,9 @@
  * several times sooner, and lame alone decodes the free format.
  */
 import type { Pcm } from '../pcm.js';
-import { type Decoder, DecoderError, type FrameRun } from './decoder.js';
+import { type Decoder, DecoderError, type DecoderName, type FrameRun } from './decoder.js';
 import { LameDecoder } from './lame.js';
 import { Mpg123Decoder } from './mpg123.js';
-
-export type DecoderName = 'auto' | Decoder['name'];
-
-export const DECODER_NAMES: readonly DecoderName[] = ['auto', 'mpg123', 'lame'];
 
 export function createDecoder(name: DecoderName): Decoder {
   if (name === 'auto') return new AutoDecoder();

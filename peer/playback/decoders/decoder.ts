@@ -29,6 +29,13 @@ export interface Decoder {
   decode(frames: AsyncIterable<FrameRun>): AsyncIterable<Pcm>;
 }
 
+/** As a person asks for one. */
+export const DECODER_NAMES = ['auto', 'mpg123', 'lame'] as const satisfies readonly (
+  | 'auto'
+  | Decoder['name']
+)[];
+export type DecoderName = (typeof DECODER_NAMES)[number];
+
 /** The song can't be decoded, or the decoder is not there. */
 export class DecoderError extends Error {
   override readonly name = 'DecoderError';

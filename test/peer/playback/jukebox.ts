@@ -3,7 +3,7 @@
  */
 import type { SongStream } from '../../../peer/listening/song-stream.js';
 import { ForkedAudio } from '../../../peer/playback/audio-process.js';
-import type { DecoderName } from '../../../peer/playback/decoders/auto.js';
+import type { DecoderName } from '../../../peer/playback/decoders/decoder.js';
 import { parseOutput } from '../../../peer/playback/output-choice.js';
 import {
   type PlayableSong,
