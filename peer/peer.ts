@@ -21,7 +21,7 @@ import { Library, type ScanProgress } from './library/library.js';
 import { openRoots } from './library/roots.js';
 import { DiskCache } from './listening/disk-cache.js';
 import { likelyHosts } from './listening/likely-hosts.js';
-import { Broadcasting } from './live/broadcasting.js';
+import type { Broadcasting } from './live/broadcasting.js';
 import { milestone } from './milestone.js';
 import { listen, makeLink, makeServer } from './network.js';
 import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
@@ -54,7 +54,7 @@ export class Peer implements PeerView {
   readonly #offered: OfferedSongs;
   readonly #fetching: SongFetching;
   readonly #localTracker: LocalTracker | undefined;
-  readonly #broadcasting: Broadcasting | undefined;
+  #broadcasting: Broadcasting | undefined;
   #server: SongServer | undefined;
   #link: TrackerLink | undefined;
   #address: ListeningAt | undefined;
@@ -93,19 +93,12 @@ export class Peer implements PeerView {
       cache: this.#cache,
       library: { get: hash => catalogue.get(hash), recheck: hash => this.#library.recheck(hash) },
     });
-    const { fetcher } = this.#fetching;
     this.player = new Jukebox(config, world, {
-      fetcher,
+      fetcher: this.#fetching.fetcher,
       hostsOf: row => this.#hostsOf(row),
       info: id => this.info(id),
     });
     this.player.onEvent(event => this.#emit(event));
-    if (config.live !== undefined)
-      this.#broadcasting = new Broadcasting(config.live, config, world, {
-        songs: this.#offered,
-        fetcher,
-        notice: (message, hint) => this.#notice(message, hint),
-      });
     if (config.tracker === undefined) this.#localTracker = this.#trackerOfThisMachine();
   }
 
@@ -209,7 +202,7 @@ export class Peer implements PeerView {
     await openRoots(config.library);
     const instance = await loadInstance(config.dataDir, world.randomBytes, world.logger);
     await this.#cache.start();
-    await this.#broadcasting?.open();
+    await this.#openBroadcasting();
     const link = makeLink(config, world, {
       tracker: config.tracker ?? this.#localTracker!.address,
       hello: { instance },
@@ -228,14 +221,27 @@ export class Peer implements PeerView {
     const at = await listen(this.#server, config);
     this.#address = at;
     const { swarms } = this.#fetching;
-    await swarms?.host(this.#server, this.#offered, at);
+    // Opened before anybody can join one, and not waited for: it is the tracker that has to know where they are.
+    const hosting = swarms?.host(this.#server, this.#offered, at);
     await this.#broadcasting?.start(link, { server: this.#server, swarms });
     if (config.port === undefined && at.port !== DEFAULT_PEER_PORT)
       this.#notice(`Port ${DEFAULT_PEER_PORT} is taken, so listeners are served on port ${at.port}.`);
     if (!config.headless) this.player.warmUp();
     void this.#readLibrary();
-    void this.#register(link, at.port);
+    void this.#register(link, at.port, hosting);
     return at;
+  }
+
+  /** Most peers are not on the air, and load nothing of it. */
+  async #openBroadcasting(): Promise<void> {
+    if (this.#config.live === undefined) return;
+    const { Broadcasting } = await import('./live/broadcasting.js');
+    this.#broadcasting = new Broadcasting(this.#config.live, this.#config, this.#world, {
+      songs: this.#offered,
+      fetcher: this.#fetching.fetcher,
+      notice: (message, hint) => this.#notice(message, hint),
+    });
+    await this.#broadcasting.open();
   }
 
   async #stop(): Promise<void> {
@@ -280,8 +286,9 @@ export class Peer implements PeerView {
     });
   }
 
-  async #register(link: TrackerLink, port: number): Promise<void> {
+  async #register(link: TrackerLink, port: number, swarms: Promise<void> | undefined): Promise<void> {
     await this.#localTracker?.start();
+    await swarms;
     if (this.#stopping === undefined) await link.start(port);
     this.#attempted.reach();
   }
