@@ -12,6 +12,7 @@ import {
   habitBreaches,
   importsOf,
   isShell,
+  packagesLoadedWith,
   purityBreaches,
   type SourceFile,
   shapeBreaches,
@@ -127,6 +128,16 @@ t.test('no file imports itself by a detour', async t => {
   t.same(circleBreaches([a, b, c]), ['peer/a.ts → peer/b.ts → peer/c.ts → peer/a.ts']);
   t.same(circleBreaches([a, b, planted('peer/c.ts', `import type { A } from './a.js';`)]), []);
   t.same(circleBreaches(sources), []);
+});
+
+t.test('who starts waits for no package but the store of a tracker', async t => {
+  const a = planted('peer/a.ts', `import { b } from './b.js';\nimport type { X } from 'x';`);
+  const b = planted('peer/b.ts', `const { c } = createRequire(import.meta.url)('c');\nawait import('d');`);
+  t.same(packagesLoadedWith('peer/a.ts', [a, b]), ['c']);
+  t.same(packagesLoadedWith('peer/library/hashing-worker.ts', sources), ['music-metadata']);
+  t.same(packagesLoadedWith('tracker/tracker.ts', sources), ['lmdb']);
+  for (const start of ['peer/run-peer.ts', 'src/peer-command.ts', 'src/tracker-command.ts', 'src/world.ts'])
+    t.same(packagesLoadedWith(start, sources), [], start);
 });
 
 t.test('every file says what it is, and none is too long', async t => {

@@ -4,7 +4,7 @@
  *     src ──▶ tracker, peer ──▶ protocol            test, bench, tunes may use anything; nothing uses them
  *
  * Each rule answers with sentences, one a breach. Imports are found in the text: `import … from`, `export … from`,
- * `import()`, `new URL('./x.js', import.meta.url)` of a worker or a child.
+ * `import()`, `new URL('./x.js', import.meta.url)` of a worker or a child, `createRequire(…)('x')`.
  */
 import { dirname, join, normalize } from 'node:path/posix';
 
@@ -49,6 +49,8 @@ interface Import {
   readonly specifier: string;
   /** `import type`: gone when it runs. */
   readonly typeOnly: boolean;
+  /** It is there when the file is; else later, or elsewhere. */
+  readonly atOnce: boolean;
 }
 
 /** The text without comments, so that prose about an import is none. Strings stay. */
@@ -64,13 +66,15 @@ export function importsOf(text: string): Import[] {
   for (const match of code.matchAll(
     /^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?['"]([^'"]+)['"]/gm,
   )) {
-    found.push({ specifier: match[2]!, typeOnly: match[1] !== undefined });
+    found.push({ specifier: match[2]!, typeOnly: match[1] !== undefined, atOnce: true });
   }
   for (const match of code.matchAll(
     /\bimport\(\s*['"`]([^'"`]+)['"`]|new URL\(\s*['"`](\.[^'"`]+\.js)['"`]/g,
   )) {
-    found.push({ specifier: (match[1] ?? match[2])!, typeOnly: false });
+    found.push({ specifier: (match[1] ?? match[2])!, typeOnly: false, atOnce: false });
   }
+  for (const match of code.matchAll(/\bcreateRequire\(import\.meta\.url\)\('([^']+)'\)/g))
+    found.push({ specifier: match[1]!, typeOnly: false, atOnce: true });
   return found;
 }
 
@@ -141,6 +145,25 @@ export function circleBreaches(sources: readonly SourceFile[]): string[] {
 
 const runtimeImports = (path: string, text: string): string[] =>
   importsOf(text).flatMap(({ specifier, typeOnly }) => (typeOnly ? [] : (resolved(path, specifier) ?? [])));
+
+/** Packages that are loaded when the file at `path` is, by itself or by what it imports. */
+export function packagesLoadedWith(path: string, sources: readonly SourceFile[]): string[] {
+  const texts = new Map(sources.map(source => [source.path, source.text]));
+  const packages = new Set<string>();
+  const seen = new Set<string>();
+  const load = (file: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const { specifier, typeOnly, atOnce } of importsOf(texts.get(file) ?? '')) {
+      if (typeOnly || !atOnce || specifier.startsWith('node:')) continue;
+      const target = resolved(file, specifier);
+      if (target === undefined) packages.add(specifier);
+      else load(target);
+    }
+  };
+  load(path);
+  return [...packages].sort();
+}
 
 /** Opens sockets, files or children itself. */
 export const isShell = ({ text }: SourceFile): boolean =>
