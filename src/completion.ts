@@ -4,6 +4,9 @@
  *     shell ──tsp-peer --completions WORDS…──▶ completionsFor ──one a line──▶ shell        nothing: it offers files
  */
 import { type CommandLineSpec, isShown, type Subcommand } from './command-line.js';
+import type { Option } from './options.js';
+
+type ValuedOption = Exclude<Option, { readonly kind: 'flag' }>;
 
 export const COMPLETION_COMMAND: Subcommand = {
   name: 'completion',
@@ -19,19 +22,48 @@ export const COMPLETIONS_FLAG = '--completions';
 const ALWAYS = ['--help', '--version'];
 
 export function completionsFor(spec: CommandLineSpec, words: readonly string[]): string[] {
-  const typed = words.at(-1) ?? '';
-  const before = words.slice(0, -1);
-  const asked = before.at(-1)?.replace(/^--/, '') ?? '';
-  const option = before.at(-1)?.startsWith('--') ? spec.options[asked] : undefined;
-  if (option !== undefined && option.kind !== 'flag') return startingWith(typed, option.type.choices ?? []);
-  const [command] = before.flatMap(word => spec.subcommands.find(({ name }) => name === word) ?? []);
+  const whole = unbroken(words);
+  const typed = whole.at(-1) ?? '';
+  const before = whole.slice(0, -1);
+  const option = valuedOption(spec, before.at(-1));
+  if (option !== undefined) return startingWith(typed, option.type.choices ?? []);
+  const [, name, value] = /^(--[a-z-]+)=(.*)$/s.exec(typed) ?? [];
+  if (value !== undefined) {
+    const choices = valuedOption(spec, name)?.type.choices ?? [];
+    return startingWith(value, choices).map(choice => `${name}=${choice}`);
+  }
+  const said = before.filter((_, at) => valuedOption(spec, before[at - 1]) === undefined);
+  const [command] = said.flatMap(word => spec.subcommands.find(each => each.name === word) ?? []);
   if (typed.startsWith('-')) {
-    const shown = Object.keys(spec.options).filter(name => isShown(spec, command?.name, name));
-    return startingWith(typed, [...shown.map(name => `--${name}`), ...ALWAYS]);
+    const shown = Object.keys(spec.options).filter(each => isShown(spec, command?.name, each));
+    return startingWith(typed, [...shown.flatMap(each => spellings(each, spec.options[each]!)), ...ALWAYS]);
   }
   if (command === undefined) return namesStartingWith(typed, spec.subcommands);
   return before.at(-1) === command.name ? startingWith(typed, command.choices ?? []) : [];
 }
+
+/** Bash hands over `--output=file:a` as five words, and wants back only what comes after the last = or colon. */
+function unbroken(words: readonly string[]): string[] {
+  const whole: string[] = [];
+  let glued = false;
+  for (const word of words) {
+    if (word === '=' && whole.at(-1)?.startsWith('--')) whole.push('');
+    else if (whole.length > 0 && (glued || word === ':')) whole.push(`${whole.pop()}${word}`);
+    else whole.push(word);
+    glued = word === '=' || word === ':';
+  }
+  return whole;
+}
+
+function valuedOption(spec: CommandLineSpec, word: string | undefined): ValuedOption | undefined {
+  if (!word?.startsWith('--') || !Object.hasOwn(spec.options, word.slice(2))) return undefined;
+  const option = spec.options[word.slice(2)]!;
+  return option.kind === 'flag' ? undefined : option;
+}
+
+/** What is on already is named to turn it off. */
+const spellings = (name: string, option: Option): string[] =>
+  option.kind === 'flag' && option.default ? [`--${name}`, `--no-${name}`] : [`--${name}`];
 
 const namesStartingWith = (typed: string, subcommands: readonly Subcommand[]): string[] =>
   startingWith(

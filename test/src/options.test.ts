@@ -281,6 +281,15 @@ t.test('shells can complete commands, options and values', async t => {
   t.same(complete('get', '--ou'), ['--out']);
   t.same(complete('--output', 'sp'), ['speaker']);
   t.same(complete('--library', '/'), [], 'files are the shell’s affair');
+  t.same(complete('--log-level', '=', 'd'), ['debug'], 'bash breaks --log-level=d in three');
+  t.same(complete('--decoder', '='), ['auto', 'mpg123', 'lame']);
+  t.same(complete('--log-level=d'), ['--log-level=debug'], 'zsh does not');
+  t.same(complete('--name=l'), []);
+  t.same(complete('--output', 'file', ':', 'p'), [], 'what bash breaks off a value is no command');
+  t.same(complete('--tracker', '=', 'music', ':'), []);
+  t.same(complete('--name', 'get', 'pl'), ['play'], 'nor is the value of an option');
+  t.same(complete('get', '--no-s'), ['--no-swarm', '--no-serve'], 'what is on can be turned off');
+  t.same(complete('--no-h'), []);
   t.same(complete('list', 'x'), []);
   t.same(complete('list', '--sl'), [], 'what a command has no use for is not offered');
   t.same(complete('--sl'), ['--slots']);
