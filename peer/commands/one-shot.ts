@@ -71,14 +71,15 @@ export class OneShot {
     await this.write(this.config.json ? rows.map(safeJson) : lines());
   }
 
-  /** Resolves when stdout has taken the lines. */
+  /** Resolves when stdout has taken the lines. A signal breaks them off, but not the report of what it ended. */
   async write(lines: readonly string[]): Promise<void> {
     const { stdout, signal } = this.world;
+    const isReport = signal.aborted;
     let text = '';
     for (const [index, line] of lines.entries()) {
       text += `${line}\n`;
       if (text.length < WRITE_CHARACTERS && index < lines.length - 1) continue;
-      if (stdout.writableEnded || stdout.destroyed || signal.aborted) return;
+      if (stdout.writableEnded || stdout.destroyed || (signal.aborted && !isReport)) return;
       if (!stdout.write(text)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
       text = '';
     }

@@ -53,6 +53,8 @@ t.test('a listener joins, hears the title change, and goes on when publishers co
   const { id } = await oneFeed();
   const listener = await network.run(['get', String(id), '-o', '-']);
   const player = await network.run(['play', String(id), '--output', 'null', '--json']);
+  const file = join(await network.newHome(), 'radio.mp3');
+  const recorder = await network.run(['get', String(id), '-o', file, '--json']);
   await player.says(/"event":"started"/);
   await until('it is heard', () => isHeard(listener.bytes, 1));
   await t.rejects(publishTo(t, { ...source, seed: 2 }), { message: /403/ }, 'one publisher at a time');
@@ -76,6 +78,9 @@ t.test('a listener joins, hears the title change, and goes on when publishers co
   t.match(player.stdout, /"event":"ended".*"outcome":"stopped"/);
   listener.kill('SIGINT');
   t.equal(await listener.exitCode(), 0, 'a recording that is stopped is one');
+  recorder.kill('SIGINT');
+  t.equal(await recorder.exitCode(), 0);
+  t.match(recorder.rows, [{ file, bytes: (await readFile(file)).length }], 'and what it is, is told');
   const scanner = new FrameScanner();
   scanner.push(listener.bytes);
   t.equal(scanner.lostBytes, 0, 'whole frames all the way');
