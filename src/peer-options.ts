@@ -207,7 +207,7 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     fewest: 0,
     most: ANY,
     describe: 'The songs that there are, or those that match',
-    examples: [['$0 list plaza', 'songs whose title, artist or album has that word']],
+    examples: [['$0 list plaza', 'songs whose title or artist has that word']],
   },
   {
     name: 'info',
@@ -222,7 +222,7 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     words: '<words..>',
     fewest: 1,
     most: ANY,
-    describe: 'The songs that match best',
+    describe: 'The songs that match best by title, artist or album',
     examples: [['$0 find blue moon', 'the fifty best, the best first']],
   },
   {

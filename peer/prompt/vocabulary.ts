@@ -25,7 +25,7 @@ const entry = (usage: string, summary: string, argument: ArgumentKind, optional 
 export const VOCABULARY = {
   list: entry('list [words]', 'the songs that can be played, or those that match', 'words'),
   info: entry('info [id or words]', 'everything known of a song, or of all', 'songs'),
-  find: entry('find <words>', 'ask the tracker, best match first', 'words', false),
+  find: entry('find <words>', 'ask the tracker, which knows albums, too; best match first', 'words', false),
   play: entry('play <id or words> …', 'play now; several IDs play one after the other', 'songs', false),
   queue: entry('queue [id or words] …', 'what comes next; with songs: add them at the end', 'songs'),
   pause: entry('pause', 'hold the song', 'none'),

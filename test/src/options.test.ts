@@ -268,7 +268,9 @@ t.test('help has examples, and shows a command only what it can use', async t =>
   t.notMatch(get, { text: /--slots/ });
   t.match(await peer('doctor --help', env), { text: /--library/ });
   t.match(await peer('swarm --help', env), { text: /--max-upload/ });
-  t.notMatch(await peer('list --help', env), { text: /--out\b/ });
+  const list = await peer('list --help', env);
+  t.notMatch(list, { text: /--out\b/ });
+  t.notMatch(list, { text: /album/ }, 'rows of the list have none');
   t.match(await tracker('-h', env), { text: /--max-songs .*\[default: 200k\]/ });
 });
 
