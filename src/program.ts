@@ -35,10 +35,13 @@ export async function runProgram(
 ): Promise<never> {
   const argv = process.argv.slice(2);
   const program: Program = { argv, env: process.env, signal: endingSignal(process), onClosedOutput: 'end' };
+  let unwritten: Error | undefined;
   surviveClosedOutput(process.stdout, process.stderr, (error, readerIsGone) => {
-    if (program.onClosedOutput === 'go-on') return;
-    if (readerIsGone) process.exit(EXIT.ok);
-    throw fileError(`${fileProblem(error, 'standard output') ?? error.message}.`);
+    const goesOn = program.onClosedOutput === 'go-on';
+    if (readerIsGone && !goesOn) process.exit(EXIT.ok);
+    if (readerIsGone) return;
+    unwritten ??= fileError(`${fileProblem(error, 'standard output') ?? error.message}.`);
+    if (!goesOn) throw unwritten;
   });
   const fail = (error: unknown): number => {
     process.stderr.write(describeFailure(error, spec.name, wantsJson(argv, process.env)));
@@ -48,7 +51,9 @@ export async function runProgram(
   const code = argv[0] === COMPLETIONS_FLAG ? complete(spec, argv.slice(1)) : await body(program).catch(fail);
   const written = Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   await Promise.race([written, tookTooLong(program.signal)]);
-  process.exit(code);
+  // Commands were piped in, and their answers are lost. Who ends a server by a signal asks for no answers.
+  const isIncomplete = unwritten !== undefined && code === EXIT.ok && !program.signal.aborted;
+  process.exit(isIncomplete ? fail(unwritten) : code);
 }
 
 async function tookTooLong(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
  * The prompt of real processes: through a pseudo-terminal as a person sees it, through a pipe as a script does, and the
  * one-shot commands beside it.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +10,7 @@ import t, { type Test } from 'tap';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
 import { noTerminal, openTerminal } from '../support/pty.js';
-import { spawnCommand, spawnProgram } from '../support/spawn-command.js';
+import { commandPath, spawnCommand, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { until } from '../support/until.js';
 import { takeUsualPorts } from '../support/usual-ports.js';
@@ -195,6 +196,17 @@ t.test('one-shot commands say when there is no tracker: 69', async t => {
     t.match(JSON.parse(command.stderr), { error: { code: 'unreachable', hint: /--tracker/ } });
   });
   await Promise.all(said);
+});
+
+const noFullDisk = !existsSync('/dev/full') && 'there is no /dev/full';
+t.test('answers that the disk had no room for are told of in the end', { skip: noFullDisk }, async t => {
+  const { tracker } = await openMusic(t, { 'a.mp3': song('Blue Moon', 1) });
+  const words = [process.execPath, commandPath('tsp-peer'), ...tracker, '--port', '0', '--output', 'null'];
+  const script = await spawnProgram(t, 'sh', ['-c', 'exec "$0" "$@" > /dev/full', ...words, '--json'], {
+    input: 'list\n',
+  });
+  t.equal(await script.exitCode(), 1);
+  t.match(script.stderr, /"code":"file","message":"standard output: the disk is full\."/);
 });
 
 t.test('the example lists and fetches a song', async t => {
