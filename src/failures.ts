@@ -42,13 +42,13 @@ export function damagedStore(file: string): CommandError {
   );
 }
 
-/** A data folder that another process works in. */
-export function folderInUse(folder: string, holder: number): CommandError {
+/** A data folder that another process works in. `perhaps`: what that may be, where it is not plain. */
+export function folderInUse(folder: string, holder: number, perhaps = ''): CommandError {
   return new CommandError({
     code: 'in-use',
     exitCode: EXIT.unavailable,
     message: `Process ${holder} works in ${folder}.`,
-    hint: `ps -fp ${holder} says what it is; --data names another folder.`,
+    hint: `ps -fp ${holder} says what it is${perhaps}; --data names another folder.`,
   });
 }
 

@@ -19,6 +19,7 @@ import { type TrackerOptions, trackerConfig } from './tracker-options.js';
 
 /** Of the sockets that there are, those for swarms: a quarter, and not more than that. */
 const MAX_SWARM_CONNECTIONS = 4_096;
+const PERHAPS_A_PEER = ' (a peer that finds no tracker runs one inside itself until it quits)';
 
 export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program: Program): Promise<number> {
   const invocation = await readOptions(spec, program.argv, program.env, columnsOf(process.stdout));
@@ -34,7 +35,7 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
   const lock = await lockTrackerFolder(values.data).catch(error => {
     throw folderFailure(error);
   });
-  if ('heldBy' in lock) throw folderInUse(values.data, lock.heldBy);
+  if ('heldBy' in lock) throw folderInUse(values.data, lock.heldBy, PERHAPS_A_PEER);
   try {
     const { Tracker } = await loadTracker();
     const { trackerWorld } = await import('./world.js');

@@ -208,6 +208,7 @@ t.test('one tracker a folder, and after a crash the next', async t => {
   const second = await startTracker(t, [], home);
   t.equal(await second.exitCode(), 69);
   t.match(second.stderr, new RegExp(`Process ${first.pid} works in ${home}`));
+  t.match(second.stderr, 'what it is (a peer that finds no tracker runs one', 'the usual surprise');
   first.kill('SIGKILL');
   await first.exited;
   const third = await startTracker(t, [], home);
