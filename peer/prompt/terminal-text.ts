@@ -19,8 +19,8 @@ export function safeText(text: string): string {
   if (PLAIN_ASCII.test(text)) return text;
   return (
     text
-      // They only choose between two pictures of the character before.
-      .replace(/[\ufe00-\ufe0f]/g, '')
+      // They only choose between pictures of what they stand between, as in Persian and in families of emoji.
+      .replace(/\p{Join_Control}|[\ufe00-\ufe0f]/gu, '')
       .replace(/\p{Zs}/gu, ' ')
       .replace(NOT_PLAIN, '\ufffd')
       .replace(/^\p{M}+/u, '')

@@ -27,6 +27,8 @@ t.test('control characters, escapes, bidi and zero-width become visible replacem
     ['\u3164\u115f', '\ufffd\ufffd'],
     ['\ud800x', '\ufffdx'],
     ['❤\ufe0f', '❤'],
+    ['👨\u200d👩\u200d👧', '👨👩👧'],
+    ['می\u200cخواهم', 'میخواهم'],
     ['\u0301abc', 'abc'],
     [`a${'\u0301'.repeat(50)}b`, `a${'\u0301'.repeat(4)}b`],
     ['日本 Ünï ñ — “x” €', '日本 Ünï ñ — “x” €'],
