@@ -1,6 +1,7 @@
 /**
  * One line on a terminal that is written over and over: the progress of a one-shot command. Elsewhere, nothing.
  */
+import { stripVTControlCharacters } from 'node:util';
 import type { TextOutput } from '../world.js';
 import { cutToWidth, widthOf } from './terminal-text.js';
 
@@ -28,14 +29,24 @@ export class StatusLine {
   /** `line` is safe, and narrower than the window. */
   show(line: string): void {
     if (!this.#isTerminal || line === this.#shown) return;
+    this.#stream.write(`${this.#eraser()}${line}`);
     this.#shown = line;
-    this.#stream.write(`\r\x1b[K${line}`);
   }
 
   /** Makes room for a line that stays. */
   clear(): void {
     if (this.#shown === '') return;
+    this.#stream.write(this.#eraser());
     this.#shown = '';
-    this.#stream.write('\r\x1b[K');
+  }
+
+  /**
+   * Terminals break the line anew in a window that became narrower, and the cursor goes down with its end. Some name no
+   * width, or 0.
+   */
+  #eraser(): string {
+    const width = widthOf(stripVTControlCharacters(this.#shown));
+    const rows = Math.ceil(width / Math.max(1, this.#stream.columns || width));
+    return rows > 1 ? `\r\x1b[${rows - 1}A\x1b[J` : '\r\x1b[K';
   }
 }
