@@ -16,10 +16,9 @@ import { CacheReader } from '../listening/cache-reader.js';
 import type { SongFetcher } from '../listening/fetch.js';
 import type { SongStream } from '../listening/song-stream.js';
 import { fieldsOf, playableSong } from '../playable-song.js';
-import { renderBar } from '../prompt/now-playing.js';
 import { nameOf, sizeOf } from '../prompt/render-song.js';
 import { renderSources, wordOfTrust } from '../prompt/render-sources.js';
-import { nameAndState, StatusLine } from '../prompt/status-line.js';
+import { nameAndState, nameStateAndBar, StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { cutToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
 import { SongFetching } from '../song-fetching.js';
@@ -29,7 +28,6 @@ import { type OneShot, oneShot, requireId } from './one-shot.js';
 import { StdoutSink } from './stdout-sink.js';
 
 const STDOUT = '-';
-const BAR_COLUMNS = 20;
 const REDRAW_MS = 200;
 /** Longer names are refused by file systems, and read by nobody. */
 const MAX_NAME_BYTES = 200;
@@ -139,10 +137,13 @@ class Progress {
     const amount = `${sizeOf(this.bytes)}${this.#size === undefined ? '' : ` of ${sizeOf(this.#size)}`}`;
     const { waiting } = this.#stream.report();
     const state = waiting === undefined ? amount : `${amount}, ${safeText(waiting)}`;
-    // The bar stands last, so that a narrow window cuts it and no colour is cut in half. A wait has none: it has a reason.
-    const columns = waiting === undefined ? BAR_COLUMNS + 2 : 0;
-    const text = nameAndState(nameOf(this.#row), state, style.width - columns);
-    this.#line.show(columns === 0 ? text : `${text}  ${renderBar(share, 0, BAR_COLUMNS, style)}`);
+    const name = nameOf(this.#row);
+    // A wait has no bar: it has a reason.
+    const text =
+      waiting === undefined
+        ? nameStateAndBar(name, state, share, style)
+        : nameAndState(name, state, style.width);
+    this.#line.show(text);
     this.#cancel = world.clock.after(REDRAW_MS, () => this.#tick());
   }
 }

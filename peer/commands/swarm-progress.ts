@@ -5,15 +5,13 @@
  *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}
  */
 import type { Milliseconds } from '../../protocol/ports.js';
-import { renderBar } from '../prompt/now-playing.js';
 import { counted, sizeOf } from '../prompt/render-song.js';
-import { nameAndState, StatusLine } from '../prompt/status-line.js';
+import { nameAndState, nameStateAndBar, StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import type { Failed } from '../swarm/tally.js';
 import type { OneShot } from './one-shot.js';
 
-const BAR_COLUMNS = 20;
 const ROW_EVERY_MS = 1_000;
 /** What counts for the rate. */
 const RATE_MS = 3_000;
@@ -75,10 +73,9 @@ export class SwarmProgress {
     const style = styleOf('stderr', world, config);
     const amount = `${sizeOf(bytes)}${size === undefined ? '' : ` of ${sizeOf(size)}`}`;
     const from = peers === 0 ? 'waiting for a peer' : `${sizeOf(rate)}/s from ${counted(peers, 'peer')}`;
-    const name = safeText(this.#name);
-    if (size === undefined) return nameAndState(name, `${amount}, ${from}`, style.width);
-    // The bar stands last, so that a narrow window cuts it and no colour is cut in half.
-    const text = nameAndState(name, `${amount}, ${from}`, style.width - BAR_COLUMNS - 2);
-    return `${text}  ${renderBar(bytes / size, 0, BAR_COLUMNS, style)}`;
+    const [name, state] = [safeText(this.#name), `${amount}, ${from}`];
+    return size === undefined
+      ? nameAndState(name, state, style.width)
+      : nameStateAndBar(name, state, bytes / size, style);
   }
 }

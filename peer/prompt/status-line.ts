@@ -3,10 +3,13 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import type { TextOutput } from '../world.js';
+import { renderBar } from './now-playing.js';
+import type { Style } from './style.js';
 import { cutToWidth, widthOf } from './terminal-text.js';
 
 /** A name that is shorter says nothing. */
 const NARROWEST_NAME = 8;
+const BAR_COLUMNS = 20;
 
 /** `name  state` within `columns`: how far it is matters more than its whole name. */
 export function nameAndState(name: string, state: string, columns: number): string {
@@ -14,6 +17,13 @@ export function nameAndState(name: string, state: string, columns: number): stri
   return room < NARROWEST_NAME
     ? cutToWidth(state, Math.max(0, columns))
     : `${cutToWidth(name, room)}  ${state}`;
+}
+
+/** `name  state  ━━━━`: in a window that is too narrow for all, the bar goes first, since the state says more. */
+export function nameStateAndBar(name: string, state: string, share: number, style: Style): string {
+  const room = style.width - BAR_COLUMNS - 2;
+  if (widthOf(state) > room) return nameAndState(name, state, style.width);
+  return `${nameAndState(name, state, room)}  ${renderBar(share, 0, BAR_COLUMNS, style)}`;
 }
 
 export class StatusLine {

@@ -1,7 +1,7 @@
 /** The line of a one-shot command: written over where it stands, also after the window has changed. */
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { StatusLine } from '../../../peer/prompt/status-line.js';
+import { nameStateAndBar, StatusLine } from '../../../peer/prompt/status-line.js';
 
 class Window extends PassThrough {
   columns = 40;
@@ -39,4 +39,15 @@ t.test('in a window that became narrower all rows of it go', async t => {
   line.show('30 %');
   line.clear();
   t.equal(window.taken(), '\r\x1b[K30 %\r\x1b[K', 'a terminal that does not know how wide it is');
+});
+
+t.test('what is told goes before a picture of it', async t => {
+  const line = (width: number): string =>
+    nameStateAndBar('film.mkv', '9.8 MB of 30 MB', 0.3, { width, color: false });
+  t.equal(line(60), `film.mkv  9.8 MB of 30 MB  ${'━'.repeat(6)}${' '.repeat(14)}`);
+  t.equal(line(47), `film.mkv  9.8 MB of 30 MB  ${'━'.repeat(6)}${' '.repeat(14)}`);
+  t.equal(line(40), `9.8 MB of 30 MB  ${'━'.repeat(6)}${' '.repeat(14)}`);
+  t.equal(line(30), 'film.mkv  9.8 MB of 30 MB');
+  t.equal(line(20), '9.8 MB of 30 MB');
+  t.equal(line(10), '9.8 MB of…');
 });
