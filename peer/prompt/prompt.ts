@@ -68,8 +68,10 @@ export class Prompt {
     this.#over = new Promise(resolve => {
       this.#end = resolve;
     });
-    this.#notice = new ListChangeNotice(world.clock, changes =>
-      this.#print(renderEvent({ kind: 'list', ...changes }, style())),
+    this.#notice = new ListChangeNotice(
+      world.clock,
+      () => peer.list().songs,
+      changes => this.#print(renderEvent({ kind: 'list', ...changes, changed: 0 }, style())),
     );
   }
 
@@ -198,7 +200,7 @@ export class Prompt {
 
   #happened(event: PeerEvent): void {
     if (event.kind === 'list') {
-      this.#notice.add(event);
+      this.#notice.add();
       return;
     }
     if (event.kind === 'scanning') this.#scan = { done: event.done, total: event.total };

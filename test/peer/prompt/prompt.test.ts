@@ -8,6 +8,7 @@ import { milestone } from '../../../peer/milestone.js';
 import { History, MOST_LINES } from '../../../peer/prompt/history.js';
 import { ListChangeNotice } from '../../../peer/prompt/list-changes.js';
 import { PROMPT, Prompt } from '../../../peer/prompt/prompt.js';
+import type { ContentHash, SongRow } from '../../../protocol/tsp/rows.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { TerminalScreen } from '../../support/terminal-screen.js';
 import { until } from '../../support/until.js';
@@ -64,14 +65,21 @@ t.test('news come above the line that is being typed, which stays as it is with 
   stdin.write('\x1b[D\x1b[D');
   await shows(/play blue mo/);
   peer.emit({ kind: 'notice', message: 'Something happened.' });
-  peer.emit({ kind: 'list', added: 1, left: 0, changed: 0 });
-  peer.emit({ kind: 'list', added: 2, left: 1, changed: 4 });
+  const [first] = peer.songs;
+  peer.songs = peer.songs.slice(1);
+  peer.emit({ kind: 'list', added: 0, left: 1, changed: 0 });
+  peer.songs = [...peer.songs, ...[97, 98, 99].map(id => songRow(id, `Song ${id}`))];
+  peer.emit({ kind: 'list', added: 3, left: 0, changed: 4 });
   clock.advance(2_000);
   await shows(/3 songs added, 1 gone\./);
   t.same(screen.lines, ['Something happened.', '3 songs added, 1 gone.', 'torero> play blue mo']);
   t.same(screen.cursor, { row: 2, column: PROMPT.length + 10 });
   stdin.write('X');
   await shows(/play blue Xmo/);
+  peer.songs = [first!, ...peer.songs];
+  peer.emit({ kind: 'list', added: 1, left: 0, changed: 0 });
+  clock.advance(2_000);
+  await shows(/1 song added\./);
 });
 
 t.test(
@@ -214,18 +222,36 @@ t.test(
   async t => {
     const clock = new VirtualClock();
     const told: object[] = [];
-    const notice = new ListChangeNotice(clock, changes => told.push(changes));
+    let songs: SongRow[] = [];
+    const notice = new ListChangeNotice(
+      clock,
+      () => songs,
+      changes => told.push(changes),
+    );
     for (let second = 0; second < 12; second += 1) {
-      notice.add({ added: 1, left: 0, changed: 0 });
+      songs = [...songs, songRow(second, 'Song', 'Band', { hash: `${second}` as ContentHash })];
+      notice.add();
       clock.advance(1_000);
     }
-    t.same(told, [{ added: 10, left: 0, changed: 0 }]);
-    t.equal(told.length, 1);
+    t.same(told, [{ added: 10, left: 0 }]);
     clock.advance(2_000);
-    notice.add({ added: 0, left: 0, changed: 3 });
-    clock.advance(20_000);
     t.equal(told.length, 2);
-    notice.add({ added: 1, left: 0, changed: 0 });
+    notice.add();
+    clock.advance(20_000);
+    t.equal(told.length, 2, 'another title is no news');
+    const before = songs;
+    songs = [];
+    notice.add();
+    clock.advance(1_000);
+    songs = before.map(song => ({ ...song, id: song.id + 100 })) as SongRow[];
+    notice.add();
+    clock.advance(20_000);
+    t.equal(told.length, 2, 'nor is a host that has started again, with whatever IDs');
+    songs = songs.slice(2);
+    notice.add();
+    clock.advance(2_000);
+    t.same(told.at(-1), { added: 0, left: 2 });
+    notice.add();
     notice.stop();
     t.equal(clock.pending, 0);
   },
