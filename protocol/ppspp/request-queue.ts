@@ -48,6 +48,8 @@ export class RequestQueue {
       const right = { start: Math.max(start, range.end + 1), end };
       return [left, right].filter(piece => piece.start <= piece.end);
     });
+    // A range with a hole is two: whoever takes back every other chunk would make this longer without end.
+    for (const cut of this.#order.splice(MAX_QUEUED_RANGES)) this.#queued.delete(cut);
   }
 
   clear(): void {

@@ -77,6 +77,19 @@ t.test('§3.7: who asks for ever more pieces is served the first of them', async
   t.same([taken.length, taken.at(-1)], [256, 510]);
 });
 
+t.test('§3.8: who cuts what it asked for into ever more pieces is served the first of them', async t => {
+  const queue = new RequestQueue();
+  const have = new ChunkSet();
+  have.add({ start: 0, end: 99_999 });
+  queue.add({ start: 0, end: 99_999 });
+  for (let piece = 0; piece < 10_000; piece += 1) queue.delete(one(2 * piece + 1));
+  const taken: number[] = [];
+  for (let chunk = queue.take(have); chunk !== undefined; chunk = queue.take(have)) taken.push(chunk);
+  t.same([taken.length, taken.at(-1)], [256, 510]);
+  queue.add({ start: 600, end: 600 });
+  t.equal(queue.take(have), 600, 'and may ask again for what was cut off');
+});
+
 t.test('§3.8: what is cancelled while it is on its way is not sent again', async t => {
   for (const cancels of [false, true]) {
     const { channel, say, given } = giver();
