@@ -3,7 +3,7 @@
  *
  *     key ─▶ compared with every feed's ─▶ name            name and key ─▶ must go together
  *
- * Open, whoever comes may publish, under the name that it gives as its key.
+ * Open, whoever comes may publish, under the name that it gives as its key, unless that name has a key of its own.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 
@@ -30,7 +30,7 @@ export class StreamKeys {
     }
     if (found !== undefined || !this.#isOpen) return found;
     const open = name ?? key;
-    return isFeedName(open) ? open : undefined;
+    return isFeedName(open) && !this.#keys.has(open) ? open : undefined;
   }
 
   /** For protocols in which a publisher proves that it knows the key without saying it. */

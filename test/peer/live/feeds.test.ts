@@ -226,6 +226,8 @@ t.test('keys open their own feed only, and are not in the log', async t => {
   t.equal(open.feedOf('r4d10'), 'radio');
   t.equal(open.feedOf('anything'), 'anything');
   t.equal(open.feedOf('whatever', 'my-mount'), 'my-mount');
+  for (const [key, name] of [['radio'], ['whatever', 'radio']] as const)
+    t.equal(open.feedOf(key, name), undefined, 'a name with a key is not anybody’s');
   t.equal(open.feedOf('../etc'), undefined);
   t.equal(open.feedOf(''), undefined);
 });
