@@ -39,6 +39,10 @@ export class Channel {
     this.#options = options;
   }
 
+  get isRelay(): boolean {
+    return this.#options.isRelay;
+  }
+
   /** While it is on the air, also in its grace. */
   get feed(): LiveFeed | undefined {
     return this.#feed?.isOnAir ? this.#feed : undefined;

@@ -89,14 +89,16 @@ export class LiveFeeds {
     return publication;
   }
 
-  /** For a publisher that tells its titles beside the music. False: the key opens no such feed, or it is not published. */
+  /** For a publisher that tells its titles beside the music. False: the key opens no such feed, or it has no publisher. */
   retitle({ key, name }: { readonly key: string; readonly name: string }, title: LiveTitle): boolean {
     const feed = this.#options.keys.feedOf(key, name);
-    return feed !== undefined && this.#channels.get(feed)?.retitle(title) === true;
+    const channel = feed === undefined ? undefined : this.#channels.get(feed);
+    return channel !== undefined && !channel.isRelay && channel.retitle(title);
   }
 
-  /** A feed that comes from elsewhere, under its own ID. What it publishes has been let in already. */
+  /** A feed that comes from elsewhere, under its own ID. What it publishes has been let in already, and nobody else's is. */
   relay(name: string, id: ContentHash): Channel {
+    this.#channels.get(name)?.stop('a relay has this name');
     return this.#add(name, id, true);
   }
 
@@ -107,12 +109,15 @@ export class LiveFeeds {
   }
 
   #channel(name: string): Channel {
-    return this.#channels.get(name) ?? this.#add(name, this.#options.idOf(name), false);
+    const channel = this.#channels.get(name);
+    if (channel?.isRelay) throw new PublishRefused('already-live', `${name} comes from elsewhere`);
+    if (channel !== undefined) return channel;
+    if (this.#channels.size >= MAX_FEEDS)
+      throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
+    return this.#add(name, this.#options.idOf(name), false);
   }
 
   #add(name: string, id: ContentHash, isRelay: boolean): Channel {
-    if (this.#channels.size >= MAX_FEEDS)
-      throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
     const { graceMs, clock, transcode } = this.#options;
     const changed = (): void => {
       for (const listener of [...this.#listeners]) listener();

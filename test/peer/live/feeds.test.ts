@@ -8,7 +8,7 @@ import { silenceLike } from '../../../peer/live/silence.js';
 import { StreamKeys } from '../../../peer/live/stream-keys.js';
 import { parseFrameHeader } from '../../../peer/mpeg/frame-header.js';
 import { mp3Bytes } from '../../support/mp3.js';
-import { framesOf, GRACE_MS, makeFeeds, readAll } from './feeding.js';
+import { feedId, framesOf, GRACE_MS, makeFeeds, readAll } from './feeding.js';
 
 const FRAME_MS = (1_152 / 44_100) * 1_000;
 
@@ -328,4 +328,16 @@ t.test('an open peer has room for so many feeds', async t => {
   const { publish } = makeFeeds({ keys: new StreamKeys(new Map(), true) });
   for (let n = 0; n < 64; n += 1) publish(`feed-${n}`);
   t.equal(refusalOf(() => publish('one-more'))?.reason, 'too-many');
+});
+
+t.test('a relay has its place at an open peer, and no stranger can publish in its name', async t => {
+  const { feeds, publish, sentAway } = makeFeeds({ keys: new StreamKeys(new Map(), true) });
+  publish('relay-5').send(mp3Bytes({ seconds: 1 }));
+  for (let feed = 1; feed < 64; feed += 1) publish(`feed-${feed}`);
+  const channel = feeds.relay('relay-5', feedId('elsewhere'));
+  t.match(sentAway, ['a relay has this name'], 'who had the name goes');
+  t.equal(refusalOf(() => publish('relay-5'))?.reason, 'already-live', 'also while nothing is relayed');
+  channel.publish(() => {}).send(mp3Bytes({ seconds: 1 }));
+  t.equal(feeds.feed('relay-5')?.id, feedId('elsewhere'));
+  t.notOk(feeds.retitle({ key: 'x', name: 'relay-5' }, { title: 'Mine' }));
 });
