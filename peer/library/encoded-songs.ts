@@ -195,15 +195,21 @@ export class EncodedSongs {
     return file;
   }
 
-  /** Removes encodings whose sources went. */
+  /** Removes encodings whose sources went, as far as that can be done. */
   async #sweep(): Promise<void> {
+    const { known, store, logger } = this.#options;
     const wanted = new Set([...this.#sources.values()].map(source => source.target));
     for (const name of await readdir(this.folder).catch(() => [])) {
       const path = join(this.folder, name);
       if (wanted.has(path)) continue;
-      await rm(path, { force: true });
-      this.#options.known.forget(path);
-      this.#options.store.remove(path);
+      try {
+        await rm(path, { force: true });
+      } catch (error) {
+        logger.debug({ file: path, err: error }, 'an encoding without a source could not be removed');
+        continue;
+      }
+      known.forget(path);
+      store.remove(path);
     }
   }
 }

@@ -139,6 +139,20 @@ t.test('what cannot be encoded is counted, said, and stops nothing else', async 
   t.equal(logger.messages('warn').filter(message => message === 'a file could not be encoded').length, 2);
 });
 
+t.test('what cannot be removed from among the encodings stays, and stops nothing else', async t => {
+  const encoder = new FakeEncoder(await tempFolder(t));
+  const { root, dataDir, logger, open, encoded } = await subject(t, encoder);
+  const folder = join(dataDir, 'encoded');
+  await mkdir(join(folder, 'a folder'), { recursive: true });
+  await writeFile(join(folder, 'b.mp3'), 'of no source');
+  await writeFile(join(root, 'a.wav'), wavBytes({ seconds: 0.1 }));
+  const library = open();
+  await library.start();
+  await lists(library, 'a');
+  await until('the rest is removed', async () => (await encoded()) === 2);
+  t.ok(logger.messages('debug').includes('an encoding without a source could not be removed'));
+});
+
 t.test('without an encoder it is said once, with what mends it', async t => {
   const encoder = new FakeEncoder(await tempFolder(t));
   encoder.lacks = 'lame is not installed';
