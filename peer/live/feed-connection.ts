@@ -53,6 +53,7 @@ export class FeedConnection implements WireOwner {
   /** Where the next run lies in the swarm's stream. */
   #at: number | undefined;
   #swarmPort: number | undefined;
+  #isDescribed = false;
   #wire: WireConnection | undefined;
   #isOver = false;
   #cancelWatch: (() => void) | undefined;
@@ -130,6 +131,8 @@ export class FeedConnection implements WireOwner {
         return;
       case 'answered':
         if (told.question.type === 'PLAY') this.#finish(() => this.#holder.ended());
+        // Nothing is owed then, so that it would be waited for without a limit.
+        if (told.question.type === 'INFO' && !this.#isDescribed) this.#lost('says nothing of this feed');
         if (told.welcome !== undefined) this.#swarmPort = swarmPortOf(told.welcome);
         return;
       case 'refused':
@@ -144,6 +147,7 @@ export class FeedConnection implements WireOwner {
 
   #describe(row: HostRow): void {
     if (this.#isOver) return;
+    this.#isDescribed = true;
     this.#at = row.at ?? this.#at;
     if (row.live === true && row.hash === this.#options.feed) this.#holder.described(row);
     else this.#lost('has something else under that ID');

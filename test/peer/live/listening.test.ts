@@ -9,6 +9,7 @@ import { mp3Bytes } from '../../support/mp3.js';
 import { until, within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { fetcher } from '../listening/fetching.js';
+import { scriptedHost, testSong } from '../listening/scripted-host.js';
 import { feedId, framesOf } from './feeding.js';
 import { bytesOf, onAir, RADIO } from './on-air.js';
 
@@ -107,6 +108,20 @@ t.test('a host with something else under that ID is not heard', async t => {
   });
   stream.cancel();
   await until('it has left', () => right.feed.listeners === 0);
+});
+
+t.test('a host that says nothing of the feed, in a whole answer, is not waited for', async t => {
+  const mute = await scriptedHost(t, [testSong(1_000, RADIO)], {
+    info: listener => listener.send({ type: 'SONG_INFO', song: asId(RADIO), length: 0 }),
+  });
+  const host = await onAir(t);
+  host.publication.send(mp3Bytes({ seconds: 1 }));
+  const moreHosts = async () => [host.address];
+  const { stream, bytes } = listen(t, { ...radio(mute.address), moreHosts });
+  await until('another is heard', () => bytes().length > 0);
+  t.match(stream.report().failed, [{ host: mute.address, why: /says nothing of this feed/ }]);
+  stream.cancel();
+  await until('it has left', () => host.feed.listeners === 0);
 });
 
 t.test('a host that falls silent is told that nobody listens any more', async t => {
