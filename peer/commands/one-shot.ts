@@ -5,7 +5,6 @@
  *
  * Data goes to stdout, everything else to stderr. A reader that closes stdout (`| head -1`) ends the command quietly.
  */
-import { once } from 'node:events';
 import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
@@ -21,6 +20,7 @@ import { safeJson } from '../prompt/terminal-text.js';
 import { LightClient } from '../tracker-client/light-client.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
+import { roomIn } from './stdout-sink.js';
 
 /** Rows are joined into writes of about this many characters: a list of 200,000 songs is no 200,000 system calls. */
 const WRITE_CHARACTERS = 64 * 1024;
@@ -71,7 +71,7 @@ export class OneShot {
     await this.write(this.config.json ? rows.map(safeJson) : lines());
   }
 
-  /** Resolves when stdout has taken the lines. A signal breaks them off, but not the report of what it ended. */
+  /** Resolves when stdout has taken the lines, or takes no more. A signal breaks them off, but not the report of what it ended. */
   async write(lines: readonly string[]): Promise<void> {
     const { stdout, signal } = this.world;
     const isReport = signal.aborted;
@@ -80,7 +80,7 @@ export class OneShot {
       text += `${line}\n`;
       if (text.length < WRITE_CHARACTERS && index < lines.length - 1) continue;
       if (stdout.writableEnded || stdout.destroyed || (signal.aborted && !isReport)) return;
-      if (!stdout.write(text)) await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+      if (!stdout.write(text)) await roomIn(this.world);
       text = '';
     }
   }

@@ -2,10 +2,12 @@
 import { once } from 'node:events';
 import type { World } from '../world.js';
 
-export class StdoutSink {
-  readonly #world: Pick<World, 'stdout' | 'signal'>;
+type Out = Pick<World, 'stdout' | 'signal'>;
 
-  constructor(world: Pick<World, 'stdout' | 'signal'>) {
+export class StdoutSink {
+  readonly #world: Out;
+
+  constructor(world: Out) {
     this.#world = world;
   }
 
@@ -13,22 +15,20 @@ export class StdoutSink {
   async write(bytes: Uint8Array): Promise<void> {
     const { stdout, signal } = this.#world;
     if (stdout.write(bytes)) return;
+    await roomIn(this.#world);
     signal.throwIfAborted();
-    // Ends both waits: a song has many pieces, and each would leave a listener behind.
-    const settled = new AbortController();
-    const either = { signal: AbortSignal.any([settled.signal, signal]) };
-    const ended = [once(stdout, 'drain', either), once(stdout, 'close', either)];
-    try {
-      await Promise.race(ended);
-    } catch {
-      signal.throwIfAborted();
-    } finally {
-      for (const wait of ended) wait.catch(() => {});
-      settled.abort();
-    }
   }
 
   async finish(): Promise<void> {}
 
   async discard(): Promise<void> {}
+}
+
+/** Resolves when stdout may be written to again, or never can, or a signal came. */
+export async function roomIn({ stdout, signal }: Out): Promise<void> {
+  // Ends all waits: much is written in many pieces, and each would leave listeners behind.
+  const settled = new AbortController();
+  const either = { signal: AbortSignal.any([settled.signal, signal]) };
+  await Promise.race(['drain', 'close'].map(event => once(stdout, event, either).catch(() => {})));
+  settled.abort();
 }

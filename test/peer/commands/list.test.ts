@@ -19,6 +19,7 @@ import {
   TransportError,
 } from '../../../protocol/errors.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
+import { within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { songRow } from '../prompt/fake-peer.js';
 import { FakeTracker, serverAt } from './fake-tracker.js';
@@ -50,6 +51,27 @@ t.test('list prints a table, or the songs that have the words', async t => {
   await runList(config, { words: ['red', 'sun'] }, other);
   t.match(other.stdout.text, /^11 {2}Red Sun/m);
   t.notMatch(other.stdout.text, /Blue/);
+});
+
+t.test('a long list waits for its reader, piece by piece, and leaves nobody listening', async t => {
+  const { config, world, fake } = await setUp(t, { json: true });
+  fake.rows = Array.from({ length: 4_000 }, (_, n) => songRow(n + 1, 'x'.repeat(200)));
+  world.stdout._write = (_chunk, _encoding, done) => void setImmediate(done);
+  let listening = 0;
+  world.stdout.on('newListener', () => {
+    listening = Math.max(listening, world.stdout.listenerCount('close'), world.stdout.listenerCount('error'));
+  });
+  t.equal(await runList(config, { words: [] }, world), 0);
+  t.ok(listening > 0, 'it did wait');
+  t.ok(listening <= 2, `${listening} at once`);
+});
+
+t.test('a signal ends the wait for a reader that reads no more', async t => {
+  const { config, world, fake } = await setUp(t, { json: true });
+  fake.rows = Array.from({ length: 1_000 }, (_, n) => songRow(n + 1, 'x'.repeat(200)));
+  world.stdout._write = () => world.end('SIGINT');
+  await within('the end', runList(config, { words: [] }, world));
+  t.pass();
 });
 
 t.test('with --json list, info and find print a row a line, as on the wire', async t => {
