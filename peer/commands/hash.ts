@@ -7,6 +7,7 @@
  * A file that can't be read is named on stderr, the others are hashed all the same, and the exit code is 1.
  */
 import { createReadStream } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { PeerConfig } from '../config.js';
@@ -43,10 +44,7 @@ export function runHash(config: PeerConfig, { words }: CommandArguments, world: 
 async function hashOf(file: string, world: World): Promise<{ hash: string; size: number }> {
   const input = file === '-' ? world.stdin : createReadStream(file, { highWaterMark: READ_BYTES });
   const tree = new MerkleTree();
-  for await (const bytes of input) {
-    if (world.signal.aborted) input.destroy(new Error('interrupted'));
-    tree.update(bytes as Uint8Array);
-  }
+  for await (const bytes of addAbortSignal(world.signal, input)) tree.update(bytes as Uint8Array);
   const { root, size } = tree.digest();
   return { hash: toHex(root), size };
 }

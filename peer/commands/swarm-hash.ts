@@ -6,6 +6,7 @@
  *     {"swarm":"8becd36f…","size":1048577,"hash":"sha256","chunkSize":1024,"file":"file.bin"}        with --json
  */
 import { type FileHandle, open } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
 import { toHex } from '../../protocol/bytes.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { EXIT, fileError, fileProblem, usageError } from '../failures/failure.js';
@@ -31,7 +32,9 @@ export async function runSwarmHash({ session, words, swarm }: SwarmCommand): Pro
   for (const file of words) {
     try {
       if (create) await makeFile(file, size!, world.signal);
-      const tree = file === STDIN ? await contentTree(world.stdin, options) : await pathTree(file, options);
+      const tree = await (file === STDIN
+        ? contentTree(addAbortSignal(world.signal, world.stdin), options)
+        : pathTree(file, options));
       await session.write([lineOf(file, tree, config.json)]);
     } catch (error) {
       const problem = fileProblem(error, file);

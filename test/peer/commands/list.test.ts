@@ -247,6 +247,14 @@ t.test('hash names what it cannot read, does the rest, and exits 1', async t => 
   t.equal(world.lines.length, 1);
 });
 
+t.test('a signal ends hash while nothing comes on stdin', async t => {
+  const world = new TestWorld();
+  const running = runHash(configIn('/nowhere'), { words: ['-'] }, world);
+  world.end('SIGINT');
+  t.equal(await within('the end', running), exitCodeOfSignal('SIGINT'));
+  t.same(world.lines, []);
+});
+
 t.test('each kind of failure has its exit code', async t => {
   const rows: [unknown, number][] = [
     [new RequestError('no-such-song', 'x'), 1],
