@@ -96,13 +96,22 @@ export class RtmpPlayer {
     this.#playing = this.#songPlayer(song, span, span.startMs);
   }
 
-  /** A live feed goes on from the present. */
+  /** A live feed goes on from the present, a song also where it was paused. */
   seek(ms: number): void {
     const { session, perform } = this.#connection;
     const song = this.#song;
-    if (song !== undefined) this.#playing?.stop();
+    if (song === undefined) {
+      perform(session.sought());
+      return;
+    }
+    this.#cancelRelease?.();
+    this.#playing?.stop();
+    if (!this.#takeSlot()) {
+      this.#turnAway();
+      return;
+    }
     perform(session.sought());
-    if (song !== undefined) this.#playing = this.#songPlayer(song, { startMs: ms, lengthMs: undefined }, 0);
+    this.#playing = this.#songPlayer(song, { startMs: ms, lengthMs: undefined }, 0);
   }
 
   pause(paused: boolean): void {

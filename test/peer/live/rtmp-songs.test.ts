@@ -108,6 +108,39 @@ t.test('who pauses for long gives its slot back, and needs another to go on', as
   t.equal(uploads.slots.used, 1, 'the second has it');
 });
 
+t.test('a seek in a pause goes on with a slot, or not at all', async t => {
+  const { port, clock, uploads } = await rtmpRoom(t, { limits: { slots: 1 } });
+  const pauseAndSeek = async (player: RtmpClient, pausedMs: number): Promise<void> => {
+    player.say(command('pause', 0, null, true, 0), 1);
+    await player.told('NetStream.Pause.Notify');
+    await clock.advanceSlowly(pausedMs);
+    player.say(command('seek', 0, null, 10_000), 1);
+  };
+  const first = await RtmpClient.connected(t, port, 'songs');
+  first.play('7');
+  await first.heard(1);
+  await pauseAndSeek(first, SLOT_IDLE_MS - 100);
+  await first.told('NetStream.Seek.Notify');
+  await clock.advanceSlowly(100);
+  t.equal(uploads.slots.used, 1, 'it is heard, so it keeps its slot');
+  first.socket.destroy();
+  await until('it is free again', () => uploads.slots.used === 0);
+  const second = await RtmpClient.connected(t, port, 'songs');
+  second.play('7');
+  await second.heard(1);
+  await pauseAndSeek(second, SLOT_IDLE_MS);
+  await second.told('NetStream.Seek.Notify');
+  t.equal(uploads.slots.used, 1, 'it had given it back, and has it again');
+  second.say(command('pause', 0, null, true, 0), 1);
+  await second.told('NetStream.Pause.Notify', 2);
+  await clock.advanceSlowly(SLOT_IDLE_MS);
+  const third = await RtmpClient.connected(t, port, 'songs');
+  third.play('7');
+  await third.heard(1);
+  second.say(command('seek', 0, null, 10_000), 1);
+  await second.told('NetStream.Play.Failed');
+});
+
 t.test('who takes nothing loses its connection when others wait for its slot', async t => {
   const { port, clock, uploads, server } = await rtmpRoom(t, {
     limits: { slots: 1 },
