@@ -10,6 +10,7 @@ import { EXIT, failureOf, fileError, fileProblem } from '../peer/failures/failur
 import type { CommandLineSpec } from './command-line.js';
 import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
 import { describeFailure } from './failures.js';
+import { yesOrNo } from './options.js';
 import { endingSignal } from './signals.js';
 import { flushed, surviveClosedOutput } from './streams.js';
 
@@ -73,9 +74,6 @@ function complete(spec: CommandLineSpec, words: readonly string[]): number {
 /** Looked at before anything is parsed, since it may be the parsing that fails. */
 function wantsJson(argv: readonly string[], env: NodeJS.ProcessEnv): boolean {
   const end = argv.indexOf('--');
-  return (
-    (end === -1 ? argv : argv.slice(0, end)).includes('--json') ||
-    env.TSP_JSON === '1' ||
-    env.TSP_JSON === 'true'
-  );
+  const options = end === -1 ? argv : argv.slice(0, end);
+  return options.includes('--json') || yesOrNo(env.TSP_JSON ?? '') === true;
 }

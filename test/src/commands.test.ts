@@ -48,17 +48,19 @@ async function listening(t: Teardown, port = 0): Promise<{ port: number; server:
 }
 
 t.test('version, help and wrong options', async t => {
-  const [version, peerVersion, help, listHelp, wrong, json, raw, variable, completions] = await Promise.all([
-    run(t, 'tsp-tracker', ['--version']),
-    run(t, 'tsp-peer', ['--version']),
-    run(t, 'tsp-peer', ['--help']),
-    run(t, 'tsp-peer', ['list', '--help']),
-    run(t, 'tsp-tracker', ['--prot', '1']),
-    run(t, 'tsp-peer', ['--json', 'get']),
-    run(t, 'tsp-peer', ['play', '1', '--raw']),
-    run(t, 'tsp-tracker', [], { TSP_PORT: 'x' }),
-    run(t, 'tsp-peer', ['--completions', '--ou']),
-  ]);
+  const [version, peerVersion, help, listHelp, wrong, json, jsonByVariable, raw, variable, completions] =
+    await Promise.all([
+      run(t, 'tsp-tracker', ['--version']),
+      run(t, 'tsp-peer', ['--version']),
+      run(t, 'tsp-peer', ['--help']),
+      run(t, 'tsp-peer', ['list', '--help']),
+      run(t, 'tsp-tracker', ['--prot', '1']),
+      run(t, 'tsp-peer', ['--json', 'get']),
+      run(t, 'tsp-peer', ['get'], { TSP_JSON: 'Yes' }),
+      run(t, 'tsp-peer', ['play', '1', '--raw']),
+      run(t, 'tsp-tracker', [], { TSP_PORT: 'x' }),
+      run(t, 'tsp-peer', ['--completions', '--ou']),
+    ]);
   t.match(version, { code: 0, stdout: /^\d+\.\d+\.\d+\n$/, stderr: '' });
   t.same(peerVersion, version);
   t.match(help, { code: 0, stdout: /Examples:/, stderr: '' });
@@ -68,10 +70,12 @@ t.test('version, help and wrong options', async t => {
   t.match(raw, { code: 2, stderr: /^tsp-peer: --raw goes with --output stdout/ });
   t.match(variable, { code: 78, stderr: /^tsp-tracker: TSP_PORT: "x" is not a port/ });
   t.match(completions, { code: 0, stdout: '--output\n' });
-  t.match(json, { code: 2, stdout: '' });
-  t.match(JSON.parse(json.stderr), {
-    error: { code: 'usage', message: /^get wants to know what/, hint: 'See --help.' },
-  });
+  for (const each of [json, jsonByVariable]) {
+    t.match(each, { code: 2, stdout: '' });
+    t.match(JSON.parse(each.stderr), {
+      error: { code: 'usage', message: /^get wants to know what/, hint: 'See --help.' },
+    });
+  }
 });
 
 t.test('who names a host where a tracker belongs is told so', async t => {
