@@ -32,6 +32,8 @@ const HEAD_MS = 5_000;
 const BURST_MS = 6_000;
 /** What was said last has so long to arrive. */
 const LINGER_MS = 1_000;
+/** The end of a feed longer: a player may read no faster than it plays. */
+const LAST_SOUND_MS = 30_000;
 
 export interface IcecastWorld {
   readonly feeds: LiveFeeds;
@@ -204,7 +206,7 @@ export class IcecastConnection {
     const { feeds, uploads, runs, clock } = this.#world;
     const feed = feeds.feed(mount);
     if (feed === undefined) {
-      this.#answer('404 Not Found', `/${mount} is not on the air here.`);
+      this.#answer('404 Not Found', 'Nothing is on the air under this name.');
       return;
     }
     const icy = headers.get('icy-metadata') === '1' ? new IcyStream() : undefined;
@@ -215,7 +217,7 @@ export class IcecastConnection {
     ];
     this.#socket.write(`${fields.join('\r\n')}\r\n\r\n`);
     if (method === 'HEAD') {
-      this.#socket.end();
+      this.#end(LINGER_MS);
       return;
     }
     const tellTitle = (): void => icy?.setTitle(streamTitle(feed.title, feed.name));
@@ -235,7 +237,7 @@ export class IcecastConnection {
         return [];
       },
       over: how => {
-        if (how === 'ended') this.#socket.end();
+        if (how === 'ended') this.#end(LAST_SOUND_MS);
       },
     });
   }
@@ -244,8 +246,14 @@ export class IcecastConnection {
     this.#isDone = true;
     const body = text === '' ? '' : `${text}\n`;
     const lines = [`HTTP/1.0 ${status}`, ...fields, `Content-Length: ${Buffer.byteLength(body)}`, '', body];
-    this.#socket.end(lines.join('\r\n'));
-    const cancel = this.#world.clock.after(LINGER_MS, () => this.#socket.destroy());
+    this.#socket.write(lines.join('\r\n'));
+    this.#end(LINGER_MS);
+  }
+
+  /** Whoever does not close its side, too, does not keep the connection. */
+  #end(lingerMs: number): void {
+    this.#socket.end();
+    const cancel = this.#world.clock.after(lingerMs, () => this.#socket.destroy());
     this.#socket.once('close', cancel);
   }
 }

@@ -161,7 +161,7 @@ t.test('heads as odd clients write them', async t => {
   await until('chunks count, not the length', () => (feeds.feed('radio')?.endMs ?? 0) > 900);
   const long = `GET /radio HTTP/1.0\r\nX: ${'y'.repeat(9_000)}\r\n\r\n`;
   await say(t, server, long).says(/^HTTP\/1.0 400/);
-  await say(t, server, 'GET / HTTP/1.0\r\n\r\n').says(/404 .*\/ is not on the air here/s);
+  await say(t, server, 'GET / HTTP/1.0\r\n\r\n').says(/404 .*Nothing is on the air/s);
 });
 
 t.test('HEAD tells what would come', async t => {
@@ -207,4 +207,31 @@ t.test('titles between the music are where players look for them', async t => {
   t.equal(text.replace(/\0+$/, ''), "StreamTitle='it's ’; over';");
   t.equal(woven[2 * METADATA_INTERVAL + 1 + 16 * blocks], 0, 'told once');
   t.equal(woven.length, 40_000 + 2 + 16 * blocks);
+});
+
+t.test('who has been told everything and stays is let go', async t => {
+  const { server, publish, clock } = await door(t);
+  const publication = publish();
+  publication.send(mp3Bytes({ seconds: 1 }));
+  const about = say(t, server, 'HEAD /radio HTTP/1.1\r\n\r\n');
+  const player = say(t, server, 'GET /radio HTTP/1.1\r\n\r\n');
+  await player.says(/\r\n\r\n./s);
+  publication.end();
+  const isGone = ({ socket }: typeof about): boolean => {
+    socket.write('still here');
+    return socket.destroyed;
+  };
+  for (const each of [about, player]) await until('the end', () => each.state.ended);
+  await clock.advanceSlowly(1_000);
+  await until('it is gone', () => isGone(about));
+  t.notOk(isGone(player), 'a player may be slow');
+  await clock.advanceSlowly(29_000);
+  await until('it is gone, too', () => isGone(player));
+});
+
+t.test('what was asked for is not said back', async t => {
+  const { server } = await door(t);
+  const player = say(t, server, 'GET /%3Cscript%3E%1b HTTP/1.1\r\n\r\n');
+  await player.says(/^HTTP\/1\.0 404 .*Nothing is on the air/s);
+  t.notMatch(player.bytes().toString(), /script/);
 });
