@@ -352,7 +352,7 @@ export class Endpoint {
     if (this.#options.tellsPeers === false) return;
     const lines = [...this.#lines.values()];
     // Not the same to everybody, or the first to come would be all that anybody knows.
-    const first = new DataView(this.#options.random(4).buffer).getUint32(0) % Math.max(1, lines.length);
+    const first = readU32(this.#options.random(4), 0) % Math.max(1, lines.length);
     for (const { channel, at } of [...lines.slice(first), ...lines.slice(0, first)])
       if (at !== undefined && channel.swarm === swarm && channel.state === 'open')
         yield { ...at, exchangedAt: channel.heardAt };
