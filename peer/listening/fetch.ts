@@ -114,12 +114,6 @@ export class SongFetcher {
     this.#connections.warm(hosts.filter(host => !this.#book.hasLied(host, now)));
   }
 
-  /** Whether the song can be played without a network. */
-  has(hash: ContentHash): boolean {
-    const { cache, library } = this.#options;
-    return library?.get(hash) !== undefined || cache?.get(hash) !== undefined;
-  }
-
   /** Ends every stream and closes every connection. */
   stop(): Promise<void> {
     this.#stopped = true;

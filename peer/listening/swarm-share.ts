@@ -44,10 +44,6 @@ export class SwarmShare {
     return this.#state;
   }
 
-  get hosts(): Iterable<string> {
-    return this.#hosts.keys();
-  }
-
   /** Pieces that are left to it, and since when. */
   get wanted(): ReadonlyMap<number, Milliseconds> {
     return this.#wanted;

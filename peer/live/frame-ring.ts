@@ -41,10 +41,6 @@ export class FrameRing {
     return this.#endByte;
   }
 
-  get nextSeq(): number {
-    return this.#nextSeq;
-  }
-
   get latest(): LiveFrame | undefined {
     return this.#frames.at(-1);
   }

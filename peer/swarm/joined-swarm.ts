@@ -107,11 +107,6 @@ export class JoinedSwarm {
     return this.#open.size + this.#hosts.size;
   }
 
-  /** When a chunk last came. */
-  get lastChunkAt(): Milliseconds | undefined {
-    return this.#lastChunkAt;
-  }
-
   /** Why nothing more can be expected, for a person; undefined: something can. */
   get problem(): string | undefined {
     return this.#problem;

@@ -9,7 +9,7 @@
 import { addressScope, formatHostPort, parseListedAddress } from '../../protocol/tsp/addresses.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { isNewer, nextRevision } from '../../protocol/tsp/revision.js';
-import type { BroadcastRow, ContentHash, SongRow } from '../../protocol/tsp/rows.js';
+import type { BroadcastRow, SongRow } from '../../protocol/tsp/rows.js';
 
 /** What a batch did to the list, in songs. */
 export interface ListChange {
@@ -38,7 +38,6 @@ interface Batch {
 
 export class SongList {
   #rows = new Map<SongId, SongRow>();
-  #byHash: Map<ContentHash, SongRow> | undefined;
   #snapshot: readonly SongRow[] | undefined;
   #revision: number | undefined;
   /** The tracker's revision when it welcomed us: up to there the list is old. */
@@ -72,11 +71,6 @@ export class SongList {
     return this.#rows.get(id);
   }
 
-  byHash(hash: ContentHash): SongRow | undefined {
-    this.#byHash ??= new Map(this.songs.flatMap(row => (row.hash === undefined ? [] : [[row.hash, row]])));
-    return this.#byHash.get(hash);
-  }
-
   /** The row's hosts, ready to be dialled from here. */
   hostsOf(row: Pick<SongRow, 'hosts'>): string[] {
     return row.hosts.flatMap(host => resolveHost(host, this.#trackerAddress) ?? []);
@@ -104,7 +98,7 @@ export class SongList {
     this.lost();
     this.#rows = new Map();
     this.#revision = undefined;
-    this.#touched();
+    this.#snapshot = undefined;
   }
 
   /** `whole`: an answer to LIST. A broadcast may say in its first row that it is whole. */
@@ -145,7 +139,7 @@ export class SongList {
     const before = this.#rows;
     this.#rows = new Map();
     for (const whole of [batch, ...this.#takeKeptAfter(revision)]) this.#applyBatch(whole);
-    this.#touched();
+    this.#snapshot = undefined;
     this.#freshen();
     if (this.#kept.size > 0) return { kind: 'jump' };
     return { kind: 'applied', change: difference(before, this.#rows) };
@@ -170,7 +164,7 @@ export class SongList {
       total.left += change.left;
       total.changed += change.changed;
     }
-    this.#touched();
+    this.#snapshot = undefined;
     this.#freshen();
     return total;
   }
@@ -213,11 +207,6 @@ export class SongList {
   #put(id: SongId, row: SongRow | undefined): void {
     if (row === undefined) this.#rows.delete(id);
     else this.#rows.set(id, row);
-  }
-
-  #touched(): void {
-    this.#snapshot = undefined;
-    this.#byHash = undefined;
   }
 
   #freshen(): void {
