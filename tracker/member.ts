@@ -13,6 +13,8 @@ export class Member {
   /** Past the quota when they were offered. */
   readonly refused: ContentHash[] = [];
   host: Host | undefined;
+  /** What it called itself in its last HELLO that was proven. */
+  instance: string | undefined;
   pending: Pending | undefined;
   /** Until what was pending is in the list. */
   publishing: Promise<void> | undefined;

@@ -119,7 +119,8 @@ export class Registrar {
   async enlist(member: Member, claim: Claim, addresses: readonly string[]): Promise<Enlisted> {
     const host = this.#hostFor(member, claim, addresses);
     const keepsOthers = this.#owners.get(host) === member;
-    this.#registry.putHost(stored(host, addresses));
+    member.instance = claim.instance ?? member.instance;
+    this.#registry.putHost(stored(host, member, addresses));
     const rows = new IdRows();
     for (const hash of member.refused.splice(0)) rows.refused(hash, 'refused');
     return await this.#admit(member, host, addresses, [...member.offers.values()], [], keepsOthers, rows);
@@ -302,10 +303,11 @@ export class Registrar {
     await this.#withdraw(host, dropped, member);
   }
 
-  /** The member is this host from now on; whoever was, or has one of its addresses, is ended. */
+  /** The member is this host from now on; whoever was, or has one of its addresses or its instance, is ended. */
   #own(member: Member, { host, addresses, placed }: Pending): void {
-    for (const address of addresses) {
-      const rival = this.#table.hostAt(address);
+    const { instance } = member;
+    const namesake = instance === undefined ? undefined : this.#table.hostOfInstance(instance);
+    for (const rival of new Set([namesake, ...addresses.map(address => this.#table.hostAt(address))])) {
       if (rival === undefined || rival === host) continue;
       const owner = this.#owners.get(rival);
       this.#remove(rival);
@@ -317,10 +319,12 @@ export class Registrar {
     if (!this.#table.hosts.has(host)) {
       // Somebody else meant the same host, and left before he had it.
       this.#table.addHost(host);
-      this.#registry.putHost(stored(host, addresses));
+      this.#registry.putHost(stored(host, member, addresses));
       for (const { id, offer } of placed) this.#registry.putRow(host.key, id, offer);
     }
     this.#table.move(host, addresses);
+    // The one before was another peer, if only its address was the same.
+    this.#table.rename(host, instance);
     if (before !== undefined && before !== member) before.replace();
   }
 
@@ -379,7 +383,7 @@ export class Registrar {
 
 const isSliceEnd = (index: number): boolean => index % SLICE_SONGS === SLICE_SONGS - 1;
 
-const stored = ({ key, instance }: Host, addresses: readonly string[]): StoredHost =>
+const stored = ({ key }: Host, { instance }: Member, addresses: readonly string[]): StoredHost =>
   instance === undefined ? { key, addresses } : { key, addresses, instance };
 
 const noRoom = (): RequestError =>

@@ -13,7 +13,8 @@ import { type ContentHash, identityOf, type OfferRow, type SongRow } from '../pr
 export interface Host {
   /** Smaller stands longer. */
   readonly key: number;
-  readonly instance?: string | undefined;
+  /** Changed by `rename` only. */
+  instance?: string | undefined;
   /** As listed; changed by `move` only. */
   addresses: readonly string[];
   readonly songs: Map<ContentHash, Song>;
@@ -96,8 +97,19 @@ export class SongTable {
     for (const address of host.addresses)
       if (this.#byAddress.get(address) === host) this.#byAddress.delete(address);
     if (host.songs.size === 0) this.#tellGone(host.addresses);
-    if (host.instance !== undefined && this.#byInstance.get(host.instance) === host)
-      this.#byInstance.delete(host.instance);
+    this.#unname(host);
+  }
+
+  /** The same host, which says now that it is this one. */
+  rename(host: Host, instance: string | undefined): void {
+    this.#unname(host);
+    host.instance = instance;
+    if (instance !== undefined) this.#byInstance.set(instance, host);
+  }
+
+  #unname(host: Host): void {
+    const { instance } = host;
+    if (instance !== undefined && this.#byInstance.get(instance) === host) this.#byInstance.delete(instance);
   }
 
   /** The same host, found elsewhere from now on. */

@@ -35,10 +35,14 @@ function registrarInSlices() {
     while (waiting.length > 0);
     return await work;
   };
-  const member = (): Member => new Member('192.0.2.1', '192.0.2.1', () => {});
-  const enlist = async (who: Member, songs: readonly OfferRow[]): Promise<void> => {
+  const member = (replaced = (): void => {}): Member => new Member('192.0.2.1', '192.0.2.1', replaced);
+  const enlist = async (
+    who: Member,
+    songs: readonly OfferRow[],
+    { instance = 'the same', address = ADDRESS }: { instance?: string | undefined; address?: string } = {},
+  ): Promise<void> => {
     registrar.offer(who, songs);
-    await finish(registrar.enlist(who, { port: 7461, instance: 'the same' }, [ADDRESS]));
+    await finish(registrar.enlist(who, { port: 7461, instance }, [address]));
   };
   const stored = (): number => [...registry.hosts()].flatMap(({ key }) => [...registry.rows(key)]).length;
   return { registrar, table, logger, slice, finish, member, enlist, stored };
@@ -86,4 +90,50 @@ t.test('a library that is told anew leaves the songs that it no longer names', a
   registrar.publish(after);
   await finish();
   t.strictSame([table.songCount, stored(), table.hosts.size], [40, 40, 1]);
+});
+
+const ELSEWHERE = '192.0.2.1:7462';
+
+t.test('who has the address that another peer had is not that peer', async t => {
+  const { registrar, table, finish, member, enlist } = registrarInSlices();
+  const replaced: string[] = [];
+  const listed = async (name: string, songs: readonly OfferRow[], as: Parameters<typeof enlist>[2]) => {
+    const who = member(() => {
+      replaced.push(name);
+      registrar.leave(who);
+    });
+    await enlist(who, songs, as);
+    registrar.publish(who);
+    await finish();
+  };
+  await listed('first', LIBRARY.slice(0, 1), { instance: 'one' });
+  await listed('second', LIBRARY.slice(1, 2), { instance: 'two' });
+  t.strictSame(replaced, ['first'], 'it has proven the same address');
+  await listed('first again', LIBRARY.slice(0, 1), { instance: 'one', address: ELSEWHERE });
+  t.strictSame([replaced.length, table.songCount, table.hosts.size], [1, 2, 2], 'and both are there');
+  await listed('nobody', LIBRARY.slice(2, 3), { instance: undefined });
+  await listed('second again', LIBRARY.slice(1, 2), { instance: 'two', address: '192.0.2.1:7463' });
+  t.strictSame([replaced, table.songCount], [['first', 'second'], 3], 'not those who say INIT, either');
+});
+
+t.test('a peer is known by the instance that it has named last', async t => {
+  const { registrar, table, finish, member, enlist } = registrarInSlices();
+  const replaced: string[] = [];
+  const [before, after] = ['before', 'after'].map(name => {
+    const who = member(() => {
+      replaced.push(name);
+      registrar.leave(who);
+    });
+    return who;
+  }) as [Member, Member];
+  const tell = async (who: Member, as: Parameters<typeof enlist>[2]) => {
+    await enlist(who, LIBRARY.slice(0, 1), as);
+    registrar.publish(who);
+    await finish();
+  };
+  await tell(before, { instance: 'one' });
+  await tell(after, { instance: undefined, address: ELSEWHERE });
+  t.strictSame([replaced, table.hosts.size], [[], 2]);
+  await tell(after, { instance: 'one', address: ELSEWHERE });
+  t.strictSame([replaced, table.hosts.size], [['before'], 1]);
 });
