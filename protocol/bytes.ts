@@ -42,11 +42,15 @@ export class ByteReader {
 
   /** A u64 as a number. Above 2^53 − 1 it is refused: no file is that long. */
   u64(field: string): number {
-    const at = this.#take(8, field);
-    const value = readU32(this.#bytes, at) * 2 ** 32 + readU32(this.#bytes, at + 4);
+    const value = this.#u64(field);
     if (value > Number.MAX_SAFE_INTEGER)
       throw new RemoteProtocolError('bad-message', `${field} is past 2^53`);
     return value;
+  }
+
+  /** A u64 that means «at most»: above 2^53 − 1 it is cut. */
+  u64AtMost(field: string): number {
+    return Math.min(this.#u64(field), Number.MAX_SAFE_INTEGER);
   }
 
   bytes(length: number, field: string): Uint8Array {
@@ -58,6 +62,11 @@ export class ByteReader {
   end(what: string): void {
     if (this.remaining !== 0)
       throw new RemoteProtocolError('bad-message', `${this.remaining} bytes too many in ${what}`);
+  }
+
+  #u64(field: string): number {
+    const at = this.#take(8, field);
+    return readU32(this.#bytes, at) * 2 ** 32 + readU32(this.#bytes, at + 4);
   }
 
   #take(length: number, field: string): number {

@@ -117,7 +117,7 @@ const TABLE: { readonly [N in MessageName]: Row<N> } = {
         type: 'RANGE',
         song: field as SongId,
         offset: reader.u64('offset'),
-        count: reader.u64('count'),
+        count: reader.u64AtMost('count'),
       } as const;
       return withHash(range, reader);
     },

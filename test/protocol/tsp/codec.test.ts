@@ -161,6 +161,12 @@ for (const { name, bytes, unknown, messages, zerosThatFollow } of vectors.accept
   });
 }
 
+t.test('a count of RANGE past 2^53 is one past the end', async t => {
+  const asked = Buffer.from('410000000a00000010' + '0000000000010000' + 'ffffffffffffffff', 'hex');
+  const count = Number.MAX_SAFE_INTEGER;
+  t.same(messagesIn(read([asked]).events), [{ type: 'RANGE', song: 10, offset: 65_536, count }]);
+});
+
 t.test('rows', async t => {
   for (const { name, kind, line, hex, row, error } of vectors.rows) {
     const bytes = hex === undefined ? Buffer.from(line ?? '') : Buffer.from(hex, 'hex');
