@@ -45,6 +45,11 @@ export class FetchLogic {
     return this.#state.facts.hashes;
   }
 
+  /** The same, once a piece has shown that they are worth remembering. */
+  get vouchedHashes(): PieceHashes | undefined {
+    return this.#state.facts.areVouched ? this.hashes : undefined;
+  }
+
   start(now: Milliseconds): FetchEffect[] {
     this.#state.supply.start(now);
     this.#state.heardAt = now;
@@ -199,7 +204,7 @@ export class FetchLogic {
     if (question.type !== 'RANGE') return [];
     if (header.type !== 'SONG_DATA') return this.#staffing.strike(source, 'is a tracker, not a host', now);
     const dishonest = this.hashes && source.begun(question, header.length, this.hashes);
-    return dishonest === undefined ? [] : this.#staffing.strike(source, dishonest, now);
+    return dishonest === undefined ? [] : this.#misfit(source, 'strike', dishonest, now);
   }
 
   #data(
@@ -218,13 +223,22 @@ export class FetchLogic {
   #judge(source: FetchSource, piece: PieceInProgress, now: Milliseconds): FetchEffect[] {
     const { index } = piece;
     const bytes = this.hashes && piece.prove(this.hashes);
-    if (bytes === undefined) return this.#staffing.lied(source, `piece ${index} is not the song's`, now);
+    if (bytes === undefined) return this.#misfit(source, 'lied', `piece ${index} is not the song's`, now);
+    this.#state.facts.vouch(bytes);
     source.proven += 1;
     source.doubt = undefined;
     this.#state.book.alive(source.host);
     const effects = this.#staffing.settle(source, index, now);
     effects.push(...this.#came({ index, bytes, from: [{ host: source.host, bytes: bytes.length }] }, now));
     return this.#goOn(effects, now);
+  }
+
+  /** What a host sent does not fit the nodes: it lies, or they do who come from another and fit no piece yet. */
+  #misfit(source: FetchSource, blame: 'lied' | 'strike', why: string, now: Milliseconds): FetchEffect[] {
+    const teller = this.#state.facts.forget();
+    if (teller === undefined) return this.#staffing[blame](source, why, now);
+    if (teller !== source.host) return this.#staffing.hearItself(source, teller, now);
+    return [...this.#staffing.dropOthers(source), ...this.#staffing[blame](source, why, now)];
   }
 
   #goOn(effects: FetchEffect[], now: Milliseconds): FetchEffect[] {
@@ -265,7 +279,8 @@ export class FetchLogic {
       return this.#staffing.fill(now);
     }
     if (nodes === undefined || facts.hashes !== undefined) return [];
-    if (!facts.prove(nodes)) return this.#staffing.lied(source, "its hashes are not the song's", now);
+    if (!facts.prove(nodes, source.host))
+      return this.#staffing.lied(source, "its hashes are not the song's", now);
     if (this.#state.isPastEnd) return this.#finish();
     const size = facts.claimedSize();
     const asks = size.length === 0 ? facts.askInfo(source) : [];

@@ -48,6 +48,8 @@ export class PieceHashes {
   /** Whether these are the bytes of piece `index`. */
   proves(index: number, bytes: Uint8Array): boolean {
     if (bytes.length === 0 || bytes.length > PIECE_BYTES) return false;
+    // The two nodes below the root, side by side, have the root as hash, too: they are no song (TSP §4).
+    if (this.count === 1 && bytes.length === 2 * HASH_BYTES) return false;
     return this.isNode(index, hashPiece(bytes, { level: PIECE_LEVEL, whole: this.count === 1 }));
   }
 

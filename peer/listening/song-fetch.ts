@@ -68,6 +68,8 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   #waiting: Waiting | undefined;
   #roomAwaited: (() => void) | undefined;
   #ending: Ending | undefined;
+  /** The song's, as soon as somebody has said it. */
+  #bytes: number | undefined;
   #sizeKnown: { resolve: (bytes: number) => void; reject: (error: unknown) => void } | undefined;
   readonly #swarm: SwarmPart | undefined;
   #timer: { readonly at: Milliseconds; readonly cancel: () => void } | undefined;
@@ -222,8 +224,8 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         this.#deliver(effect.piece, effect.skip);
         return;
       case 'size':
-        this.#deps.learnt(this.#logic!.hashes!, effect.bytes);
         this.#learnSize(effect.bytes);
+        this.#learn();
         return;
       case 'more-hosts':
         void this.#askMoreHosts();
@@ -310,8 +312,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   }
 
   #deliver(piece: Uint8Array, skip: number): void {
-    if (this.#logic?.hashes !== undefined && this.#firstByteMs === undefined)
-      this.#deps.learnt(this.#logic.hashes, undefined);
+    if (this.#firstByteMs === undefined) this.#learn();
     this.#firstByteMs ??= this.#deps.clock.now() - this.#openedAt;
     const bytes = skip > 0 ? piece.subarray(skip) : piece;
     if (bytes.length === 0) return;
@@ -342,7 +343,14 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     });
   }
 
+  /** Hashes that no piece has vouched for are not for the next fetch. */
+  #learn(): void {
+    const hashes = this.#logic?.vouchedHashes;
+    if (hashes !== undefined) this.#deps.learnt(hashes, this.#bytes);
+  }
+
   #learnSize(bytes: number): void {
+    this.#bytes = bytes;
     this.#sizeKnown?.resolve(bytes);
   }
 

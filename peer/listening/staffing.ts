@@ -167,6 +167,23 @@ export class Staffing {
     return this.drop(source, false, now);
   }
 
+  /** With hashes of its own, since those that `teller` told and what `source` sends don't fit each other. */
+  hearItself(source: FetchSource, teller: string, now: Milliseconds): FetchEffect[] {
+    const { host } = source;
+    this.#state.trials.failed(teller, `its hashes do not fit what ${host} sends`, { retry: true, now });
+    const gone = this.dropOthers(source);
+    this.#state.crew.remove(source);
+    return [...gone, { do: 'let-go', host, keep: false }, ...this.#open(host, now)];
+  }
+
+  /** What they were asked is of no use without the hashes of then. */
+  dropOthers(source: FetchSource): FetchEffect[] {
+    const { crew } = this.#state;
+    const others = crew.sources.filter(other => other !== source);
+    for (const other of others) crew.remove(other);
+    return others.map(({ host }) => ({ do: 'let-go', host, keep: false }));
+  }
+
   /** It may be back soon: unreachable, broken off, silent. */
   fail(source: FetchSource, why: string, now: Milliseconds): FetchEffect[] {
     const { book, trials, supply } = this.#state;

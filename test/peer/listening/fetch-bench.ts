@@ -67,6 +67,8 @@ export class Bench {
       tell({ kind: 'begun', question, header: { type: 'SONG_DATA', song: from.id, length: data.length } });
       tell({ kind: 'data', question, bytes: data.subarray(0, bytes) });
       if (bytes < data.length) return;
+      // It may have been let go meanwhile, and asked for something else.
+      if (this.owed.get(host)?.[0] !== question) return;
     }
     this.owed.get(host)?.shift();
     tell(

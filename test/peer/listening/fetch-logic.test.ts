@@ -2,8 +2,10 @@
 import t from 'tap';
 import { GIVE_UP_MS, HEDGE_MS, MORE_HOSTS_MS, STALL_MS } from '../../../peer/listening/fetch-effects.js';
 import { WINDOW_BYTES } from '../../../peer/listening/range-plan.js';
+import { toHex } from '../../../protocol/bytes.js';
 import { RequestError, TransportError } from '../../../protocol/errors.js';
-import { PIECE_BYTES } from '../../../protocol/tsp/constants.js';
+import { CHUNK_BYTES, foldNodes, MerkleTree, nodesAbove } from '../../../protocol/merkle.js';
+import { HASH_BYTES, PIECE_BYTES, PIECE_LEVEL } from '../../../protocol/tsp/constants.js';
 import type { Question } from '../../../protocol/tsp/download.js';
 import type { ErrorBody } from '../../../protocol/tsp/messages.js';
 import { A, B, Bench, C, song } from './fetch-bench.js';
@@ -211,8 +213,74 @@ t.test('a lie is remembered by the book', async t => {
   t.ok(bench.book.hasLied(A, bench.now));
   t.match(bench.logic.report(bench.now).failed, [{ host: A, lied: true }]);
   t.equal(bench.delivered, 0);
-  t.match(bench.owed.get(B), [{ type: 'RANGE', offset: 0 }], 'its hashes were true, and are not asked again');
+  const asked = [{ type: 'HASHES' }, { type: 'RANGE', offset: 0 }];
+  t.match(bench.owed.get(B), asked, 'and what it told of the song is not believed, either');
+  while (bench.ending === undefined) bench.answer(B);
+  t.equal(bench.ending.do, 'finish');
 });
+
+t.test('who lies later is no reason to ask for hashes again', async t => {
+  const bench = new Bench({ hosts: [A, B], usesSwarms: false });
+  bench.answer(A);
+  bench.answer(A);
+  bench.answer(A, undefined, { ...testSong(song.bytes.length, 1, 99), id: song.id });
+  t.ok(bench.book.hasLied(A, bench.now));
+  while (bench.ending === undefined) bench.answer(B);
+  t.equal(bench.ending.do, 'finish');
+  t.equal(bench.did('ask').filter(({ asks }) => asks[0]?.question.type === 'HASHES').length, 1);
+});
+
+t.test('hashes of another level fold to the song, too, and are not held against who sends it', async t => {
+  const wrong = { ...song, nodes: nodesAbove(song.nodes, PIECE_LEVEL, PIECE_LEVEL + 1) };
+  const leaves = new Bench({ hosts: [A, B] });
+  leaves.answer(A, undefined, wrong);
+  leaves.do(leaves.logic.lost(A, 'ended the connection', leaves.now));
+  t.match(leaves.owed.get(B), [{ type: 'RANGE', offset: 0 }]);
+  leaves.answer(B);
+  t.match(leaves.owed.get(B), [{ type: 'HASHES' }, { type: 'RANGE', offset: 0 }], 'it is heard itself');
+  while (leaves.ending === undefined) leaves.answer(B);
+  t.equal(leaves.ending.do, 'finish');
+  t.match(leaves.logic.report(leaves.now).failed, [{ host: A, why: /its hashes do not fit/ }]);
+
+  const stays = new Bench({ hosts: [A, B] });
+  stays.answer(A, undefined, wrong);
+  stays.pass(HEDGE_MS);
+  stays.answer(B);
+  t.ok(stays.logic.vouchedHashes === undefined, 'nothing for the next fetch');
+  t.notOk(stays.owed.has(A), 'what it was asked is for nothing');
+  while (stays.ending === undefined) stays.answer(B);
+  t.equal(stays.ending.do, 'finish');
+
+  const short = testSong(40_000);
+  const alone = new Bench({ hosts: [A, B] }, short);
+  const nodes = Buffer.concat([0, 1].map(half => childOfRoot(short.bytes, half)));
+  alone.answer(A, undefined, { ...short, nodes });
+  alone.do(alone.logic.lost(A, 'ended the connection', alone.now));
+  while (alone.ending === undefined) alone.answer(B);
+  t.equal(alone.ending.do, 'finish', 'nor is its length');
+});
+
+t.test('two nodes in a row are no song, though they have its hash', async t => {
+  const children = Buffer.concat([0, 1].map(half => childOfRoot(song.bytes, half)));
+  const root = { ...song, nodes: foldNodes(song.nodes, PIECE_LEVEL), bytes: children };
+  t.equal(toHex(new MerkleTree().update(children).digest().root), song.hash);
+  const bench = new Bench({ hosts: [A] });
+  bench.answer(A, undefined, root);
+  bench.answer(A, undefined, root);
+  t.equal(bench.delivered, 0);
+  t.match(bench.logic.report(bench.now).failed, [{ host: A, lied: true }]);
+});
+
+/** The hash of the left or the right part of a song that has more than one chunk. */
+function childOfRoot(bytes: Uint8Array, half: number): Uint8Array {
+  const leaves = Math.ceil(bytes.length / CHUNK_BYTES);
+  const left = 2 ** (Math.ceil(Math.log2(leaves)) - 1);
+  if (half === 0) return new MerkleTree().update(bytes.subarray(0, left * CHUNK_BYTES)).digest().root;
+  let node = new MerkleTree().update(bytes.subarray(left * CHUNK_BYTES)).digest().root;
+  for (let width = 2 ** Math.ceil(Math.log2(leaves - left)); width < left; width *= 2)
+    node = new MerkleTree().update(Buffer.concat([node, Buffer.alloc(HASH_BYTES)])).digest().root;
+  return node;
+}
 
 t.test('more hosts are asked for once, and awaited for 2 s', async t => {
   const more = { song: { hash: song.hash, hosts: [], moreHosts: async () => [] } };
