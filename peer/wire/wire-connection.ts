@@ -22,6 +22,9 @@ import type { WireTrace } from './wire-trace.js';
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
 export const DIAL_MS = 3_000;
 
+/** What may wait to be taken while more is read: whoever makes us answer and does not listen is not heard for so long. */
+const MAX_UNTAKEN_BYTES = 1024 * 1024;
+
 export interface WireOwner {
   /** Requests may be sent before this; they wait for it. */
   opened(): void;
@@ -148,6 +151,10 @@ export class WireConnection {
     this.#owner.heard();
     this.#framer.push(chunk);
     if (this.#cancelYield === undefined) this.#readFrames(this.#pace);
+    if (!this.#closed && this.#socket.writableLength > MAX_UNTAKEN_BYTES) {
+      this.#socket.pause();
+      void this.drained().then(() => this.#socket.resume());
+    }
   }
 
   /**

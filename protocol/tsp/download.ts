@@ -121,7 +121,7 @@ export class Download {
 
   /** Throws RemoteProtocolError when the other side said what it may not say here. */
   receive(event: FrameEvent, now: Milliseconds): DownloadEvent[] {
-    this.#quietSince = now;
+    if (this.#isProgress(event)) this.#quietSince = now;
     switch (event.kind) {
       case 'message':
         return this.#message(event.message);
@@ -151,6 +151,14 @@ export class Download {
     const deadline = this.nextDeadline();
     if (deadline === undefined || now < deadline) return undefined;
     return new TransportError(`nothing came for ${this.#patienceMs} ms`);
+  }
+
+  /** To say PING for ever is no answer; but a feed may have nothing else to say for a while. */
+  #isProgress(event: FrameEvent): boolean {
+    if (event.kind !== 'message') return event.kind !== 'unknown';
+    const { message } = event;
+    if (message.type === 'ERROR') return message.error.type !== undefined;
+    return message.type !== 'PING' || this.#asked[0]?.live === true;
   }
 
   #message(message: PlainMessage | WholeMessage): DownloadEvent[] {

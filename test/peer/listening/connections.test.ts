@@ -1,4 +1,5 @@
 /** Warm connections and the wire under them, on real sockets and a clock that the test moves. */
+import { Socket } from 'node:net';
 import t from 'tap';
 import { HostBook } from '../../../peer/listening/choose-host.js';
 import {
@@ -143,6 +144,45 @@ t.test('after a fatal ERROR at most 64 KiB and a second are waited for', async t
     if (!flood) client.destroy();
     await within('it is closed', client.closed);
   }
+});
+
+t.test('who makes us answer and does not listen is not read until it does', async t => {
+  const pings = 400_000;
+  const { port } = await listenTsp(t, client => {
+    client.write(Buffer.concat(new Array(pings).fill(encode({ type: 'PING', value: 1 }))));
+  });
+  // Nothing that is written leaves before the test says so.
+  const untaken: (() => void)[] = [];
+  const socket = new Socket();
+  let isTaken = false;
+  const take = (done: () => void): void => {
+    if (isTaken) setImmediate(done);
+    else untaken.push(done);
+  };
+  socket._write = (_chunk, _encoding, done) => take(done);
+  socket._writev = (_chunks, done) => take(done);
+  let heard = 0;
+  const wire = new WireConnection(
+    { to: { host: '127.0.0.1', port }, clock: new VirtualClock(), openSocket: () => socket },
+    {
+      opened: () => undefined,
+      heard: () => undefined,
+      frame: () => {
+        heard += 1;
+        wire.send({ type: 'PONG', value: 1 });
+      },
+      closed: () => undefined,
+    },
+  );
+  wire.open();
+  t.teardown(() => wire.close(new Error('the test is over')));
+  await until('it is not read any more', () => socket.isPaused());
+  const before = heard;
+  await new Promise(resolve => setTimeout(resolve, 100));
+  t.ok(heard === before && heard < pings, `${heard} of ${pings} were heard`);
+  isTaken = true;
+  for (const done of untaken.splice(0)) done();
+  await until('all were heard', () => heard === pings);
 });
 
 t.test('a header that drips is cut off, an end inside a message is no end', async t => {

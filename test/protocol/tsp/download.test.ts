@@ -205,15 +205,25 @@ t.test('sixteen questions are open at most', async t => {
   t.throws(() => download.ask(QUESTIONS.LIST, 0), LocalProtocolError);
 });
 
-t.test('patience runs while an answer is owed, and every sign of life renews it', async t => {
+t.test('patience runs while an answer is owed, and every part of one renews it', async t => {
   const download = session();
   t.equal(download.nextDeadline(), undefined);
   t.equal(download.expire(1e9), undefined);
   download.ask(QUESTIONS.PING, 1_000);
   t.equal(download.nextDeadline(), 1_000 + PATIENCE_MS);
-  download.receive({ kind: 'message', message: { type: 'PING', value: 1 } }, 3_000);
+  download.ask(QUESTIONS.LIST, 1_000);
+  download.receive({ kind: 'message', message: { type: 'PONG', value: QUESTIONS.PING.value } }, 3_000);
   t.equal(download.expire(1_000 + PATIENCE_MS), undefined);
-  t.ok(download.expire(3_000 + PATIENCE_MS) instanceof TransportError);
+  t.equal(download.nextDeadline(), 3_000 + PATIENCE_MS);
+  const warning = { type: 'ERROR', song: 0, error: { code: 'internal' } } as const;
+  download.receive({ kind: 'message', message: { type: 'PING', value: 1 } }, 5_000);
+  download.receive({ kind: 'message', message: warning }, 5_000);
+  download.receive({ kind: 'unknown', type: 0x3f }, 5_000);
+  t.ok(download.expire(3_000 + PATIENCE_MS) instanceof TransportError, 'who says nothing else has no answer');
+  const feed = new Download({ patienceMs: PATIENCE_MS });
+  feed.ask(QUESTIONS.PLAY, 1_000, { live: true });
+  feed.receive({ kind: 'message', message: { type: 'PING', value: 1 } }, 3_000);
+  t.equal(feed.nextDeadline(), 3_000 + PATIENCE_MS, 'a feed may have nothing to say for a while');
 });
 
 t.test('whatever frames come, the session ends in a RemoteProtocolError or goes on', async () => {
