@@ -12,7 +12,9 @@ import { ByteCollector } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError, TransportError } from '../errors.js';
 import type { Milliseconds } from '../ports.js';
 import {
+  MAX_FIND_ROWS,
   MAX_PIPELINED_REQUESTS,
+  MAX_ROW_BYTES,
   MAX_RUN_BYTES,
   MAX_SONG_DATA_BYTES,
   MESSAGE_TYPE,
@@ -187,7 +189,7 @@ export class Download {
     if (header.type === 'SONG_DATA')
       checkSongData(header, question, live ? { least, most: MAX_RUN_BYTES } : { least });
     else if (header.type === 'HASH_LIST') this.#nodes = roomForNodes(header.length);
-    else this.#rows = new RowReader();
+    else this.#rows = roomForRows(header, question);
     this.#goesOn = live && (header.type === 'SONG_INFO' || header.length > 0);
     return [{ kind: 'begun', question, header }];
   }
@@ -249,6 +251,16 @@ function roomForNodes(length: number): ByteCollector {
   if (length > MAX_HASH_LIST_BYTES)
     throw new RemoteProtocolError('too-large', `a HASH_LIST of ${length} bytes`);
   return new ByteCollector(length);
+}
+
+/** One row of a song, the fifty of a FIND; a whole list is as long as it is. */
+function roomForRows({ type, length }: StreamHeader, question: Question): RowReader {
+  const isList = question.type === 'LIST' || (question.type === 'INFO' && question.song === NO_SONG);
+  const rows = question.type === 'FIND' ? MAX_FIND_ROWS : 1;
+  // With the line feed of each.
+  if (!isList && length > rows * (MAX_ROW_BYTES + 1))
+    throw new RemoteProtocolError('too-large', `a ${type} of ${length} bytes to ${question.type}`);
+  return new RowReader();
 }
 
 const unknownType = (type: number): WholeMessage => ({

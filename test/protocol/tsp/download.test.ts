@@ -3,7 +3,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import { LocalProtocolError, RemoteProtocolError, TransportError } from '../../../protocol/errors.js';
 import { encode } from '../../../protocol/tsp/codec.js';
-import { MAX_PIPELINED_REQUESTS, MESSAGE_TYPE, type MessageName } from '../../../protocol/tsp/constants.js';
+import {
+  MAX_FIND_ROWS,
+  MAX_PIPELINED_REQUESTS,
+  MAX_ROW_BYTES,
+  MESSAGE_TYPE,
+  type MessageName,
+} from '../../../protocol/tsp/constants.js';
 import {
   DOWNLOAD_TABLE,
   Download,
@@ -148,6 +154,16 @@ t.test('what was not asked for is refused', async t => {
     { code: 'too-large' },
     'hashes of a song longer than any',
   );
+  const info = (question: Question, length: number) => () =>
+    hear(session(question), { type: 'SONG_INFO', song: 'song' in question ? question.song : 0, length });
+  const row = MAX_ROW_BYTES + 1;
+  for (const question of [QUESTIONS.INFO, QUESTIONS.RANGE]) {
+    t.doesNotThrow(info(question, row));
+    t.throws(info(question, row + 1), { code: 'too-large' }, `more than a row to ${question.type}`);
+  }
+  t.doesNotThrow(info(QUESTIONS.FIND, MAX_FIND_ROWS * row));
+  t.throws(info(QUESTIONS.FIND, MAX_FIND_ROWS * row + 1), { code: 'too-large' }, 'more than FIND has');
+  t.doesNotThrow(info({ type: 'INFO', song: 0 }, 0xffff_ffff), 'a list is as long as it is');
 });
 
 t.test('a question by hash alone may be answered with the ID that the host knows', async t => {
