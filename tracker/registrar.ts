@@ -134,6 +134,8 @@ export class Registrar {
     await member.publishing;
     const wait = this.#updateRows.of(key, this.#clock.now()).takeAnyway(changes.length, this.#clock.now());
     if (wait > 0) await this.#wait(wait);
+    // What is noted for somebody who has left, nobody would ever take back.
+    if (!member.live) return { rows: [] };
     const newest = new Map(changes.map(change => [change.hash, change]));
     const gone = [...newest.values()].filter(change => 'gone' in change).map(({ hash }) => hash);
     const offers = [...newest.values()].filter((change): change is OfferRow => !('gone' in change));

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import type { OfferChange, OfferRow } from '../../protocol/tsp/rows.js';
-import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
+import { DEFAULT_TRACKER_CONFIG, type TrackerConfig } from '../../tracker/config.js';
 import { Member } from '../../tracker/member.js';
 import { Registrar } from '../../tracker/registrar.js';
 import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
@@ -15,14 +15,13 @@ const ADDRESS = '192.0.2.1:7461';
 /** Three slices. */
 const LIBRARY: readonly OfferRow[] = Array.from({ length: 250 }, (_, n) => song(n + 1));
 
-function registrarInSlices() {
+function registrarInSlices(config: TrackerConfig = DEFAULT_TRACKER_CONFIG) {
   const store = new MemoryStore();
   const registry = new MemoryRegistry({ randomBytes }, store);
   const table = new SongTable({ touched() {}, changed() {}, addressGone() {} });
   const logger = new RecordingLogger();
   const waiting: (() => void)[] = [];
   const pause = (): Promise<void> => new Promise(resolve => waiting.push(resolve));
-  const config = DEFAULT_TRACKER_CONFIG;
   const registrar = new Registrar({ table, registry, config, clock: new VirtualClock(), logger, pause });
   const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
   /** Lets everybody who pauses go on, once or until nobody pauses. */
@@ -93,6 +92,25 @@ t.test('a library that is told anew leaves the songs that it no longer names', a
 });
 
 const ELSEWHERE = '192.0.2.1:7462';
+
+t.test('changes of somebody who leaves before they are noted take no room', async t => {
+  const songs = LIBRARY.length;
+  const { registrar, finish, member, enlist } = registrarInSlices({
+    ...DEFAULT_TRACKER_CONFIG,
+    maxSongs: songs,
+  });
+  const who = member();
+  await enlist(who, LIBRARY);
+  registrar.publish(who);
+  const update = registrar.update(
+    who,
+    LIBRARY.map(offer => ({ ...offer, title: 'another' })),
+  );
+  registrar.leave(who);
+  t.strictSame((await finish(update))?.rows, [], 'nobody is there to be told');
+  const next = member();
+  t.doesNotThrow(() => registrar.offer(next, LIBRARY), 'all the room is there again');
+});
 
 t.test('who has the address that another peer had is not that peer', async t => {
   const { registrar, table, finish, member, enlist } = registrarInSlices();
