@@ -27,6 +27,8 @@ export type BatchOutcome =
 
 /** Batches kept until the whole list comes; ten a second for longer than any LIST takes. */
 const MAX_KEPT_BATCHES = 512;
+/** In all of them; what has to be dropped, the whole list brings. */
+const MAX_KEPT_ROWS = 100_000;
 
 interface Batch {
   readonly revision: number;
@@ -128,7 +130,13 @@ export class SongList {
 
   #keep(batch: Batch): BatchOutcome {
     this.#kept.set(batch.revision, batch);
-    if (this.#kept.size > MAX_KEPT_BATCHES) this.#kept.delete(this.#kept.keys().next().value!);
+    let rows = 0;
+    for (const kept of this.#kept.values()) rows += kept.rows.length;
+    for (const [revision, oldest] of this.#kept) {
+      if (this.#kept.size <= MAX_KEPT_BATCHES && rows <= MAX_KEPT_ROWS) break;
+      this.#kept.delete(revision);
+      rows -= oldest.rows.length;
+    }
     return { kind: 'jump' };
   }
 

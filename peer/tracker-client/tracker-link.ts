@@ -31,6 +31,8 @@ import { SongList } from './song-list.js';
 
 /** Rows encoded before others get their turn: about a millisecond. */
 const SONGS_A_TURN = 500;
+/** What waits for our list to be sent: some PONGs, and what a person asks. */
+const MAX_HELD = 4_096;
 
 interface Waiting {
   readonly rows: SongRow[];
@@ -279,7 +281,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
 
   #send(message: Message): void {
     if (this.#held !== undefined) {
-      this.#held.push(message);
+      if (this.#held.push(message) > MAX_HELD) this.#wire?.close(new TransportError('it does not listen'));
       return;
     }
     this.#wire?.send(message);
@@ -293,7 +295,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     this.#held = [];
     const parts: Buffer[] = [];
     for (let at = 0; at < songs.length; at += SONGS_A_TURN) {
-      if (at > 0) await this.#turn();
+      if (at > 0) await new Promise<void>(resolve => this.#options.clock.after(0, resolve));
       parts.push(
         Buffer.concat(songs.slice(at, at + SONGS_A_TURN).map(song => encodeOfferChange(song.offer))),
       );
@@ -310,12 +312,6 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     this.#held = undefined;
     for (const message of held) this.#send(message);
     this.#arm();
-  }
-
-  #turn(): Promise<void> {
-    return new Promise(resolve => {
-      this.#options.clock.after(0, resolve);
-    });
   }
 
   #welcomed(revision: number, welcome: Welcome): void {

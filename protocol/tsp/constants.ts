@@ -52,6 +52,8 @@ export const LAST_SONG_ID = 0xffff_fffe;
 export const MAX_PAYLOAD_BYTES = 64 * 1024;
 export const MAX_REQUEST_BYTES = 4 * 1024;
 export const MAX_ROW_BYTES = 64 * 1024;
+/** A whole list, or a batch of changes, that a peer takes: a million songs. */
+export const MAX_LIST_BYTES = 256 * 1024 * 1024;
 /** What a SONG_DATA may announce; RANGE counts are cut to it (TSP §5.3). */
 export const MAX_SONG_DATA_BYTES = 0xffff_ffff;
 

@@ -12,9 +12,7 @@ import { ByteCollector } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError, TransportError } from '../errors.js';
 import type { Milliseconds } from '../ports.js';
 import {
-  MAX_FIND_ROWS,
   MAX_PIPELINED_REQUESTS,
-  MAX_ROW_BYTES,
   MAX_RUN_BYTES,
   MAX_SONG_DATA_BYTES,
   MESSAGE_TYPE,
@@ -24,7 +22,8 @@ import {
 import type { FrameEvent } from './framing.js';
 import type { JsonObject } from './json.js';
 import type { ErrorBody, PlainMessage, Request, StreamHeader, Welcome, WholeMessage } from './messages.js';
-import { RowReader } from './rows.js';
+import { roomForRows } from './row-room.js';
+import type { RowReader } from './rows.js';
 
 /** What a listener or a light client asks. The object itself names the question when its answer comes. */
 export type Question = Extract<
@@ -251,16 +250,6 @@ function roomForNodes(length: number): ByteCollector {
   if (length > MAX_HASH_LIST_BYTES)
     throw new RemoteProtocolError('too-large', `a HASH_LIST of ${length} bytes`);
   return new ByteCollector(length);
-}
-
-/** One row of a song, the fifty of a FIND; a whole list is as long as it is. */
-function roomForRows({ type, length }: StreamHeader, question: Question): RowReader {
-  const isList = question.type === 'LIST' || (question.type === 'INFO' && question.song === NO_SONG);
-  const rows = question.type === 'FIND' ? MAX_FIND_ROWS : 1;
-  // With the line feed of each.
-  if (!isList && length > rows * (MAX_ROW_BYTES + 1))
-    throw new RemoteProtocolError('too-large', `a ${type} of ${length} bytes to ${question.type}`);
-  return new RowReader();
 }
 
 const unknownType = (type: number): WholeMessage => ({

@@ -24,13 +24,14 @@ import type { JsonObject } from './json.js';
 import type { ErrorBody, Hello, PlainMessage, StreamHeader, Welcome, WholeMessage } from './messages.js';
 import { OfferQueue } from './offer-queue.js';
 import { PEER_TABLE, type PeerEffect, type PeerState, type TrackerQuestion } from './peer-table.js';
+import { roomForRows } from './row-room.js';
 import {
   type BroadcastRow,
   type OfferChange,
   parseBroadcastRow,
   parseSongIdRow,
   parseSongRow,
-  RowReader,
+  type RowReader,
   type SongRow,
 } from './rows.js';
 
@@ -282,8 +283,9 @@ export class PeerSession {
 
   #begin(header: StreamHeader): PeerEffect[] {
     if (PEER_TABLE[this.#state][header.type] === undefined) throw unexpected(header.type, this.#state);
-    const open = this.#open[0];
-    this.#reading = { header, rows: new RowReader(), open: this.#answers(header, open) ? open : undefined };
+    const open = this.#answers(header, this.#open[0]) ? this.#open[0] : undefined;
+    const question = open?.kind === 'question' ? open.question : undefined;
+    this.#reading = { header, rows: roomForRows(header, question), open };
     if (header.type !== 'LIST_INFO' && header.type !== 'BROADCAST_LIST') return [];
     return [{ do: 'list-begin', revision: header.revision, whole: header.type === 'LIST_INFO' }];
   }

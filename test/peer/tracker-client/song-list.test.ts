@@ -162,6 +162,11 @@ t.test('the kept batches are bounded', async t => {
   for (let revision = 7; revision < 2_000; revision += 1) batch(list, revision, [row(revision)]);
   t.match(batch(list, 1_990, [], true), { kind: 'applied' });
   t.equal(list.revision, 1_999);
+  const rows = Array.from({ length: 30_000 }, (_, n) => row(n + 1));
+  for (let revision = 2_001; revision < 2_006; revision += 1) batch(list, revision, rows);
+  t.match(batch(list, 2_001, [], true), { kind: 'jump' }, 'by their rows, too');
+  t.match(batch(list, 2_002, [], true), { kind: 'applied' });
+  t.equal(list.revision, 2_005, 'the last are there');
 });
 
 t.test('hosts are made ready to be dialled', async t => {

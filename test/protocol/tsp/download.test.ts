@@ -5,6 +5,7 @@ import { LocalProtocolError, RemoteProtocolError, TransportError } from '../../.
 import { encode } from '../../../protocol/tsp/codec.js';
 import {
   MAX_FIND_ROWS,
+  MAX_LIST_BYTES,
   MAX_PIPELINED_REQUESTS,
   MAX_ROW_BYTES,
   MESSAGE_TYPE,
@@ -163,7 +164,12 @@ t.test('what was not asked for is refused', async t => {
   }
   t.doesNotThrow(info(QUESTIONS.FIND, MAX_FIND_ROWS * row));
   t.throws(info(QUESTIONS.FIND, MAX_FIND_ROWS * row + 1), { code: 'too-large' }, 'more than FIND has');
-  t.doesNotThrow(info({ type: 'INFO', song: 0 }, 0xffff_ffff), 'a list is as long as it is');
+  const list = (length: number) => () =>
+    hear(session(QUESTIONS.LIST), { type: 'LIST_INFO', revision: 1, length });
+  for (const whole of [list, (length: number) => info({ type: 'INFO', song: 0 }, length)]) {
+    t.doesNotThrow(whole(MAX_LIST_BYTES));
+    t.throws(whole(MAX_LIST_BYTES + 1), { code: 'too-large' }, 'more of a list than there is room for');
+  }
 });
 
 t.test('a question by hash alone may be answered with the ID that the host knows', async t => {

@@ -5,9 +5,11 @@ import { RemoteProtocolError, TransportError } from '../../../protocol/errors.js
 import { encode } from '../../../protocol/tsp/codec.js';
 import {
   KEEPALIVE_MS,
+  MAX_LIST_BYTES,
   MAX_PAYLOAD_BYTES,
   MAX_PIPELINED_REQUESTS,
   MAX_PROOF_PINGS_PER_MINUTE,
+  MAX_ROW_BYTES,
   MESSAGE_TYPE,
   type MessageName,
   SILENCE_MS,
@@ -158,6 +160,19 @@ t.test('answers that nobody asked for are refused', async t => {
   session.expire(KEEPALIVE_MS);
   t.throws(() => hear(session, 0, { type: 'PONG', value: 1 }), { code: 'bad-message' });
   t.same(hear(session, 0, error({ code: 'internal', type: MESSAGE_TYPE.PING })), [], 'a PING may be refused');
+});
+
+t.test('more than there is room for is not read', async t => {
+  const tooLarge = (session: PeerSession, header: StreamHeader): void => {
+    t.throws(() => hear(session, 0, header), { code: 'too-large' }, header.type);
+  };
+  const length = MAX_LIST_BYTES + 1;
+  tooLarge(inState('registered'), { type: 'BROADCAST_LIST', revision: 6, length });
+  const [listing, asking] = [inState('registered'), inState('registered')];
+  listing.askList(0);
+  tooLarge(listing, { type: 'LIST_INFO', revision: 6, length });
+  asking.ask({ type: 'INFO', song }, 0);
+  tooLarge(asking, { type: 'SONG_INFO', song, length: MAX_ROW_BYTES + 2 });
 });
 
 t.test('questions are answered in order, and more than sixteen wait', async t => {
