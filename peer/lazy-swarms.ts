@@ -24,6 +24,7 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
   readonly #world: SongSwarmsOptions['world'];
   readonly #logger: Logger;
   readonly #ranking: PeerRanking | undefined;
+  #hosting: SwarmHosting | undefined;
   #isHosting = false;
   #opening: Promise<SongSwarms> | undefined;
   #swarms: SongSwarms | undefined;
@@ -53,13 +54,11 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
   }
 
   async join(song: SongToJoin): Promise<SongSwarm> {
-    this.#opening ??= this.#open();
-    return (await this.#opening).join(song);
+    return (await this.#opened()).join(song);
   }
 
   async joinFeed(options: FeedToJoin): Promise<FeedSwarmPart> {
-    this.#opening ??= this.#open();
-    return (await this.#opening).joinFeed(options);
+    return (await this.#opened()).joinFeed(options);
   }
 
   /** Gives songs, too, and has the song server say so. A port that cannot be had is logged: TSP goes on alone. */
@@ -68,9 +67,9 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
     songs: HostedSongs,
     at: { readonly address: string; readonly port: number },
   ): Promise<void> {
-    this.#opening ??= this.#open({ uploads: server.uploads, songs, ...at });
+    this.#hosting = { uploads: server.uploads, songs, ...at };
     try {
-      const { port } = await this.#opening;
+      const { port } = await this.#opened();
       if (port === undefined) return;
       server.offersSwarms(port);
       this.#isHosting = true;
@@ -84,9 +83,19 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
     await swarms?.stop();
   }
 
-  async #open(hosting?: SwarmHosting): Promise<SongSwarms> {
+  /** What could not be opened for want of a port or a descriptor may be another time. */
+  #opened(): Promise<SongSwarms> {
+    this.#opening ??= this.#open().catch(error => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<SongSwarms> {
     const { SongSwarms } = await import('./song-swarms.js');
     const { swarmPort, serve } = this.#config;
+    const hosting = this.#hosting;
     const swarms = new SongSwarms({ world: this.#world, serves: serve, ranking: this.#ranking, ...hosting });
     const host = hosting && { host: hosting.address };
     try {
