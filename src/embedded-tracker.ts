@@ -35,10 +35,7 @@ export const embeddedTrackerOpener =
       const at = await tracker.start();
       return {
         ...at,
-        stop: async () => {
-          await tracker.stop();
-          await lock.release();
-        },
+        stop: () => tracker.stop().finally(() => lock.release()),
       };
     } catch (error) {
       await lock.release();

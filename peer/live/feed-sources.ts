@@ -69,7 +69,20 @@ export class FeedSources {
   async #give(feed: LiveFeed): Promise<void> {
     // One that is over makes way for the next of the same name: they have one swarm.
     for (const other of [...this.#running.keys()]) if (other.id === feed.id) this.#leave(other);
-    const { identityOf, swarms, maxUploadBytesPerSecond, clock, logger, unixMs = Date.now } = this.#options;
+    const { clock, logger } = this.#options;
+    try {
+      const running = this.#sourceOf(feed);
+      this.#running.set(feed, running);
+      await running.source.run();
+      running.cancelLinger = clock.after(LINGER_MS, () => this.#leave(feed));
+    } catch (error) {
+      logger.warn({ err: error, feed: feed.name }, 'a feed is not given through a swarm');
+      this.#leave(feed);
+    }
+  }
+
+  #sourceOf(feed: LiveFeed): Running {
+    const { identityOf, swarms, maxUploadBytesPerSecond, unixMs = Date.now } = this.#options;
     const places = new FeedPlaces(maxUploadBytesPerSecond, () => feed.format?.bitrate ?? USUAL_BITRATE);
     const source = new FeedSource({
       feed,
@@ -77,15 +90,7 @@ export class FeedSources {
       join: ({ swarm }) => swarms.joinFeed({ swarm, slots: places }),
       unixMs,
     });
-    const running: Running = { source, places, cancelLinger() {} };
-    this.#running.set(feed, running);
-    try {
-      await source.run();
-      running.cancelLinger = clock.after(LINGER_MS, () => this.#leave(feed));
-    } catch (error) {
-      logger.warn({ err: error, feed: feed.name }, 'a feed is not given through a swarm');
-      this.#leave(feed);
-    }
+    return { source, places, cancelLinger() {} };
   }
 
   #leave(feed: LiveFeed): void {

@@ -39,6 +39,8 @@ const TITLE_EACH_MS = 3_000;
 const LOOK_MS = 250;
 /** Of a feed that was never heard. */
 const NEVER_HEARD_MS = 5_000;
+/** Hosts and what was wrong with them, the last ones. */
+const MAX_FAILED = 100;
 
 export type FeedTitle = Pick<OfferRow, 'title' | 'artist' | 'album'>;
 
@@ -285,8 +287,10 @@ export class LiveStream implements SongStream {
     const { connection } = candidate;
     const { host } = connection;
     this.#options.logger.info({ host, why }, 'a host of a live feed was lost');
-    if (!this.#failed.some(failure => failure.host === host && failure.why === why))
+    if (!this.#failed.some(failure => failure.host === host && failure.why === why)) {
       this.#failed.push({ host, why });
+      if (this.#failed.length > MAX_FAILED) this.#failed.shift();
+    }
     this.#candidates = this.#candidates.filter(other => other !== candidate);
     if (connection === this.#heard) {
       this.#heard = undefined;

@@ -18,7 +18,7 @@ export function renderSources(sources: readonly SongShare[]): string {
 }
 
 /** What is said of a song whose every byte agreed with its hash. */
-export const wordOfProof = (sources: readonly SongShare[]): string =>
+const wordOfProof = (sources: readonly SongShare[]): string =>
   sources.length > 1 ? 'all verified' : 'verified';
 
 /** How far what was heard can be trusted, in a word or two; undefined: there is nothing to be said. */

@@ -128,6 +128,9 @@ export class ExternalOutput implements Output {
     // Detached: a Ctrl-C at the terminal is the peer's to answer, not the player's.
     const player = spawn(this.name, args, { stdio: ['pipe', 'ignore', 'pipe'], detached: true });
     player.on('error', error => this.#complain(error.message));
+    // Without a descriptor left there is no process, and none of its streams.
+    if ((player.stdin as Writable | undefined) === undefined)
+      throw new OutputError('broken', `${this.name} cannot be started`);
     player.stdin.on('error', () => {});
     player.stderr.on('data', data => this.#complain(String(data)));
     this.#player = player;
