@@ -87,7 +87,9 @@ async function fetchInto(out: string, row: SongRow, stream: SongStream, session:
   const { sources, failed, verified, verifiedBytes, relayed } = report;
   const identity = isLive ? { feed: row.feed, ...(relayed && { relayed }) } : { hash: row.hash };
   const facts = { file: out, bytes: progress.bytes, ...identity, sources, failed, verified, verifiedBytes };
-  if (config.json && out !== STDOUT) await session.write([safeJson(facts)]);
+  // Where the song goes to stdout, what is said of it goes to the other.
+  if (config.json && out === STDOUT) world.stderr.write(`${safeJson(facts)}\n`);
+  else if (config.json) await session.write([safeJson(facts)]);
   const seconds = ((world.clock.now() - startedAt) / 1_000).toFixed(1);
   if (!config.json && out !== STDOUT) {
     const trust = [...(isLive ? ['live'] : []), ...[wordOfTrust(report) ?? []].flat()].join(', ');

@@ -156,14 +156,17 @@ t.test('one-shot commands list, find, describe, fetch, play and hash', async t =
   t.match(unknown, { code: 1, err: /There is no song 99/ });
   t.match(wrong, { code: 2, err: /“abc” is no song ID/ });
   t.match(tooLarge, { code: 2 });
-  const [got, played, hashed, doctor] = await Promise.all([
+  const [got, told, played, hashed, doctor] = await Promise.all([
     run('get', id, '-o', '-'),
+    run('get', id, '-o', '-', '--json'),
     run('play', id, '--output', 'null'),
     run('hash', join(host.folder, 'a.mp3')),
     run('doctor', '--output', 'null', '--port', '0'),
   ]);
   t.equal(got.code, 0);
   t.ok(got.bytes.equals(bytes));
+  t.ok(told.bytes.equals(bytes));
+  t.match(JSON.parse(told.err), { file: '-', bytes: bytes.length, verified: true });
   t.match(played, { code: 0, out: /verified/ });
   t.equal(hashed.code, 0);
   t.match(info.out, hashed.out.slice(0, 64));
