@@ -52,6 +52,8 @@ export class ChunkFile implements ChunkSource {
   /** Least recently used first. */
   readonly #cache = new Map<number, Buffer>();
   readonly #spare: Buffer[] = [];
+  /** Blocks on their way out of the file, as long as nothing has been written to them meanwhile. */
+  readonly #loading = new Set<number>();
   readonly #busy = new Map<number | object, Promise<void>>();
   #isBroken = false;
 
@@ -144,6 +146,7 @@ export class ChunkFile implements ChunkSource {
     this.#track(writing, async () => {
       for (const { start, end } of gathered.chunks.ranges) await this.#writeRange(writing, start, end);
       this.#writing.delete(writing);
+      this.#loading.delete(block);
       this.#spareBlock(writing.bytes);
     });
   }
@@ -165,6 +168,7 @@ export class ChunkFile implements ChunkSource {
 
   #load(block: number): void {
     if (this.#busy.has(block)) return;
+    this.#loading.add(block);
     this.#track(block, async () => {
       const { file, unchanged } = this.#options;
       const bytes = this.#emptyBlock();
@@ -181,7 +185,7 @@ export class ChunkFile implements ChunkSource {
       }
       if (unchanged !== undefined) checkUnchanged(unchanged, await file.stat({ bigint: true }));
       // What was written meanwhile is not in these bytes; it is read again when it is asked for.
-      if (unchanged === undefined && this.#isTouched(block)) return;
+      if (!this.#loading.delete(block) || (unchanged === undefined && this.#isTouched(block))) return;
       this.#cache.set(block, bytes.subarray(0, length));
       if (this.#cache.size > MAX_CACHED) this.#forget(this.#cache.keys().next().value!);
     });
