@@ -52,7 +52,7 @@ export class ChunkFile implements ChunkSource {
   /** Least recently used first. */
   readonly #cache = new Map<number, Buffer>();
   readonly #spare: Buffer[] = [];
-  /** Blocks on their way out of the file, as long as nothing has been written to them meanwhile. */
+  /** Blocks that are being loaded, unless a write to them ended meanwhile. */
   readonly #loading = new Set<number>();
   readonly #busy = new Map<number | object, Promise<void>>();
   #isBroken = false;
@@ -142,11 +142,12 @@ export class ChunkFile implements ChunkSource {
     const writing = { block, ...gathered };
     this.#gathering.delete(block);
     this.#writing.add(writing);
-    this.#forget(block);
     this.#track(writing, async () => {
       for (const { start, end } of gathered.chunks.ranges) await this.#writeRange(writing, start, end);
       this.#writing.delete(writing);
+      // Until now these chunks were read from memory; what was loaded of the block before may lack them.
       this.#loading.delete(block);
+      this.#forget(block);
       this.#spareBlock(writing.bytes);
     });
   }
@@ -184,8 +185,8 @@ export class ChunkFile implements ChunkSource {
         length += bytesRead;
       }
       if (unchanged !== undefined) checkUnchanged(unchanged, await file.stat({ bigint: true }));
-      // What was written meanwhile is not in these bytes; it is read again when it is asked for.
-      if (!this.#loading.delete(block) || (unchanged === undefined && this.#isTouched(block))) return;
+      // Loaded again when it is asked for.
+      if (!this.#loading.delete(block)) return;
       this.#cache.set(block, bytes.subarray(0, length));
       if (this.#cache.size > MAX_CACHED) this.#forget(this.#cache.keys().next().value!);
     });
@@ -206,12 +207,6 @@ export class ChunkFile implements ChunkSource {
   #spareBlock(bytes: Buffer): void {
     const isWhole = bytes.length === this.#blockChunks * this.#options.chunkBytes;
     if (isWhole && this.#spare.length < MAX_SPARE) this.#spare.push(bytes);
-  }
-
-  #isTouched(block: number): boolean {
-    if (this.#gathering.has(block)) return true;
-    for (const writing of this.#writing) if (writing.block === block) return true;
-    return false;
   }
 
   #track(key: number | object, work: () => Promise<void>): void {

@@ -88,6 +88,46 @@ t.test('whatever is written in any order, what is read is that or nothing, and s
   await file.close();
 });
 
+t.test('a block that is written while it is loaded is loaded again', async t => {
+  const path = join(await tempFolder(t), 'file');
+  const file = await open(path, 'w+');
+  const held: (() => void)[] = [];
+  // What was read is kept back until the test lets it go.
+  const read = file.read.bind(file) as (...where: unknown[]) => Promise<unknown>;
+  const slow = Object.assign(file, {
+    read: async (...where: unknown[]) => {
+      const result = await read(...where);
+      await new Promise<void>(resolve => held.push(resolve));
+      return result;
+    },
+  });
+  const chunks = new ChunkFile({
+    file: slow,
+    chunkBytes: CHUNK_BYTES,
+    onLoaded: () => {},
+    onBroken: error => t.fail(String(error)),
+  });
+  const [early, late, last] = [3, 5, CHUNKS - 1];
+  writeFileSync(path, new Uint8Array(CONTENT.length));
+  chunks.write(last, [chunkOf(last)]);
+  await chunks.settled();
+  chunks.write(early, [chunkOf(early)]);
+  t.equal(chunks.read(late), undefined);
+  await until('the block is read', () => held.length > 0);
+  chunks.write(late, [chunkOf(late)]);
+  const written = chunks.checkpoint();
+  await until('it is written', () => chunks.written.has(late));
+  for (const loaded of [early, late]) {
+    const bytes = await until(`chunk ${loaded}`, () => {
+      for (const letGo of held.splice(0)) letGo();
+      return chunks.read(loaded);
+    });
+    t.ok(Buffer.compare(bytes, chunkOf(loaded)) === 0, `chunk ${loaded} as it was written`);
+  }
+  await written;
+  await file.close();
+});
+
 t.test('a crash at any moment leaves what the note says, or begins anew', async t => {
   const chance = new Chance(6);
   for (let round = 0; round < 6; round += 1) {
