@@ -1,5 +1,6 @@
 /** Warm connections and the wire under them, on real sockets and a clock that the test moves. */
 import { Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { HostBook } from '../../../peer/listening/choose-host.js';
 import {
@@ -178,7 +179,8 @@ t.test('who makes us answer and does not listen is not read until it does', asyn
   t.teardown(() => wire.close(new Error('the test is over')));
   await until('it is not read any more', () => socket.isPaused());
   const before = heard;
-  await new Promise(resolve => setTimeout(resolve, 100));
+  // The rest lies there: in each of these turns it would be read.
+  for (let turn = 0; turn < 100; turn += 1) await nextTurn();
   t.ok(heard === before && heard < pings, `${heard} of ${pings} were heard`);
   isTaken = true;
   for (const done of untaken.splice(0)) done();
