@@ -14,7 +14,9 @@ import type { PeerRanking } from './swarm/alto-ranking.js';
 import type { World } from './world.js';
 
 /** What a peer gives, and where its song server is. */
-interface SwarmHosting extends Required<Pick<SongSwarmsOptions, 'uploads' | 'songs'>> {
+interface SwarmHosting {
+  readonly server: Pick<SongServer, 'uploads' | 'offersSwarms'>;
+  readonly songs: HostedSongs;
   readonly address: string;
   readonly port: number;
 }
@@ -25,7 +27,6 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
   readonly #logger: Logger;
   readonly #ranking: PeerRanking | undefined;
   #hosting: SwarmHosting | undefined;
-  #isHosting = false;
   #opening: Promise<SongSwarms> | undefined;
   #swarms: SongSwarms | undefined;
 
@@ -46,7 +47,7 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
 
   /** Where songs are given; undefined while none are. */
   get hostingPort(): number | undefined {
-    return this.#isHosting ? this.port : undefined;
+    return this.#hosting && this.port;
   }
 
   get sentBytes(): number {
@@ -61,18 +62,18 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
     return (await this.#opened()).joinFeed(options);
   }
 
-  /** Gives songs, too, and has the song server say so. A port that cannot be had is logged: TSP goes on alone. */
+  /**
+   * Gives songs, too, and has the song server say so. To be called before anything joins. A port that cannot be had is
+   * logged: TSP goes on alone, and the next that joins tries again.
+   */
   async host(
-    server: Pick<SongServer, 'uploads' | 'offersSwarms'>,
+    server: SwarmHosting['server'],
     songs: HostedSongs,
     at: { readonly address: string; readonly port: number },
   ): Promise<void> {
-    this.#hosting = { uploads: server.uploads, songs, ...at };
+    this.#hosting = { server, songs, ...at };
     try {
-      const { port } = await this.#opened();
-      if (port === undefined) return;
-      server.offersSwarms(port);
-      this.#isHosting = true;
+      await this.#opened();
     } catch (error) {
       this.#logger.warn({ err: error }, 'songs cannot be given through swarms');
     }
@@ -96,15 +97,19 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
     const { SongSwarms } = await import('./song-swarms.js');
     const { swarmPort, serve } = this.#config;
     const hosting = this.#hosting;
-    const swarms = new SongSwarms({ world: this.#world, serves: serve, ranking: this.#ranking, ...hosting });
-    const host = hosting && { host: hosting.address };
-    try {
-      await swarms.start({ ...host, port: swarmPort ?? hosting?.port ?? 0 });
-    } catch (error) {
+    const swarms = new SongSwarms({
+      world: this.#world,
+      serves: serve,
+      ranking: this.#ranking,
+      ...(hosting && { uploads: hosting.server.uploads, songs: hosting.songs }),
+    });
+    const start = (port: number) => swarms.start({ ...(hosting && { host: hosting.address }), port });
+    const port = await start(swarmPort ?? hosting?.port ?? 0).catch(error => {
       // The same number over UDP is only a habit.
       if (swarmPort !== undefined || hosting === undefined) throw error;
-      await swarms.start({ ...host, port: 0 });
-    }
+      return start(0);
+    });
+    hosting?.server.offersSwarms(port);
     this.#swarms = swarms;
     return swarms;
   }
