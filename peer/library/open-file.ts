@@ -5,13 +5,24 @@
  * the path itself); a FIFO does not block (O_NONBLOCK), and only regular files pass. Paths come from a scan of a root
  * whose own links were resolved, so a path that leads elsewhere now has been exchanged since.
  */
-import { constants } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  realpathSync,
+} from 'node:fs';
 import { type FileHandle, open, readlink, realpath } from 'node:fs/promises';
 import type { Fingerprint, SkipReason } from './file-facts.js';
 
-export type OpenedFile =
-  /** The caller closes `handle`. */
-  | { readonly kind: 'opened'; readonly handle: FileHandle; readonly fingerprint: Fingerprint }
+/** The caller closes `handle`. */
+export type OpenedFile<Handle = FileHandle> =
+  | { readonly kind: 'opened'; readonly handle: Handle; readonly fingerprint: Fingerprint }
+  | NotOpened;
+
+type NotOpened =
   | { readonly kind: 'gone' }
   | { readonly kind: 'refused'; readonly reason: SkipReason; readonly passing?: true };
 
@@ -27,9 +38,7 @@ export async function openFile(path: string): Promise<OpenedFile> {
   }
   try {
     const stat = await handle.stat({ bigint: true });
-    const refusal = stat.isFile()
-      ? await whyElsewhere(handle, path)
-      : ({ kind: 'refused', reason: 'not-regular' } as const);
+    const refusal = stat.isFile() ? whyElsewhere(path, await realPathOf(handle.fd, path)) : NOT_REGULAR;
     if (refusal === undefined) return { kind: 'opened', handle, fingerprint: fingerprintOf(stat) };
     await handle.close();
     return refusal;
@@ -39,28 +48,52 @@ export async function openFile(path: string): Promise<OpenedFile> {
   }
 }
 
-/** Takes fs.BigIntStats. */
-export const fingerprintOf = (stat: {
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly ino: bigint;
-}): Fingerprint => ({
+/** The same for a thread with nothing else to do: a descriptor, in a tenth of the time that promises take. */
+export function openFileSync(path: string): OpenedFile<number> {
+  let handle: number;
+  try {
+    handle = openSync(path, SAFELY);
+  } catch (error) {
+    return whyNot(error);
+  }
+  try {
+    const stat = fstatSync(handle, { bigint: true });
+    const refusal = stat.isFile() ? whyElsewhere(path, realPathSync(handle, path)) : NOT_REGULAR;
+    if (refusal === undefined) return { kind: 'opened', handle, fingerprint: fingerprintOf(stat) };
+    closeSync(handle);
+    return refusal;
+  } catch (error) {
+    closeSync(handle);
+    return whyNot(error);
+  }
+}
+
+export const fingerprintOf = (
+  stat: Pick<BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>,
+): Fingerprint => ({
   size: Number(stat.size),
   mtimeNs: stat.mtimeNs,
   ctimeNs: stat.ctimeNs,
   inode: stat.ino,
 });
 
+const NOT_REGULAR: NotOpened = { kind: 'refused', reason: 'not-regular' };
+
 /** Linux tells the real path of the open file itself; elsewhere the path is resolved again, which leaves a short race. */
-async function whyElsewhere(handle: FileHandle, path: string): Promise<OpenedFile | undefined> {
-  const real =
-    process.platform === 'linux' ? await readlink(`/proc/self/fd/${handle.fd}`) : await realpath(path);
+const realPathOf = (descriptor: number, path: string): Promise<string> =>
+  process.platform === 'linux' ? readlink(linkOf(descriptor)) : realpath(path);
+
+const realPathSync = (descriptor: number, path: string): string =>
+  process.platform === 'linux' ? readlinkSync(linkOf(descriptor)) : realpathSync(path);
+
+const linkOf = (descriptor: number): string => `/proc/self/fd/${descriptor}`;
+
+function whyElsewhere(path: string, real: string): NotOpened | undefined {
   if (real === path) return undefined;
   return real === `${path} (deleted)` ? { kind: 'gone' } : { kind: 'refused', reason: 'link' };
 }
 
-function whyNot(error: unknown): OpenedFile {
+function whyNot(error: unknown): NotOpened {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'ENOENT' || code === 'ENOTDIR') return { kind: 'gone' };
   if (code === 'ELOOP') return { kind: 'refused', reason: 'link' };

@@ -9,7 +9,7 @@
  * of the file, or to chunks that nobody knows. RIFF and AIFF have no album artist and no disc.
  */
 import { isUtf8 } from 'node:buffer';
-import type { FileHandle } from 'node:fs/promises';
+import { readSync } from 'node:fs';
 import { cleanText } from '../../protocol/tsp/rows.js';
 import { readTags, type SongTags, TAG_HEAD_BYTES } from './tags.js';
 import { writeTags } from './write-tags.js';
@@ -49,7 +49,7 @@ interface Chunk {
 }
 
 /** `parsing` is called before a parser gets anything that it could hang over. What ID3v2 says is believed first. */
-export async function readPcmTags(file: FileHandle, size: number, parsing: () => void): Promise<SongTags> {
+export async function readPcmTags(file: number, size: number, parsing: () => void): Promise<SongTags> {
   const texts: Partial<Record<keyof SongTags, string>> = {};
   let id3: Uint8Array = new Uint8Array(0);
   const note = (id: string, bytes: Buffer) => {
@@ -58,11 +58,11 @@ export async function readPcmTags(file: FileHandle, size: number, parsing: () =>
     const text = textOf(bytes);
     texts[field] ||= field === 'year' ? (YEAR.exec(text)?.[0] ?? '') : text;
   };
-  for await (const chunk of chunksOf(file, size)) {
+  for (const chunk of chunksOf(file, size)) {
     const { id } = chunk;
-    if (id === 'NAME' || id === 'AUTH') note(id, await bodyOf(file, chunk, MAX_TEXTS_BYTES));
+    if (id === 'NAME' || id === 'AUTH') note(id, bodyOf(file, chunk, MAX_TEXTS_BYTES));
     else if (id === 'LIST') {
-      const list = await bodyOf(file, chunk, MAX_TEXTS_BYTES);
+      const list = bodyOf(file, chunk, MAX_TEXTS_BYTES);
       if (list.toString('latin1', 0, LIST_KIND.length) !== LIST_KIND) continue;
       for (let at = LIST_KIND.length; at + CHUNK_HEADER_BYTES <= list.length; ) {
         const entry = chunkIn(list, at, at, true);
@@ -70,7 +70,7 @@ export async function readPcmTags(file: FileHandle, size: number, parsing: () =>
         at = endOf(entry);
       }
     } else if (id.toUpperCase() === 'ID3 ' && id3.length === 0) {
-      id3 = await bodyOf(file, chunk, TAG_HEAD_BYTES);
+      id3 = bodyOf(file, chunk, TAG_HEAD_BYTES);
     }
   }
   parsing();
@@ -78,11 +78,11 @@ export async function readPcmTags(file: FileHandle, size: number, parsing: () =>
   return Object.assign({}, ...(await Promise.all(tags.map(tag => readTags(tag, new Uint8Array(0))))));
 }
 
-async function* chunksOf(file: FileHandle, size: number): AsyncGenerator<Chunk> {
-  const form = await bytesOf(file, 0, FORM_BYTES);
+function* chunksOf(file: number, size: number): Generator<Chunk> {
+  const form = bytesOf(file, 0, FORM_BYTES);
   const isRiff = form.toString('latin1', 0, 4) === 'RIFF';
   for (let at = FORM_BYTES, count = 0; at < size && count < MAX_CHUNKS; count += 1) {
-    const header = await bytesOf(file, at, CHUNK_HEADER_BYTES);
+    const header = bytesOf(file, at, CHUNK_HEADER_BYTES);
     if (header.length < CHUNK_HEADER_BYTES) return;
     const chunk = chunkIn(header, 0, at, isRiff);
     yield chunk;
@@ -100,14 +100,13 @@ const chunkIn = (bytes: Buffer, at: number, position: number, isRiff: boolean): 
 /** Chunks begin at even places. */
 const endOf = ({ at, length }: Chunk): number => at + length + (length % 2);
 
-const bodyOf = (file: FileHandle, { at, length }: Chunk, atMost: number): Promise<Buffer> =>
+const bodyOf = (file: number, { at, length }: Chunk, atMost: number): Buffer =>
   bytesOf(file, at, Math.min(length, atMost));
 
 /** Fewer where the file ends. */
-async function bytesOf(file: FileHandle, at: number, length: number): Promise<Buffer> {
+function bytesOf(file: number, at: number, length: number): Buffer {
   const bytes = Buffer.alloc(length);
-  const { bytesRead } = await file.read(bytes, 0, length, at);
-  return bytes.subarray(0, bytesRead);
+  return bytes.subarray(0, readSync(file, bytes, 0, length, at));
 }
 
 function textOf(bytes: Buffer): string {

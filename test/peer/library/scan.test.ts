@@ -4,7 +4,7 @@ import { mkdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import t from 'tap';
 import { type Found, MAX_FILE_BYTES } from '../../../peer/library/file-facts.js';
-import { openFile } from '../../../peer/library/open-file.js';
+import { openFile, openFileSync } from '../../../peer/library/open-file.js';
 import { isInside, isInsideAny } from '../../../peer/library/paths.js';
 import { openRoots } from '../../../peer/library/roots.js';
 import { walk } from '../../../peer/library/scan.js';
@@ -137,12 +137,15 @@ t.test('only regular files at their own place are opened', async t => {
   await symlink('folder', join(root, 'link'));
   await symlink('folder/x.mp3', join(root, 'x.mp3'));
   execFileSync('mkfifo', [join(root, 'fifo')]);
-  t.same(await openFile(join(root, 'link/x.mp3')), { kind: 'refused', reason: 'link' }, 'a link on the way');
-  t.same(await openFile(join(root, 'x.mp3')), { kind: 'refused', reason: 'link' }, 'a link at the end');
-  t.same(await openFile(join(root, 'fifo')), { kind: 'refused', reason: 'not-regular' });
-  t.same(await openFile(join(root, 'folder')), { kind: 'refused', reason: 'not-regular' });
-  t.same(await openFile(join(root, 'none')), { kind: 'gone' });
-  t.same(await openFile(join(root, 'x\0y')), { kind: 'refused', reason: 'unreadable' });
+  for (const open of [openFile, openFileSync]) {
+    const refused = (reason: string) => ({ kind: 'refused', reason });
+    t.same(await open(join(root, 'link/x.mp3')), refused('link'), 'a link on the way');
+    t.same(await open(join(root, 'x.mp3')), refused('link'), 'a link at the end');
+    t.same(await open(join(root, 'fifo')), refused('not-regular'));
+    t.same(await open(join(root, 'folder')), refused('not-regular'));
+    t.same(await open(join(root, 'none')), { kind: 'gone' });
+    t.same(await open(join(root, 'x\0y')), refused('unreadable'));
+  }
 });
 
 t.test('roots are folders, each met once', async t => {
