@@ -6,9 +6,8 @@
  *       ss -ltnp 'sport = :7460' says by whom; --port 0 takes a free one.
  *     {"error":{"code":"in-use","message":"…","hint":"…"}}
  */
-import { CommandError, EXIT, failureOf, fileProblem } from '../peer/failures/failure.js';
+import { CommandError, EXIT, errorAsJson, failureOf, fileProblem } from '../peer/failures/failure.js';
 import { type ListenOptions, listenError } from '../peer/failures/listen-error.js';
-import { errorAsJson } from '../peer/prompt/answers.js';
 import { safeJson, safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
 

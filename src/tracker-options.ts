@@ -1,6 +1,6 @@
 /** The options of `tsp-tracker`, and the TrackerConfig that they make. */
 import { join } from 'node:path';
-import { SWARM_TRACKER_PORT } from '../protocol/ppspp/tracker-messages.js';
+import { SWARM_TRACKER_PORT } from '../protocol/ppspp/constants.js';
 import { DEFAULT_TRACKER_CONFIG as DEFAULTS, type TrackerConfig } from '../tracker/config.js';
 import type { CommandLineSpec } from './command-line.js';
 import { commonOptions, single } from './common-options.js';

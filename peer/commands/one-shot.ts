@@ -9,8 +9,14 @@ import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { LOCAL_TRACKER, type PeerConfig } from '../config.js';
-import { CommandError, exitCodeOfSignal, type Failure, failureOf, usageError } from '../failures/failure.js';
-import { errorAsJson } from '../prompt/answers.js';
+import {
+  CommandError,
+  errorAsJson,
+  exitCodeOfSignal,
+  type Failure,
+  failureOf,
+  usageError,
+} from '../failures/failure.js';
 import { noSuchSong } from '../prompt/commands.js';
 import { parseId } from '../prompt/grammar.js';
 import { renderFailure, SAY_WAITING_MS, waitingForTracker } from '../prompt/render.js';

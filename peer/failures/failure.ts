@@ -46,6 +46,11 @@ export interface Failure {
   readonly hint?: string;
 }
 
+/** As in `{"error":…}` of every command. */
+export function errorAsJson({ code, message, hint }: Failure): object {
+  return { code, message, ...(hint !== undefined && { hint }) };
+}
+
 /** A failure as an error, for code that is many calls away from whoever reports it. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';

@@ -8,7 +8,7 @@
  * Songs appear as rows as on the wire (TSP §3.1, §3.2).
  */
 import type { SongRow } from '../../protocol/tsp/rows.js';
-import { type Failure, failureOf } from '../failures/failure.js';
+import { errorAsJson, type Failure, failureOf } from '../failures/failure.js';
 import type { NowPlaying, PeerEvent, PeerStatus, QueueView } from './peer-view.js';
 import { COMMAND_NAMES, type CommandName, VOCABULARY } from './vocabulary.js';
 
@@ -94,11 +94,6 @@ export function eventAsJson(event: PeerEvent): object | undefined {
       return { event: kind, ...rest };
     }
   }
-}
-
-/** As in `{"error":…}` of every command. */
-export function errorAsJson({ code, message, hint }: Failure): object {
-  return { code, message, ...(hint !== undefined && { hint }) };
 }
 
 const helpOf = (name: CommandName) => ({ usage: VOCABULARY[name].usage, summary: VOCABULARY[name].summary });

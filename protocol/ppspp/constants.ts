@@ -6,6 +6,9 @@
  * Nothing on this wire says how long it is, so whoever does not know a type or an option cannot read past it.
  */
 
+/** The usual port of a tracker of swarms. */
+export const SWARM_TRACKER_PORT = 6_777;
+
 /** RFC 7574 §8.2. */
 export const MESSAGE_TYPE = {
   HANDSHAKE: 0x00,

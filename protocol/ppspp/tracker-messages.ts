@@ -13,8 +13,6 @@ import { canonicalIp, isIp } from '../ip.js';
 import type { PeerAddress } from './gate.js';
 import { frameHeader } from './stream-framing.js';
 
-/** The usual port of such a tracker. */
-export const SWARM_TRACKER_PORT = 6_777;
 /** A request is some 200 bytes; the answer to one has this many peers at most. */
 export const MAX_TRACKER_MESSAGE_BYTES = 16 * 1_024;
 export const MAX_PEERS_LISTED = 200;
