@@ -8,7 +8,7 @@ import type { StreamPath } from './stream-path.js';
 
 export type RtmpEffect =
   /** One write, in pieces. */
-  | { readonly do: 'send'; readonly pieces: readonly Uint8Array[] }
+  | { readonly do: 'send'; readonly pieces: Uint8Array[] }
   /** Answer `admit` or `reject`. `app` may carry a query. */
   | { readonly do: 'connect'; readonly app: string }
   /** Answer `publishing` or `refuse`. `path` undefined: what was named can't be a name. */

@@ -357,8 +357,7 @@ export class ServerSession {
   #send(message: Message, stream = 0): void {
     const pieces = this.#wire.encode(message, stream);
     const last = this.#effects.at(-1);
-    if (last?.do === 'send')
-      this.#effects[this.#effects.length - 1] = { do: 'send', pieces: [...last.pieces, ...pieces] };
+    if (last?.do === 'send') last.pieces.push(...pieces);
     else this.#effects.push({ do: 'send', pieces });
   }
 
