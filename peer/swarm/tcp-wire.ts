@@ -11,13 +11,14 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { readU32 } from '../../protocol/bytes.js';
 import { TransportError } from '../../protocol/errors.js';
-import { canonicalIp } from '../../protocol/ip.js';
+import { addressKey, canonicalIp } from '../../protocol/ip.js';
 import type { Clock } from '../../protocol/ports.js';
 import { NO_CHANNEL } from '../../protocol/ppspp/constants.js';
-import type { Outgoing } from '../../protocol/ppspp/endpoint.js';
+import { MAX_INCOMING_PER_ADDRESS, type Outgoing } from '../../protocol/ppspp/endpoint.js';
 import { addressText, type PeerAddress } from '../../protocol/ppspp/gate.js';
 import { FRAME_BYTES } from '../../protocol/ppspp/packer.js';
 import { DatagramFramer, frameHeader } from '../../protocol/ppspp/stream-framing.js';
+import { Doorkeeper } from '../../protocol/tsp/doorkeeper.js';
 import type { DatagramWire, ListenAt, Lost, Receive } from './datagram-wire.js';
 import { FrameMemory } from './frame-memory.js';
 
@@ -47,6 +48,11 @@ export class TcpWire implements DatagramWire {
   readonly isReliable = true;
   readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
+  /** Of those that came in. */
+  readonly #doorkeeper = new Doorkeeper<Socket>({
+    maxConnections: MAX_CONNECTIONS,
+    maxPerAddress: MAX_INCOMING_PER_ADDRESS,
+  });
   readonly #memory = new FrameMemory();
   /** Given to the reader before anything else is read. */
   #input: Uint8Array | undefined;
@@ -151,7 +157,14 @@ export class TcpWire implements DatagramWire {
       socket.destroy();
       return;
     }
+    const key = addressKey(remoteAddress);
+    if (this.#doorkeeper.refusal(key, this.#clock.now()) !== undefined) {
+      socket.destroy();
+      return;
+    }
+    socket.once('close', () => this.#doorkeeper.left(key, socket));
     this.#add(socket, { address: canonicalIp(remoteAddress), port: remotePort });
+    this.#doorkeeper.entered(key, socket)?.destroy();
   }
 
   #add(socket: Socket, peer: PeerAddress): Connection {
@@ -178,6 +191,7 @@ export class TcpWire implements DatagramWire {
     try {
       for (let datagram = framer.next(); datagram !== undefined; datagram = framer.next()) {
         stays();
+        this.#doorkeeper.greeted(socket);
         this.#receive(datagram, peer);
       }
     } catch {

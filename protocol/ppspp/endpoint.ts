@@ -201,7 +201,8 @@ export class Endpoint {
       this.#remove(own);
       return [eventOf(own, { kind: 'ended', why: 'closed' })];
     }
-    if (!this.#hasRoomFor(from)) return [];
+    // Over a stream, who does not read our answers would have them all kept for it.
+    if (!this.#hasRoomFor(from) || this.#options.roomFor?.(from) === 0) return [];
     const answer = this.#gate.greet(datagram, from, now);
     if (answer !== undefined) this.#answers.push({ to: from, datagram: answer });
     return [];

@@ -1,6 +1,7 @@
 /** A swarm node on real sockets: songs offered to who comes, read in order while they come, beside other hosts, with few slots. */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
 import t from 'tap';
 import { UploadSlots } from '../../../peer/hosting/slots.js';
 import type { Asked } from '../../../peer/swarm/asked-host.js';
@@ -17,7 +18,11 @@ import type { Channel } from '../../../protocol/ppspp/channel.js';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
 import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import { NO_CHANNEL } from '../../../protocol/ppspp/constants.js';
-import type { EndpointEvent, Outgoing } from '../../../protocol/ppspp/endpoint.js';
+import {
+  type EndpointEvent,
+  MAX_INCOMING_PER_ADDRESS,
+  type Outgoing,
+} from '../../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../../protocol/ppspp/gate.js';
 import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
@@ -217,6 +222,22 @@ t.test('frames over TCP lie in memory that is used again, and not before they ha
   }
   t.ok(heard.every((frame, i) => frame.subarray(4).equals(Buffer.alloc(60_000 - 4, i % 251))));
   t.ok(memory.size < 300);
+});
+
+t.test('one address has some of the connections over TCP, and not all', async t => {
+  const { at } = await nodeFor(t, { wire: new TcpWire(patientClock) });
+  const crowd = Array.from({ length: 2 * MAX_INCOMING_PER_ADDRESS }, () => {
+    const socket = connect(at.port, at.address);
+    socket.on('error', () => {}).write(Buffer.of(0, 0, 0, 4, 0, 0, 0, 0));
+    return socket;
+  });
+  t.teardown(() => {
+    for (const socket of crowd) socket.destroy();
+  });
+  const left = () => crowd.filter(({ closed }) => closed).length;
+  for (const socket of crowd) socket.resume();
+  await until('the others are turned away', () => left() >= MAX_INCOMING_PER_ADDRESS);
+  t.ok(left() < crowd.length);
 });
 
 t.test('a node that stops while it dials over TCP stops', async t => {

@@ -3,6 +3,7 @@ import t from 'tap';
 import { encodeDatagram } from '../../../protocol/ppspp/codec.js';
 import { Endpoint, MAX_CHANNELS, MAX_INCOMING_PER_ADDRESS } from '../../../protocol/ppspp/endpoint.js';
 import { addressText } from '../../../protocol/ppspp/gate.js';
+import { ownOptions } from '../../../protocol/ppspp/handshake.js';
 import {
   decodePeer,
   EXCHANGED_WITHIN_MS,
@@ -249,6 +250,22 @@ t.test(
     t.equal(source.endpoint.channels, 0);
   },
 );
+
+t.test('over a stream, who does not read what it is told is not answered', async t => {
+  const { source } = pair({ isReliable: true });
+  let room = 0;
+  const chance = new Chance(1);
+  const random = (length: number) => chance.bytes(length);
+  const endpoint = new Endpoint({ random, unixOffsetMs: 0, isReliable: true, roomFor: () => room });
+  endpoint.join(source.swarm);
+  const options = ownOptions(METADATA, 'rfc7574', 'initiator');
+  const hello = encodeDatagram(0, [{ type: 'HANDSHAKE', channel: 7, options }], FORMAT);
+  endpoint.receive(hello, source.address, 0);
+  t.same(endpoint.transmit(0), []);
+  room = 1_000;
+  endpoint.receive(hello, source.address, 0);
+  t.equal(endpoint.transmit(0).length, 1, 'until there is room again');
+});
 
 t.test('an endpoint lets in so many, and dials so many', async t => {
   const net = new VirtualSwarm(1, { delayMs: 1 });
