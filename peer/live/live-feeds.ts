@@ -10,7 +10,7 @@ import type { LiveFeed, LiveTitle } from './live-feed.js';
 import { type OpenTranscoder, type Publication, PublishRefused } from './publication.js';
 import type { StreamKeys } from './stream-keys.js';
 
-/** Of an open peer, where everybody may make one. */
+/** Of an open peer, where everybody may make one; who has a key is let in beside them. */
 const MAX_FEEDS = 64;
 
 export interface LiveFeedsOptions {
@@ -112,7 +112,7 @@ export class LiveFeeds {
     const channel = this.#channels.get(name);
     if (channel?.isRelay) throw new PublishRefused('already-live', `${name} comes from elsewhere`);
     if (channel !== undefined) return channel;
-    if (this.#channels.size >= MAX_FEEDS)
+    if (this.#channels.size >= MAX_FEEDS && this.#options.keys.keyOf(name) === undefined)
       throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
     return this.#add(name, this.#options.idOf(name), false);
   }

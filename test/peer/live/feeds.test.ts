@@ -324,10 +324,11 @@ t.test('when the peer stops, feeds end and publishers go', async t => {
   t.equal(refusalOf(() => publish())?.reason, 'wrong-key');
 });
 
-t.test('an open peer has room for so many feeds', async t => {
-  const { publish } = makeFeeds({ keys: new StreamKeys(new Map(), true) });
+t.test('an open peer has room for so many feeds, and for those with keys', async t => {
+  const { publish } = makeFeeds({ keys: new StreamKeys(new Map([['radio', 'r4d10']]), true) });
   for (let n = 0; n < 64; n += 1) publish(`feed-${n}`);
   t.equal(refusalOf(() => publish('one-more'))?.reason, 'too-many');
+  t.equal(publish('r4d10').feed.name, 'radio');
 });
 
 t.test('a relay has its place at an open peer, and no stranger can publish in its name', async t => {
