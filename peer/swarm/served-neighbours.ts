@@ -3,6 +3,7 @@
  * or shares the one of its TSP connection.
  *
  *     asks ─▶ a slot ─▶ served ─ 10 s without a question ─▶ slot free
+ *               │            └─── 10 s without any word ────▶ slot free, CHOKE; heard again, it waits as others do
  *               └ none: CHOKE, and it waits ─ a slot is free ─▶ UNCHOKE, and it may ask
  */
 import { toHex } from '../../protocol/bytes.js';
@@ -25,8 +26,8 @@ export class ServedNeighbours {
   readonly #holdMs: Milliseconds;
   /** When each was last asking. */
   readonly #served = new Map<Channel, { readonly upload: Upload; askedAt: Milliseconds }>();
-  /** The first has waited longest. */
-  readonly #waiting = new Map<Channel, Upload>();
+  /** The first has waited longest. Who was not heard `since` is not there to be served. */
+  readonly #waiting = new Map<Channel, { readonly upload: Upload; readonly since: Milliseconds }>();
   #lookAt: Milliseconds = Number.POSITIVE_INFINITY;
 
   constructor(slots: Slots, holdMs: Milliseconds = HOLD_MS) {
@@ -43,8 +44,7 @@ export class ServedNeighbours {
       this.#served.set(channel, { upload, askedAt: now });
       return;
     }
-    this.#waiting.set(channel, upload);
-    channel.choke();
+    this.#wait(channel, upload, now);
   }
 
   left(channel: Channel): void {
@@ -61,10 +61,16 @@ export class ServedNeighbours {
     for (const channel of [...this.#served.keys(), ...this.#waiting.keys()])
       if (channel.state === 'ended') this.left(channel);
     for (const [channel, served] of this.#served) {
-      if (channel.isAsked) served.askedAt = now;
-      else if (now - served.askedAt >= this.#holdMs) this.left(channel);
+      if (!channel.isAsked) {
+        if (now - served.askedAt >= this.#holdMs) this.left(channel);
+      } else if (now - channel.heardAt < HOLD_MS) served.askedAt = now;
+      else {
+        this.left(channel);
+        this.#wait(channel, served.upload, now);
+      }
     }
-    for (const [channel, upload] of this.#waiting) {
+    for (const [channel, { upload, since }] of this.#waiting) {
+      if (channel.heardAt < since) continue;
       if (!this.#slots.take(now, upload)) break;
       this.#waiting.delete(channel);
       this.#served.set(channel, { upload, askedAt: now });
@@ -76,5 +82,10 @@ export class ServedNeighbours {
 
   nextDeadline(): Milliseconds | undefined {
     return this.#lookAt === Number.POSITIVE_INFINITY ? undefined : this.#lookAt;
+  }
+
+  #wait(channel: Channel, upload: Upload, since: Milliseconds): void {
+    this.#waiting.set(channel, { upload, since });
+    channel.choke();
   }
 }

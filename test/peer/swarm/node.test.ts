@@ -8,6 +8,7 @@ import type { Asked } from '../../../peer/swarm/asked-host.js';
 import { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
 import type { ChunkStore } from '../../../peer/swarm/joining.js';
 import type { OfferedContent } from '../../../peer/swarm/offered-content.js';
+import { ServedNeighbours } from '../../../peer/swarm/served-neighbours.js';
 import { staticMetadata, staticSwarm } from '../../../peer/swarm/static-swarm.js';
 import { SwarmNode, type SwarmNodeOptions } from '../../../peer/swarm/swarm-node.js';
 import { TcpWire } from '../../../peer/swarm/tcp-wire.js';
@@ -167,6 +168,34 @@ t.test('one slot for two listeners: the second has its turn', async t => {
   t.ok(second.swarm.have.isEmpty);
   a.node.leave(first);
   await until('the second is served', () => second.isComplete);
+});
+
+t.test('who asks and falls silent gives its slot to others, until it is heard again', async t => {
+  const slots = new UploadSlots(1);
+  const served = new ServedNeighbours(slots);
+  const [gone, here] = [scripted(['rfc7574']), scripted(['rfc7574'])];
+  const request = { type: 'REQUEST', range: { start: 0, end: 9 } } as const;
+  for (const { channel, answer, say } of [gone, here]) {
+    answer('rfc7574', 0);
+    say([request], 0);
+    served.asked(channel, { address: '192.0.2.1', port: channel.channel }, 0);
+  }
+  const isChoked = () => [gone.channel.isChoking, here.channel.isChoking];
+  const goOn = (fromMs: number, toMs: number, talking: readonly (typeof gone)[]) => {
+    for (let now = fromMs; now <= toMs; now += 500) {
+      for (const { say } of talking) say([request], now);
+      served.look(now);
+    }
+  };
+  goOn(500, 9_500, [here]);
+  t.same(isChoked(), [false, true]);
+  goOn(10_000, 20_000, [here]);
+  t.same(isChoked(), [true, false]);
+  served.left(here.channel);
+  goOn(20_500, 21_000, []);
+  t.equal(slots.used, 0);
+  goOn(21_500, 22_000, [gone]);
+  t.same([isChoked()[0], slots.used], [false, 1]);
 });
 
 t.test('whoever is sent the song over a connection needs no second slot', async t => {
