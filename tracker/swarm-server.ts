@@ -16,7 +16,7 @@ import {
   MAX_TRACKER_MESSAGE_BYTES,
   parseTrackerRequest,
 } from '../protocol/ppspp/tracker-messages.js';
-import { TokenBucket } from '../protocol/token-bucket.js';
+import { BucketTable, TokenBucket } from '../protocol/token-bucket.js';
 import { Doorkeeper, LISTEN_BACKLOG } from '../protocol/tsp/doorkeeper.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
 import { SwarmTable, type ToTell } from './swarm-table.js';
@@ -27,6 +27,8 @@ const FIRST_MESSAGE_MS = 5_000;
 const PROBE_AFTER_MS = 60_000;
 /** A client registers and asks once a swarm, and asks again each minute. */
 const REQUESTS = { burst: 200, perSecond: 10 };
+/** What one address does is told to so many others at once, and then so many a second: fifty of the largest swarms. */
+const NEWS = { burst: 50_000, perSecond: 5_000 };
 /** News that wait for somebody who does not read. */
 const MAX_UNREAD_BYTES = 256 * 1_024;
 
@@ -37,6 +39,8 @@ export interface SwarmServerOptions
 interface Member {
   readonly socket: Socket;
   readonly observed: string;
+  /** Who it counts as in limits per address. */
+  readonly key: string;
   readonly framer: DatagramFramer;
   readonly requests: TokenBucket;
   isGreeted: boolean;
@@ -47,11 +51,14 @@ export class SwarmServer {
   readonly #table = new SwarmTable<Member>();
   readonly #doorkeeper: Doorkeeper<Member>;
   readonly #members = new Set<Member>();
+  /** Absent: no limit. */
+  readonly #news: BucketTable | undefined;
   readonly #server: Server;
 
   constructor(options: SwarmServerOptions) {
     this.#options = options;
     this.#doorkeeper = new Doorkeeper(options);
+    this.#news = Number.isFinite(options.maxPerAddress) ? new BucketTable(NEWS) : undefined;
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: PROBE_AFTER_MS });
     this.#server.on('connection', socket => this.#accept(socket));
   }
@@ -87,6 +94,7 @@ export class SwarmServer {
     const member: Member = {
       socket,
       observed,
+      key,
       framer: new DatagramFramer({ maxDatagramBytes: MAX_TRACKER_MESSAGE_BYTES }),
       requests: new TokenBucket(REQUESTS, clock.now()),
       isGreeted: false,
@@ -101,21 +109,23 @@ export class SwarmServer {
       disarm();
       this.#members.delete(member);
       this.#doorkeeper.left(key, member);
-      this.#tell(this.#table.left(member));
+      this.#tell(key, this.#table.left(member));
     });
   }
 
   #heard(member: Member, bytes: Uint8Array): void {
     const { clock, logger } = this.#options;
-    const { socket, framer, requests, observed } = member;
+    const { socket, framer, requests, observed, key } = member;
     try {
       framer.push(bytes);
       for (let frame = framer.next(); frame !== undefined && !socket.destroyed; frame = framer.next()) {
         const request = parseTrackerRequest(frame);
-        if (!requests.take(1, clock.now())) throw new RemoteProtocolError('too-many', 'too many requests');
+        const now = clock.now();
+        const isTooMuch = !requests.take(1, now) || (this.#news?.of(key, now).waitFor(1, now) ?? 0) > 0;
+        if (isTooMuch) throw new RemoteProtocolError('too-many', 'too many requests');
         if (!member.isGreeted) this.#doorkeeper.greeted(member);
         member.isGreeted = true;
-        if (request !== undefined) this.#tell(this.#table.heard(member, observed, request));
+        if (request !== undefined) this.#tell(key, this.#table.heard(member, observed, request));
       }
     } catch (error) {
       if (!(error instanceof RemoteProtocolError)) throw error;
@@ -124,8 +134,10 @@ export class SwarmServer {
     }
   }
 
-  /** The same news is written once. */
-  #tell(toTell: readonly ToTell<Member>[]): void {
+  /** The same news is written once. `key`: whose doing it is. */
+  #tell(key: string, toTell: readonly ToTell<Member>[]): void {
+    const now = this.#options.clock.now();
+    this.#news?.of(key, now).takeAnyway(toTell.length, now);
     let last: { readonly news: object; readonly bytes: Buffer } | undefined;
     for (const { to, news } of toTell) {
       if (last?.news !== news) last = { news, bytes: encodeTrackerMessage(news) };

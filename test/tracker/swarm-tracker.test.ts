@@ -143,6 +143,19 @@ t.test('who says nothing does not stay, and one address has its share', async t 
   t.equal((await fine.hears(1)).length, 1);
 });
 
+t.test('one address has others told only so much', async t => {
+  const port = await server(t, { maxPerAddress: 64 });
+  const register = (at: number) =>
+    frame(`{"type": "register", "swarm_id": "${ID}", "endpoint": ["127.0.0.1", ${at}]}`);
+  const members = await Promise.all(Array.from({ length: 40 }, () => client(t, port)));
+  for (const { socket } of members) socket.write(register(2_000));
+  // Each that moves is told to all others, twice.
+  const moves = Buffer.concat(Array.from({ length: 180 }, (_, i) => register(3_000 + i)));
+  for (const { socket } of members) socket.write(moves);
+  await until('it is let go', () => members.some(({ socket }) => socket.destroyed));
+  t.ok(members.every(({ heard }) => heard.length < 10_000));
+});
+
 t.test('a table is bounded, and sends nobody anywhere else', async t => {
   const register = (swarm_id: string, port = 6_778): TrackerRequest => ({
     type: 'register',
