@@ -41,6 +41,8 @@ export class RtmpPlayer {
   readonly #connection: PlayerConnection;
   readonly #world: RtmpWorld;
   #playing: FeedPump | RtmpSongPlayer | undefined;
+  /** The last song player is over. */
+  #songOver: Promise<void> = Promise.resolve();
   /** Undefined when it plays a feed. */
   #song: RtmpSong | undefined;
   #holdsSlot = false;
@@ -184,9 +186,10 @@ export class RtmpPlayer {
   #songPlayer(song: RtmpSong, span: Span, beginsMs: number): RtmpSongPlayer {
     const { socket, session, during, perform } = this.#connection;
     const { clock, logger, uploads } = this.#world;
-    return new RtmpSongPlayer({
+    const player = new RtmpSongPlayer({
       song,
       ...span,
+      after: this.#songOver,
       uploads,
       beginsMs,
       bufferMs: this.#bufferMs,
@@ -199,5 +202,7 @@ export class RtmpPlayer {
         socket.destroy();
       },
     });
+    this.#songOver = player.over;
+    return player;
   }
 }

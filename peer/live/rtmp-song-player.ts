@@ -50,6 +50,8 @@ export interface SongPlayerOptions {
   readonly socket: Socket;
   readonly uploads: PlayerUploads;
   readonly clock: Clock;
+  /** It begins then: whoever seeks faster than files are opened and closed has one open all the same. */
+  readonly after: Promise<void>;
   /** The last frame was written. Not called after `stop`. */
   readonly ended: () => void;
   /** It could not be read. Likewise. */
@@ -57,6 +59,8 @@ export interface SongPlayerOptions {
 }
 
 export class RtmpSongPlayer {
+  /** Resolves when it reads and writes no more. */
+  readonly over: Promise<void>;
   readonly #options: SongPlayerOptions;
   readonly #pace: PlayPace;
   #reading: SongStream | undefined;
@@ -64,12 +68,11 @@ export class RtmpSongPlayer {
   /** Ends a wait before its time. */
   #wake: (() => void) | undefined;
 
-  /** Begins at once. */
   constructor(options: SongPlayerOptions) {
     this.#options = options;
     this.#pace = new PlayPace(options.startMs, options.clock.now());
     this.#pace.buffer(options.bufferMs);
-    void this.#run();
+    this.over = this.#run();
   }
 
   buffer(ms: number): void {
@@ -95,9 +98,10 @@ export class RtmpSongPlayer {
   }
 
   async #run(): Promise<void> {
-    const { ended, failed } = this.#options;
+    const { after, ended, failed } = this.#options;
     try {
-      await this.#send();
+      await after;
+      if (!this.#isStopped) await this.#send();
       if (!this.#isStopped) ended();
     } catch (error) {
       if (!this.#isStopped) failed(error);

@@ -4,10 +4,12 @@
  */
 import { truncate } from 'node:fs/promises';
 import t from 'tap';
+import type { SongStream } from '../../../peer/listening/song-stream.js';
 import { LEAST_LEAD_MS, PlayPace } from '../../../peer/live/play-pace.js';
 import { FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
 import { CLOSE_AFTER_MS } from '../../../protocol/rtmp/constants.js';
 import { SLOT_IDLE_MS } from '../../../protocol/tsp/constants.js';
+import { mp3Bytes } from '../../support/mp3.js';
 import { command, RtmpClient } from '../../support/rtmp-client.js';
 import { until } from '../../support/until.js';
 import { rtmpRoom } from './rtmp-room.js';
@@ -278,6 +280,36 @@ t.test('a player that seeks again and again, and leaves', async t => {
   player.say(command('createStream', 10, null));
   await player.told('_result', 3);
   t.equal(player.hearing.audio.length, before);
+});
+
+t.test('who seeks faster than files are opened has one open at a time', async t => {
+  const bytes = mp3Bytes({ seconds: 30 });
+  const reading = { now: 0, most: 0 };
+  async function* read() {
+    reading.now += 1;
+    reading.most = Math.max(reading.most, reading.now);
+    try {
+      await new Promise(resolve => setImmediate(resolve));
+      yield bytes;
+    } finally {
+      reading.now -= 1;
+    }
+  }
+  const size = Promise.resolve(bytes.length);
+  const report = () => ({ sources: [], failed: [], verified: true });
+  const open = (): SongStream => ({ size, report, cancel() {}, [Symbol.asyncIterator]: read });
+  const findSong = () => ({ fields: { duration: 30 }, size: bytes.length, open });
+  const { port } = await rtmpRoom(t, { server: { findSong } });
+  const player = await RtmpClient.connected(t, port, 'songs');
+  player.play('7');
+  await player.heard(1);
+  player.socket.cork();
+  for (let ms = 1; ms <= 100; ms += 1) player.say(command('seek', 0, null, ms), 1);
+  player.say(command('closeStream', 0, null), 1);
+  player.play('7');
+  player.socket.uncork();
+  await player.told('NetStream.Play.Start', 102);
+  t.equal(reading.most, 1);
 });
 
 t.test('pace: pausing twice is pausing once, and resuming what runs is nothing', async t => {
