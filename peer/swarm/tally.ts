@@ -10,6 +10,9 @@ export const REASONS: Readonly<Record<Exclude<EndReason, 'closed'>, string>> = {
   nonsense: 'does not keep to the protocol',
 };
 
+/** For a person. The oldest are forgotten first: a seed that runs for months sees many who come and fail. */
+const MAX_FAILED = 1_000;
+
 export interface Source {
   /** `host:port`. */
   readonly host: string;
@@ -48,6 +51,7 @@ export class Tally {
   gone(host: string, why: string, lied: boolean): boolean {
     const isNews = lied && this.#failed.get(host)?.lied !== true;
     this.#failed.set(host, { host, why, ...(lied ? { lied } : {}) });
+    if (this.#failed.size > MAX_FAILED) this.#failed.delete(this.#failed.keys().next().value!);
     return isNews;
   }
 

@@ -11,6 +11,7 @@ import type { OfferedContent } from '../../../peer/swarm/offered-content.js';
 import { ServedNeighbours } from '../../../peer/swarm/served-neighbours.js';
 import { staticMetadata, staticSwarm } from '../../../peer/swarm/static-swarm.js';
 import { SwarmNode, type SwarmNodeOptions } from '../../../peer/swarm/swarm-node.js';
+import { Tally } from '../../../peer/swarm/tally.js';
 import { TcpWire } from '../../../peer/swarm/tcp-wire.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
 import { toHex } from '../../../protocol/bytes.js';
@@ -346,4 +347,11 @@ t.test('another way to the content takes part, and is checked piece by piece', a
     { host: 'other:7461', bytes: PIECE_BYTES },
   ]);
   t.same(joined.failed, [{ host: 'other:7461', why: 'went away' }]);
+});
+
+t.test('of those who came and failed so many are remembered, the latest', async t => {
+  const tally = new Tally();
+  for (let port = 1; port <= 5_000; port += 1) tally.gone(`192.0.2.1:${port}`, 'has fallen silent', false);
+  t.equal(tally.failed.length, 1_000);
+  t.equal(tally.failed.at(-1)?.host, '192.0.2.1:5000');
 });
