@@ -55,7 +55,8 @@ export class ChunkFile implements ChunkSource {
   /** Blocks that are being loaded, unless a write to them ended meanwhile. */
   readonly #loading = new Set<number>();
   readonly #busy = new Map<number | object, Promise<void>>();
-  #isBroken = false;
+  /** Why nothing more is read or written. */
+  #broken: { readonly error: unknown } | undefined;
 
   constructor(options: ChunkFileOptions) {
     this.#options = options;
@@ -68,7 +69,7 @@ export class ChunkFile implements ChunkSource {
   }
 
   read(chunk: number): Uint8Array | undefined {
-    if (this.#isBroken) return undefined;
+    if (this.#broken !== undefined) return undefined;
     const block = Math.floor(chunk / this.#blockChunks);
     const place = (chunk % this.#blockChunks) * this.#options.chunkBytes;
     const bytes = this.#inMemory(block, chunk) ?? this.#cache.get(block);
@@ -106,11 +107,12 @@ export class ChunkFile implements ChunkSource {
     else if (this.#gathering.size > MAX_GATHERING) this.#writeOut(this.#gathering.keys().next().value!);
   }
 
-  /** Writes what was gathered; resolves when the file has it, on a disk that tells the truth. */
+  /** Writes what was gathered; resolves when the file has it, on a disk that tells the truth. Rejects when it takes less. */
   async checkpoint(): Promise<void> {
     for (const block of [...this.#gathering.keys()]) this.#writeOut(block);
     await this.settled();
-    if (!this.#isBroken) await this.#options.file.datasync();
+    if (this.#broken !== undefined) throw this.#broken.error;
+    await this.#options.file.datasync();
   }
 
   /** Nothing is being read or written. */
@@ -212,8 +214,8 @@ export class ChunkFile implements ChunkSource {
   #track(key: number | object, work: () => Promise<void>): void {
     const done = work()
       .catch((error: unknown) => {
-        if (this.#isBroken) return;
-        this.#isBroken = true;
+        if (this.#broken !== undefined) return;
+        this.#broken = { error };
         this.#options.onBroken(error);
       })
       .finally(() => {

@@ -101,12 +101,12 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
   });
   try {
     await untilComplete(options, { joined, tree, fetched, unproven, ended, broken: () => broken });
+    await fetched.finish();
   } catch (error) {
     node.leave(joined);
     await (error instanceof Unproven ? fetched.discard() : fetched.close());
     throw error;
   }
-  await fetched.finish();
   return { bytes: bytesOf(joined, tree), resumedBytes, joined };
 }
 
@@ -144,7 +144,6 @@ async function untilComplete(
     });
     await unlessAborted(Promise.race([ended, passed(clock, LOOK_EVERY_MS)]), signal);
   }
-  if (state.broken() !== undefined) throw state.broken();
 }
 
 const passed = (clock: Clock, delayMs: number): Promise<void> =>

@@ -1,7 +1,7 @@
 /** `tsp-peer swarm`, as real processes on real sockets: IDs, hosts that die or lie, a listener that is killed and goes on. */
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { seedFile, staticMetadata } from '../../../peer/swarm/static-swarm.js';
@@ -15,8 +15,9 @@ import type { Message } from '../../../protocol/ppspp/messages.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
 import { NarrowLine } from '../../support/narrow-line.js';
+import { noMounts, spawnWithMount } from '../../support/private-mounts.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
-import { type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
+import { commandPath, type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
 
@@ -246,6 +247,20 @@ t.test('a listener that was killed goes on from where it was', async t => {
   const told = got(second);
   t.ok(told.resumed > 0, 'something was here');
   t.equal(told.resumed + told.sources.reduce((sum, { bytes }) => sum + bytes, 0), content.length);
+});
+
+t.test('a disk that has no room for the last block: it does not appear', { skip: noMounts }, async t => {
+  const { folder, path } = await contentIn(t, 1_400_000);
+  const { id, peer } = await seed(t, path);
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const words = ['swarm', 'get', id, '-o', join(disk, 'out'), ...peer];
+  const andLook = ['sh', '-c', '"$@"; code=$?; ls "$0"; exit $code', disk];
+  const program = [...andLook, process.execPath, commandPath('tsp-peer'), ...words];
+  const getter = await spawnWithMount(t, { folder: disk, size: '1200k' }, program);
+  t.equal(await getter.exitCode(), 1, getter.stderr);
+  t.match(getter.stderr, /disk\/out: the disk is full/);
+  t.notOk(getter.lines.includes('out'), getter.stdout);
 });
 
 t.test('over TCP, and onwards into a pipe', async t => {
