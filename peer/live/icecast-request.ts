@@ -27,9 +27,9 @@ export const END_OF_HEAD = /\r?\n\r?\n/;
 export function parseRequest(head: string): IcecastRequest | undefined {
   const [line = '', ...rest] = head.split(/\r?\n/);
   // A proxy says the whole URL (RFC 9112 §3.2.2).
-  const match = /^([A-Z]+) (?:http:\/\/[^/\s]+)?(\/\S*) (?:HTTP|ICE)\/1\.[01]$/.exec(line);
+  const match = /^([A-Z]+) (?:http:\/\/[^/\s]+)?\/([^\s?]*)(?:\?(\S*))? (?:HTTP|ICE)\/1\.[01]$/.exec(line);
   if (match === null) return undefined;
-  const [path = '', search = ''] = match[2]!.slice(1).split('?', 2);
+  const [, method = '', path = '', search = ''] = match;
   const mount = decoded(path);
   if (mount === undefined) return undefined;
   const headers = new Map<string, string>();
@@ -37,7 +37,7 @@ export function parseRequest(head: string): IcecastRequest | undefined {
     const colon = field.indexOf(':');
     if (colon > 0) headers.set(field.slice(0, colon).trim().toLowerCase(), field.slice(colon + 1).trim());
   }
-  return { method: match[1]!, mount: nameOfMount(mount), query: new URLSearchParams(search), headers };
+  return { method, mount: nameOfMount(mount), query: new URLSearchParams(search), headers };
 }
 
 /** `/radio.mp3` and `radio` are one mount. */

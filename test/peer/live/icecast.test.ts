@@ -194,6 +194,11 @@ t.test('what requests mean', async t => {
   t.equal(passwordOf(of(`GET /x HTTP/1.0\r\n${basic('me', 'with:colon').trim()}`)), 'with:colon');
   t.match(formatOf(of('PUT /x HTTP/1.1\r\nContent-Type: application/ogg')), { container: 'ogg' });
   t.same(titleOfUpdate(of('GET /admin/metadata?song=Alone HTTP/1.0')), { title: 'Alone', artist: '' });
+  t.same(
+    titleOfUpdate(of('GET /admin/metadata?mount=/x&song=Who?%20-%20Where? HTTP/1.0')),
+    { artist: 'Who?', title: 'Where?' },
+    'a query may have question marks in it (RFC 3986 §3.4)',
+  );
   t.same(titleOfUpdate(of('GET /admin/metadata?title=T&artist=A HTTP/1.0')), { title: 'T', artist: 'A' });
   t.equal(streamTitle({}, 'radio'), 'radio');
 });
