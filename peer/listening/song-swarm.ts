@@ -29,7 +29,7 @@ const PIECE_CHUNKS = 2 ** PIECE_LEVEL;
 const MAX_KEPT_PIECES = 256;
 
 export interface SongSwarmOptions {
-  readonly node: SwarmNode;
+  readonly node: Pick<SwarmNode, 'join' | 'leave'>;
   readonly hash: ContentHash;
   readonly hashes: PieceHashes;
   /** Proven; with it the size is known. */
@@ -106,10 +106,12 @@ export class SongSwarm implements ChunkStore {
     for (const piece of pieces) this.#joined.want(this.#chunksOf(piece));
   }
 
+  /** What came of them is forgotten. */
   unwant(pieces: readonly number[]): void {
     for (const piece of pieces) {
-      this.#gathering.delete(piece);
-      this.#joined.unwant(this.#chunksOf(piece));
+      const range = this.#chunksOf(piece);
+      if (this.#gathering.delete(piece)) this.#joined.swarm.have.delete(range);
+      this.#joined.unwant(range);
     }
   }
 
@@ -117,6 +119,7 @@ export class SongSwarm implements ChunkStore {
   gather(piece: number, bytes: Uint8Array): void {
     if (!this.#options.serves || this.#kept.has(piece)) return;
     if (!this.#tree.verifyPiece(piece * PIECE_CHUNKS, bytes, PIECE_LEVEL)) return;
+    this.#gathering.delete(piece);
     this.#keep(piece, bytes);
     this.#joined.took(this.#chunksOf(piece));
   }
