@@ -24,8 +24,6 @@ import type { World } from '../world.js';
 import type { CommandArguments } from './arguments.js';
 import { type OneShot, oneShot, requireId } from './one-shot.js';
 
-/** A connection holds 16 open questions (TSP §3); some are left for songs that look for hosts meanwhile. */
-const QUESTIONS_AT_ONCE = 8;
 /** A song that waits is as worth looking at as one that plays. */
 const REDRAW_MS = 250;
 
@@ -62,12 +60,7 @@ async function choose(
     if (best === undefined) throw nothingMatches(wanted);
     return [best];
   }
-  const chosen: SongRow[] = [];
-  for (let from = 0; from < wanted.length; from += QUESTIONS_AT_ONCE) {
-    const ids = wanted.slice(from, from + QUESTIONS_AT_ONCE);
-    chosen.push(...(await Promise.all(ids.map(id => session.song(id)))));
-  }
-  return chosen;
+  return await Promise.all(wanted.map(id => session.song(id)));
 }
 
 async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: OneShot): Promise<number> {

@@ -1,5 +1,6 @@
 /**
- * Asks a tracker and registers nowhere (TSP §1): one connection, opened by the first question, questions pipelined.
+ * Asks a tracker and registers nowhere (TSP §1): one connection, opened by the first question, questions pipelined:
+ * as many as it holds (TSP §3), the others wait their turn.
  *
  *     list() info(10) find('moon') ──▶ LIST INFO FIND ──▶ tracker ──▶ rows, in the order of the questions
  *
@@ -88,6 +89,8 @@ class Inquiry implements WireOwner {
   readonly #wire: WireConnection;
   readonly #download = new Download({ patienceMs: PATIENCE_MS });
   readonly #waiting = new Map<Question, Waiting>();
+  /** Of those that wait: not sent yet. */
+  readonly #unasked: Question[] = [];
   #warning: ErrorBody | undefined;
   #cancelTimer: (() => void) | undefined;
   isClosed = false;
@@ -102,10 +105,9 @@ class Inquiry implements WireOwner {
 
   ask(question: Question): Promise<readonly SongRow[]> {
     return new Promise((resolve, reject) => {
-      this.#download.ask(question, this.#clock.now());
       this.#waiting.set(question, { rows: [], resolve, reject });
-      this.#wire.send(question as Question & { type: 'LIST' });
-      this.#watch();
+      this.#unasked.push(question);
+      this.#askOn();
     });
   }
 
@@ -121,6 +123,7 @@ class Inquiry implements WireOwner {
 
   frame(event: FrameEvent): void {
     for (const told of this.#download.receive(event, this.#clock.now())) this.#perform(told);
+    this.#askOn();
   }
 
   closed(error: Error | undefined): void {
@@ -129,6 +132,15 @@ class Inquiry implements WireOwner {
     const why = this.#warning === undefined ? error : errorOf(this.#warning, this.#wire.name);
     for (const { reject } of this.#waiting.values()) reject(explained(why, this.#wire));
     this.#waiting.clear();
+  }
+
+  #askOn(): void {
+    if (this.isClosed) return;
+    for (const question of this.#unasked.splice(0, this.#download.room)) {
+      this.#download.ask(question, this.#clock.now());
+      this.#wire.send(question as Question & { type: 'LIST' });
+    }
+    this.#watch();
   }
 
   #perform(told: DownloadEvent): void {

@@ -196,6 +196,23 @@ t.test('questions share a connection, and a tracker that ended it is dialled aga
   t.equal(fake.connections, 2);
 });
 
+t.test('more questions at once than a connection holds wait for their turn', async t => {
+  const { fake, tracker, world } = await setUp(t);
+  const client = new LightClient({ tracker, clock: world.clock });
+  t.teardown(() => client.close());
+  const songs = Array.from({ length: 50 }, (_, n) => (n % 2 === 0 ? 10 : 11) as SongId);
+  const answers = await Promise.all(songs.map(id => client.info(id)));
+  t.same(
+    answers.map(([row]) => row?.id),
+    songs,
+  );
+  t.equal(fake.connections, 1);
+  const waiting = songs.map(id => client.info(id));
+  client.close();
+  const ends = await Promise.allSettled(waiting);
+  t.ok(ends.every(end => end.status === 'rejected' && end.reason instanceof TransportError));
+});
+
 t.test('a tracker that takes the connection and says nothing is given up', async t => {
   const clock = new VirtualClock();
   const silent = await serverAt(t, socket => void socket.on('data', () => clock.advance(10_000)));
