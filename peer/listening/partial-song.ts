@@ -136,12 +136,13 @@ export class PartialSong implements KeptPieces {
     return this.#finishing;
   }
 
-  /** Removes what is there. */
+  /** Removes what is there, by whichever name. */
   async discard(): Promise<void> {
     this.#isDiscarded = true;
     this.#waiting.clear();
     await this.#writing?.catch(() => undefined);
-    await this.#files.remove(['part', 'map', 'new', 'json']);
+    await this.#finishing?.catch(() => undefined);
+    await this.#files.remove();
   }
 
   #resume(bits: Uint8Array, fileBytes: number): void {
@@ -161,7 +162,7 @@ export class PartialSong implements KeptPieces {
   async #finish(): Promise<OfferRow | undefined> {
     for (const index of [...this.#unproven])
       if (this.#have.has(index)) await this.read(index).catch(() => {});
-    if (!this.isWhole) return undefined;
+    if (!this.isWhole || this.#isDiscarded) return undefined;
     const size = this.bytes;
     const offer = { ...this.offer, size };
     await truncate(this.#files.path('part'), size);

@@ -2,8 +2,10 @@
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { CacheFiles } from '../../../peer/listening/cache-files.js';
 import { CacheReader } from '../../../peer/listening/cache-reader.js';
 import { GIVE_UP_MS } from '../../../peer/listening/fetch-effects.js';
+import { PartialSong } from '../../../peer/listening/partial-song.js';
 import { PieceHashes } from '../../../peer/listening/pieces.js';
 import { PIECE_BYTES } from '../../../protocol/tsp/constants.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -132,6 +134,31 @@ t.test('a peer that ended between the last piece and the name has the whole song
   const fixture = await openCached(t, folder);
   await cached(fixture, song);
   t.ok((await collectWithin(fixture.fetcher.open(toFetch(song)))).equals(song.bytes));
+});
+
+t.test('a song that has to go while it gets its name leaves nothing', async t => {
+  const folder = await tempFolder(t);
+  const whole = async (): Promise<PartialSong> => {
+    const hashes = PieceHashes.prove(song.nodes, song.hash)!;
+    const { hash } = song;
+    const partial = new PartialSong(new CacheFiles(folder, hash), { title: 'A', hash }, hashes);
+    await Promise.all(from(0, COUNT).map(piece => partial.add(piece, bytesOf(song, piece))));
+    return partial;
+  };
+  const early = await whole();
+  const named = early.finish();
+  await early.discard();
+  await named.catch(() => undefined);
+  t.same(await readdir(folder), [], 'during it');
+  const late = await whole();
+  await late.finish();
+  await late.discard();
+  t.same(await readdir(folder), [], 'before it is noted as a song');
+  const gone = await whole();
+  const going = gone.discard();
+  t.equal(await gone.finish(), undefined, 'that is not a song any more');
+  await going;
+  t.same(await readdir(folder), []);
 });
 
 t.test('going back in a song takes from disk what came before', async t => {
