@@ -10,12 +10,15 @@
 import {
   type FatalCode,
   isFatal,
+  LocalProtocolError,
   RemoteProtocolError,
   RequestError,
   TransportError,
 } from '../../protocol/errors.js';
 import type { Clock } from '../../protocol/ports.js';
 import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
+import { encode } from '../../protocol/tsp/codec.js';
+import { HEADER_BYTES, LENGTH_BYTES, MAX_REQUEST_BYTES } from '../../protocol/tsp/constants.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
 import type { ErrorBody, SongId } from '../../protocol/tsp/messages.js';
@@ -71,10 +74,20 @@ export class LightClient {
     this.#inquiry?.close();
   }
 
-  #ask(question: Extract<Question, { type: 'LIST' | 'INFO' | 'FIND' }>): Promise<readonly SongRow[]> {
+  async #ask(question: Asked): Promise<readonly SongRow[]> {
+    checkSayable(question);
     if (this.#inquiry === undefined || this.#inquiry.isClosed) this.#inquiry = new Inquiry(this.#options);
-    return this.#inquiry.ask(question);
+    return await this.#inquiry.ask(question);
   }
+}
+
+type Asked = Extract<Question, { type: 'LIST' | 'INFO' | 'FIND' }>;
+
+/** Once it waits its turn, others depend on it: what is not sent is not answered, and too much ends the connection. */
+function checkSayable(question: Asked): void {
+  const bytes = encode(question).length - HEADER_BYTES - LENGTH_BYTES;
+  if (bytes > MAX_REQUEST_BYTES)
+    throw new LocalProtocolError(`${bytes} bytes are more than the ${MAX_REQUEST_BYTES} of a question`);
 }
 
 interface Waiting {
@@ -90,7 +103,7 @@ class Inquiry implements WireOwner {
   readonly #download = new Download({ patienceMs: PATIENCE_MS });
   readonly #waiting = new Map<Question, Waiting>();
   /** Of those that wait: not sent yet. */
-  readonly #unasked: Question[] = [];
+  readonly #unasked: Asked[] = [];
   #warning: ErrorBody | undefined;
   #cancelTimer: (() => void) | undefined;
   isClosed = false;
@@ -103,7 +116,7 @@ class Inquiry implements WireOwner {
     this.#wire.open();
   }
 
-  ask(question: Question): Promise<readonly SongRow[]> {
+  ask(question: Asked): Promise<readonly SongRow[]> {
     return new Promise((resolve, reject) => {
       this.#waiting.set(question, { rows: [], resolve, reject });
       this.#unasked.push(question);
@@ -138,7 +151,7 @@ class Inquiry implements WireOwner {
     if (this.isClosed) return;
     for (const question of this.#unasked.splice(0, this.#download.room)) {
       this.#download.ask(question, this.#clock.now());
-      this.#wire.send(question as Question & { type: 'LIST' });
+      this.#wire.send(question);
     }
     this.#watch();
   }

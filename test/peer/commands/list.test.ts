@@ -18,6 +18,7 @@ import {
   RequestError,
   TransportError,
 } from '../../../protocol/errors.js';
+import { MAX_REQUEST_BYTES } from '../../../protocol/tsp/constants.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import { within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
@@ -211,6 +212,25 @@ t.test('more questions at once than a connection holds wait for their turn', asy
   client.close();
   const ends = await Promise.allSettled(waiting);
   t.ok(ends.every(end => end.status === 'rejected' && end.reason instanceof TransportError));
+});
+
+t.test('a question that cannot be asked fails alone', async t => {
+  const { tracker, world, config } = await setUp(t);
+  const client = new LightClient({ tracker, clock: world.clock });
+  t.teardown(() => client.close());
+  const asked = await Promise.allSettled([
+    client.list(),
+    client.info(-1 as SongId),
+    client.find('é'.repeat(MAX_REQUEST_BYTES / 2 + 1)),
+    client.find('é'.repeat(MAX_REQUEST_BYTES / 2)),
+    client.list(),
+  ]);
+  t.same(
+    asked.map(end => (end.status === 'fulfilled' ? end.value.length : end.reason.name)),
+    [2, 'LocalProtocolError', 'LocalProtocolError', 0, 2],
+  );
+  const failure = await failureFrom(runFind(config, { words: ['x'.repeat(5_000)] }, world));
+  t.match(failure, { code: 'usage', message: /^5000 bytes are more than the 4096 / });
 });
 
 t.test('a tracker that takes the connection and says nothing is given up', async t => {
