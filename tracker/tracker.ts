@@ -48,6 +48,7 @@ export interface TrackerOptions extends TrackerConfig, TrackerWorld {
 
 export class Tracker {
   readonly #options: TrackerOptions;
+  #starting: Promise<{ address: string; port: number }> | undefined;
   #running: Running | undefined;
   #indexed: Promise<void> | undefined;
 
@@ -56,24 +57,18 @@ export class Tracker {
   }
 
   /** Resolves with where it listens. Rejects with Node's error when it can't, or when the data can't be opened. */
-  async start(): Promise<{ address: string; port: number }> {
-    const registry = this.#options.registry ?? (await this.#openRegistry());
-    const running = assemble(this.#options, registry);
-    try {
-      running.load();
-      const { address, port } = await running.server.start();
-      this.#running = running;
-      this.#indexed = running
-        .index(() => this.#running === running)
-        .catch((err: unknown) => this.#options.logger.error({ err }, 'not every song can be found'));
-      return { address, port };
-    } catch (error) {
-      await close(running);
+  start(): Promise<{ address: string; port: number }> {
+    this.#starting ??= this.#start().catch(error => {
+      this.#starting = undefined;
       throw error;
-    }
+    });
+    return this.#starting;
   }
 
   async stop(): Promise<void> {
+    // What is half started can't be stopped.
+    if (this.#running === undefined) await this.#starting?.catch(() => {});
+    this.#starting = undefined;
     const running = this.#running;
     this.#running = undefined;
     if (running === undefined) return;
@@ -97,6 +92,23 @@ export class Tracker {
       refused: server?.counts.refused ?? 0,
       unsentBytes: server?.counts.ownBytes ?? 0,
     };
+  }
+
+  async #start(): Promise<{ address: string; port: number }> {
+    const registry = this.#options.registry ?? (await this.#openRegistry());
+    const running = assemble(this.#options, registry);
+    try {
+      running.load();
+      const { address, port } = await running.server.start();
+      this.#running = running;
+      this.#indexed = running
+        .index(() => this.#running === running)
+        .catch((err: unknown) => this.#options.logger.error({ err }, 'not every song can be found'));
+      return { address, port };
+    } catch (error) {
+      await close(running);
+      throw error;
+    }
   }
 
   async #openRegistry(): Promise<Registry> {

@@ -47,6 +47,20 @@ t.test('a tracker, a hosting peer and a client, by a few lines each', async t =>
   t.ok(Buffer.concat(rest).equals(bytes.subarray(1_000)));
 });
 
+t.test('a tracker that is stopped while it starts does not go on, and starts once', async t => {
+  const tracker = torero.openTracker({ host: '127.0.0.1', port: 0 });
+  t.teardown(() => tracker.stop());
+  const starting = tracker.start();
+  await tracker.stop();
+  const early = torero.openClient({ tracker: { host: '127.0.0.1', port: (await starting).port } });
+  await t.rejects(early.list(), { name: 'TransportError' });
+  const [one, two] = await Promise.all([tracker.start(), tracker.start()]);
+  t.same(one, two);
+  await tracker.stop();
+  const late = torero.openClient({ tracker: { host: '127.0.0.1', port: one.port } });
+  await t.rejects(late.list(), { name: 'TransportError' });
+});
+
 t.test('an address that is none is said at once', async t => {
   t.throws(() => torero.openClient({ tracker: 'a b c' }), { name: 'ConfigError' });
   t.throws(() => torero.openPeer({ tracker: ':::', dataDir: '/tmp' }), { name: 'ConfigError' });
