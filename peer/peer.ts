@@ -7,7 +7,7 @@
  *                 ├─▶ library scan ─▶ songs offered as they are read
  *                 └─▶ audio process warmed up
  */
-import { TransportError } from '../protocol/errors.js';
+import { LocalProtocolError, TransportError } from '../protocol/errors.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
@@ -104,11 +104,12 @@ export class Peer implements PeerView {
 
   /**
    * Resolves when the song server listens; the tracker, the library and the sound follow by themselves. Rejects with
-   * ConfigError when a folder is none, with CommandError when the port can't be had.
+   * ConfigError when a folder is none, with CommandError when the port can't be had, and once it was stopped.
    */
-  start(): Promise<ListeningAt> {
+  async start(): Promise<ListeningAt> {
+    if (this.#stopping !== undefined) throw new LocalProtocolError('a peer that was stopped does not start');
     this.#starting ??= this.#start();
-    return this.#starting;
+    return await this.#starting;
   }
 
   /** Resolves when the first attempt to register has ended, well or not. */
@@ -253,9 +254,7 @@ export class Peer implements PeerView {
     await this.#server?.stop();
     await Promise.all([this.#library.stop(), this.#cache.stop()]);
     await this.#localTracker?.stop();
-    this.#attempted.reach();
-    this.#libraryListed.reach();
-    this.#listKnown.reach();
+    for (const awaited of [this.#attempted, this.#libraryListed, this.#listKnown]) awaited.reach();
   }
 
   /** What the tracker is told of; undefined when this peer only listens. */

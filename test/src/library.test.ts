@@ -61,6 +61,12 @@ t.test('a tracker that is stopped while it starts does not go on, and starts onc
   await t.rejects(late.list(), { name: 'TransportError' });
 });
 
+t.test('a peer that was stopped does not start: nobody could stop it any more', async t => {
+  const peer = torero.openPeer({ tracker: '127.0.0.1:1', dataDir: await tempFolder(t) });
+  await peer.stop();
+  await t.rejects(peer.start(), { name: 'LocalProtocolError' });
+});
+
 t.test('an address that is none is said at once', async t => {
   t.throws(() => torero.openClient({ tracker: 'a b c' }), { name: 'ConfigError' });
   t.throws(() => torero.openPeer({ tracker: ':::', dataDir: '/tmp' }), { name: 'ConfigError' });
