@@ -18,7 +18,7 @@ export interface ReadOptions {
   readonly fromByte?: number;
   /** Where it is known how fast it is used. */
   readonly bytesPerSecond?: number;
-  /** How far beyond the reader it is fetched; absent: everything. */
+  /** How far beyond the reader it is fetched, if that is not less than what it waits for; absent: everything. */
   readonly aheadBytes?: number;
   /** Nothing is handed out before so much of the beginning is here. */
   readonly bufferBytes?: number;
@@ -32,7 +32,14 @@ export interface ReadOptions {
 export async function* verifiedBytes(
   joined: JoinedSwarm,
   source: ChunkSource,
-  { fromByte = 0, bufferBytes = 0, skip, signal, ...pace }: ReadOptions,
+  {
+    fromByte = 0,
+    bufferBytes = 0,
+    aheadBytes = Number.POSITIVE_INFINITY,
+    skip,
+    signal,
+    ...pace
+  }: ReadOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const { have, integrity, metadata } = joined.swarm;
   const { chunkBytes } = metadata;
@@ -45,7 +52,10 @@ export async function* verifiedBytes(
   for (let chunk = start; chunk < (integrity.chunks ?? Number.POSITIVE_INFINITY); ) {
     signal?.throwIfAborted();
     // Said once: it stirs the swarm, and who waits for the swarm to stir would never rest.
-    if (chunk !== playedFrom) joined.playFrom({ byte: chunk * chunkBytes, ...pace });
+    if (chunk !== playedFrom) {
+      const fetched = Math.max(aheadBytes, wanted * chunkBytes);
+      joined.playFrom({ byte: chunk * chunkBytes, aheadBytes: fetched, ...pace });
+    }
     playedFrom = chunk;
     const end = Math.min(chunk + wanted, integrity.chunks ?? Number.POSITIVE_INFINITY) - 1;
     const isHere = have.covers({ start: chunk, end });

@@ -107,6 +107,14 @@ t.test('who reads from the middle, and not far ahead, gets no more than that', a
   await reader.return();
 });
 
+t.test('less than what a reader waits for is never its distance ahead', async t => {
+  const host = await nodeFor(t, { offered: giving(offer()) });
+  for (const distances of [{ bufferBytes: 64 * 1_024, aheadBytes: 32 * 1_024 }, { aheadBytes: 0 }]) {
+    const { node } = await nodeFor(t);
+    t.ok((await all(listen(node, [host.at]).read(distances))).equals(CONTENT), JSON.stringify(distances));
+  }
+});
+
 t.test('what changed on disk is not given', async t => {
   const changed = CONTENT.slice();
   changed[200_000]! ^= 1;
