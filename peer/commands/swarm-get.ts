@@ -3,9 +3,10 @@
  *
  *     peers ──▶ proven chunks ──▶ FILE.part, FILE.part.json ──complete──▶ FILE
  *                      │                └─ failed, or a signal: kept, and the same command goes on from there
- *                      └─ -o - ──▶ standard output, in order, as they come
+ *                      └─ -o - ──▶ standard output, in order, as they come; a file without a name, in TMPDIR, keeps them meanwhile
  */
 import { access, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { HASH_LENGTH } from '../../protocol/merkle.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
@@ -73,7 +74,9 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   } catch (error) {
     progress.clear();
     if (world.signal.aborted) throw error;
-    const problem = fileProblem(error, path === STDOUT ? 'standard output' : path);
+    const problem = fileProblem(error, path === STDOUT ? tmpdir() : path);
+    if (problem !== undefined && path === STDOUT)
+      throw fileError(`${problem}.`, 'TMPDIR names another folder.');
     const { failure } = problem === undefined ? { failure: failureOf(error) } : fileError(`${problem}.`);
     throw new CommandError({ ...(await hintAfter(path, joined)), ...failure });
   } finally {

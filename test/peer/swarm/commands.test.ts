@@ -282,6 +282,20 @@ t.test('over TCP, and onwards into a pipe', async t => {
   t.equal(await source.command.end(), 0);
 });
 
+t.test(
+  'that there is no room for what goes into a pipe is told of the folder where it is missing',
+  async t => {
+    const { path, folder } = await contentIn(t, 10_000);
+    const { id, peer } = await seed(t, path);
+    const TMPDIR = join(folder, 'gone');
+    const getter = await spawnCommand(t, 'tsp-peer', ['swarm', 'get', id, '-o', '-', ...peer], {
+      env: { TMPDIR },
+    });
+    t.equal(await getter.exitCode(), 1);
+    t.match(getter.stderr, `tsp-peer: ${TMPDIR}: there is no such file or folder.\n  TMPDIR names another`);
+  },
+);
+
 t.test('nobody there is told', async t => {
   const { path, folder } = await contentIn(t, 10_000);
   const gone = await seed(t, path);
