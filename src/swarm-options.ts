@@ -37,7 +37,8 @@ const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
   default: ['rfc7574'],
   separator: ',',
   group: SWARMS,
-  describe: 'What peers may speak, the first to be tried first: rfc7574, draft10 (libswift), pyppspp',
+  describe:
+    'What peers may speak: rfc7574, draft10 (libswift), pyppspp; several times: the first is tried first',
 };
 
 /** With what goes before it a chunk fits the largest datagram that there is. */

@@ -60,3 +60,18 @@ t.test('every option of the README is one', async t => {
     [],
   );
 });
+
+t.test('every choice that the README gives an option is one', t => {
+  const options = Object.entries(peerOptions({}));
+  const given = options.flatMap(([name, option]) => {
+    if (!('type' in option) || option.type.choices === undefined) return [];
+    const values = [...read('README.md').matchAll(new RegExp(`--${name} ([^\\s\`]+)`, 'g'))];
+    return values.map(([words, value]) => ({ words, isOne: option.type.parse(value!) !== undefined }));
+  });
+  t.ok(given.length > 3);
+  t.same(
+    given.filter(({ isOne }) => !isOne),
+    [],
+  );
+  t.end();
+});
