@@ -144,7 +144,7 @@ export class Prover {
     const fromPublic = addressScope(own) === 'public';
     const asListed = (host: string, port: number): Target => {
       const place = formatHostPort(host, port);
-      const onLoopback = claim.local === true ? formatHostPort('127.0.0.1', port) : `:${port}`;
+      const onLoopback = claim.local === true ? place : `:${port}`;
       return { host, port, place, listed: addressScope(host) === 'loopback' ? onLoopback : place };
     };
     const wanted = (claim.advertise ?? []).slice(0, MAX_ADVERTISED);
