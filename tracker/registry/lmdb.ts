@@ -2,25 +2,21 @@
  * The registry on disk: an LMDB store in a folder of its own.
  *
  *     meta   name of a number or text ─▶ JSON          hosts   key (u32)               ─▶ JSON {addresses, instance}
- *     ids    hash (32 bytes) ─▶ ID (u32)               songs   key (u32) · block (u32) ─▶ JSON [[ID, row] …]
+ *     ids    block (u32) ─▶ the hashes of 32 IDs       songs   key (u32) · block (u32) ─▶ JSON [[ID, row] …]
  *                                                      told    number (u32)            ─▶ a block of tracker/journal.ts
  *
  * Writes queue up and go out in transactions of at most 1,000, each made durable by one fsync on LMDB's own thread, so
- * many registrations share one; what belongs together is in one. IDs that are not on disk yet are held in memory; they
- * are looked up in the mapped file otherwise, where given-hashes.ts does not know a hash for new: ten million of them cost
- * 2 MiB of ours. A host's rows lie in blocks of 32 IDs: what is new of a library has IDs in a row, and so it is few
- * writes; a row that changes is a small one.
+ * many registrations share one; what belongs together is in one. IDs are in stored-ids.ts. A host's rows lie in blocks of
+ * 32 IDs, too: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
  */
 import { createRequire } from 'node:module';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Database, RootDatabase } from 'lmdb';
 import { RequestError } from '../../protocol/errors.js';
 import type { Disk, OpenDisk } from '../../protocol/ports.js';
-import { FIRST_SONG_ID, HASH_BYTES } from '../../protocol/tsp/constants.js';
+import { FIRST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
-import { GivenHashes } from './given-hashes.js';
 import {
   makeTrackerName,
   nextSongId,
@@ -31,7 +27,8 @@ import {
   type StoredHost,
   type Told,
 } from './registry.js';
-import { blockKey, blocksOf, hashKey, json, rowsIn, u32 } from './stored.js';
+import { blockKey, blocksOf, json, rowsIn, u32 } from './stored.js';
+import { StoredIds } from './stored-ids.js';
 
 // Its CommonJS form is a single file, and loads in two thirds of the time; a tracker does little else before it is ready.
 const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
@@ -48,9 +45,6 @@ export const WRITE_RETRY_MS = 20_000;
  * the journal is not all there is.
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
-
-/** A millisecond's reading at a start; meanwhile every hash is looked up. */
-const HASHES_A_TURN = 1_000;
 
 /** Rows of one host in a block, of IDs that follow each other. */
 const BLOCK_SONGS = 32;
@@ -80,21 +74,10 @@ export class LmdbRegistry implements Registry {
   readonly #disk: Disk;
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #metas: Store;
-  readonly #ids: Store;
+  readonly #ids: StoredIds;
   readonly #hosts: Store;
   readonly #songs: Store;
   readonly #blocks: Store;
-  /** The key of what is looked up just now. */
-  readonly #asked = Buffer.alloc(HASH_BYTES);
-  /** IDs that wait to be written … */
-  #unsaved = new Map<ContentHash, SongId>();
-  /** … and those that are being written. */
-  #saving: ReadonlyMap<ContentHash, SongId> = new Map();
-  readonly #given = new GivenHashes();
-  /** All that are on disk are in it. */
-  #isGivenWhole = false;
-  readonly #noting: Promise<void>;
-  #idCount: number;
   #lastSongId: number;
   #lastHostKey: number;
   #writes: Write[] = [];
@@ -105,12 +88,12 @@ export class LmdbRegistry implements Registry {
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
   #lastRevision: number;
-  #isClosing = false;
   #closed: Promise<void> | undefined;
 
   /** Opens the store in `folder`, or makes it. Resolves when the tracker's name is durable. */
   static async open(folder: string, options: LmdbOptions): Promise<LmdbRegistry> {
     const registry = new LmdbRegistry(folder, options);
+    for (const write of registry.#ids.rewrite()) registry.#enqueue(write);
     await registry.flushed();
     return registry;
   }
@@ -124,40 +107,30 @@ export class LmdbRegistry implements Registry {
     this.#disk = openDisk(folder, minFreeBytes);
     const store = (name: string): Store => this.#root.openDB<Buffer, Buffer>({ name, ...binary });
     this.#metas = store('meta');
-    this.#ids = store('ids');
+    this.#ids = new StoredIds(store('ids'), randomBytes);
     this.#hosts = store('hosts');
     this.#songs = store('songs');
     this.#blocks = store('told');
     this.tracker = this.#read<string>('tracker') ?? makeTrackerName(randomBytes);
     this.#lastSongId = this.#read<number>('lastSongId') ?? firstSongId - 1;
     this.#lastHostKey = this.#read<number>('lastHostKey') ?? 0;
-    this.#idCount = this.#savedIds;
     this.revision = nextRevision(this.#read<number>('revision') ?? 0);
     this.#lastRevision = (this.revision + RESERVED_REVISIONS) >>> 0;
-    // What can't be read is looked up, and says so then.
-    this.#noting = this.#noteGiven().catch(() => undefined);
   }
 
   get idCount(): number {
-    return this.#idCount;
+    return this.#ids.count;
   }
 
   idOf(hash: ContentHash): SongId | undefined {
-    if (this.#isGivenWhole && !this.#given.mayHave(hash)) return undefined;
-    return (
-      this.#unsaved.get(hash) ??
-      this.#saving.get(hash) ??
-      (this.#ids.getBinaryFast(hashKey(hash, this.#asked))?.readUInt32BE() as SongId | undefined)
-    );
+    return this.#ids.of(hash);
   }
 
   assignId(hash: ContentHash): SongId {
     const id = nextSongId(this.#lastSongId);
     this.#lastSongId = id;
-    this.#idCount += 1;
-    this.#unsaved.set(hash, id);
-    this.#given.add(hash);
-    this.#enqueue(() => this.#ids.put(hashKey(hash), u32(id)));
+    this.#ids.give(hash, id);
+    this.#write();
     return id;
   }
 
@@ -230,26 +203,8 @@ export class LmdbRegistry implements Registry {
   async #close(): Promise<void> {
     await this.flushed().catch(() => undefined);
     await this.#written;
-    this.#isClosing = true;
-    await this.#noting;
     await this.#root.close();
     this.#disk.close();
-  }
-
-  /** What is given meanwhile is noted by whoever gives it. */
-  async #noteGiven(): Promise<void> {
-    let start: Buffer = Buffer.alloc(0);
-    let count = HASHES_A_TURN;
-    while (count === HASHES_A_TURN && !this.#isClosing) {
-      count = 0;
-      for (const key of this.#ids.getKeys({ start, limit: HASHES_A_TURN })) {
-        this.#given.add(key.toString('hex') as ContentHash);
-        start = key;
-        count += 1;
-      }
-      await nextTurn();
-    }
-    this.#isGivenWhole = !this.#isClosing;
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
@@ -274,7 +229,7 @@ export class LmdbRegistry implements Registry {
   async #writeAll(): Promise<void> {
     // A moment later, so that what is said together is written together.
     await Promise.resolve();
-    while (this.#waiters.length > 0 || this.#writes.length > 0 || this.#changes.size > 0) {
+    while (this.#waiters.length > 0 || this.#hasChanged) {
       const waiters = this.#waiters;
       this.#waiters = [];
       const error = await this.#writeRound();
@@ -283,27 +238,33 @@ export class LmdbRegistry implements Registry {
     this.#isWriting = false;
   }
 
+  get #hasChanged(): boolean {
+    return this.#ids.hasUnsaved || this.#writes.length > 0 || this.#changes.size > 0;
+  }
+
   /** Everything queued until now. On an error the rest of it is given up: its waiters refuse what they wanted kept. */
   async #writeRound(): Promise<RequestError | undefined> {
     // The counters first, so that no ID or key can be on disk beyond them; and rows behind their hosts and IDs.
-    const writes = [() => this.#putCounters(), ...this.#writes, ...this.#blockWrites()];
+    const writes = [
+      () => this.#putCounters(),
+      ...this.#ids.writes(),
+      ...this.#writes,
+      ...this.#blockWrites(),
+    ];
     this.#writes = [];
     this.#changes = new Map();
     this.#leaving = new Set();
-    this.#saving = this.#unsaved;
-    this.#unsaved = new Map();
     try {
       for (let start = 0; start < writes.length; start += WRITES_A_TRANSACTION)
         await this.#commit(writes.slice(start, start + WRITES_A_TRANSACTION));
+      this.#ids.saved();
       return undefined;
     } catch (cause) {
-      this.#idCount = this.#savedIds + this.#unsaved.size;
+      this.#ids.failed();
       return new RequestError('unavailable', 'the registry cannot be written', {
         cause,
         retryAfterMs: WRITE_RETRY_MS,
       });
-    } finally {
-      this.#saving = new Map();
     }
   }
 
@@ -334,10 +295,6 @@ export class LmdbRegistry implements Registry {
       this.#putMeta('lastHostKey', this.#lastHostKey),
       this.#putMeta('revision', this.#lastRevision),
     ]);
-  }
-
-  get #savedIds(): number {
-    return (this.#ids.getStats() as { entryCount: number }).entryCount;
   }
 
   async #commit(writes: readonly Write[]): Promise<void> {

@@ -2,7 +2,7 @@
  * Keys and values of the registry on disk, as bytes (lmdb.ts). Numbers are big-endian: in the order of their bytes keys
  * then lie in the order of the numbers.
  */
-import { writeU32 } from '../../protocol/bytes.js';
+import { readU32, writeU32 } from '../../protocol/bytes.js';
 import { HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
@@ -30,6 +30,32 @@ export function blockKey(hostKey: number, block: number): Buffer {
   writeU32(bytes, hostKey, 0);
   writeU32(bytes, block, U32_BYTES);
   return bytes;
+}
+
+/** Hashes with IDs that follow each other: which of them are there (u32, a bit each), and then all, 32 bytes each. */
+const BLOCK_HASHES = 32;
+
+export const numberOfHashBlock = (id: SongId): number => Math.floor(id / BLOCK_HASHES);
+
+export const newHashBlock = (): Buffer => Buffer.alloc(U32_BYTES + BLOCK_HASHES * HASH_BYTES);
+
+const hashAt = (id: SongId): number => U32_BYTES + (id % BLOCK_HASHES) * HASH_BYTES;
+
+export function putHash(block: Buffer, id: SongId, hash: ContentHash): void {
+  writeU32(block, (readU32(block, 0) | (1 << (id % BLOCK_HASHES))) >>> 0, 0);
+  block.write(hash, hashAt(id), 'hex');
+}
+
+/** `id` must be one of those that are there. */
+export const isHashOf = (block: Buffer, id: SongId, hash: Uint8Array): boolean =>
+  block.compare(hash, 0, HASH_BYTES, hashAt(id), hashAt(id) + HASH_BYTES) === 0;
+
+export function* hashesIn(number: number, block: Buffer): Iterable<readonly [SongId, Uint8Array]> {
+  const there = readU32(block, 0);
+  for (let n = 0; n < BLOCK_HASHES; n += 1) {
+    const id = (number * BLOCK_HASHES + n) as SongId;
+    if ((there & (1 << n)) !== 0) yield [id, block.subarray(hashAt(id), hashAt(id) + HASH_BYTES)];
+  }
 }
 
 /** All of a host's. */
