@@ -29,7 +29,7 @@ t.test('an index finds each ID by its hash, and asks of few others whether they 
   for (const all of [hashes, alike]) {
     const index = new IdIndex(randomBytes);
     const [known, others] = [all.slice(0, 10_000), all.slice(10_000)];
-    for (const [n, hash] of known.entries()) index.add(hash, (n + 1) as SongId);
+    for (const [n, hash] of known.entries()) index.add((n + 1) as SongId, hash);
     t.equal(index.size, known.length);
     t.same(
       known.map((hash, n) => index.find(hash, id => id === n + 1)),

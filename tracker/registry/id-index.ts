@@ -36,17 +36,17 @@ export class IdIndex {
     return this.#size;
   }
 
-  /** `hash`: 32 bytes that are not in it yet. */
-  add(hash: Uint8Array, id: SongId): void {
+  /** The hash, 32 bytes of `bytes` from `at` on, is not in it yet. */
+  add(id: SongId, bytes: Uint8Array, at = 0): void {
     // Three in four are taken at most.
     if (4 * (this.#size + 1) > 3 * this.#ids.length) this.#grow();
-    this.#put(this.#tagOf(hash), id);
+    this.#put(this.#tagOf(bytes, at), id);
     this.#size += 1;
   }
 
   /** `isIts` is asked of the few whose tag is that of `hash`. */
   find(hash: Uint8Array, isIts: (id: SongId) => boolean): SongId | undefined {
-    const tag = this.#tagOf(hash);
+    const tag = this.#tagOf(hash, 0);
     const last = this.#ids.length - 1;
     for (let at = this.#placeOf(tag); this.#ids[at] !== FREE; at = (at + 1) & last) {
       const id = this.#ids[at] as SongId;
@@ -55,10 +55,10 @@ export class IdIndex {
     return undefined;
   }
 
-  #tagOf(hash: Uint8Array): number {
+  #tagOf(bytes: Uint8Array, at: number): number {
     let tag = 0;
     for (let n = 0; n < this.#factors.length; n += 1)
-      tag = (tag + Math.imul(readU32(hash, n * WORD_BYTES), this.#factors[n]!)) | 0;
+      tag = (tag + Math.imul(readU32(bytes, at + n * WORD_BYTES), this.#factors[n]!)) | 0;
     return tag >>> 0;
   }
 

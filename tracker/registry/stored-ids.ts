@@ -11,7 +11,7 @@ import { HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { IdIndex } from './id-index.js';
-import { hashesIn, hashKey, isHashOf, newHashBlock, numberOfHashBlock, putHash, u32 } from './stored.js';
+import { hashAt, hashKey, idsIn, isHashOf, newHashBlock, numberOfHashBlock, putHash, u32 } from './stored.js';
 
 export class StoredIds {
   readonly #store: Database<Buffer, Buffer>;
@@ -65,7 +65,7 @@ export class StoredIds {
   }
 
   saved(): void {
-    for (const [hash, id] of this.#saving) this.#index.add(hashKey(hash, this.#asked), id);
+    for (const [hash, id] of this.#saving) this.#index.add(id, hashKey(hash, this.#asked));
     this.#saving = new Map();
   }
 
@@ -101,7 +101,7 @@ export class StoredIds {
     const index = new IdIndex(this.#randomBytes);
     for (const { key, value } of this.#store.getRange()) {
       if (key.length === HASH_BYTES) continue;
-      for (const [id, hash] of hashesIn(key.readUInt32BE(), value)) index.add(hash, id);
+      for (const id of idsIn(key.readUInt32BE(), value)) index.add(id, value, hashAt(id));
     }
     return index;
   }

@@ -39,7 +39,8 @@ export const numberOfHashBlock = (id: SongId): number => Math.floor(id / BLOCK_H
 
 export const newHashBlock = (): Buffer => Buffer.alloc(U32_BYTES + BLOCK_HASHES * HASH_BYTES);
 
-const hashAt = (id: SongId): number => U32_BYTES + (id % BLOCK_HASHES) * HASH_BYTES;
+/** Where its hash begins in its block. */
+export const hashAt = (id: SongId): number => U32_BYTES + (id % BLOCK_HASHES) * HASH_BYTES;
 
 export function putHash(block: Buffer, id: SongId, hash: ContentHash): void {
   writeU32(block, (readU32(block, 0) | (1 << (id % BLOCK_HASHES))) >>> 0, 0);
@@ -50,12 +51,10 @@ export function putHash(block: Buffer, id: SongId, hash: ContentHash): void {
 export const isHashOf = (block: Buffer, id: SongId, hash: Uint8Array): boolean =>
   block.compare(hash, 0, HASH_BYTES, hashAt(id), hashAt(id) + HASH_BYTES) === 0;
 
-export function* hashesIn(number: number, block: Buffer): Iterable<readonly [SongId, Uint8Array]> {
+export function* idsIn(number: number, block: Buffer): Iterable<SongId> {
   const there = readU32(block, 0);
-  for (let n = 0; n < BLOCK_HASHES; n += 1) {
-    const id = (number * BLOCK_HASHES + n) as SongId;
-    if ((there & (1 << n)) !== 0) yield [id, block.subarray(hashAt(id), hashAt(id) + HASH_BYTES)];
-  }
+  for (let n = 0; n < BLOCK_HASHES; n += 1)
+    if ((there & (1 << n)) !== 0) yield (number * BLOCK_HASHES + n) as SongId;
 }
 
 /** All of a host's. */
