@@ -73,7 +73,7 @@ export class Broadcasting {
   /** Rejects with CommandError when a door cannot listen. */
   async start(link: TrackerLink, { server, swarms }: Through): Promise<void> {
     const { feeds } = this.#opened;
-    const { songs, fetcher } = this.#parts;
+    const { songs, fetcher, notice } = this.#parts;
     const findSong = hostedSongFinder({ songs, ids: link, fetcher });
     const parts = { feeds, findSong, uploads: server.uploads };
     const doors = makeDoors(this.#live, this.#config, this.#world, parts);
@@ -85,8 +85,10 @@ export class Broadcasting {
       const own = new Set(link.list.hostsOf({ hosts: link.status().listed }));
       return link.list.hostsOf(row).filter(host => !own.has(host));
     };
+    const isListKnown = (): boolean => link.list.revision !== undefined;
+    const common = { feeds, rowOf, hostsOf, isListKnown, fetcher, notice, clock };
     this.#relays = this.#live.relays.map(
-      id => new Relay({ id, feeds, rowOf, hostsOf, fetcher, clock, logger: logger.child({ room: 'relay' }) }),
+      id => new Relay({ ...common, id, logger: logger.child({ room: 'relay' }) }),
     );
     for (const relay of this.#relays) relay.start();
   }

@@ -9,12 +9,17 @@ import type { Clock, Logger } from '../../protocol/ports.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow, SongRow } from '../../protocol/tsp/rows.js';
 import type { SongStream } from '../listening/song-stream.js';
+import { titleOf } from '../prompt/render-song.js';
+import { safeText } from '../prompt/terminal-text.js';
 import type { Channel } from './channel.js';
 import type { LiveFeeds } from './live-feeds.js';
 import type { FeedToHear } from './live-stream.js';
 
 /** When a feed is not there, or is over, so often it is looked for. */
 const LOOK_AGAIN_MS = 2_000;
+const NOT_ON_AIR = 'no feed with this ID is on the air; it is waited for.';
+
+type News = 'waiting' | 'offered' | 'lost';
 
 export interface RelayOptions {
   readonly id: SongId;
@@ -23,7 +28,11 @@ export interface RelayOptions {
   readonly rowOf: (id: SongId) => SongRow | undefined;
   /** Addresses that can be dialled from here, but for this peer's own. */
   readonly hostsOf: (row: SongRow) => readonly string[];
+  /** Whether the tracker has said what it lists. */
+  readonly isListKnown: () => boolean;
   readonly fetcher: { listen(feed: FeedToHear, described: (row: OfferRow) => void): SongStream };
+  /** Something that a person should know, said once. */
+  readonly notice: (message: string) => void;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -34,6 +43,8 @@ export class Relay {
   #stream: SongStream | undefined;
   #isStopped = false;
   #cancelPause: (() => void) | undefined;
+  /** What a person was last told of it. */
+  #told: News | undefined;
 
   constructor(options: RelayOptions) {
     this.#options = options;
@@ -41,8 +52,16 @@ export class Relay {
 
   start(): void {
     const row = this.#options.rowOf(this.#options.id);
-    if (row?.live === true) void this.#play(row).then(() => this.#again());
-    else this.#again();
+    if (row?.live === true) {
+      void this.#play(row).then(() => this.#again());
+      return;
+    }
+    if (this.#told === undefined && this.#options.isListKnown())
+      this.#tell(
+        'waiting',
+        row === undefined ? NOT_ON_AIR : `${titleOf(row)} is a song, and only feeds are relayed.`,
+      );
+    this.#again();
   }
 
   stop(): void {
@@ -56,11 +75,22 @@ export class Relay {
     this.#cancelPause = this.#options.clock.after(LOOK_AGAIN_MS, () => this.start());
   }
 
+  #tell(what: News, message: string): void {
+    if (this.#told === what || this.#isStopped) return;
+    this.#told = what;
+    this.#options.notice(`Relay ${this.#options.id}: ${message}`);
+  }
+
   /** Resolves when it is over, or lost. */
   async #play(row: SongRow): Promise<void> {
     const { id, feeds, rowOf, hostsOf, fetcher, logger } = this.#options;
+    let lost: string | undefined;
     this.#channel ??= feeds.relay(`relay-${id}`, row.feed as ContentHash);
-    const publication = this.#channel.publish(() => this.#stream?.cancel());
+    const publication = this.#channel.publish(why => {
+      lost = why;
+      this.#stream?.cancel();
+    });
+    const name = (): string => safeText(publication.feed.title.station ?? '') || titleOf(row);
     const feed: FeedToHear = {
       feed: row.feed as ContentHash,
       id,
@@ -76,11 +106,17 @@ export class Relay {
       publication.titled({ title, artist, station: album }),
     );
     try {
-      for await (const run of this.#stream) publication.send(run);
+      for await (const run of this.#stream) {
+        publication.send(run);
+        this.#tell('offered', `${name()} is offered to others now.`);
+      }
       publication.end();
     } catch (error) {
-      logger.info({ id, why: (error as Error).message }, 'a relayed feed was lost');
+      lost = (error as Error).message;
       publication.lost();
     }
+    if (lost !== undefined) logger.info({ id, why: lost }, 'a relayed feed was lost');
+    const why = lost === undefined ? 'is over' : `was lost (${lost})`;
+    this.#tell('lost', `${name()} ${why}; it is waited for.`);
   }
 }

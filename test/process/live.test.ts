@@ -95,6 +95,7 @@ t.test('a peer relays it, and its listeners outlive the source', async t => {
     await network.newHome(),
   );
   await relay.ready();
+  await relay.says(/"event":"notice","message":"Relay \d+: radio is offered to others now\."/);
   await oneFeed(2);
   const out = join(await network.newHome(), 'radio.mp3');
   const listener = await network.run(['get', String(id), '-o', out, '--json']);
@@ -117,5 +118,6 @@ t.test('a peer relays it, and its listeners outlive the source', async t => {
   t.equal(relayed, true);
   t.equal(sources.length, 2);
   t.ok(failed.length > 0);
+  await relay.says(/"message":"Relay \d+: radio was lost/);
   await until('the feed has left the list', async () => (await feeds()).length === 0);
 });
