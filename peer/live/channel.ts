@@ -48,8 +48,8 @@ export class Channel {
     return this.#feed?.isOnAir ? this.#feed : undefined;
   }
 
-  /** Throws PublishRefused `already-live`. */
-  publish(dismissed: (why: string) => void): Publication {
+  /** `left`: by its own doing. Throws PublishRefused `already-live`. */
+  publish(dismissed: (why: string) => void, left = (_saidGoodbye: boolean): void => {}): Publication {
     const before = this.#publication;
     if (before !== undefined && before.quietMs < TAKEOVER_AFTER_MS)
       throw new PublishRefused('already-live', `somebody is publishing ${this.name} already`);
@@ -61,7 +61,10 @@ export class Channel {
       feed: this.#feed,
       clock,
       transcode,
-      over: orderly => this.#over(publication, orderly),
+      over: orderly => {
+        left(orderly);
+        this.#over(publication, orderly);
+      },
       dismissed,
     });
     this.#publication = publication;

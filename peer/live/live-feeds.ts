@@ -81,12 +81,22 @@ export class LiveFeeds {
       if (key !== '') logger.warn({ via, remote }, 'a publisher has a wrong key');
       throw new PublishRefused('wrong-key', 'this key opens no feed here');
     }
-    const publication = this.#channel(feed).publish(why => {
-      logger.info({ via, remote, feed, why }, 'a publisher was sent away');
-      dismissed(why);
-    });
-    logger.info({ via, remote, feed }, 'a publisher is here');
-    return publication;
+    const who = { via, remote, feed };
+    try {
+      const publication = this.#channel(feed).publish(
+        why => {
+          logger.info({ ...who, why }, 'a publisher was sent away');
+          dismissed(why);
+        },
+        saidGoodbye => logger.info({ ...who, saidGoodbye }, 'a publisher is gone'),
+      );
+      logger.info(who, 'a publisher is here');
+      return publication;
+    } catch (error) {
+      if (error instanceof PublishRefused)
+        logger.info({ ...who, why: error.message }, 'a publisher was refused');
+      throw error;
+    }
   }
 
   /** For a publisher that tells its titles beside the music. False: the key opens no such feed, or it has no publisher. */

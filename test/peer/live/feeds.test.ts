@@ -214,6 +214,29 @@ t.test('a publisher that is connected and silent is filled in for, and at last s
   t.equal(feeds.feed('radio'), undefined);
 });
 
+t.test('who comes, who is refused, and how each leaves is in the log', async t => {
+  const { clock, publish, logger } = makeFeeds();
+  const logged = () => logger.entries.splice(0).map(({ message, fields }) => ({ message, ...fields }));
+  const first = publish();
+  t.equal(refusalOf(() => publish())?.reason, 'already-live');
+  first.lost();
+  publish().end();
+  const who = { via: 'RTMP', remote: '192.0.2.1:5000', feed: 'radio' };
+  t.same(logged(), [
+    { message: 'a publisher is here', ...who },
+    { message: 'a publisher was refused', ...who, why: 'somebody is publishing radio already' },
+    { message: 'a publisher is gone', ...who, saidGoodbye: false },
+    { message: 'a publisher is here', ...who },
+    { message: 'a publisher is gone', ...who, saidGoodbye: true },
+  ]);
+  publish();
+  clock.advance(10_000);
+  t.same(
+    logged().map(({ message }) => message),
+    ['a publisher is here', 'a publisher was sent away'],
+  );
+});
+
 t.test('keys open their own feed only, and are not in the log', async t => {
   const { feeds, publish, logger } = makeFeeds();
   for (const key of ['', 'radio', 'R4D10', 'r4d10 '])
