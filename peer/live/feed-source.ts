@@ -31,6 +31,7 @@ export class FeedSource {
   readonly #offset: number;
   #wake = (): void => {};
   #isOver = false;
+  #hasLeft = false;
   #rest: Uint8Array = new Uint8Array(0);
   #part: FeedSwarmPart | undefined;
 
@@ -67,6 +68,7 @@ export class FeedSource {
   /** Resolves when the feed is over and its end is signed. Rejects when it cannot be given so, or not any more. */
   async run(): Promise<void> {
     this.#part = await this.#options.join(this.#live);
+    if (this.#hasLeft) return this.#part.leave();
     for (;;) {
       const bytes = this.#takeFrames();
       if (bytes.length > 0) await this.#give(bytes);
@@ -81,6 +83,7 @@ export class FeedSource {
 
   /** Nobody is given anything any more. */
   leave(): void {
+    this.#hasLeft = true;
     this.#reader.leave();
     this.#part?.leave();
   }

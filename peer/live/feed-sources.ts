@@ -74,7 +74,8 @@ export class FeedSources {
       const running = this.#sourceOf(feed);
       this.#running.set(feed, running);
       await running.source.run();
-      running.cancelLinger = clock.after(LINGER_MS, () => this.#leave(feed));
+      if (this.#running.get(feed) === running)
+        running.cancelLinger = clock.after(LINGER_MS, () => this.#leave(feed));
     } catch (error) {
       logger.warn({ err: error, feed: feed.name }, 'a feed is not given through a swarm');
       this.#leave(feed);

@@ -1,8 +1,16 @@
-/** The parts of a feed's swarm that need no network: the seam, how late it is, and how many places there are. */
-import t from 'tap';
+/** The parts of a feed's swarm that need no network: the seam, how late it is, how many places there are, who is in it. */
+import { randomBytes } from 'node:crypto';
+import t, { type Test } from 'tap';
 import { FeedPlaces } from '../../../peer/live/feed-places.js';
 import { FeedSeam } from '../../../peer/live/feed-seam.js';
+import { FeedSources } from '../../../peer/live/feed-sources.js';
+import { FeedStore } from '../../../peer/live/feed-store.js';
+import type { FeedSwarmPart } from '../../../peer/live/feed-swarm.js';
 import { SwarmLag } from '../../../peer/live/swarm-lag.js';
+import { tempFolder } from '../../support/temp-folder.js';
+import { until } from '../../support/until.js';
+import { framesOf, makeFeeds } from './feeding.js';
+import { bytesOf } from './on-air.js';
 
 const STREAM = Buffer.from(Array.from({ length: 4_000 }, (_, i) => (i * 7 + (i >> 8)) % 251));
 const HOST = { host: '192.0.2.1:7461' };
@@ -92,4 +100,61 @@ t.test('a line has as many places as it bears, and one is for the swarm', async 
   const unknown = new FeedPlaces(Number.POSITIVE_INFINITY, () => 128_000);
   t.equal(Array.from({ length: 20 }, () => unknown.take()).filter(Boolean).length, 8);
   t.ok(Array.from({ length: 100 }, () => unknown.takeForPlay()).every(Boolean));
+});
+
+/** The source of one feed, on its way into its swarm until `enter` is called. */
+async function entering(t: Test) {
+  const { clock, feeds, publish, logger } = makeFeeds();
+  const store = new FeedStore(await tempFolder(t), randomBytes, logger);
+  await store.load();
+  const went: string[] = [];
+  const part = { wake: () => went.push('wake'), leave: () => went.push('leave') };
+  let enter = (): void => {};
+  const swarms = {
+    joinFeed: () =>
+      new Promise<FeedSwarmPart>(resolve => {
+        enter = () => resolve(part as unknown as FeedSwarmPart);
+      }),
+  };
+  const identityOf = (name: string) => store.identity(name);
+  const limits = { maxUploadBytesPerSecond: Number.POSITIVE_INFINITY };
+  const sources = new FeedSources({ feeds, identityOf, swarms, ...limits, clock, logger, unixMs: () => 0 });
+  sources.start();
+  const publication = publish();
+  publication.send(bytesOf(framesOf(2)));
+  return { sources, publication, went, enter: () => enter(), clock, settled: () => store.settled() };
+}
+
+t.test('a source that is stopped on its way into its swarm is not in it', async t => {
+  const { sources, publication, went, enter, clock, settled } = await entering(t);
+  publication.end();
+  sources.stop();
+  enter();
+  await until('it has left', () => went.includes('leave'));
+  await settled();
+  t.same(went, ['leave'], 'and has given nothing');
+  t.equal(clock.pending, 0, 'nor is it waited for');
+});
+
+t.test('a source whose feed is over stays for a while', async t => {
+  const { sources, publication, went, enter, clock } = await entering(t);
+  publication.end();
+  enter();
+  await until('its end is signed', () => clock.pending === 1);
+  t.notOk(went.includes('leave'));
+  clock.advance(10_000);
+  t.equal(went.at(-1), 'leave');
+  sources.stop();
+});
+
+t.test('a source that is stopped as it signs its end does not stay', async t => {
+  const { sources, publication, went, enter, clock, settled } = await entering(t);
+  enter();
+  await until('it gives', () => went.includes('wake'));
+  publication.end();
+  sources.stop();
+  await settled();
+  await until('it has left', () => went.includes('leave'));
+  await clock.advanceSlowly(100);
+  t.equal(clock.pending, 0);
 });
