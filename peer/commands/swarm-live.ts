@@ -227,8 +227,8 @@ async function giveRest(joined: JoinedSwarm, last: number, { clock, signal }: Wo
   const pause = (ms: number): Promise<void> =>
     unlessAborted(new Promise<void>(resolve => clock.after(ms, resolve)), signal);
   do {
-    while (joined.peers > 0 && clock.now() < endAt && !joined.everybodyHas(last)) await pause(LOOK_EVERY_MS);
+    while (joined.peers > 0 && clock.now() < endAt && !joined.isGiven(last)) await pause(LOOK_EVERY_MS);
     if (joined.peers > 0) await pause(LAST_WORD_MS);
     // Somebody may have come meanwhile, or come again.
-  } while (clock.now() < endAt && !joined.everybodyHas(last));
+  } while (clock.now() < endAt && !joined.isGiven(last));
 }

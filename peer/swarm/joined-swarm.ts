@@ -300,8 +300,9 @@ export class JoinedSwarm {
     return this.swarm.metadata.live !== undefined;
   }
 
-  /** Whether all who are there have this chunk. */
-  everybodyHas(chunk: number): boolean {
+  /** Whether all who are there have this chunk; of one that is not here there is nothing to give. */
+  isGiven(chunk: number): boolean {
+    if (!this.swarm.have.has(chunk)) return true;
     return [...this.#open.keys()].every(({ peerHas }) => peerHas?.has(chunk) === true);
   }
 

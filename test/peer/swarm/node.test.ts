@@ -80,6 +80,18 @@ async function all(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
+t.test('a chunk is given when all who are there have it, or when it is not here', async t => {
+  const host = await nodeFor(t);
+  const { node } = await nodeFor(t);
+  const source = listen(host.node, []);
+  const listener = listen(node, [host.at]);
+  await until('it is there', () => source.peers > 0 && listener.peers > 0);
+  t.ok(source.isGiven(-1), 'of a stream that ended before anything came');
+  t.ok(source.isGiven(5));
+  source.swarm.have.add({ start: 0, end: 5 });
+  t.notOk(source.isGiven(5));
+});
+
 t.test('a song is given to who comes for it, and read in order', async t => {
   const host = await nodeFor(t, { offered: giving(offer()) });
   const { node } = await nodeFor(t);
