@@ -94,7 +94,7 @@ export function liveConfig(values: LiveValues, origins: Origins): LiveConfig | u
     names: live,
     isOpen,
     graceMs: values['live-grace'] ?? DEFAULT_GRACE_MS,
-    relays: relay,
+    relays: [...new Set(relay)],
     ...(keysFile !== undefined && { keysFile }),
     ...(rtmp !== undefined && { rtmp }),
     ...(icecast !== undefined && { icecast }),

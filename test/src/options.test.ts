@@ -312,6 +312,13 @@ t.test('the closest known word is offered, and none when nothing is close', asyn
   t.equal(didYouMean('volume', known), '');
 });
 
+t.test('a feed that is to be relayed twice is relayed once', async t => {
+  const { env } = await homeWith(t);
+  const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
+  const { values, origins } = await peerRun('--relay 4 --relay 12 --relay 4', env);
+  t.same(peerConfig(values, origins, folders).live?.relays, [4, 12]);
+});
+
 t.test('configurations come out in plain units', async t => {
   const { env } = await homeWith(t);
   const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
