@@ -17,7 +17,6 @@ import type { FeedToHear } from './live-stream.js';
 
 /** When a feed is not there, or is over, so often it is looked for. */
 const LOOK_AGAIN_MS = 2_000;
-const NOT_ON_AIR = 'no feed with this ID is on the air; it is waited for.';
 
 type News = 'waiting' | 'offered' | 'lost';
 
@@ -51,16 +50,14 @@ export class Relay {
   }
 
   start(): void {
-    const row = this.#options.rowOf(this.#options.id);
-    if (row?.live === true) {
-      void this.#play(row).then(() => this.#again());
+    const { id, rowOf, isListKnown } = this.#options;
+    const row = rowOf(id);
+    const obstacle = this.#obstacleOf(row);
+    if (obstacle === undefined) {
+      void this.#play(row!).then(() => this.#again());
       return;
     }
-    if (this.#told === undefined && this.#options.isListKnown())
-      this.#tell(
-        'waiting',
-        row === undefined ? NOT_ON_AIR : `${titleOf(row)} is a song, and only feeds are relayed.`,
-      );
+    if (this.#told === undefined && isListKnown()) this.#tell('waiting', obstacle);
     this.#again();
   }
 
@@ -68,6 +65,16 @@ export class Relay {
     this.#isStopped = true;
     this.#cancelPause?.();
     this.#stream?.cancel();
+  }
+
+  /** Why it cannot be relayed. */
+  #obstacleOf(row: SongRow | undefined): string | undefined {
+    if (row === undefined) return 'no feed with this ID is on the air; it is waited for.';
+    if (row.live !== true) return `${titleOf(row)} is a song, and only feeds are relayed.`;
+    for (const { id, isRelay } of this.#options.feeds.feeds())
+      if (id === row.feed && !isRelay)
+        return `${titleOf(row)} is broadcast here, and only feeds of others are relayed.`;
+    return undefined;
   }
 
   #again(): void {

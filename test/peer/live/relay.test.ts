@@ -14,7 +14,7 @@ const A_LOOK_MS = 2_000;
 
 /** `rows`: the tracker's list; undefined: not known yet. `heard`: what each listening was given, in order. */
 function makeRelay() {
-  const { clock, feeds, logger } = makeFeeds();
+  const { clock, feeds, logger, publish } = makeFeeds();
   const told: string[] = [];
   const heard: RunQueue[] = [];
   const tracker: { rows: SongRow[] | undefined } = { rows: undefined };
@@ -40,7 +40,7 @@ function makeRelay() {
     clock,
     logger,
   });
-  return { relay, tracker, told, heard, clock };
+  return { relay, tracker, told, heard, clock, publish };
 }
 
 const onAir: SongRow = {
@@ -70,6 +70,17 @@ t.test('a song is no feed, and that is told once', async t => {
   relay.start();
   await clock.advanceSlowly(3 * A_LOOK_MS);
   t.same(told, ['Relay 12: Zambra is a song, and only feeds are relayed.']);
+  relay.stop();
+});
+
+t.test('a feed that is broadcast here is not relayed, and that is told once', async t => {
+  const { relay, tracker, told, heard, clock, publish } = makeRelay();
+  publish().send(SECOND);
+  tracker.rows = [onAir];
+  relay.start();
+  await clock.advanceSlowly(3 * A_LOOK_MS);
+  t.same(told, ['Relay 12: Fandango is broadcast here, and only feeds of others are relayed.']);
+  t.equal(heard.length, 0, 'nobody is asked for it');
   relay.stop();
 });
 
