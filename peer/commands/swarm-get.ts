@@ -24,10 +24,9 @@ import { type Failed, REASONS } from '../swarm/tally.js';
 import { StdoutSink } from './stdout-sink.js';
 import type { SwarmCommand } from './swarm-arguments.js';
 import { addressesOf, checkPeers, openNode, openTracker } from './swarm-peers.js';
-import { liarLine, SwarmProgress } from './swarm-progress.js';
+import { liarLine, SEEDS_WANTED, SwarmProgress } from './swarm-progress.js';
 
 const STDOUT = '-';
-const NOTHING_YET = { bytes: 0, peers: 0 };
 
 export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const { session, words, swarm, out } = command;
@@ -37,7 +36,8 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const path = await pathOf(out ?? toHex(metadata.swarmId));
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
-  const progress = new SwarmProgress(session, path, path !== STDOUT);
+  const waits = peers.length === 0;
+  const progress = new SwarmProgress(session, path, { hasRows: path !== STDOUT, waits });
   const tracker = openTracker(session, at, progress);
   const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const startedAt = world.clock.now();
@@ -52,7 +52,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     ...(ranking && { ranking }),
     dialects,
     serves,
-    waits: peers.length === 0,
+    waits,
     place: world.randomUnit(),
     signal: world.signal,
     onJoined: (it: JoinedSwarm) => {
@@ -107,13 +107,18 @@ async function intoStdout(
     joined = it;
     options.onJoined(it);
   };
-  progress.show(NOTHING_YET);
-  for await (const piece of streamedDownload({ ...options, reading, onJoined })) {
-    await sink.write(piece);
-    bytes += piece.length;
-    const { chunks } = joined!.swarm.integrity;
+  const endProgress = progress.follow(() => {
+    const chunks = joined?.swarm.integrity.chunks;
     const size = chunks === undefined ? {} : { size: chunks * options.metadata.chunkBytes };
-    progress.show({ bytes, ...size, peers: joined!.peers });
+    return { bytes, ...size, peers: joined?.peers ?? 0 };
+  });
+  try {
+    for await (const piece of streamedDownload({ ...options, reading, onJoined })) {
+      await sink.write(piece);
+      bytes += piece.length;
+    }
+  } finally {
+    endProgress();
   }
   return { bytes, resumedBytes: 0, joined: joined! };
 }
@@ -159,7 +164,7 @@ async function hintAfter(path: string, joined: JoinedSwarm | undefined): Promise
   if (isKept) return { hint: 'What came is kept: the same command goes on from there.' };
   if (joined?.problem === undefined || !joined.failed.every(({ why }) => why === REASONS.unanswered))
     return {};
-  return { hint: 'Seeds of this very ID have to be there, and --tcp be given at both ends or at neither.' };
+  return { hint: SEEDS_WANTED };
 }
 
 async function pathOf(out: string): Promise<string> {

@@ -9,7 +9,6 @@
 import { addAbortSignal } from 'node:stream';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError } from '../../protocol/errors.js';
-import type { Clock } from '../../protocol/ports.js';
 import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
@@ -34,7 +33,6 @@ const SKIP_MS = 3_000;
 const LINGER_MS = 30_000;
 const LAST_WORD_MS = 2_000;
 const LOOK_EVERY_MS = 100;
-const REDRAW_MS = 200;
 /** Of an ID, in the line of its progress. */
 const SHORT_ID_DIGITS = 8;
 
@@ -86,7 +84,10 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   const { integrity, store } = live;
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
-  const progress = new SwarmProgress(session, `${words[0]!.slice(0, SHORT_ID_DIGITS)}…`, false);
+  const progress = new SwarmProgress(session, `${words[0]!.slice(0, SHORT_ID_DIGITS)}…`, {
+    hasRows: false,
+    waits: true,
+  });
   const tracker = openTracker(session, at, progress);
   const ranking = swarm.alto && new AltoRanking({ ...world, ...swarm.alto });
   const startedAt = world.clock.now();
@@ -107,7 +108,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
       onLiar: liar => progress.tell(liarLine(liar)),
     });
     tracker?.add(joined);
-    endProgress = repeatedly(world.clock, () => progress.show({ bytes, peers: joined.peers }));
+    endProgress = progress.follow(() => ({ bytes, peers: joined.peers }));
     const tellEnd = (): Promise<void> => {
       endProgress();
       progress.clear();
@@ -208,17 +209,6 @@ function read(
     skip: { afterMs: SKIP_MS, told },
     signal,
   });
-}
-
-/** At once, and again and again until it is ended. */
-function repeatedly(clock: Clock, show: () => void): () => void {
-  let cancel = (): void => {};
-  const again = (): void => {
-    show();
-    cancel = clock.after(REDRAW_MS, again);
-  };
-  again();
-  return () => cancel();
 }
 
 /** Goes on giving until those who are there have everything, and know it. */

@@ -1,10 +1,12 @@
 /**
- * How far `swarm get` is: a line on a terminal, rows with `--json`. A stream has neither a size nor a bar.
+ * How far `swarm get` is: a line on a terminal, rows with `--json`. A stream has neither a size nor a bar. Where it waits for
+ * peers longer than a moment, that is said once, and once more when somebody is there.
  *
  *     file.bin  31.2 MB of 100 MB, 24.1 MB/s from 3 peers  ━━━━━━──────────────
  *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}
  */
 import type { Milliseconds } from '../../protocol/ports.js';
+import { EXIT } from '../failures/failure.js';
 import { counted, sizeOf } from '../prompt/render-song.js';
 import { nameAndState, nameStateAndBar, StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
@@ -15,6 +17,13 @@ import type { OneShot } from './one-shot.js';
 const ROW_EVERY_MS = 1_000;
 /** What counts for the rate. */
 const RATE_MS = 3_000;
+const REDRAW_MS = 200;
+/** Nobody is there for so long: it is said what is waited for. */
+const SAY_NOBODY_MS = 4_000;
+
+/** What is to be done where nobody answers. */
+export const SEEDS_WANTED =
+  'Seeds of this very ID have to be there, and --tcp be given at both ends or at neither.';
 
 /** Names somebody who was caught. */
 export const liarLine = ({ host, why }: Failed): string =>
@@ -26,27 +35,51 @@ export interface SwarmState {
   readonly peers: number;
 }
 
+export interface SwarmProgressOptions {
+  /** Standard output is free for rows. */
+  readonly hasRows: boolean;
+  /** That nobody is there is no failure, or not soon: it is said. */
+  readonly waits: boolean;
+}
+
 export class SwarmProgress {
   readonly #session: OneShot;
   readonly #name: string;
   readonly #hasRows: boolean;
+  readonly #waits: boolean;
   readonly #line: StatusLine;
   /** Bytes that were here at times within RATE_MS, oldest first. */
   readonly #marks: { readonly at: Milliseconds; readonly bytes: number }[] = [];
   #rowAt: Milliseconds;
+  /** Since when nobody is there. */
+  #aloneAt: Milliseconds;
+  #saidAlone = false;
 
-  /** `hasRows`: standard output is free for them. */
-  constructor(session: OneShot, name: string, hasRows: boolean) {
+  constructor(session: OneShot, name: string, { hasRows, waits }: SwarmProgressOptions) {
     const { world, config } = session;
     this.#session = session;
     this.#name = name;
     this.#hasRows = hasRows && config.json;
+    this.#waits = waits;
     this.#line = new StatusLine(world.stderr, world.isTerminal.stderr);
-    this.#rowAt = world.clock.now() + ROW_EVERY_MS;
+    this.#aloneAt = world.clock.now();
+    this.#rowAt = this.#aloneAt + ROW_EVERY_MS;
+  }
+
+  /** Shows at once, and again and again until it is ended. */
+  follow(state: () => SwarmState): () => void {
+    let cancel = (): void => {};
+    const again = (): void => {
+      this.show(state());
+      cancel = this.#session.world.clock.after(REDRAW_MS, again);
+    };
+    again();
+    return () => cancel();
   }
 
   show(state: SwarmState): void {
     const now = this.#session.world.clock.now();
+    if (this.#waits) this.#sayAlone(state.peers, now);
     this.#marks.push({ at: now, bytes: state.bytes });
     while (now - this.#marks[0]!.at > RATE_MS) this.#marks.shift();
     const [first] = this.#marks;
@@ -66,6 +99,21 @@ export class SwarmProgress {
   tell(text: string): void {
     this.clear();
     this.#session.world.stderr.write(text);
+  }
+
+  #sayAlone(peers: number, now: Milliseconds): void {
+    const { config } = this.#session;
+    if (peers > 0) {
+      const row = { event: 'peers', peers };
+      if (this.#saidAlone) this.tell(config.json ? `${safeJson(row)}\n` : 'tsp-peer: a peer is there.\n');
+      this.#saidAlone = false;
+      this.#aloneAt = now;
+    } else if (!this.#saidAlone && now - this.#aloneAt >= SAY_NOBODY_MS) {
+      this.#saidAlone = true;
+      this.clear();
+      const message = 'no peer answers: waiting for one.';
+      this.#session.report({ code: 'unreachable', exitCode: EXIT.unavailable, message, hint: SEEDS_WANTED });
+    }
   }
 
   #text({ bytes, size, peers }: SwarmState, rate: number): string {

@@ -14,6 +14,7 @@ import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import type { Message } from '../../../protocol/ppspp/messages.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
+import { freePort } from '../../support/free-port.js';
 import { NarrowLine } from '../../support/narrow-line.js';
 import { noMounts, spawnWithMount } from '../../support/private-mounts.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -307,6 +308,25 @@ t.test('nobody there is told', async t => {
     t.notOk(existsSync(`${join(folder, out)}.part`), 'where nothing came nothing stays');
   };
   await Promise.all([ask('a'), ask('b', '--tcp')]);
+});
+
+t.test('who waits for a peer says so, and when one is there', async t => {
+  const { path, folder } = await contentIn(t, 500_000);
+  const id = (await seed(t, path)).id;
+  const ports = [await freePort('udp'), await freePort('udp')];
+  const [rows, words] = await Promise.all([
+    get(t, id, join(folder, 'out'), '--listen', `127.0.0.1:${ports[0]}`),
+    spawnCommand(t, 'tsp-peer', ['swarm', 'get', id, '-o', '-', '--listen', `127.0.0.1:${ports[1]}`]),
+  ]);
+  await rows.complains(/^\{"error":\{.*"message":"no peer answers: waiting for one\.","hint":"Seeds .*\n/);
+  await words.complains(/^tsp-peer: no peer answers: waiting for one\.\nSeeds .*--tcp.*\n/s);
+  const peers = ports.flatMap(port => ['--peer', `127.0.0.1:${port}`]);
+  // Slow enough to be seen at it.
+  await seed(t, path, '--max-upload', '300k', ...peers);
+  t.equal(await rows.exitCode(), 0);
+  t.equal(await words.exitCode(), 0);
+  t.match(rows.stderr, /\n\{"event":"peers","peers":\d+\}\n$/);
+  t.match(words.stderr, /\ntsp-peer: a peer is there\.\n/);
 });
 
 t.test('what nobody can prove is taken only if that is asked for, and only if it is the file', async t => {
