@@ -8,6 +8,7 @@ import { failureOf, usageError } from '../failures/failure.js';
 import { bothIn, listenError } from '../failures/listen-error.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
+import type { NamedPeer } from '../swarm/neighbours.js';
 import { SwarmNode } from '../swarm/swarm-node.js';
 import { SwarmTrackerLink } from '../swarm/swarm-tracker-link.js';
 import { TcpWire } from '../swarm/tcp-wire.js';
@@ -18,11 +19,16 @@ import type { SwarmArguments } from './swarm-arguments.js';
 import type { SwarmProgress } from './swarm-progress.js';
 
 /** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
-export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<PeerAddress[]> {
+export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<NamedPeer[]> {
   const addresses = Promise.all(
     peers.map(async ({ host, port }) => {
       try {
-        return { address: canonicalIp((await lookup(host)).address), port };
+        const [first, ...others] = await lookup(host, { all: true });
+        return {
+          address: canonicalIp(first!.address),
+          port,
+          others: others.map(({ address }) => canonicalIp(address)),
+        };
       } catch (error) {
         throw new TransportError(`${host}: nobody knows this name`, { cause: error });
       }

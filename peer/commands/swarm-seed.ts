@@ -12,6 +12,7 @@ import { exitCodeOfServer, fileError, fileProblem } from '../failures/failure.js
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import { readyLine } from '../ready-line.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';
+import type { NamedPeer } from '../swarm/neighbours.js';
 import { type SeededFile, seedFile } from '../swarm/static-swarm.js';
 import type { SwarmNode } from '../swarm/swarm-node.js';
 import type { SwarmTrackerLink } from '../swarm/swarm-tracker-link.js';
@@ -49,7 +50,7 @@ async function open(
   { session, swarm }: SwarmCommand,
   path: string,
   node: SwarmNode,
-  peers: readonly { address: string; port: number }[],
+  peers: readonly NamedPeer[],
   tracker: SwarmTrackerLink | undefined,
 ): Promise<SeededFile> {
   const { world } = session;

@@ -7,13 +7,13 @@
 import { TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
-import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { Dialect, SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import type { PeerRanking } from './alto-ranking.js';
 import { pathTree } from './content-tree.js';
 import { CHECKPOINT_MS, FetchedFile, partOf } from './fetched-file.js';
 import type { JoinedSwarm } from './joined-swarm.js';
+import type { NamedPeer } from './neighbours.js';
 import { staticSwarm } from './static-swarm.js';
 import type { SwarmNode } from './swarm-node.js';
 import type { Failed } from './tally.js';
@@ -29,7 +29,7 @@ export interface DownloadOptions {
   readonly metadata: SwarmMetadata;
   /** In bytes, where it is known from elsewhere. */
   readonly size?: number;
-  readonly peers: readonly PeerAddress[];
+  readonly peers: readonly NamedPeer[];
   readonly maxPeers: number;
   readonly ranking?: PeerRanking;
   readonly dialects: readonly Dialect[];

@@ -1,8 +1,8 @@
 /** How a swarm is joined: what it is, where its chunks go, who gives and who is given. */
 import type { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
-import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { ChunkSource, Swarm } from '../../protocol/ppspp/swarm.js';
 import type { PeerRanking } from './alto-ranking.js';
+import type { NamedPeer } from './neighbours.js';
 import type { Slots } from './served-neighbours.js';
 import type { Failed } from './tally.js';
 
@@ -19,7 +19,7 @@ export interface JoinOptions {
   /** Where chunks go; absent: it only gives. */
   readonly store?: ChunkStore;
   /** Who is dialled, and dialled again. */
-  readonly peers?: readonly PeerAddress[];
+  readonly peers?: readonly NamedPeer[];
   readonly maxPeers?: number;
   /** Whom to dial first, where there are more. */
   readonly ranking?: PeerRanking;

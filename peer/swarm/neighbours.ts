@@ -12,11 +12,22 @@ import type { PeerRanking } from './alto-ranking.js';
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
+/** A name's next address is tried when the one before was dialled so long ago and has not answered. */
+const TRY_OTHER_MS = 2_000;
 /** Addresses that others told us of and that we may try. */
 const MAX_HEARD_OF = 1_000;
 
+/** Whom a person named. */
+export interface NamedPeer extends PeerAddress {
+  /** Further addresses of its name, as IPv4 beside IPv6. */
+  readonly others?: readonly string[];
+}
+
 interface Neighbour {
   readonly address: PeerAddress;
+  /** To be tried while it does not answer, from then on. */
+  others: readonly string[];
+  otherAt: Milliseconds;
   isNamed: boolean;
   /** Of channels to it and from it that are there, open or being opened. */
   channels: number;
@@ -30,13 +41,13 @@ export class Neighbours {
   readonly #known = new Map<string, Neighbour>();
 
   constructor(options: {
-    readonly named: readonly PeerAddress[];
+    readonly named: readonly NamedPeer[];
     readonly maxPeers: number;
     readonly ranking?: Pick<PeerRanking, 'cost' | 'isAsking'> | undefined;
   }) {
     this.#maxPeers = options.maxPeers;
     this.#ranking = options.ranking;
-    for (const address of options.named) this.#learn(address, true);
+    for (const { others = [], ...address } of options.named) this.#learn(address, true).others = others;
   }
 
   /** Nobody more is dialled. */
@@ -62,6 +73,8 @@ export class Neighbours {
 
   /** Whom to dial now; they are taken for dialled. */
   due(now: Milliseconds): PeerAddress[] {
+    for (const neighbour of [...this.#known.values()])
+      if (now >= neighbour.otherAt) this.#tryOther(neighbour);
     const waiting = [...this.#known.values()].filter(
       ({ channels, dialAt }) => channels === 0 && now >= dialAt,
     );
@@ -71,7 +84,10 @@ export class Neighbours {
       waiting.sort((a, b) => cost(a) - cost(b));
     }
     const due = waiting.slice(0, Math.max(0, this.#places - this.count));
-    for (const neighbour of due) neighbour.channels = 1;
+    for (const neighbour of due) {
+      neighbour.channels = 1;
+      if (neighbour.others.length > 0) neighbour.otherAt = Math.min(neighbour.otherAt, now + TRY_OTHER_MS);
+    }
     return due.map(({ address }) => address);
   }
 
@@ -88,7 +104,10 @@ export class Neighbours {
 
   /** It answers. */
   opened(address: PeerAddress): void {
-    this.#learn(address, false).failures = 0;
+    const neighbour = this.#learn(address, false);
+    neighbour.failures = 0;
+    neighbour.otherAt = Number.POSITIVE_INFINITY;
+    neighbour.others = [];
   }
 
   /** A channel that was dialled or came in is over. */
@@ -106,8 +125,10 @@ export class Neighbours {
   nextDeadline(): Milliseconds | undefined {
     let first: Milliseconds | undefined;
     if (this.count >= this.#places) return undefined;
-    for (const { channels, dialAt } of this.#known.values())
-      if (channels === 0 && dialAt < (first ?? Number.POSITIVE_INFINITY)) first = dialAt;
+    for (const { channels, dialAt, otherAt } of this.#known.values()) {
+      const at = channels === 0 ? Math.min(dialAt, otherAt) : otherAt;
+      if (at < (first ?? Number.POSITIVE_INFINITY)) first = at;
+    }
     return first;
   }
 
@@ -115,11 +136,27 @@ export class Neighbours {
     return this.#ranking?.isAsking === true ? Math.ceil(this.#maxPeers / 2) : this.#maxPeers;
   }
 
+  #tryOther(neighbour: Neighbour): void {
+    const [next, ...others] = neighbour.others;
+    neighbour.others = [];
+    neighbour.otherAt = Number.POSITIVE_INFINITY;
+    if (next !== undefined)
+      this.#learn({ address: next, port: neighbour.address.port }, true).others = others;
+  }
+
   #learn(address: PeerAddress, isNamed: boolean): Neighbour {
     const key = addressText(address);
     let neighbour = this.#known.get(key);
     if (neighbour === undefined) {
-      neighbour = { address, isNamed, channels: 0, failures: 0, dialAt: Number.NEGATIVE_INFINITY };
+      neighbour = {
+        address,
+        isNamed,
+        channels: 0,
+        failures: 0,
+        dialAt: Number.NEGATIVE_INFINITY,
+        others: [],
+        otherAt: Number.POSITIVE_INFINITY,
+      };
       this.#known.set(key, neighbour);
     }
     neighbour.isNamed ||= isNamed;

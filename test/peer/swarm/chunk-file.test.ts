@@ -251,3 +251,19 @@ t.test('neighbours: those that were named are dialled for ever, others once, lia
   neighbours.left(at(9), now, false);
   t.same(neighbours.due(now + 10_001), [at(5)], 'of two channels one is left, so it is here still');
 });
+
+t.test('neighbours: the next address of a name is dialled when the one before has not answered', async t => {
+  const [ipv6, ipv4] = ['2001:db8::1', '192.0.2.1'];
+  const named = [{ address: ipv6, port: 1, others: [ipv4] }];
+  const silent = new Neighbours({ named, maxPeers: 3 });
+  t.same(silent.due(0), [{ address: ipv6, port: 1 }]);
+  const then = silent.nextDeadline()!;
+  t.same(silent.due(then - 1), []);
+  t.same(silent.due(then), [{ address: ipv4, port: 1 }]);
+  t.equal(silent.nextDeadline(), undefined, 'there are no more');
+
+  const there = new Neighbours({ named, maxPeers: 3 });
+  there.due(0);
+  there.opened({ address: ipv6, port: 1 });
+  t.equal(there.nextDeadline(), undefined, 'who answered is not dialled elsewhere too');
+});
