@@ -1,7 +1,7 @@
 /** What `swarm seed` and `swarm get` share: their socket, the addresses of `--peer`, and a tracker of swarms. */
 import { lookup } from 'node:dns/promises';
 import { TransportError } from '../../protocol/errors.js';
-import { canonicalIp } from '../../protocol/ip.js';
+import { addressScope, canonicalIp } from '../../protocol/ip.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import { failureOf, usageError } from '../failures/failure.js';
@@ -18,10 +18,18 @@ import type { OneShot } from './one-shot.js';
 import type { SwarmArguments } from './swarm-arguments.js';
 import type { SwarmProgress } from './swarm-progress.js';
 
-/** Rejects with TransportError for a name that nobody knows, and when the signal comes. */
+/**
+ * Rejects with TransportError for a name that nobody knows, CommandError (usage) for an address that cannot be dialled, and when
+ * the signal comes.
+ */
 export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<NamedPeer[]> {
   const addresses = Promise.all(
     peers.map(async ({ host, port }) => {
+      if (host.includes(':') && addressScope(host) === 'link-local')
+        throw usageError(
+          `${host} is an address of one link only: nobody is dialled there.`,
+          'Another address of that machine, or its name, can be.',
+        );
       try {
         const [first, ...others] = await lookup(host, { all: true });
         return {

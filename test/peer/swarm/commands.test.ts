@@ -373,6 +373,10 @@ t.test('wrong use is told', async t => {
   });
   t.match(await run('give', 'x'), { code: 2, stderr: /no command swarm give/ });
   t.match(await run('hash', 'x', '--chunk-size', '65536'), { code: 2, stderr: /from 1 to 64000/ });
+  t.match(await run('get', 'ab'.repeat(32), '--peer', '[fe80::1%nolo]:6790'), {
+    code: 2,
+    stderr: /fe80::1 is an address of one link only/,
+  });
   const help = await spawnCommand(t, 'tsp-peer', ['swarm', '--help']);
   await help.exitCode();
   t.match(help.stdout, /Examples:\n +tsp-peer swarm seed/);
