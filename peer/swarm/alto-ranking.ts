@@ -53,6 +53,7 @@ export class AltoRanking implements PeerRanking {
   #gathered: string[] = [];
   #toTell = new Set<() => void>();
   #asking: AbortController | undefined;
+  #isStopped = false;
 
   constructor(options: AltoRankingOptions) {
     this.#options = options;
@@ -80,6 +81,7 @@ export class AltoRanking implements PeerRanking {
 
   /** Nothing is asked any more. */
   stop(): void {
+    this.#isStopped = true;
     this.#gathered = [];
     this.#asking?.abort();
   }
@@ -92,7 +94,9 @@ export class AltoRanking implements PeerRanking {
     clock.after(GATHER_MS, () => {
       const addresses = this.#gathered.splice(0, MAX_ENDPOINTS);
       this.#ask(addresses, asking.signal)
-        .catch((err: unknown) => logger.info({ err, alto: url.href }, 'the ALTO server does not rank'))
+        .catch((err: unknown) => {
+          if (!this.#isStopped) logger.info({ err, alto: url.href }, 'the ALTO server does not rank');
+        })
         .finally(() => {
           disarm();
           this.#asking = undefined;

@@ -105,6 +105,16 @@ t.test('peers are asked about together, once, and the cheapest are dialled first
   t.notOk(ranking.isAsking, 'nothing is asked twice');
 });
 
+t.test('a server that is still thinking when nobody needs it any more has done nothing wrong', async t => {
+  const { url, asked } = await server(t, () => {});
+  const { ranking, logger } = rankingOf(t, { url });
+  const told = new Promise<void>(resolve => ranking.consider([at('192.0.2.9')], resolve));
+  await until('it is asked', () => asked.length > 0);
+  ranking.stop();
+  await told;
+  t.same(logger.messages(), []);
+});
+
 t.test('what is no answer ranks nobody, and harms nobody', async t => {
   for (const [what, answer] of [
     ['an error', response => response.writeHead(500).end('no')],
