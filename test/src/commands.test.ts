@@ -125,7 +125,7 @@ t.test('without the native part of lmdb each command says what is missing and wh
   const env = { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --require=${preload}` };
   const elsewhere = ['--tracker', '127.0.0.1:1', '--library', TUNES];
   // The lonely one looks for a tracker there: for nobody, not for that of another test which comes or goes.
-  await takeUsualPorts(t);
+  t.ok(await takeUsualPorts(t), 'nobody listens on 127.0.0.1:7460');
   const [tracker, doctor, lonely, peer] = await Promise.all([
     run(t, 'tsp-tracker', ['--port', '0'], env),
     run(t, 'tsp-peer', ['doctor', '--output', 'null', '--json', ...elsewhere], env),

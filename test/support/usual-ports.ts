@@ -15,7 +15,11 @@ const TURN_MS = 600_000;
 
 /** Resolves when it is this test's turn, until it ends: whether the usual ports are free of anybody else. */
 export async function takeUsualPorts(t: Teardown): Promise<boolean> {
-  const turnstile = await until('the usual ports are free', () => listenOn(TURNSTILE_PORT), TURN_MS);
+  // A test file may run out of time before this does.
+  const what = `the usual ports are free: nobody listens on 127.0.0.1:${TURNSTILE_PORT}`;
+  const first = await listenOn(TURNSTILE_PORT);
+  if (first === undefined) process.stdout.write(`# waits until ${what}\n`);
+  const turnstile = first ?? (await until(what, () => listenOn(TURNSTILE_PORT), TURN_MS));
   t.teardown(() => new Promise(resolve => turnstile.close(resolve)));
   const probe = await listenOn(DEFAULT_TRACKER_PORT);
   if (probe === undefined) return false;
