@@ -43,6 +43,8 @@ export class FetchedFile {
   readonly chunks: ChunkFile;
   readonly #options: FetchedFileOptions;
   readonly #file: FileHandle;
+  /** What came can be gone on from. */
+  #hasNote = false;
   #savedChanges = 0;
   #saving: Promise<void> | undefined;
 
@@ -59,6 +61,7 @@ export class FetchedFile {
     if (kept === undefined) return new FetchedFile(options, await open(partOf(options.path), 'w+'));
     const fetched = new FetchedFile(options, kept.file);
     for (const range of kept.have.ranges) fetched.chunks.written.add(range);
+    fetched.#hasNote = true;
     fetched.#savedChanges = fetched.chunks.written.changes;
     return fetched;
   }
@@ -80,10 +83,10 @@ export class FetchedFile {
     await rm(noteOf(this.#options.path), { force: true });
   }
 
-  /** What came stays as it is, for the next start; where nothing did, nothing stays. */
+  /** What came stays as it is, for the next start; where that could not go on from it, nothing stays. */
   async close(): Promise<void> {
     await this.save().catch(() => {});
-    if (this.chunks.written.isEmpty) return await this.discard();
+    if (!this.#hasNote) return await this.discard();
     await this.#file.close();
   }
 
@@ -111,8 +114,15 @@ export class FetchedFile {
       have: written.ranges.map(({ start, end }) => [start, end]),
       nodes: frontierOf(tree, written).map(([bin, hash]) => [bin, toHex(hash)]),
     };
-    await writeFile(`${noteOf(path)}.new`, JSON.stringify(note));
-    await rename(`${noteOf(path)}.new`, noteOf(path));
+    const fresh = `${noteOf(path)}.new`;
+    try {
+      await writeFile(fresh, JSON.stringify(note));
+      await rename(fresh, noteOf(path));
+    } catch (error) {
+      await rm(fresh, { force: true });
+      throw error;
+    }
+    this.#hasNote = true;
   }
 }
 
