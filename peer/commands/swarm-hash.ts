@@ -35,7 +35,12 @@ export async function runSwarmHash({ session, words, swarm }: SwarmCommand): Pro
       const tree = await (file === STDIN
         ? contentTree(addAbortSignal(world.signal, world.stdin), options)
         : pathTree(file, options));
-      await session.write([lineOf(file, tree, config.json)]);
+      if (tree.size !== 0) {
+        await session.write([lineOf(file, tree, config.json)]);
+        continue;
+      }
+      session.report(fileError(`${safeText(file)} is empty: it has no swarm ID.`).failure);
+      code = EXIT.failure;
     } catch (error) {
       const problem = fileProblem(error, file);
       if (world.signal.aborted || problem === undefined) throw error;

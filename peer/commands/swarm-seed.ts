@@ -4,7 +4,7 @@
  *     8becd36f…  file.bin                       {"event":"seeding","swarm":"8becd36f…","size":1048577,"file":"file.bin"}
  *     tsp-peer ready on [::]:6778               {"event":"ready","address":"::","port":6778}
  *
- * Files are hashed anew at each start. One that changes afterwards is not given any more, which is said.
+ * Files are hashed anew at each start. One that is empty is not given, nor one that changes afterwards, which is said.
  */
 import { toHex } from '../../protocol/bytes.js';
 import { askedToEnd } from '../asked-to-end.js';
@@ -29,6 +29,10 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   try {
     for (const path of words) {
       const file = await open(command, path, node, peers, tracker);
+      if (file === undefined) {
+        session.report(fileError(`${safeText(path)} is empty: it is not given.`).failure);
+        continue;
+      }
       files.push(file);
       const id = toHex(file.swarm.metadata.swarmId);
       const { size } = file;
@@ -37,6 +41,7 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
         : `${id}  ${safeText(path)}`;
       await session.write([line]);
     }
+    if (files.length === 0) throw fileError('There is nothing to give.');
     await session.write([readyLine('tsp-peer', at, config.json)]);
     return exitCodeOfServer(await askedToEnd(world.signal));
   } finally {
@@ -46,13 +51,14 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   }
 }
 
+/** Undefined: it is empty. */
 async function open(
   { session, swarm }: SwarmCommand,
   path: string,
   node: SwarmNode,
   peers: readonly NamedPeer[],
   tracker: SwarmTrackerLink | undefined,
-): Promise<SeededFile> {
+): Promise<SeededFile | undefined> {
   const { world } = session;
   const { chunkBytes, maxPeers, dialects, hash = usualHash(dialects) } = swarm;
   let joined: JoinedSwarm | undefined;
@@ -75,7 +81,7 @@ async function open(
     if (problem === undefined) throw error;
     throw fileError(`${problem}.`);
   });
-  if (file === undefined) throw fileError(`${safeText(path)} is empty.`);
+  if (file === undefined) return undefined;
   joined = node.join({ swarm: file.swarm, peers, maxPeers });
   tracker?.add(joined);
   return file;

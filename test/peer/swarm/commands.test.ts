@@ -1,17 +1,13 @@
 /** `tsp-peer swarm`, as real processes on real sockets: IDs, hosts that die or lie, a listener that is killed and goes on. */
 import { randomBytes } from 'node:crypto';
-import { createSocket } from 'node:dgram';
 import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { seedFile, staticMetadata } from '../../../peer/swarm/static-swarm.js';
 import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
-import { toHex } from '../../../protocol/bytes.js';
-import { MerkleTree } from '../../../protocol/merkle.js';
-import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
-import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
-import type { Message } from '../../../protocol/ppspp/messages.js';
+import { decodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
 import { freePort } from '../../support/free-port.js';
@@ -87,37 +83,6 @@ async function liar(t: Teardown, path: string): Promise<{ host: string; peer: st
     await file.close();
   });
   return { host: `127.0.0.1:${port}`, peer: ['--peer', `127.0.0.1:${port}`] };
-}
-
-/** A seeder as PyPPSPP is one: it says who it is, proves nothing, and gives each chunk alone. Where it is. */
-async function unproven(t: Teardown, swarmId: Uint8Array, content: Uint8Array): Promise<string> {
-  const metadata = staticMetadata(swarmId, 'sha1', 1_024);
-  const format = wireFormatOf(metadata, ['pyppspp']);
-  const everything = { start: 0, end: Math.ceil(content.length / 1_024) - 1 };
-  const socket = createSocket('udp4');
-  t.teardown(() => socket.close());
-  let theirs = 0;
-  socket.on('message', (datagram, { port, address }) => {
-    const say = (...messages: Message[]) =>
-      socket.send(encodeDatagram(theirs, messages, format), port, address);
-    for (const message of decodeDatagram(datagram, format).messages) {
-      if (message.type === 'HANDSHAKE') {
-        theirs = message.channel;
-        const options = { ...ownOptions(metadata, 'pyppspp', 'responder'), peerUuid: new Uint8Array(16) };
-        say({ type: 'HANDSHAKE', channel: 7, options }, { type: 'HAVE', range: everything });
-      }
-      if (message.type !== 'REQUEST') continue;
-      for (let chunk = message.range.start; chunk <= message.range.end; chunk += 1)
-        say({
-          type: 'DATA',
-          chunk,
-          timestampUs: 1,
-          bytes: content.subarray(chunk * 1_024, (chunk + 1) * 1_024),
-        });
-    }
-  });
-  await new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve));
-  return `127.0.0.1:${socket.address().port}`;
 }
 
 t.test('IDs are those of the vectors', async t => {
@@ -262,6 +227,12 @@ t.test('a disk that has no room for the last block: it does not appear', { skip:
   t.equal(await getter.exitCode(), 1, getter.stderr);
   t.match(getter.stderr, /disk\/out: the disk is full/);
   t.notOk(getter.lines.includes('out'), getter.stdout);
+  t.equal(
+    /goes on from there/.test(getter.stderr),
+    getter.lines.includes('out.part.json'),
+    'no more is promised',
+  );
+  t.notOk(getter.lines.includes('out.part.json.new'));
 });
 
 t.test('over TCP, and onwards into a pipe', async t => {
@@ -329,25 +300,21 @@ t.test('who waits for a peer says so, and when one is there', async t => {
   t.match(words.stderr, /\ntsp-peer: a peer is there\.\n/);
 });
 
-t.test('what nobody can prove is taken only if that is asked for, and only if it is the file', async t => {
-  const { folder, content } = await contentIn(t, 20_500);
-  const { root } = new MerkleTree({ hash: 'sha1' }).update(content).digest();
-  const spoilt = content.slice();
-  spoilt[5_000]! ^= 1;
-  const [honest, lying] = [await unproven(t, root, content), await unproven(t, root, spoilt)];
-  const out = join(folder, 'out');
-  const ask = (...more: string[]) => get(t, toHex(root), out, '--dialect', 'pyppspp', ...more);
-  const refused = await ask('--peer', honest);
-  t.equal(await refused.exitCode(), 2);
-  t.match(refused.stderr, /--allow-unverified/);
-  const allowed = ['--allow-unverified', '--size', `${content.length}`];
-  const cheated = await ask('--peer', lying, ...allowed);
-  t.equal(await cheated.exitCode(), 69);
-  t.match(cheated.stderr, /what came is not the file, from 127/);
-  t.notOk(existsSync(out) || existsSync(`${out}.part`), 'nothing of it stays');
-  const taken = await ask('--peer', honest, ...allowed);
-  t.equal(await taken.exitCode(), 0);
-  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+t.test('an empty file has no ID, and is no reason not to give the others', async t => {
+  const { folder, path } = await contentIn(t, 3_000);
+  const empty = join(folder, 'empty');
+  writeFileSync(empty, '');
+  const hashed = await spawnCommand(t, 'tsp-peer', ['swarm', 'hash', empty, path]);
+  t.equal(await hashed.exitCode(), 1);
+  t.match(hashed.stderr, /empty is empty: it has no swarm ID\./);
+  t.match(hashed.lines, [/^[0-9a-f]{64} {2}.*content$/]);
+  t.equal(hashed.lines.length, 1);
+  const seeding = await seed(t, empty, path);
+  t.match(seeding.command.stderr, /empty is empty: it is not given\./);
+  t.match(seeding.command.lines[0], /content$/);
+  const nothing = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', empty, ...ANYWHERE]);
+  t.equal(await nothing.exitCode(), 1);
+  t.match(nothing.stderr, /There is nothing to give\./);
 });
 
 t.test('a signal ends it while it hashes', async t => {

@@ -1,11 +1,15 @@
 /** The real commands with scripts of libswift and PyPPSPP at the other end, over UDP and TCP: whole files, both ways. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { staticMetadata } from '../../../peer/swarm/static-swarm.js';
 import { toHex } from '../../../protocol/bytes.js';
+import { decodeDatagram, encodeDatagram } from '../../../protocol/ppspp/codec.js';
+import { ownOptions, wireFormatOf } from '../../../protocol/ppspp/handshake.js';
+import type { Message } from '../../../protocol/ppspp/messages.js';
 import { DatagramFramer, frameHeader } from '../../../protocol/ppspp/stream-framing.js';
 import { Chance } from '../../simulation/chance.js';
 import { SwiftLiveListener, SwiftLiveSource } from '../../support/scripted-live-peers.js';
@@ -221,4 +225,56 @@ t.test('we take a file from PyPPSPP over TCP', async t => {
   t.equal(await command.exitCode(), 0);
   t.ok(playing.length > 0 && playing.every(({ broken }) => broken === undefined));
   t.ok(content().equals(CONTENT));
+});
+
+/** A seeder as PyPPSPP is one: it says who it is, proves nothing, and gives each chunk alone. Where it is. */
+async function unproven(t: Teardown, swarmId: Uint8Array, content: Uint8Array): Promise<string> {
+  const metadata = staticMetadata(swarmId, 'sha1', 1_024);
+  const format = wireFormatOf(metadata, ['pyppspp']);
+  const everything = { start: 0, end: Math.ceil(content.length / 1_024) - 1 };
+  const socket = createSocket('udp4');
+  t.teardown(() => socket.close());
+  let theirs = 0;
+  socket.on('message', (datagram, { port, address }) => {
+    const say = (...messages: Message[]) =>
+      socket.send(encodeDatagram(theirs, messages, format), port, address);
+    for (const message of decodeDatagram(datagram, format).messages) {
+      if (message.type === 'HANDSHAKE') {
+        theirs = message.channel;
+        const options = { ...ownOptions(metadata, 'pyppspp', 'responder'), peerUuid: new Uint8Array(16) };
+        say({ type: 'HANDSHAKE', channel: 7, options }, { type: 'HAVE', range: everything });
+      }
+      if (message.type !== 'REQUEST') continue;
+      for (let chunk = message.range.start; chunk <= message.range.end; chunk += 1)
+        say({
+          type: 'DATA',
+          chunk,
+          timestampUs: 1,
+          bytes: content.subarray(chunk * 1_024, (chunk + 1) * 1_024),
+        });
+    }
+  });
+  await new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve));
+  return `127.0.0.1:${socket.address().port}`;
+}
+
+t.test('what nobody can prove is taken only if that is asked for, and only if it is the file', async t => {
+  const root = Buffer.from(ID, 'hex');
+  const spoilt = CONTENT.slice();
+  spoilt[5_000]! ^= 1;
+  const [honest, lying] = [await unproven(t, root, CONTENT), await unproven(t, root, spoilt)];
+  const out = join(await tempFolder(t), 'out');
+  const ask = (...more: string[]) =>
+    spawnCommand(t, 'tsp-peer', ['swarm', 'get', ID, '-o', out, '--dialect', 'pyppspp', ...more]);
+  const refused = await ask('--peer', honest);
+  t.equal(await refused.exitCode(), 2);
+  t.match(refused.stderr, /--allow-unverified/);
+  const allowed = ['--allow-unverified', '--size', `${CONTENT.length}`];
+  const cheated = await ask('--peer', lying, ...allowed);
+  t.equal(await cheated.exitCode(), 69);
+  t.match(cheated.stderr, /what came is not the file, from 127/);
+  t.notOk(existsSync(out) || existsSync(`${out}.part`), 'nothing of it stays');
+  const taken = await ask('--peer', honest, ...allowed);
+  t.equal(await taken.exitCode(), 0);
+  t.ok(Buffer.compare(readFileSync(out), CONTENT) === 0, 'byte by byte');
 });
