@@ -8,6 +8,7 @@ import { delimiter } from 'node:path';
 import { installLine } from '../failures/install-line.js';
 import { isRunnable } from '../programs.js';
 import { openFile } from './open-file.js';
+import { pcmKind } from './pcm-kind.js';
 
 export interface Encoder {
   /** Undefined when it can encode; else why not, with what mends it. */
@@ -20,6 +21,8 @@ export interface Encoder {
 const KBIT_PER_SECOND = 192;
 /** Characters of lame's own words that are told. */
 const MAX_SAID = 200;
+/** What it says of a file that it cannot make sense of, whatever that is. */
+const NOT_FOR_LAME = /can't init infile/i;
 
 /**
  * The real encoder: node-lame's lame, which reads from a descriptor and writes a file. Not through a pipe, as node-lame's own
@@ -45,7 +48,15 @@ export class LameEncoder implements Encoder {
         env: withLibraries(resolveBundledLibraryDirectory()),
         signal,
       });
-      await endOf(lame);
+      await endOf(lame).catch((error: Error) => {
+        if (!NOT_FOR_LAME.test(error.message)) throw error;
+        const kind = pcmKind(file.handle.fd, Number(file.fingerprint.size));
+        throw new Error(
+          kind === undefined
+            ? 'there is no sound in it'
+            : `lame does not take ${kind}; one or two channels of integers would do`,
+        );
+      });
     } finally {
       await file.handle.close();
     }

@@ -157,7 +157,7 @@ export class EncodedSongs {
     } catch (error) {
       source.state = 'failed';
       if (!this.#abort.signal.aborted)
-        logger.warn({ file: source.path, err: error }, 'a file could not be encoded');
+        logger.warn({ file: source.path, why: (error as Error).message }, 'a file could not be encoded');
     }
   }
 

@@ -5,18 +5,14 @@
  *     FORM size AIFF │ id size bytes │ …    NAME, AUTH                   ID3_       ┤
  *                                             └─▶ as an ID3v2.4 tag ────────────────┴─▶ tags.ts, like those of an MP3
  *
- * Only chunk headers are read on the way, and no more of them than a file of music has. A size that lies leads to the end
- * of the file, or to chunks that nobody knows. RIFF and AIFF have no album artist and no disc.
+ * RIFF and AIFF have no album artist and no disc.
  */
 import { isUtf8 } from 'node:buffer';
-import { readSync } from 'node:fs';
 import { cleanText } from '../../protocol/tsp/rows.js';
+import { bodyOf, CHUNK_HEADER_BYTES, chunkIn, chunksOf, endOf } from './pcm-chunks.js';
 import { readTags, type SongTags, TAG_HEAD_BYTES } from './tags.js';
 import { writeTags } from './write-tags.js';
 
-const FORM_BYTES = 12;
-const CHUNK_HEADER_BYTES = 8;
-const MAX_CHUNKS = 64;
 /** Of one chunk that is no ID3v2. */
 const MAX_TEXTS_BYTES = 64 * 1024;
 const LIST_KIND = 'INFO';
@@ -40,13 +36,6 @@ const FIELDS: ReadonlyMap<string, keyof SongTags> = new Map([
  * 0x80 to 0x9f for control characters.
  */
 const OLD_TEXT = new TextDecoder('windows-1252');
-
-interface Chunk {
-  readonly id: string;
-  /** Where its bytes begin. */
-  readonly at: number;
-  readonly length: number;
-}
 
 /** `parsing` is called before a parser gets anything that it could hang over. What ID3v2 says is believed first. */
 export async function readPcmTags(file: number, size: number, parsing: () => void): Promise<SongTags> {
@@ -76,37 +65,6 @@ export async function readPcmTags(file: number, size: number, parsing: () => voi
   parsing();
   const tags = [writeTags(texts), id3].filter(tag => tag.length > 0);
   return Object.assign({}, ...(await Promise.all(tags.map(tag => readTags(tag, new Uint8Array(0))))));
-}
-
-function* chunksOf(file: number, size: number): Generator<Chunk> {
-  const form = bytesOf(file, 0, FORM_BYTES);
-  const isRiff = form.toString('latin1', 0, 4) === 'RIFF';
-  for (let at = FORM_BYTES, count = 0; at < size && count < MAX_CHUNKS; count += 1) {
-    const header = bytesOf(file, at, CHUNK_HEADER_BYTES);
-    if (header.length < CHUNK_HEADER_BYTES) return;
-    const chunk = chunkIn(header, 0, at, isRiff);
-    yield chunk;
-    at = endOf(chunk);
-  }
-}
-
-/** The chunk whose header is at `at` of `bytes` and at `position` of whatever is walked through. */
-const chunkIn = (bytes: Buffer, at: number, position: number, isRiff: boolean): Chunk => ({
-  id: bytes.toString('latin1', at, at + 4),
-  at: position + CHUNK_HEADER_BYTES,
-  length: isRiff ? bytes.readUInt32LE(at + 4) : bytes.readUInt32BE(at + 4),
-});
-
-/** Chunks begin at even places. */
-const endOf = ({ at, length }: Chunk): number => at + length + (length % 2);
-
-const bodyOf = (file: number, { at, length }: Chunk, atMost: number): Buffer =>
-  bytesOf(file, at, Math.min(length, atMost));
-
-/** Fewer where the file ends. */
-function bytesOf(file: number, at: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  return bytes.subarray(0, readSync(file, bytes, 0, length, at));
 }
 
 function textOf(bytes: Buffer): string {

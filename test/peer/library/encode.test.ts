@@ -136,7 +136,15 @@ t.test('what cannot be encoded is counted, said, and stops nothing else', async 
   await library.start();
   await lists(library, 'c');
   t.match(library.report().skipped, [{ reason: 'not-encoded', count: 2 }]);
-  t.equal(logger.messages('warn').filter(message => message === 'a file could not be encoded').length, 2);
+  const told = logger.entries.filter(({ message }) => message === 'a file could not be encoded');
+  t.same(
+    told.map(({ fields }) => fields),
+    [
+      { file: join(root, 'a.wav'), why: 'cannot encode this' },
+      { file: join(root, 'b.wav'), why: 'the encoder made no MP3: not-mp3' },
+    ],
+    'without a stack',
+  );
 });
 
 t.test('what cannot be removed from among the encodings stays, and stops nothing else', async t => {
@@ -236,17 +244,57 @@ t.test('what a source says of itself reaches the list and the MP3', { skip: noLa
   t.match(format.tags, { ...others, album_artist: albumArtist, date: year, track: '3', disc: '2' });
 });
 
-t.test('the real lame needs a source, and stops when it is told to', { skip: noLame }, async t => {
-  const folder = await tempFolder(t);
-  const lame = new LameEncoder();
-  const [source, target] = [join(folder, 'x.wav'), join(folder, 'x.mp3')];
-  const never = new AbortController();
-  await t.rejects(lame.encode(source, target, never.signal), /gone/);
-  await writeFile(source, 'no sound at all');
-  await t.rejects(lame.encode(source, target, never.signal), /init infile|lame ended/);
-  await writeFile(source, wavBytes({ seconds: 60 }));
-  const abort = new AbortController();
-  const encoding = lame.encode(source, target, abort.signal);
-  abort.abort();
-  await t.rejects(encoding, { name: 'AbortError' });
-});
+/** A WAV that says something else of its sound. */
+function withFormat({ format, channels }: { format: number; channels: number }): Buffer {
+  const wav = wavBytes({ seconds: 0.1 });
+  wav.writeUInt16LE(format, 20);
+  wav.writeUInt16LE(channels, 22);
+  return wav;
+}
+
+/** The same as AIFC. */
+function aifc(compression: string): Buffer {
+  const aiff = aiffBytes(wavBytes({ seconds: 0.1 }));
+  const common = Buffer.concat([aiff.subarray(20, 38), Buffer.from(`${compression}\0\0`)]);
+  common.writeUInt16BE(32, 6);
+  const form = Buffer.concat([
+    aiff.subarray(0, 8),
+    Buffer.from('AIFC'),
+    iff('COMM', common),
+    aiff.subarray(38),
+  ]);
+  form.writeUInt32BE(form.length - 8, 4);
+  return form;
+}
+
+t.test(
+  'the real lame needs a source, says what it cannot take, and stops when it is told to',
+  { skip: noLame },
+  async t => {
+    const folder = await tempFolder(t);
+    const lame = new LameEncoder();
+    const [source, target] = [join(folder, 'x.wav'), join(folder, 'x.mp3')];
+    const never = new AbortController();
+    await t.rejects(lame.encode(source, target, never.signal), /gone/);
+    await writeFile(source, 'no sound at all');
+    await t.rejects(lame.encode(source, target, never.signal), /there is no sound in it/);
+    for (const [file, kind] of [
+      [withFormat({ format: 1, channels: 6 }), 'WAV of 6 channels, 16-bit integers'],
+      [withFormat({ format: 7, channels: 1 }), 'WAV of 1 channel, mu-law'],
+      [withFormat({ format: 2, channels: 2 }), 'WAV of 2 channels, ADPCM'],
+      [aifc('fl32'), 'AIFF of 2 channels, 32-bit floats'],
+    ] as const) {
+      await writeFile(source, file);
+      await t.rejects(lame.encode(source, target, never.signal), {
+        message: `lame does not take ${kind}; one or two channels of integers would do`,
+      });
+    }
+    await writeFile(source, wavBytes({ seconds: 1 }).subarray(0, 36));
+    await t.rejects(lame.encode(source, target, never.signal), /there is no sound in it/);
+    await writeFile(source, wavBytes({ seconds: 60 }));
+    const abort = new AbortController();
+    const encoding = lame.encode(source, target, abort.signal);
+    abort.abort();
+    await t.rejects(encoding, { name: 'AbortError' });
+  },
+);
