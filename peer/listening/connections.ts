@@ -199,7 +199,9 @@ export class HostConnection implements WireOwner {
     this.#gone();
     if (error instanceof RemoteProtocolError)
       this.#options.logger.info({ host: this.host, code: error.code }, error.message);
-    this.holder?.lost(error?.message ?? 'ended the connection');
+    const why = error?.message ?? 'ended the connection';
+    // Whoever is told says of whom.
+    this.holder?.lost(why.startsWith(`${this.host} `) ? why.slice(this.host.length + 1) : why);
   }
 
   #tell(event: DownloadEvent, now: Milliseconds): void {

@@ -194,9 +194,9 @@ function errorOf({ code, message, retryAfterMs }: ErrorBody, name: string): Erro
   return new RequestError(code as Exclude<ErrorBody['code'], FatalCode>, text, options);
 }
 
-function explained(error: Error | undefined, { name, spokeTsp }: WireConnection): Error {
+function explained(error: Error | undefined, { name }: WireConnection): Error {
   if (error === undefined) return new TransportError(`${name} ended the connection without an answer`);
-  if (!(error instanceof RemoteProtocolError) || !spokeTsp) return error;
+  if (!(error instanceof RemoteProtocolError) || error.message.includes(name)) return error;
   return new RemoteProtocolError(
     error.code,
     `${name} does not speak TSP as it should: ${error.message}`,

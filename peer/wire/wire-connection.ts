@@ -97,11 +97,6 @@ export class WireConnection {
     return this.#socket.remoteAddress;
   }
 
-  /** Whether a message has come. A web server, for instance, never sends one. */
-  get spokeTsp(): boolean {
-    return this.#spokeTsp;
-  }
-
   /** All in one write. Returns false when the other side is slower than we are; `drained` tells when it caught up. */
   send(...messages: readonly Message[]): boolean {
     const { trace } = this.#options;
@@ -217,8 +212,8 @@ export class WireConnection {
     try {
       this.#framer.end();
       this.close();
-    } catch (error) {
-      this.close(error as Error);
+    } catch (cause) {
+      this.close(new TransportError(`${this.name} ended the connection inside a message`, { cause }));
     }
   }
 

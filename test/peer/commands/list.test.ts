@@ -156,6 +156,18 @@ t.test('what is no tracker is told apart: 69, what it says, and a hint', async t
   }
 });
 
+t.test('a tracker that stops in the middle of a message is named', async t => {
+  const half = await serverAt(
+    t,
+    socket => void socket.once('data', () => socket.end(Buffer.from([0x81, 0]))),
+  );
+  const config = configIn('/nowhere', { tracker: half });
+  t.match(await failureFrom(runList(config, { words: [] }, new TestWorld())), {
+    exitCode: 69,
+    message: `No tracker answers: 127.0.0.1:${half.port} ended the connection inside a message.`,
+  });
+});
+
 t.test('find without a word is a wrong use', async t => {
   const { config, world } = await setUp(t);
   t.match(await failureFrom(runFind(config, { words: ['', ' '] }, world)), { code: 'usage', exitCode: 2 });

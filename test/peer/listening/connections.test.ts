@@ -80,6 +80,14 @@ t.test('who does not take the connection in 3 s is not there', async t => {
   t.match(losses, [/did not take the connection within 3 s/]);
 });
 
+t.test('why a host is lost is said without its name, for whoever hears it has that', async t => {
+  const { connections } = open(t);
+  const { port } = await listenTsp(t, client => client.write(Buffer.from('SSH-2.0-OpenSSH\r\n')));
+  const { losses } = hold(connections, `127.0.0.1:${port}`);
+  await until('it is lost', () => losses.length > 0);
+  t.match(losses, [/^is no Torero tracker or host: it says “SSH/]);
+});
+
 t.test('what has little left to drain is kept, what has much is closed with STOP', async t => {
   const { connections } = open(t);
   const song = testSong(40 * PIECE_BYTES);
@@ -225,7 +233,9 @@ t.test('a header that drips is cut off, an end inside a message is no end', asyn
   cut.client.write(encode({ type: 'PONG', value: 1 }).subarray(0, 3));
   cut.client.end();
   await until('closed', () => cut.closed.length === 1);
-  t.match(cut.closed, [{ name: 'TransportError' }]);
+  t.match(cut.closed, [
+    { name: 'TransportError', message: /^127\S+ ended the connection inside a message$/ },
+  ]);
 
   const fair = await wires();
   fair.client.write(
