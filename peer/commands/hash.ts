@@ -4,7 +4,7 @@
  *     8becd36f…  song.mp3
  *     {"hash":"8becd36f…","size":4215004,"file":"song.mp3"}          with --json
  *
- * A file that can't be read is named on stderr, the others are hashed all the same, and the exit code is 1.
+ * A file that is empty (which is no song) or can't be read is named on stderr, the others are hashed all the same, and the exit code is 1.
  */
 import { createReadStream } from 'node:fs';
 import { addAbortSignal } from 'node:stream';
@@ -26,6 +26,11 @@ export function runHash(config: PeerConfig, { words }: CommandArguments, world: 
     for (const file of words) {
       try {
         const { hash, size } = await hashOf(file, world);
+        if (size === 0) {
+          session.report(fileError(`${safeText(file)} is empty: it has no hash.`).failure);
+          code = EXIT.failure;
+          continue;
+        }
         // As sha256sum: a name with a line break would otherwise be two lines.
         const line = config.json ? safeJson({ hash, size, file }) : `${hash}  ${safeText(file)}`;
         await session.write([line]);

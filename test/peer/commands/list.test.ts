@@ -284,15 +284,17 @@ t.test('hash prints lines as sha256sum does, and JSON', async t => {
   });
 });
 
-t.test('hash names what it cannot read, does the rest, and exits 1', async t => {
+t.test('hash names what it cannot read and what is empty, does the rest, and exits 1', async t => {
   const path = await folder(t);
   await mkdir(join(path, 'folder'));
   await writeFile(join(path, 'b'), 'b');
+  await writeFile(join(path, 'empty'), '');
   const world = new TestWorld();
-  const words = [join(path, 'missing'), join(path, 'folder'), join(path, 'b')];
+  const words = ['missing', 'folder', 'empty', 'b'].map(name => join(path, name));
   t.equal(await runHash(configIn(path), { words }, world), 1);
   t.match(world.stderr.text, /missing: there is no such file/);
   t.match(world.stderr.text, `${join(path, 'folder')}: that is a folder`);
+  t.match(world.stderr.text, /empty is empty: it has no hash\./);
   t.equal(world.lines.length, 1);
 });
 
