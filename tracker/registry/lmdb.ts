@@ -10,6 +10,7 @@
  * 32 IDs, too: what is new of a library has IDs in a row, and so it is few writes; a row that changes is a small one.
  */
 import { createRequire } from 'node:module';
+import { setTimeout as passed } from 'node:timers/promises';
 import type { Database, RootDatabase } from 'lmdb';
 import { RequestError } from '../../protocol/errors.js';
 import type { Disk, OpenDisk } from '../../protocol/ports.js';
@@ -33,6 +34,11 @@ import { StoredIds } from './stored-ids.js';
 // Its CommonJS form is a single file, and loads in two thirds of the time; a tracker does little else before it is ready.
 const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
 
+/**
+ * After a round that several waited for, the next begins no sooner. Each costs this thread and the disk the same however many
+ * share it, and what waits for it is answered together.
+ */
+const GATHER_MS = 50;
 /** Making and handing over one costs this thread about 5 µs. */
 const WRITES_A_TRANSACTION = 1_000;
 /**
@@ -86,6 +92,8 @@ export class LmdbRegistry implements Registry {
   #leaving = new Set<number>();
   #waiters: Waiter[] = [];
   #isWriting = false;
+  /** When the next round may begin. */
+  #nextRoundAt = Number.NEGATIVE_INFINITY;
   #written: Promise<void> = Promise.resolve();
   #lastRevision: number;
   #closed: Promise<void> | undefined;
@@ -230,8 +238,11 @@ export class LmdbRegistry implements Registry {
     // A moment later, so that what is said together is written together.
     await Promise.resolve();
     while (this.#waiters.length > 0 || this.#hasChanged) {
+      const wait = this.#nextRoundAt - performance.now();
+      if (wait > 0) await passed(wait);
       const waiters = this.#waiters;
       this.#waiters = [];
+      if (waiters.length > 1) this.#nextRoundAt = performance.now() + GATHER_MS;
       const error = await this.#writeRound();
       for (const waiter of waiters) error === undefined ? waiter.resolve() : waiter.reject(error);
     }
