@@ -5,16 +5,46 @@
  *
  * To make a socket is a third of what a dial costs; as many are kept as were ever open at once, which the Prover bounds.
  */
-import { lookup } from 'node:dns/promises';
+import { lookup as systemLookup } from 'node:dns/promises';
 import { Socket } from 'node:net';
 import type { Dial } from './proof.js';
 
+/** All addresses of a name. */
+type LookUp = (
+  name: string,
+  options: { readonly all: true },
+) => Promise<readonly { readonly address: string }[]>;
+
+/**
+ * A name that nobody answers for holds one of the process's four threads for many seconds, and by these the disk is asked,
+ * too, for which all who register wait.
+ */
+const LOOKUPS_AT_ONCE = 2;
+/** Who comes with a name after so many is told that it cannot be reached. */
+const MAX_WAITING = 1_000;
+
 export class TcpDialer {
+  readonly #lookup: LookUp;
   readonly #closed: Line[] = [];
+  #lookingUp = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(lookup: LookUp = systemLookup) {
+    this.#lookup = lookup;
+  }
 
   async resolve(name: string): Promise<readonly string[]> {
-    const found = await lookup(name, { all: true });
-    return found.map(({ address }) => address);
+    if (this.#waiting.length === MAX_WAITING) throw new Error('too many names wait to be looked up');
+    if (this.#lookingUp === LOOKUPS_AT_ONCE) await new Promise<void>(resolve => this.#waiting.push(resolve));
+    else this.#lookingUp += 1;
+    try {
+      const found = await this.#lookup(name, { all: true });
+      return found.map(({ address }) => address);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#lookingUp -= 1;
+      else next();
+    }
   }
 
   dial(host: string, port: number, bytes: Uint8Array): Dial {

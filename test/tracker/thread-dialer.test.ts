@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import t from 'tap';
+import { TcpDialer } from '../../tracker/dialer.js';
 import type { Dial } from '../../tracker/proof.js';
 import { FEW_DIALS, GATHER_MS, ThreadDialer } from '../../tracker/thread-dialer.js';
 import { listenAt } from '../support/crowd.js';
@@ -127,4 +128,26 @@ t.test('stopped with dials under way', async t => {
   await closed;
   await until('nothing is left open', () => open.size === 0);
   t.equal(open.size, 0);
+});
+
+t.test('names that nobody answers for keep two threads of the process, and no more', async t => {
+  const asked: string[] = [];
+  const answers: (() => void)[] = [];
+  const dialer = new TcpDialer(async name => {
+    asked.push(name);
+    if (name.startsWith('silent')) await new Promise<void>(resolve => answers.push(resolve));
+    if (name === 'silent 1') throw new Error('nobody knows it');
+    return [{ address: '192.0.2.1' }];
+  });
+  const silent = ['silent 1', 'silent 2'].map(name => dialer.resolve(name));
+  const [third, fourth] = [dialer.resolve('third'), dialer.resolve('fourth')];
+  t.same(asked, ['silent 1', 'silent 2'], 'the others wait');
+  answers[0]!();
+  await t.rejects(silent[0]!);
+  t.same(await third, ['192.0.2.1'], 'one that fails makes room, too');
+  t.same(await fourth, ['192.0.2.1']);
+  const many = Array.from({ length: 2_000 }, (_, n) => dialer.resolve(`silent ${n + 3}`).catch(() => 'told'));
+  t.equal(await Promise.race(many), 'told', 'nor do they wait without end');
+  answers[1]!();
+  t.same(await silent[1], ['192.0.2.1']);
 });
