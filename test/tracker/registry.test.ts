@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import t from 'tap';
+import type { OpenDisk } from '../../protocol/ports.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { openDisk } from '../../src/disk.js';
@@ -97,6 +98,39 @@ t.test('on disk', async t => {
     );
     await rewritten.close();
   });
+
+  t.test(
+    'what was written of a round that failed in the middle is known, and the rest given anew',
+    async t => {
+      const folder = join(await tempFolder(t), 'registry');
+      let asked = Number.NEGATIVE_INFINITY;
+      const failingOnce: OpenDisk = (...where) => {
+        const disk = openDisk(...where);
+        const ask = (): Promise<void> => {
+          asked += 1;
+          return asked === 2 ? Promise.reject(new Error('for this moment')) : disk.ask();
+        };
+        return { ask, close: () => disk.close() };
+      };
+      const registry = await LmdbRegistry.open(folder, { randomBytes, openDisk: failingOnce });
+      // In blocks of 32 more than one transaction.
+      const all = range(40_000);
+      const first = all.map(n => registry.assignId(hashOf(n)));
+      asked = 0;
+      await t.rejects(registry.flushed(), { code: 'unavailable' });
+      const kept = all.filter(n => registry.idOf(hashOf(n)) !== undefined);
+      t.ok(kept.length > 0 && kept.length < all.length, `${kept.length} were written`);
+      t.equal(registry.idCount, kept.length);
+      t.ok(kept.every(n => registry.idOf(hashOf(n)) === first[n]));
+      const ids = all.map(n => registry.idOf(hashOf(n)) ?? registry.assignId(hashOf(n)));
+      t.equal(new Set([...first, ...ids]).size, 2 * all.length - kept.length, 'none is given twice');
+      await registry.close();
+      const after = await LmdbRegistry.open(folder, { randomBytes, openDisk });
+      t.ok(all.every(n => after.idOf(hashOf(n)) === ids[n]));
+      t.equal(after.idCount, all.length);
+      await after.close();
+    },
+  );
 
   const skip = canMount() ? false : 'only root can mount a small disk';
   t.test('with the disk full nothing is acknowledged, no ID twice, and room mends it', { skip }, async t => {

@@ -28,7 +28,7 @@ import {
   type StoredHost,
   type Told,
 } from './registry.js';
-import { blockKey, blocksOf, json, rowsIn, u32 } from './stored.js';
+import { blockKey, blockOf, blocksOf, json, rowsIn, u32 } from './stored.js';
 import { StoredIds } from './stored-ids.js';
 
 // Its CommonJS form is a single file, and loads in two thirds of the time; a tracker does little else before it is ready.
@@ -51,9 +51,6 @@ export const WRITE_RETRY_MS = 20_000;
  * the journal is not all there is.
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
-
-/** Rows of one host in a block, of IDs that follow each other. */
-const BLOCK_SONGS = 32;
 
 type Store = Database<Buffer, Buffer>;
 
@@ -216,7 +213,7 @@ export class LmdbRegistry implements Registry {
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
-    const number = Math.floor(id / BLOCK_SONGS);
+    const number = blockOf(id);
     const blocks = this.#changes.get(hostKey) ?? new Map<number, Map<SongId, OfferRow | undefined>>();
     const rows = blocks.get(number) ?? new Map<SongId, OfferRow | undefined>();
     this.#changes.set(hostKey, blocks.set(number, rows.set(id, row)));

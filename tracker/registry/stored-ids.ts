@@ -11,12 +11,12 @@ import { HASH_BYTES } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { IdIndex } from './id-index.js';
-import { hashAt, hashKey, idsIn, isHashOf, newHashBlock, numberOfHashBlock, putHash, u32 } from './stored.js';
+import { blockOf, hashAt, hashKey, idsIn, isHashOf, newHashBlock, putHash, u32 } from './stored.js';
 
 export class StoredIds {
   readonly #store: Database<Buffer, Buffer>;
-  readonly #randomBytes: RandomBytes;
-  #index: IdIndex;
+  /** Of those that are on disk. */
+  readonly #index: IdIndex;
   #unsaved = new Map<ContentHash, SongId>();
   #saving: ReadonlyMap<ContentHash, SongId> = new Map();
   /** What is looked up just now. */
@@ -24,8 +24,8 @@ export class StoredIds {
 
   constructor(store: Database<Buffer, Buffer>, randomBytes: RandomBytes) {
     this.#store = store;
-    this.#randomBytes = randomBytes;
-    this.#index = this.#readIndex();
+    this.#index = new IdIndex(randomBytes);
+    this.#readIndex();
   }
 
   /** How many there are, on disk or not. */
@@ -56,7 +56,7 @@ export class StoredIds {
     this.#unsaved = new Map();
     const blocks = new Map<number, [SongId, ContentHash][]>();
     for (const [hash, id] of this.#saving) {
-      const number = numberOfHashBlock(id);
+      const number = blockOf(id);
       const given = blocks.get(number);
       if (given === undefined) blocks.set(number, [[id, hash]]);
       else given.push([id, hash]);
@@ -71,7 +71,10 @@ export class StoredIds {
 
   /** Not all of it was written. */
   failed(): void {
-    this.#index = this.#readIndex();
+    for (const [hash, id] of this.#saving) {
+      const asked = hashKey(hash, this.#asked);
+      if (this.#isAsked(id)) this.#index.add(id, asked);
+    }
     this.#saving = new Map();
   }
 
@@ -86,7 +89,7 @@ export class StoredIds {
   }
 
   readonly #isAsked = (id: SongId): boolean => {
-    const block = this.#store.getBinaryFast(u32(numberOfHashBlock(id)));
+    const block = this.#store.getBinaryFast(u32(blockOf(id)));
     return block !== undefined && isHashOf(block, id, this.#asked);
   };
 
@@ -97,12 +100,10 @@ export class StoredIds {
     return this.#store.put(key, block);
   }
 
-  #readIndex(): IdIndex {
-    const index = new IdIndex(this.#randomBytes);
+  #readIndex(): void {
     for (const { key, value } of this.#store.getRange()) {
       if (key.length === HASH_BYTES) continue;
-      for (const id of idsIn(key.readUInt32BE(), value)) index.add(id, value, hashAt(id));
+      for (const id of idsIn(key.readUInt32BE(), value)) this.#index.add(id, value, hashAt(id));
     }
-    return index;
   }
 }

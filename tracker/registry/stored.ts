@@ -13,6 +13,10 @@ export const rowsIn = (block: Buffer): [SongId, OfferRow][] =>
   JSON.parse(block.toString()) as [SongId, OfferRow][];
 
 const U32_BYTES = 4;
+/** IDs that follow each other, whose hashes lie together, and a host's rows of them. */
+const BLOCK_IDS = 32;
+
+export const blockOf = (id: SongId): number => Math.floor(id / BLOCK_IDS);
 
 export function u32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(U32_BYTES);
@@ -32,30 +36,30 @@ export function blockKey(hostKey: number, block: number): Buffer {
   return bytes;
 }
 
-/** Hashes with IDs that follow each other: which of them are there (u32, a bit each), and then all, 32 bytes each. */
-const BLOCK_HASHES = 32;
-
-export const numberOfHashBlock = (id: SongId): number => Math.floor(id / BLOCK_HASHES);
-
-export const newHashBlock = (): Buffer => Buffer.alloc(U32_BYTES + BLOCK_HASHES * HASH_BYTES);
+/** Hashes of a block of IDs: which of them are there (u32, a bit each), and then all, 32 bytes each. */
+export const newHashBlock = (): Buffer => Buffer.alloc(U32_BYTES + BLOCK_IDS * HASH_BYTES);
 
 /** Where its hash begins in its block. */
-export const hashAt = (id: SongId): number => U32_BYTES + (id % BLOCK_HASHES) * HASH_BYTES;
+export const hashAt = (id: SongId): number => U32_BYTES + (id % BLOCK_IDS) * HASH_BYTES;
 
 export function putHash(block: Buffer, id: SongId, hash: ContentHash): void {
-  writeU32(block, (readU32(block, 0) | (1 << (id % BLOCK_HASHES))) >>> 0, 0);
+  writeU32(block, (readU32(block, 0) | bitOf(id)) >>> 0, 0);
   block.write(hash, hashAt(id), 'hex');
 }
 
-/** `id` must be one of those that are there. */
 export const isHashOf = (block: Buffer, id: SongId, hash: Uint8Array): boolean =>
+  (readU32(block, 0) & bitOf(id)) !== 0 &&
   block.compare(hash, 0, HASH_BYTES, hashAt(id), hashAt(id) + HASH_BYTES) === 0;
 
 export function* idsIn(number: number, block: Buffer): Iterable<SongId> {
   const there = readU32(block, 0);
-  for (let n = 0; n < BLOCK_HASHES; n += 1)
-    if ((there & (1 << n)) !== 0) yield (number * BLOCK_HASHES + n) as SongId;
+  for (let n = 0; n < BLOCK_IDS; n += 1) {
+    const id = (number * BLOCK_IDS + n) as SongId;
+    if ((there & bitOf(id)) !== 0) yield id;
+  }
 }
+
+const bitOf = (id: SongId): number => 1 << (id % BLOCK_IDS);
 
 /** All of a host's. */
 export const blocksOf = (hostKey: number): { start: Buffer; end: Buffer } => ({
