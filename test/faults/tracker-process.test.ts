@@ -17,7 +17,7 @@ import { descriptorsOf, stackTraceIn, watchSurvivor } from '../support/survivor.
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp, listAt } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
-import { registerHost, song } from '../tracker/tracker-fixture.js';
+import { registerHost, registerKept, song } from '../tracker/tracker-fixture.js';
 
 const WORDS = ['--host', '127.0.0.1', '--port', '0'];
 const OPEN = ['--max-per-address', '0'];
@@ -97,12 +97,14 @@ for (const error of ['ENOSPC', 'EIO']) {
       const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN]);
       const { port } = await tracker.ready();
       const survivor = await watchSurvivor(tracker, () => listAt(t, port));
+      const kept = await registerKept(t, { port }, 1);
       const fault = await failCalls(t, tracker.pid, { calls: 'pwrite64,pwritev,fdatasync,fsync', error });
-      await t.rejects(registerHost(t, { port }, { songs: [song(1)] }), { message: /"code":"unavailable"/ });
-      t.same(await listAt(t, port), []);
+      await t.rejects(registerHost(t, { port }, { songs: [song(2)] }), { message: /"code":"unavailable"/ });
+      t.match(await listAt(t, port), [{ title: 'Song 1' }]);
       await fault.lift();
-      const host = await registerHost(t, { port }, { songs: [song(1)] });
-      t.type(host.idOf(1), 'number');
+      const host = await registerHost(t, { port }, { songs: [song(2)] });
+      t.type(host.idOf(2), 'number');
+      kept.client.destroy();
       host.client.destroy();
       await survivor.survived();
       t.notMatch(tracker.stderr, LMDB_REFUSED);

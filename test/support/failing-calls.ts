@@ -8,6 +8,7 @@
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { type Teardown, until } from './until.js';
 
 /** Why faults can't be injected here, as tap's `skip` wants it; false when they can. */
@@ -30,11 +31,15 @@ export interface Fault {
 /** Resolves when the fault is in force; `lift` when it is no more. */
 export async function failCalls(t: Teardown, pid: number, fault: Fault): Promise<{ lift(): Promise<void> }> {
   const words = [...wordsOf(fault), '-p', String(pid)];
+  await stop(pid);
   const strace = spawn('strace', words, { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(strace, 'close');
   const lift = async (): Promise<void> => {
+    if (strace.exitCode !== null) return;
+    await stop(pid);
     strace.kill('SIGINT');
     await ended;
+    resume(pid);
   };
   t.teardown(lift);
   let said = '';
@@ -45,7 +50,41 @@ export async function failCalls(t: Teardown, pid: number, fault: Fault): Promise
     () => `strace attaches: ${said}`,
     () => /attached/.test(said),
   );
+  resume(pid);
   return { lift };
+}
+
+/**
+ * strace takes and leaves threads one by one. While it did, one thread would be refused the disk that another was just
+ * granted; so they all stand still.
+ */
+async function stop(pid: number): Promise<void> {
+  if (!signal(pid, 'SIGSTOP')) return;
+  await until('all of its threads stand still', () => statesOf(pid).every(state => 'TtZX'.includes(state)));
+}
+
+function resume(pid: number): void {
+  signal(pid, 'SIGCONT');
+}
+
+/** Whether it was there to be signalled. */
+function signal(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch {
+    return false;
+  }
+}
+
+function statesOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(thread => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2)[0]!;
+    });
+  } catch {
+    return [];
+  }
 }
 
 /** What lmdb prints when a write of its own is refused: the disk is to refuse us before (`src/disk.ts`). */

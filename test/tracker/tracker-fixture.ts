@@ -99,6 +99,16 @@ export async function registerHost(
   };
 }
 
+/**
+ * Of a tracker that nobody uses besides. It is told only what is durable: once it reads of its own song, nothing is being
+ * written, and a fault of the disk that begins now is met by no transaction halfway.
+ */
+export async function registerKept(t: Test, tracker: { port: number }, n: number): Promise<Peer> {
+  const peer = await registerHost(t, tracker, { songs: [song(n)] });
+  await peer.client.await('BROADCAST_LIST', ({ rows }) => rows.some(({ id }) => id === peer.idOf(n)));
+  return peer;
+}
+
 /** Long lists take their time, in which the tracker may ask whether we are still there. */
 async function songIds(client: TspClient): Promise<Extract<Received, { type: 'SONG_IDS' }>> {
   for (;;) {
