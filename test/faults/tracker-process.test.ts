@@ -112,6 +112,26 @@ for (const error of ['ENOSPC', 'EIO']) {
   );
 }
 
+t.test('a disk that fails lmdb halfway: its store is opened anew', besideOthers(noFaults), async t => {
+  const data = await tempFolder(t);
+  const tracker = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, '--data', data]);
+  const { port } = await tracker.ready();
+  const kept = await registerKept(t, { port }, 1);
+  const path = join(data, 'registry', 'data.mdb');
+  const fault = await failCalls(t, tracker.pid, { calls: 'fdatasync', error: 'EIO', path });
+  for (const n of [2, 3])
+    await t.rejects(registerHost(t, { port }, { songs: [song(n)] }), { message: /"code":"unavailable"/ });
+  await fault.lift();
+  const host = await registerHost(t, { port }, { songs: [song(2)] });
+  t.type(host.idOf(2), 'number');
+  kept.client.destroy();
+  host.client.destroy();
+  t.equal(await tracker.end(), 0);
+  const next = await spawnCommand(t, 'tsp-tracker', [...WORDS, ...OPEN, '--data', data]);
+  const again = await registerHost(t, await next.ready(), { songs: [song(1), song(2)] });
+  t.same([again.idOf(1), again.idOf(2)], [kept.idOf(1), host.idOf(2)]);
+});
+
 t.test('a clock that jumps hours both ways ends no lease and holds up no change', besideOthers(), async t => {
   const home = await tempFolder(t);
   const leaping = join(home, 'leaping.mjs');

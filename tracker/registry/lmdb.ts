@@ -71,16 +71,22 @@ interface Waiter {
   reject(error: RequestError): void;
 }
 
+interface Stores {
+  readonly root: RootDatabase<Buffer, Buffer>;
+  readonly metas: Store;
+  readonly ids: Store;
+  readonly hosts: Store;
+  readonly songs: Store;
+  readonly told: Store;
+}
+
 export class LmdbRegistry implements Registry {
   readonly tracker: string;
   readonly revision: number;
+  readonly #folder: string;
   readonly #disk: Disk;
-  readonly #root: RootDatabase<Buffer, Buffer>;
-  readonly #metas: Store;
+  #stores: Stores;
   readonly #ids: StoredIds;
-  readonly #hosts: Store;
-  readonly #songs: Store;
-  readonly #blocks: Store;
   #lastSongId: number;
   #lastHostKey: number;
   #writes: Write[] = [];
@@ -105,17 +111,10 @@ export class LmdbRegistry implements Registry {
 
   private constructor(folder: string, options: LmdbOptions) {
     const { randomBytes, firstSongId = FIRST_SONG_ID, openDisk, minFreeBytes = MIN_FREE_BYTES } = options;
-    const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
-    // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
-    const safe = { eventTurnBatching: false, overlappingSync: false };
-    this.#root = open<Buffer, Buffer>({ path: folder, maxDbs: 5, ...binary, ...safe });
+    this.#folder = folder;
+    this.#stores = openStores(folder);
     this.#disk = openDisk(folder, minFreeBytes);
-    const store = (name: string): Store => this.#root.openDB<Buffer, Buffer>({ name, ...binary });
-    this.#metas = store('meta');
-    this.#ids = new StoredIds(store('ids'), randomBytes);
-    this.#hosts = store('hosts');
-    this.#songs = store('songs');
-    this.#blocks = store('told');
+    this.#ids = new StoredIds(() => this.#stores.ids, randomBytes);
     this.tracker = this.#read<string>('tracker') ?? makeTrackerName(randomBytes);
     this.#lastSongId = this.#read<number>('lastSongId') ?? firstSongId - 1;
     this.#lastHostKey = this.#read<number>('lastHostKey') ?? 0;
@@ -145,25 +144,28 @@ export class LmdbRegistry implements Registry {
   }
 
   *hosts(): Iterable<StoredHost> {
-    for (const { key, value } of this.#hosts.getRange()) {
+    for (const { key, value } of this.#stores.hosts.getRange()) {
       yield { key: key.readUInt32BE(), ...(JSON.parse(value.toString()) as Omit<StoredHost, 'key'>) };
     }
   }
 
   *rows(hostKey: number): Iterable<readonly [SongId, OfferRow]> {
-    for (const { value } of this.#songs.getRange(blocksOf(hostKey))) yield* rowsIn(value);
+    for (const { value } of this.#stores.songs.getRange(blocksOf(hostKey))) yield* rowsIn(value);
   }
 
   putHost({ key, ...host }: StoredHost): void {
-    this.#enqueue(() => this.#hosts.put(u32(key), json(host)));
+    this.#enqueue(() => this.#stores.hosts.put(u32(key), json(host)));
   }
 
   removeHost(hostKey: number): void {
     this.#changes.delete(hostKey);
     this.#leaving.add(hostKey);
     this.#enqueue(() => {
-      const blocks = [...this.#songs.getKeys(blocksOf(hostKey))];
-      return Promise.all([this.#hosts.remove(u32(hostKey)), ...blocks.map(key => this.#songs.remove(key))]);
+      const blocks = [...this.#stores.songs.getKeys(blocksOf(hostKey))];
+      return Promise.all([
+        this.#stores.hosts.remove(u32(hostKey)),
+        ...blocks.map(key => this.#stores.songs.remove(key)),
+      ]);
     });
   }
 
@@ -176,7 +178,7 @@ export class LmdbRegistry implements Registry {
   }
 
   told(): Told {
-    const blocks = this.#blocks.getRange().map(({ key, value }) => [key.readUInt32BE(), value] as const);
+    const blocks = this.#stores.told.getRange().map(({ key, value }) => [key.readUInt32BE(), value] as const);
     return { runs: this.#read<readonly Run[]>('runs') ?? [], blocks };
   }
 
@@ -187,7 +189,9 @@ export class LmdbRegistry implements Registry {
       Promise.all([
         this.#putMeta('runs', runs),
         ...told.map(([number, block]) =>
-          block === undefined ? this.#blocks.remove(u32(number)) : this.#blocks.put(u32(number), block),
+          block === undefined
+            ? this.#stores.told.remove(u32(number))
+            : this.#stores.told.put(u32(number), block),
         ),
       ]),
     );
@@ -208,7 +212,7 @@ export class LmdbRegistry implements Registry {
   async #close(): Promise<void> {
     await this.flushed().catch(() => undefined);
     await this.#written;
-    await this.#root.close();
+    await this.#stores.root.close();
     this.#disk.close();
   }
 
@@ -281,7 +285,7 @@ export class LmdbRegistry implements Registry {
       const isKnown = !this.#leaving.has(hostKey);
       for (const [number, changes] of blocks) {
         const key = blockKey(hostKey, number);
-        yield () => this.#putBlock(key, changes, isKnown ? this.#songs.getBinaryFast(key) : undefined);
+        yield () => this.#putBlock(key, changes, isKnown ? this.#stores.songs.getBinaryFast(key) : undefined);
       }
     }
   }
@@ -293,7 +297,7 @@ export class LmdbRegistry implements Registry {
   ): Promise<unknown> {
     const rows = [...(stored === undefined ? changes : new Map([...rowsIn(stored), ...changes]))];
     const left = rows.filter(([, row]) => row !== undefined).sort(([a], [b]) => a - b);
-    return left.length === 0 ? this.#songs.remove(key) : this.#songs.put(key, json(left));
+    return left.length === 0 ? this.#stores.songs.remove(key) : this.#stores.songs.put(key, json(left));
   }
 
   #putCounters(): Promise<unknown> {
@@ -308,27 +312,49 @@ export class LmdbRegistry implements Registry {
   async #commit(writes: readonly Write[]): Promise<void> {
     await this.#disk.ask();
     const done: Promise<unknown>[] = [];
-    const batch = this.#root.batch(() => {
+    const batch = this.#stores.root.batch(() => {
       for (const perform of writes) done.push(perform());
     });
     // A transaction gives its writes one promise between them, and names the reason of a failure in another.
     const results = await Promise.allSettled(new Set([batch, ...done]));
     const failure = results.find(result => result.status === 'rejected');
     if (failure === undefined) return;
-    throw (
-      (await (failure.reason as CommitFailure).commitError?.catch((reason: unknown) => reason)) ??
-      failure.reason
-    );
+    const { commitError } = failure.reason as CommitFailure;
+    const reason = (await commitError?.catch((error: unknown) => error)) ?? failure.reason;
+    await this.#reopen();
+    throw reason;
+  }
+
+  /** Once its meta page could not be written lmdb does nothing more, not even read, until it is opened anew. */
+  async #reopen(): Promise<void> {
+    await this.#stores.root.close();
+    this.#stores = openStores(this.#folder);
   }
 
   #read<T>(name: string): T | undefined {
-    const value = this.#metas.get(Buffer.from(name));
+    const value = this.#stores.metas.get(Buffer.from(name));
     return value === undefined ? undefined : (JSON.parse(value.toString()) as T);
   }
 
   #putMeta(name: string, value: string | number | readonly Run[]): Promise<unknown> {
-    return this.#metas.put(Buffer.from(name), json(value));
+    return this.#stores.metas.put(Buffer.from(name), json(value));
   }
+}
+
+function openStores(path: string): Stores {
+  const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
+  // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
+  const safe = { eventTurnBatching: false, overlappingSync: false };
+  const root = open<Buffer, Buffer>({ path, maxDbs: 5, ...binary, ...safe });
+  const store = (name: string): Store => root.openDB<Buffer, Buffer>({ name, ...binary });
+  return {
+    root,
+    metas: store('meta'),
+    ids: store('ids'),
+    hosts: store('hosts'),
+    songs: store('songs'),
+    told: store('told'),
+  };
 }
 
 interface CommitFailure {

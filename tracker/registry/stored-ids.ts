@@ -14,7 +14,8 @@ import { IdIndex } from './id-index.js';
 import { blockOf, hashAt, hashKey, idsIn, isHashOf, newHashBlock, putHash, u32 } from './stored.js';
 
 export class StoredIds {
-  readonly #store: Database<Buffer, Buffer>;
+  /** The one that is open: after a failure of its own lmdb is opened anew. */
+  readonly #store: () => Database<Buffer, Buffer>;
   /** Of those that are on disk. */
   readonly #index: IdIndex;
   #unsaved = new Map<ContentHash, SongId>();
@@ -22,7 +23,7 @@ export class StoredIds {
   /** What is looked up just now. */
   readonly #asked = Buffer.alloc(HASH_BYTES);
 
-  constructor(store: Database<Buffer, Buffer>, randomBytes: RandomBytes) {
+  constructor(store: () => Database<Buffer, Buffer>, randomBytes: RandomBytes) {
     this.#store = store;
     this.#index = new IdIndex(randomBytes);
     this.#readIndex();
@@ -80,28 +81,28 @@ export class StoredIds {
 
   /** Takes IDs over from a store of before, which had a key for each hash: what removes these. */
   *rewrite(): Iterable<() => Promise<unknown>> {
-    for (const { key, value } of this.#store.getRange()) {
+    for (const { key, value } of this.#store().getRange()) {
       if (key.length !== HASH_BYTES) continue;
       const hash = key.toString('hex') as ContentHash;
       if (this.of(hash) === undefined) this.give(hash, value.readUInt32BE() as SongId);
-      yield () => this.#store.remove(key);
+      yield () => this.#store().remove(key);
     }
   }
 
   readonly #isAsked = (id: SongId): boolean => {
-    const block = this.#store.getBinaryFast(u32(blockOf(id)));
+    const block = this.#store().getBinaryFast(u32(blockOf(id)));
     return block !== undefined && isHashOf(block, id, this.#asked);
   };
 
   #putBlock(number: number, given: readonly (readonly [SongId, ContentHash])[]): Promise<unknown> {
     const key = u32(number);
-    const block = this.#store.getBinary(key) ?? newHashBlock();
+    const block = this.#store().getBinary(key) ?? newHashBlock();
     for (const [id, hash] of given) putHash(block, id, hash);
-    return this.#store.put(key, block);
+    return this.#store().put(key, block);
   }
 
   #readIndex(): void {
-    for (const { key, value } of this.#store.getRange()) {
+    for (const { key, value } of this.#store().getRange()) {
       if (key.length === HASH_BYTES) continue;
       for (const id of idsIn(key.readUInt32BE(), value)) this.#index.add(id, value, hashAt(id));
     }
