@@ -42,11 +42,16 @@ interface Write {
   readonly perform: () => readonly Promise<unknown>[];
 }
 
+interface Stores {
+  readonly root: RootDatabase;
+  readonly files: Database<Row, Buffer>;
+  readonly nodes: Database<Buffer, Buffer>;
+}
+
 export class LmdbLibraryStore implements LibraryStore {
+  readonly #folder: string;
   readonly #disk: Disk;
-  readonly #root: RootDatabase;
-  readonly #files: Database<Row, Buffer>;
-  readonly #nodes: Database<Buffer, Buffer>;
+  #stores: Stores;
   readonly #clock: Clock;
   readonly #logger: Logger;
   /** What was put and is not committed yet: lmdb shows it only afterwards. */
@@ -60,18 +65,15 @@ export class LmdbLibraryStore implements LibraryStore {
 
   constructor({ folder, openDisk, clock, logger }: StoreOptions) {
     mkdirSync(folder, { recursive: true });
+    this.#folder = folder;
     this.#clock = clock;
     this.#logger = logger;
     this.#disk = openDisk(folder, MIN_FREE_BYTES);
-    // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
-    const safe = { eventTurnBatching: false, overlappingSync: false };
-    this.#root = open({ path: folder, maxDbs: 4, keyEncoding: 'binary', ...safe });
-    this.#files = this.#root.openDB({ name: `files-${FORMAT}`, keyEncoding: 'binary' });
-    this.#nodes = this.#root.openDB({ name: `nodes-${FORMAT}`, keyEncoding: 'binary', encoding: 'binary' });
+    this.#stores = openStores(folder);
   }
 
   *entries(): IterableIterator<readonly [string, KnownFile]> {
-    for (const { value } of this.#files.getRange({ snapshot: false })) {
+    for (const { value } of this.#stores.files.getRange({ snapshot: false })) {
       const [path, size, mtimeNs, ctimeNs, inode, outcome, fields] = value;
       const fingerprint = { size, mtimeNs: BigInt(mtimeNs), ctimeNs: BigInt(ctimeNs), inode: BigInt(inode) };
       if (fields === null) {
@@ -84,7 +86,7 @@ export class LmdbLibraryStore implements LibraryStore {
 
   nodes(path: string): Uint8Array | undefined {
     const uncommitted = this.#uncommitted.get(path);
-    return uncommitted === undefined ? this.#nodes.get(keyOf(path)) : uncommitted.nodes;
+    return uncommitted === undefined ? this.#stores.nodes.get(keyOf(path)) : uncommitted.nodes;
   }
 
   put(path: string, { fingerprint, content }: KnownFile, nodes?: Uint8Array): void {
@@ -101,16 +103,16 @@ export class LmdbLibraryStore implements LibraryStore {
     ];
     const key = keyOf(path);
     this.#write(path, nodes, () => [
-      this.#files.put(key, row),
+      this.#stores.files.put(key, row),
       nodes === undefined
-        ? this.#nodes.remove(key)
-        : this.#nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength)),
+        ? this.#stores.nodes.remove(key)
+        : this.#stores.nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength)),
     ]);
   }
 
   remove(path: string): void {
     const key = keyOf(path);
-    this.#write(path, undefined, () => [this.#files.remove(key), this.#nodes.remove(key)]);
+    this.#write(path, undefined, () => [this.#stores.files.remove(key), this.#stores.nodes.remove(key)]);
   }
 
   close(): Promise<void> {
@@ -121,7 +123,7 @@ export class LmdbLibraryStore implements LibraryStore {
 
   async #close(): Promise<void> {
     await this.#writing;
-    await this.#root.close();
+    await this.#stores.root.close();
     this.#disk.close();
   }
 
@@ -169,7 +171,7 @@ export class LmdbLibraryStore implements LibraryStore {
     const refusal = await this.#disk.ask().catch((error: unknown) => error);
     if (refusal !== undefined) return refusal;
     const done: Promise<unknown>[] = [];
-    const batch = this.#root.batch(() => {
+    const batch = this.#stores.root.batch(() => {
       for (const { perform } of writes) done.push(...perform());
     });
     const results = await Promise.allSettled([batch, ...done]);
@@ -177,8 +179,23 @@ export class LmdbLibraryStore implements LibraryStore {
     if (failure === undefined) return undefined;
     // lmdb names the reason of a failed transaction in a promise of its own, which nobody else would catch.
     const { commitError } = failure.reason as { readonly commitError?: Promise<unknown> };
-    return (await commitError?.catch((reason: unknown) => reason)) ?? failure.reason;
+    const reason = (await commitError?.catch((error: unknown) => error)) ?? failure.reason;
+    // Once its meta page could not be written lmdb does nothing more, not even read, until it is opened anew.
+    await this.#stores.root.close();
+    this.#stores = openStores(this.#folder);
+    return reason;
   }
+}
+
+function openStores(path: string): Stores {
+  // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
+  const safe = { eventTurnBatching: false, overlappingSync: false };
+  const root = open({ path, maxDbs: 4, keyEncoding: 'binary', ...safe });
+  return {
+    root,
+    files: root.openDB({ name: `files-${FORMAT}`, keyEncoding: 'binary' }),
+    nodes: root.openDB({ name: `nodes-${FORMAT}`, keyEncoding: 'binary', encoding: 'binary' }),
+  };
 }
 
 const keyOf = (path: string): Buffer => hash('sha256', path, 'buffer');

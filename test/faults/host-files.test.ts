@@ -5,22 +5,26 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, mkdir, open, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import { queueKey, readSendQueues } from '../../peer/hosting/send-queues.js';
+import { LmdbLibraryStore } from '../../peer/library/store-lmdb.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
+import { openDisk } from '../../src/disk.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
 import { failCalls, LMDB_REFUSED, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
 import { noProc } from '../support/no-proc.js';
 import { mount, noMounts, seenBy, spawnWithMount, unmount } from '../support/private-mounts.js';
-import { commandPath } from '../support/spawn-command.js';
+import { RecordingLogger } from '../support/recording-logger.js';
+import { commandPath, spawnCommand } from '../support/spawn-command.js';
 import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { type Teardown, until } from '../support/until.js';
+import { VirtualClock } from '../support/virtual-clock.js';
 
 const MIB = 1024 * 1024;
 /** More than the kernel holds for a listener that takes nothing, so that the host is in the middle of it. */
@@ -205,6 +209,33 @@ for (const [index, error] of ['EIO', 'ENOSPC'].entries()) {
     t.notMatch(host.command.stderr, LMDB_REFUSED);
   });
 }
+
+t.test('a disk that fails lmdb halfway: its store is opened anew', { skip: noFaults }, async t => {
+  const [data, folder] = [await tempFolder(t), await tempFolder(t)];
+  const words = ['--headless', '--port', '0', '--library', folder, '--data', data];
+  const peer = await spawnCommand(t, 'tsp-peer', words);
+  await peer.ready();
+  const path = join(data, 'library', 'data.mdb');
+  const fault = await failCalls(t, peer.pid, { calls: 'fdatasync', error: 'EIO', path });
+  await writeFile(join(folder, 'refused.mp3'), mp3Bytes({ seconds: 1, seed: 70 }));
+  await peer.complains(/cannot be remembered/);
+  await fault.lift();
+  await writeFile(join(folder, 'kept.mp3'), mp3Bytes({ seconds: 1, seed: 71 }));
+  await peer.says(/2 songs in the library/);
+  t.equal(await peer.end(), 0);
+  const clock = new VirtualClock();
+  const store = new LmdbLibraryStore({
+    folder: join(data, 'library'),
+    openDisk,
+    clock,
+    logger: new RecordingLogger(),
+  });
+  t.same(
+    [...store.entries()].map(([file]) => basename(file)),
+    ['kept.mp3'],
+  );
+  await store.close();
+});
 
 t.test(
   'a folder that cannot be read is skipped and said; the rest is hosted',
