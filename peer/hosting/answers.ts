@@ -15,6 +15,7 @@ import type { Message, SongId, StreamHeader, Welcome } from '../../protocol/tsp/
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
 import type { Slice } from '../../protocol/turns.js';
+import { LINE_IS_FULL } from '../live/feed-places.js';
 import type { LiveSong } from '../live/live-offers.js';
 import type { Host, SongRange } from './host.js';
 import type { ListenerSocket } from './listener-socket.js';
@@ -182,9 +183,7 @@ export class Answers {
     const { rate, sent, trace } = this.#world;
     const { places } = song.swarm ?? {};
     if (places?.takeForPlay() === false)
-      throw new RequestError('busy', 'as many listen here as the line can bear', {
-        retryAfterMs: BUSY_RETRY_MS,
-      });
+      throw new RequestError('busy', LINE_IS_FULL, { retryAfterMs: BUSY_RETRY_MS });
     trace?.(`${this.#remote} < SONG_DATA ${id}, live, run after run`);
     const joinsSwarms = this.#joinsSwarms;
     this.#live = new LiveAnswer(song, id, { listener: this.#listener, rate, joinsSwarms, sent });

@@ -63,22 +63,25 @@ export class Broadcasting {
     return this.#opened.offers;
   }
 
-  /** Listeners on all feeds, whatever they speak. */
+  /** On all feeds, whatever they speak; of those in a feed's swarm the ones that are fed from here. */
   get listeners(): number {
     let sum = 0;
-    for (const feed of this.#room?.feeds.feeds() ?? []) sum += feed.listeners;
+    for (const feed of this.#room?.feeds.feeds() ?? [])
+      sum += this.#room?.placesOf(feed)?.used ?? feed.listeners;
     return sum;
   }
 
   /** Rejects with CommandError when a door cannot listen. */
   async start(link: TrackerLink, { server, swarms }: Through): Promise<void> {
-    const { feeds } = this.#opened;
+    const room = this.#opened;
+    const { feeds } = room;
     const { songs, fetcher, notice } = this.#parts;
     const findSong = hostedSongFinder({ songs, ids: link, fetcher });
-    const parts = { feeds, findSong, uploads: server.uploads };
+    const placesOf = room.placesOf.bind(room);
+    const parts = { feeds, findSong, uploads: server.uploads, placesOf };
     const doors = makeDoors(this.#live, this.#config, this.#world, parts);
     const { maxUploadBytesPerSecond } = this.#config;
-    await this.#opened.start(doors, swarms && { swarms, maxUploadBytesPerSecond });
+    await room.start(doors, swarms && { swarms, maxUploadBytesPerSecond });
     const { clock, logger } = this.#world;
     const rowOf = (id: SongRow['id']): SongRow | undefined => link.list.get(id);
     const hostsOf = (row: SongRow): readonly string[] => {

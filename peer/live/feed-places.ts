@@ -1,17 +1,25 @@
 /**
- * How many listeners one feed is sent to at a time, by PLAY and through its swarm together (TSP §5.6).
+ * How many listeners one feed is sent to at a time, by PLAY, to players of RTMP and Icecast, and through its swarm together
+ * (TSP §5.6).
  *
- *     upload rate ÷ what a listener takes = places        all taken: PLAY is `busy`, a neighbour in the swarm waits
+ *     upload rate ÷ what a listener takes = places        all taken: PLAY and players are told, a neighbour in the swarm waits
  *
  * The rule: in the swarm a listener feeds others, so one place is kept for it, and more of them it takes first come, first
  * served.
  */
 import type { Slots } from '../swarm/served-neighbours.js';
+import type { LiveFeed } from './live-feed.js';
 
 /** Beside the music: proofs, announcements, headers; and a line that is full to the brim is late. */
 const SHARE_OF_LINE = 0.8;
 /** Where nobody knows how fast the line is. */
 const USUAL_NEIGHBOURS = 8;
+
+/** For who was turned away. */
+export const LINE_IS_FULL = 'as many listen here as the line can bear';
+
+/** Undefined: it has no swarm, and whoever comes is sent it. */
+export type PlacesOf = (feed: LiveFeed) => FeedPlaces | undefined;
 
 export class FeedPlaces implements Slots {
   readonly #bytesPerSecond: number;
@@ -23,6 +31,10 @@ export class FeedPlaces implements Slots {
   constructor(bytesPerSecond: number, bitrate: () => number) {
     this.#bytesPerSecond = bytesPerSecond;
     this.#bitrate = bitrate;
+  }
+
+  get used(): number {
+    return this.#neighbours + this.#listeners;
   }
 
   /** For a neighbour in the swarm. */
@@ -39,7 +51,7 @@ export class FeedPlaces implements Slots {
     this.#neighbours -= 1;
   }
 
-  /** For a listener by PLAY. */
+  /** For a listener by PLAY, or a player. */
   takeForPlay(): boolean {
     const kept = this.#neighbours === 0 ? 1 : 0;
     const isFree = this.#free > kept;

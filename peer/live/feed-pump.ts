@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { SharedUploads } from '../hosting/song-server.js';
+import type { FeedPlaces } from './feed-places.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { FeedReader, LiveFeed } from './live-feed.js';
 import { takeRun } from './live-runs.js';
@@ -22,6 +23,8 @@ export interface FeedPumpOptions {
   readonly feed: LiveFeed;
   readonly socket: Socket;
   readonly uploads: Pick<SharedUploads, 'rate' | 'sent'>;
+  /** One of them was taken for this listener, and is given back in the end. */
+  readonly places?: FeedPlaces | undefined;
   readonly clock: Clock;
   /** How much of the past comes first. */
   readonly burstMs: number;
@@ -161,8 +164,10 @@ export class FeedPump {
   }
 
   #detach(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     this.#reader.leave();
+    this.#options.places?.releaseFromPlay();
     this.#cancelLook?.();
     this.#options.uploads.rate.cancel(this);
     this.#options.socket.off('drain', this.#drained).off('close', this.#closed);

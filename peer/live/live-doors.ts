@@ -2,6 +2,7 @@
 import type { PeerConfig } from '../config.js';
 import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
+import type { PlacesOf } from './feed-places.js';
 import { IcecastServer } from './icecast-server.js';
 import type { LiveConfig } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
@@ -14,16 +15,17 @@ export interface DoorParts {
   readonly findSong: FindSong;
   /** The song server's. */
   readonly uploads: PlayerUploads;
+  readonly placesOf: PlacesOf;
 }
 
 export function makeDoors(
   { rtmp, icecast }: LiveConfig,
   { maxPerAddress, traceWire }: Pick<PeerConfig, 'maxPerAddress' | 'traceWire'>,
   world: Pick<World, 'clock' | 'logger' | 'maxConnections' | 'randomBytes' | 'stderr'>,
-  { feeds, findSong, uploads }: DoorParts,
+  { feeds, findSong, uploads, placesOf }: DoorParts,
 ): LiveDoor[] {
   const { clock, maxConnections, randomBytes } = world;
-  const common = { feeds, uploads, clock, maxConnections, maxPerAddress };
+  const common = { feeds, uploads, placesOf, clock, maxConnections, maxPerAddress };
   const doors: LiveDoor[] = [];
   if (rtmp !== undefined) {
     const logger = world.logger.child({ room: 'rtmp' });

@@ -7,12 +7,14 @@
 import { join } from 'node:path';
 import { installLine } from '../failures/install-line.js';
 import type { World } from '../world.js';
+import type { FeedPlaces } from './feed-places.js';
 import { FeedSources, type FeedSourcesOptions } from './feed-sources.js';
 import { FeedStore, type StoredKey } from './feed-store.js';
 import { ffmpegTranscoder, findFfmpeg } from './ffmpeg.js';
 import { readKeysFile } from './keys-file.js';
 import type { LiveConfig } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
+import type { LiveFeed } from './live-feed.js';
 import { LiveFeeds } from './live-feeds.js';
 import { LiveOffers } from './live-offers.js';
 import { StreamKeys } from './stream-keys.js';
@@ -87,6 +89,10 @@ export class LiveRoom {
     this.#doors = doors;
     for (const door of doors) await door.start();
     if (doors.length > 0) this.#tell();
+  }
+
+  placesOf(feed: LiveFeed): FeedPlaces | undefined {
+    return this.#sources?.of(feed)?.places;
   }
 
   /** Listeners hear the end, publishers are sent away, doors close. */

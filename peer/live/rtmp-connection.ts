@@ -17,6 +17,7 @@ import type { WireOptions } from '../../protocol/rtmp/server-wire.js';
 import { queryOf, streamPath } from '../../protocol/rtmp/stream-path.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import type { WireTrace } from '../wire/wire-trace.js';
+import type { PlacesOf } from './feed-places.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { LiveFeeds } from './live-feeds.js';
 import type { SharedRuns } from './live-runs.js';
@@ -44,6 +45,7 @@ export interface RtmpWorld {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
   readonly uploads: PlayerUploads;
+  readonly placesOf: PlacesOf;
   /** What all players are sent alike. */
   readonly runs: SharedRuns<LiveFrame>;
   readonly auth: AdobeAuth;

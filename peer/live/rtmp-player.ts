@@ -1,7 +1,7 @@
 /**
  * What one RTMP connection plays: a live feed, or a stored song; nothing at first, and something else after a seek.
  *
- *     playFeed ─▶ on the air? ────────▶ FeedPump          not yet: for ten seconds it may come
+ *     playFeed ─▶ on the air? ─▶ a place? ─▶ FeedPump     not yet: for ten seconds it may come
  *     playSong ─▶ here? ─▶ a slot? ───▶ RtmpSongPlayer    seek: another one, from there
  *
  * A song takes an upload slot, as over TSP (TSP §5.3); a player that pauses for long gives it back.
@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import type { RtmpEffect } from '../../protocol/rtmp/effects.js';
 import type { ServerSession } from '../../protocol/rtmp/server-session.js';
 import { SLOT_IDLE_MS } from '../../protocol/tsp/constants.js';
+import { LINE_IS_FULL } from './feed-places.js';
 import { FeedPump } from './feed-pump.js';
 import type { LiveFeed } from './live-feed.js';
 import type { RtmpWorld } from './rtmp-connection.js';
@@ -150,12 +151,10 @@ export class RtmpPlayer {
     this.#holdsSlot = false;
   }
 
-  /** Another host may have a slot; this connection is over. */
-  #turnAway(): void {
+  /** Another host may have room; this connection is over. */
+  #turnAway(why = this.#world.uploads.slots.whyFull): void {
     const { session, perform } = this.#connection;
-    perform(
-      session.refuse('NetStream.Play.Failed', `This peer is busy: ${this.#world.uploads.slots.whyFull}.`),
-    );
+    perform(session.refuse('NetStream.Play.Failed', `This peer is busy: ${why}.`));
   }
 
   #notFound(why: string): void {
@@ -165,7 +164,12 @@ export class RtmpPlayer {
 
   #beginFeed(feed: LiveFeed): void {
     const { socket, session, during, perform } = this.#connection;
-    const { clock, runs, uploads } = this.#world;
+    const { clock, runs, uploads, placesOf } = this.#world;
+    const places = placesOf(feed);
+    if (places?.takeForPlay() === false) {
+      this.#turnAway(LINE_IS_FULL);
+      return;
+    }
     const about = () => metadataOf({ ...feed.title, header: feed.format });
     perform(session.playing({ isRecorded: false, about: about() }, clock.now()));
     const frames = new RtmpFeed(feed, runs, session.roleStream);
@@ -173,6 +177,7 @@ export class RtmpPlayer {
       feed,
       socket,
       uploads,
+      places,
       clock,
       burstMs: FEED_BURST_MS,
       encode: run => frames.pieces(run),

@@ -9,6 +9,8 @@ import type { PeerEvent } from '../../peer/prompt/peer-view.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker } from '../../tracker/tracker.js';
+import { freePort } from '../support/free-port.js';
+import { publishTo } from '../support/icecast-source.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { tempFolder } from '../support/temp-folder.js';
@@ -124,6 +126,29 @@ t.test('a peer lists, finds, describes and plays what another one hosts', async 
   const own = await host.event('ended');
   t.match(own.report.sources, [{ host: 'library' }], 'its own songs come from its own disk');
 });
+
+t.test(
+  'a web radio player is a listener of a line, as one of TSP is, and the broadcast itself is none',
+  async t => {
+    const tracker = await openTracker(t);
+    const icecast = { host: '127.0.0.1', port: await freePort('tcp') };
+    const live = { names: [], isOpen: true, graceMs: 12_000, relays: [], icecast };
+    // Of its two places for 128 kbit/s one is kept for the swarm.
+    const { peer } = await openPeer(t, { tracker, live, maxUploadBytesPerSecond: 40_000 });
+    await publishTo(t, { port: icecast.port, mount: 'night', key: '', seed: 1 });
+    await until('it is on the air', () => peer.list().songs.some(({ live }) => live));
+    t.equal(peer.status().hosting.listeners, 0);
+    const leaving = new AbortController();
+    const url = `http://127.0.0.1:${icecast.port}/night`;
+    t.equal((await fetch(url, leaving)).status, 200);
+    t.equal(peer.status().hosting.listeners, 1);
+    const turnedAway = await fetch(url);
+    t.match([turnedAway.status, turnedAway.headers.get('retry-after')], [503, '2']);
+    await turnedAway.text();
+    leaving.abort();
+    await until('it has left', () => peer.status().hosting.listeners === 0);
+  },
+);
 
 t.test('a song that is added or removed shows in other lists', async t => {
   const tracker = await openTracker(t);

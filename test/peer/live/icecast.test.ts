@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { ChunkedBody } from '../../../peer/live/chunked-body.js';
+import { FeedPlaces } from '../../../peer/live/feed-places.js';
 import { formatOf, parseRequest, passwordOf, titleOfUpdate } from '../../../peer/live/icecast-request.js';
 import { IcecastServer } from '../../../peer/live/icecast-server.js';
 import { IcyStream, METADATA_INTERVAL, streamTitle } from '../../../peer/live/icy-stream.js';
@@ -12,12 +13,13 @@ import { until } from '../../support/until.js';
 import { framesOf, makeFeeds, makeUploads } from './feeding.js';
 import { bytesOf } from './on-air.js';
 
-async function door(t: Test, options: Partial<LiveFeedsOptions> = {}) {
+async function door(t: Test, options: Partial<LiveFeedsOptions> = {}, places?: FeedPlaces) {
   const room = makeFeeds(options);
   const logger = new RecordingLogger();
   const server = new IcecastServer({
     feeds: room.feeds,
     uploads: makeUploads(room.clock),
+    placesOf: () => places,
     clock: room.clock,
     logger,
     at: { host: '127.0.0.1', port: 0 },
@@ -87,6 +89,21 @@ t.test('PUT, expecting and in chunks, ends with a goodbye', async t => {
   source.socket.write('0\r\n\r\n');
   await source.says(/200 OK/);
   t.ok(feed.isOver);
+});
+
+t.test('a player whom the line does not bear is told so, and the next one when there is room', async t => {
+  const places = new FeedPlaces(50_000, () => 128_000);
+  const { server, publish } = await door(t, {}, places);
+  publish().send(mp3Bytes({ seconds: 1 }));
+  const get = 'GET /radio HTTP/1.0\r\n\r\n';
+  const player = say(t, server, get);
+  await player.says(/ 200 OK/);
+  await say(t, server, get).says(/ 503 .*Retry-After: 2\r\n.*as many listen here as the line can bear/s);
+  await say(t, server, get.replace('GET', 'HEAD')).says(/ 200 OK/);
+  t.equal(places.used, 1);
+  player.socket.resetAndDestroy();
+  await until('its place is free', () => places.used === 0);
+  await say(t, server, get).says(/ 200 OK/);
 });
 
 t.test('a wrong key, another mount, a format that is none, and one publisher too many', async t => {

@@ -3,6 +3,7 @@
  * do is in rtmp-strangers.test.ts, real clients are in test/process/rtmp-clients.test.ts.
  */
 import t from 'tap';
+import { FeedPlaces } from '../../../peer/live/feed-places.js';
 import type { ListenAt } from '../../../peer/live/live-config.js';
 import type { EncodedFormat } from '../../../peer/live/publication.js';
 import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
@@ -71,6 +72,25 @@ t.test('a goodbye ends the feed for its players, a lost connection does not', as
   clock.advance(CLOSE_AFTER_MS);
   await player.over;
   t.notOk(feeds.feed('radio'));
+});
+
+t.test('a player whom the line does not bear is told so, and the next one when there is room', async t => {
+  const places = new FeedPlaces(50_000, () => 128_000);
+  const room = await rtmpRoom(t, { places });
+  await publishing(t, room);
+  const player = await RtmpClient.connected(t, room.port);
+  player.play('radio');
+  await player.heard(1);
+  const turnedAway = await RtmpClient.connected(t, room.port);
+  turnedAway.play('radio');
+  await turnedAway.told('NetStream.Play.Failed');
+  t.match(turnedAway.hearing.status('NetStream.Play.Failed')?.get('description'), /the line can bear/);
+  t.equal(places.used, 1);
+  player.socket.destroy();
+  await until('its place is free', () => places.used === 0);
+  const next = await RtmpClient.connected(t, room.port);
+  next.play('radio');
+  await next.heard(1);
 });
 
 t.test('a lost publisher is waited for so long and not longer', async t => {
