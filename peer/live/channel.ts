@@ -48,6 +48,11 @@ export class Channel {
     return this.#feed?.isOnAir ? this.#feed : undefined;
   }
 
+  /** It is off the air, and nobody is about to publish it. */
+  get isIdle(): boolean {
+    return this.#feed === undefined;
+  }
+
   /** `left`: by its own doing. Throws PublishRefused `already-live`. */
   publish(dismissed: (why: string) => void, left = (_saidGoodbye: boolean): void => {}): Publication {
     const before = this.#publication;

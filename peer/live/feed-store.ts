@@ -5,6 +5,7 @@
  *     live/radio.key     the stream key, which publishers type; may be changed with an editor
  *     live/radio.next    the number that the next chunk of its swarm may have (TSP §5.6)
  *
+ * What has no stream key, at an open peer, is kept in memory alone, while there is room for it.
  * A feed's ID is the SHA-256 of its public key, written as the ID of a PPSPP live swarm (TSP §5.5).
  */
 import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -40,7 +41,9 @@ export class FeedStore {
   readonly #folder: string;
   readonly #randomBytes: RandomBytes;
   readonly #logger: Logger;
-  readonly #identities = new Map<string, FeedIdentity>();
+  readonly #kept = new Map<string, FeedIdentity>();
+  /** Of names that anybody may use. */
+  readonly #fleeting = new Map<string, FeedIdentity>();
   /** What is being written. */
   #writing: Promise<void> = Promise.resolve();
 
@@ -57,17 +60,31 @@ export class FeedStore {
       const name = file.slice(0, -PEM.length);
       if (!file.endsWith(PEM) || !isFeedName(name)) continue;
       const numbers = await ChunkNumbers.open(this.#pathOf(`${name}${NEXT}`));
-      this.#identities.set(name, identityOf(createPrivateKey(await this.#readSecret(file)), numbers));
+      this.#kept.set(name, identityOf(createPrivateKey(await this.#readSecret(file)), numbers));
     }
   }
 
-  /** Of a new name, a new one. */
+  /** Of a new name, a new one that is gone with this process, or when it is forgotten. */
   identity(name: string): FeedIdentity {
-    const known = this.#identities.get(name);
+    const known = this.#kept.get(name) ?? this.#fleeting.get(name);
     if (known !== undefined) return known;
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const made = identityOf(newKey(), ChunkNumbers.anew());
+    this.#fleeting.set(name, made);
+    return made;
+  }
+
+  /** Unless it is kept. */
+  forget(name: string): void {
+    this.#fleeting.delete(name);
+  }
+
+  /** Of a new name, a new one that is there tomorrow. */
+  keep(name: string): FeedIdentity {
+    const known = this.#kept.get(name);
+    if (known !== undefined) return known;
+    const privateKey = newKey();
     const made = identityOf(privateKey, ChunkNumbers.anew(this.#pathOf(`${name}${NEXT}`)));
-    this.#identities.set(name, made);
+    this.#kept.set(name, made);
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     this.#writing = this.#writing
       .then(() => this.#writeSecret(`${name}${PEM}`, pem))
@@ -118,6 +135,8 @@ export class FeedStore {
 const PEM = '.pem';
 const KEY = '.key';
 const NEXT = '.next';
+
+const newKey = (): KeyObject => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 
 function identityOf(privateKey: KeyObject, numbers: ChunkNumbers): FeedIdentity {
   const swarmId = liveSwarmId(ECDSA_P256, privateKey);

@@ -17,6 +17,8 @@ export interface LiveFeedsOptions {
   readonly keys: StreamKeys;
   /** The feed's ID: the SHA-256 of its public key (TSP §5.5). */
   readonly idOf: (name: string) => ContentHash;
+  /** The ID of this name is not needed any more. */
+  readonly forget?: (name: string) => void;
   /** How long a feed waits for a publisher that was lost. */
   readonly graceMs: number;
   /** Undefined: there is no ffmpeg here. */
@@ -122,9 +124,20 @@ export class LiveFeeds {
     const channel = this.#channels.get(name);
     if (channel?.isRelay) throw new PublishRefused('already-live', `${name} comes from elsewhere`);
     if (channel !== undefined) return channel;
-    if (this.#channels.size >= MAX_FEEDS && this.#options.keys.keyOf(name) === undefined)
-      throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
+    if (this.#channels.size >= MAX_FEEDS && this.#options.keys.keyOf(name) === undefined) this.#makeRoom();
     return this.#add(name, this.#options.idOf(name), false);
+  }
+
+  /** Of names without a key, one that nobody uses goes. */
+  #makeRoom(): void {
+    const { keys, forget } = this.#options;
+    for (const [name, { isIdle, isRelay }] of this.#channels) {
+      if (!isIdle || isRelay || keys.keyOf(name) !== undefined) continue;
+      this.#channels.delete(name);
+      forget?.(name);
+      return;
+    }
+    throw new PublishRefused('too-many', `this peer has ${MAX_FEEDS} feeds already`);
   }
 
   #add(name: string, id: ContentHash, isRelay: boolean): Channel {

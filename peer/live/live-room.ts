@@ -57,7 +57,7 @@ export class LiveRoom {
     const brought = config.keysFile === undefined ? new Map() : await readKeysFile(config.keysFile);
     for (const [name, key] of brought) keys.set(name, { key, isNew: false });
     for (const name of config.names) if (!keys.has(name)) keys.set(name, await store.streamKey(name));
-    for (const name of keys.keys()) store.identity(name);
+    for (const name of keys.keys()) store.keep(name);
     const ffmpeg = hasDoors(config) ? await findFfmpeg() : undefined;
     return new LiveRoom(options, { store, keys, ffmpeg });
   }
@@ -72,6 +72,7 @@ export class LiveRoom {
     this.feeds = new LiveFeeds({
       keys: new StreamKeys(secrets, config.isOpen),
       idOf: name => store.identity(name).id,
+      forget: name => store.forget(name),
       graceMs: config.graceMs,
       transcode: ffmpeg === undefined ? undefined : ffmpegTranscoder({ clock: world.clock, logger }),
       clock: world.clock,

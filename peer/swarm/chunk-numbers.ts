@@ -13,12 +13,12 @@ import { writeDurably } from './write-durably.js';
 const BLOCK_CHUNKS = 4_096;
 
 export class ChunkNumbers {
-  readonly #path: string;
+  readonly #path: string | undefined;
   #lentUntil: number;
   /** Streams that began have their first block, lent or not. */
   #begunUntil = 0;
 
-  private constructor(path: string, lentUntil: number) {
+  private constructor(path: string | undefined, lentUntil: number) {
     this.#path = path;
     this.#lentUntil = lentUntil;
   }
@@ -33,8 +33,8 @@ export class ChunkNumbers {
     return new ChunkNumbers(path, Number(text));
   }
 
-  /** Of a source that nobody has known before. */
-  static anew(path: string): ChunkNumbers {
+  /** Of a source that nobody has known before; without `path` one that nobody knows again. */
+  static anew(path?: string): ChunkNumbers {
     return new ChunkNumbers(path, 0);
   }
 
@@ -49,6 +49,6 @@ export class ChunkNumbers {
   async lend(chunk: number): Promise<void> {
     if (chunk < this.#lentUntil) return;
     this.#lentUntil = (Math.floor(chunk / BLOCK_CHUNKS) + 1) * BLOCK_CHUNKS;
-    await writeDurably(this.#path, `${this.#lentUntil}\n`);
+    if (this.#path !== undefined) await writeDurably(this.#path, `${this.#lentUntil}\n`);
   }
 }

@@ -348,10 +348,23 @@ t.test('when the peer stops, feeds end and publishers go', async t => {
 });
 
 t.test('an open peer has room for so many feeds, and for those with keys', async t => {
-  const { publish } = makeFeeds({ keys: new StreamKeys(new Map([['radio', 'r4d10']]), true) });
-  for (let n = 0; n < 64; n += 1) publish(`feed-${n}`);
+  const forgotten: string[] = [];
+  const { publish } = makeFeeds({
+    keys: new StreamKeys(new Map([['radio', 'r4d10']]), true),
+    forget: name => forgotten.push(name),
+  });
+  publish('r4d10').end();
+  const strangers = Array.from({ length: 63 }, (_, n) => publish(`feed-${n}`));
   t.equal(refusalOf(() => publish('one-more'))?.reason, 'too-many');
   t.equal(publish('r4d10').feed.name, 'radio');
+  strangers[5]!.send(mp3Bytes({ seconds: 1 }));
+  strangers[5]!.lost();
+  t.equal(refusalOf(() => publish('one-more'))?.reason, 'too-many', 'one in its grace is not over');
+  publish('feed-5').end();
+  t.same(forgotten, [], 'one that is over may come back');
+  t.equal(publish('one-more').feed.name, 'one-more', 'while nobody needs its place');
+  t.same(forgotten, ['feed-5']);
+  t.equal(refusalOf(() => publish('feed-5'))?.reason, 'too-many');
 });
 
 t.test('a relay has its place at an open peer, and no stranger can publish in its name', async t => {

@@ -8,6 +8,7 @@ import { readKeysFile } from '../../../peer/live/keys-file.js';
 import { DEFAULT_GRACE_MS, type LiveConfig } from '../../../peer/live/live-config.js';
 import type { LiveDoor } from '../../../peer/live/live-door.js';
 import { LiveRoom } from '../../../peer/live/live-room.js';
+import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
@@ -59,13 +60,13 @@ t.test('a feed goes by the hash of its public key, as PPSPP writes that', async 
   const data = await tempFolder(t);
   const store = new FeedStore(join(data, 'live'), randomBytes, new RecordingLogger());
   await store.load();
-  const { id, swarmId, privateKey } = store.identity('radio');
+  const { id, swarmId, privateKey } = store.keep('radio');
   t.match(id, /^[0-9a-f]{64}$/);
   t.equal(swarmId.length, 65);
   t.equal(swarmId[0], 13);
   t.equal(privateKey.asymmetricKeyDetails?.namedCurve, 'prime256v1');
   t.equal(store.identity('radio').id, id);
-  t.not(store.identity('talk').id, id);
+  t.not(store.keep('talk').id, id);
   await store.settled();
   const again = new FeedStore(join(data, 'live'), randomBytes, new RecordingLogger());
   await again.load();
@@ -99,4 +100,21 @@ t.test('an open peer says so loudly', async t => {
   t.match(told, /ANYBODY/);
   t.equal(room.feeds.publish({ ...publisher, key: 'whoever' }).feed.name, 'whoever');
   t.throws(() => room.feeds.publish({ ...publisher, key: 'not/a/name' }), { name: 'PublishRefused' });
+});
+
+t.test('of a name without a key nothing is kept on disk', async t => {
+  const data = await tempFolder(t);
+  const { room } = await openRoom(t, data, { isOpen: true, names: ['radio'] });
+  const first = room.feeds.publish({ ...publisher, key: 'whoever' });
+  first.send(mp3Bytes({ seconds: 1 }));
+  first.end();
+  t.equal(room.feeds.publish({ ...publisher, key: 'whoever' }).feed.id, first.feed.id, 'it is the same one');
+  await room.stop();
+  const store = new FeedStore(join(data, 'live'), randomBytes, new RecordingLogger());
+  await store.load();
+  const { id, numbers } = store.identity('whoever');
+  t.not(id, first.feed.id);
+  await numbers.lend(numbers.begin());
+  await store.settled();
+  t.same((await readdir(join(data, 'live'))).sort(), ['radio.key', 'radio.pem']);
 });
