@@ -12,8 +12,10 @@ import type { SongStream } from '../listening/song-stream.js';
 import { titleOf } from '../prompt/render-song.js';
 import { safeText } from '../prompt/terminal-text.js';
 import type { Channel } from './channel.js';
+import type { LiveTitle } from './live-feed.js';
 import type { LiveFeeds } from './live-feeds.js';
 import type { FeedToHear } from './live-stream.js';
+import type { Publication } from './publication.js';
 
 /** When a feed is not there, or is over, so often it is looked for. */
 const LOOK_AGAIN_MS = 2_000;
@@ -93,11 +95,10 @@ export class Relay {
     const { id, feeds, rowOf, hostsOf, fetcher, logger } = this.#options;
     let lost: string | undefined;
     this.#channel ??= feeds.relay(`relay-${id}`, row.feed as ContentHash);
-    const publication = this.#channel.publish(why => {
-      lost = why;
-      this.#stream?.cancel();
-    });
-    const name = (): string => safeText(publication.feed.title.station ?? '') || titleOf(row);
+    const channel = this.#channel;
+    let publication: Publication | undefined;
+    let about: LiveTitle = {};
+    const name = (): string => safeText(publication?.feed.title.station ?? '') || titleOf(row);
     const feed: FeedToHear = {
       feed: row.feed as ContentHash,
       id,
@@ -109,18 +110,28 @@ export class Relay {
       titleNow: async () => rowOf(id),
       sourceOnly: true,
     };
-    this.#stream = fetcher.listen(feed, ({ title, artist, album }) =>
-      publication.titled({ title, artist, station: album }),
-    );
+    const stream = fetcher.listen(feed, ({ title, artist, album }) => {
+      about = { title, artist, station: album };
+      publication?.titled(about);
+    });
+    this.#stream = stream;
     try {
-      for await (const run of this.#stream) {
+      for await (const run of stream) {
+        if (publication === undefined) {
+          // Not before: in its grace a feed waits as long as somebody publishes it.
+          publication = channel.publish(why => {
+            lost = why;
+            stream.cancel();
+          });
+          publication.titled(about);
+        }
         publication.send(run);
         this.#tell('offered', `${name()} is offered to others now.`);
       }
-      publication.end();
+      publication?.end();
     } catch (error) {
       lost = (error as Error).message;
-      publication.lost();
+      publication?.lost();
     }
     if (lost !== undefined) logger.info({ id, why: lost }, 'a relayed feed was lost');
     const why = lost === undefined ? 'is over' : `was lost (${lost})`;

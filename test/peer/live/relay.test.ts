@@ -40,7 +40,7 @@ function makeRelay() {
     clock,
     logger,
   });
-  return { relay, tracker, told, heard, clock, publish };
+  return { relay, tracker, told, heard, clock, feeds, publish };
 }
 
 const onAir: SongRow = {
@@ -107,6 +107,24 @@ t.test('each time that it begins, is lost or is over is told once', async t => {
   await clock.advanceSlowly(3 * A_LOOK_MS);
   relay.stop();
   t.same(told, [], 'nor that it has left the list');
+});
+
+t.test('listeners hear silence for the grace and no longer, also while the source is looked for', async t => {
+  const { relay, tracker, heard, clock, feeds } = makeRelay();
+  tracker.rows = [onAir];
+  relay.start();
+  heard[0]!.push(SECOND);
+  await clock.advanceSlowly(1_000);
+  heard[0]!.fail(new Error('the feed was lost'));
+  await clock.advanceSlowly(GRACE_MS - 2_000);
+  t.ok(feeds.feed('relay-12'));
+  t.equal(heard.length, 2, 'it is looked for');
+  await clock.advanceSlowly(1_500);
+  t.equal(feeds.feed('relay-12'), undefined);
+  heard.at(-1)!.push(SECOND);
+  await clock.advanceSlowly(100);
+  t.ok(feeds.feed('relay-12'), 'when it is back it is on the air again');
+  relay.stop();
 });
 
 t.test('a relay that is stopped has lost nothing', async t => {
