@@ -6,7 +6,7 @@
  *        │  └ the swarm is late
  *        └ left, once the swarm brings the same, proven and in time
  *
- * The rule: the source itself is preferred to a relay. The stream ends without an error only when a host said that the
+ * The rule: the source itself is preferred to a relay, also when it is back later. The stream ends without an error only when a host said that the
  * feed is over, or the source signed it; when nobody has it for fifteen seconds, it fails. What comes over plain TSP is not
  * verified: a live feed can't be.
  */
@@ -27,6 +27,8 @@ import { type FeedSwarms, feedIdOf } from './feed-swarm.js';
 const AUDITIONED = 4;
 /** A relay that has answered waits so long for the source to answer too. */
 const PREFER_SOURCE_MS = 250;
+/** Who hears a relay looks for the source after so long, then after twice that, and so on. */
+const SEEK_SOURCE_MS = 10_000;
 /** Between two rounds of asking all hosts. */
 const ROUND_MS = 500;
 /** Longer than a publisher's grace, so that a host that comes back finds its listeners. */
@@ -85,6 +87,7 @@ export class LiveStream implements SongStream {
   readonly #failed: { host: string; why: string }[] = [];
   #firstByteMs: number | undefined;
   #isRelayed = false;
+  #seekSourceMs = SEEK_SOURCE_MS;
   #isOver = false;
   /** Not yet asked in this round. */
   #untried: string[];
@@ -171,10 +174,18 @@ export class LiveStream implements SongStream {
     const isFirst = candidate.row === undefined;
     candidate.row = row;
     if (candidate.connection === this.#heard) this.#options.described?.(row);
+    else if (row.relay === true && this.#heard !== undefined) this.#pass(candidate);
     else if (row.relay === true && this.#feed.sourceOnly === true) this.#dismiss(candidate);
     else if (isFirst && row.relay !== true) this.#choose(candidate);
     else if (isFirst && this.#haveAllAnswered) this.#chooseRelay();
     else if (isFirst) this.#setTimer(PREFER_SOURCE_MS, () => this.#chooseRelay());
+  }
+
+  /** It is no better than the one that is heard. */
+  #pass(candidate: Candidate): void {
+    candidate.connection.close();
+    this.#candidates = this.#candidates.filter(other => other !== candidate);
+    this.#audition();
   }
 
   #dismiss(candidate: Candidate): void {
@@ -196,9 +207,23 @@ export class LiveStream implements SongStream {
     for (const other of this.#candidates) if (other !== chosen) other.connection.close();
     this.#candidates = [chosen];
     this.#heard = chosen.connection;
-    if (chosen.row?.relay === true) this.#isRelayed = true;
+    if (chosen.row?.relay === true) {
+      this.#isRelayed = true;
+      this.#setTimer(this.#seekSourceMs, () => this.#seekSource(chosen.connection));
+    }
     if (chosen.row !== undefined) this.#options.described?.(chosen.row);
     chosen.connection.play();
+  }
+
+  #seekSource(relay: FeedConnection): void {
+    if (this.#heard !== relay) return;
+    this.#seekSourceMs *= 2;
+    this.#setTimer(this.#seekSourceMs, () => this.#seekSource(relay));
+    void this.#hostsNow().then(hosts => {
+      if (this.#isOver || this.#heard !== relay) return;
+      this.#untried = hosts.filter(host => host !== relay.host);
+      this.#audition();
+    });
   }
 
   #run(candidate: Candidate, bytes: Uint8Array, at: number | undefined): void {
@@ -302,7 +327,8 @@ export class LiveStream implements SongStream {
       return;
     }
     // Relays that answered were waiting for this one.
-    if (this.#candidates.length > 0 && this.#haveAllAnswered) this.#chooseRelay();
+    if (this.#heard === undefined && this.#candidates.length > 0 && this.#haveAllAnswered)
+      this.#chooseRelay();
     else this.#audition();
   }
 

@@ -94,6 +94,51 @@ t.test('when the host crashes, another goes on, and no frame is missing or heard
   t.match(stream.report().failed, [{ host: one.address }]);
 });
 
+t.test('who hears a relay goes back to the source, and no frame is missing or heard twice', async t => {
+  const [source, relay, other] = await Promise.all([
+    onAir(t),
+    onAir(t, { relay: true }),
+    onAir(t, { relay: true }),
+  ]);
+  const clock = new VirtualClock();
+  const frames = framesOf(60);
+  const sent = { frames: 0 };
+  const send = (count: number): void => {
+    const bytes = bytesOf(frames.slice(sent.frames, sent.frames + count));
+    for (const host of [source, relay, other]) host.publication.send(bytes);
+    sent.frames += count;
+  };
+  send(60);
+  const hosts = [relay.address];
+  const moreHosts = async () => [relay.address, '127.0.0.1:1', other.address, source.address];
+  const stream = fetcher(t, { clock }).listen({ ...radio(...hosts), moreHosts });
+  const { bytes, over } = record(stream);
+  await until('the relay is heard', () => bytes().length > 0);
+  while (source.feed.listeners === 0 && sent.frames + 8 < frames.length) {
+    const before = bytes().length;
+    send(8);
+    await until('that is heard', () => bytes().length > before);
+    clock.advance(200);
+  }
+  t.equal(source.feed.listeners, 1);
+  await until('the relay is left', () => relay.feed.listeners === 0);
+  send(8);
+  source.publication.end();
+  await within('the end', over);
+  const all = bytesOf(frames.slice(0, sent.frames));
+  const start = all.indexOf(bytes().subarray(0, 2_000));
+  t.ok(bytes().equals(all.subarray(start)), 'one piece of the feed');
+  t.match(
+    stream.report().sources.map(({ host }) => host),
+    [relay.address, source.address],
+  );
+  t.same(
+    stream.report().failed.map(({ host }) => host),
+    ['127.0.0.1:1'],
+    'another relay is no failure',
+  );
+});
+
 t.test('a host with something else under that ID is not heard', async t => {
   const [wrong, right] = await Promise.all([onAir(t), onAir(t)]);
   wrong.feeds.set(RADIO, feedId('talk'));
