@@ -7,6 +7,9 @@
  */
 import { RunQueue } from './run-queue.js';
 
+/** Who says where a run lies gives a burst of three seconds. */
+const PLACED_SEAM_RUNS = 16;
+
 export class FeedSeam {
   readonly queue = new RunQueue();
   /** Where what was heard ends; undefined: nothing was, or nobody said where. */
@@ -37,7 +40,8 @@ export class FeedSeam {
   ): void {
     const isNew = this.#giver !== connection;
     const isPlaced = at !== undefined && this.#next !== undefined;
-    if (!isPlaced && isNew && this.#giver !== undefined) this.queue.broken();
+    if (!isPlaced && isNew && this.#giver !== undefined)
+      this.queue.broken(at === undefined ? undefined : PLACED_SEAM_RUNS);
     if (!isPlaced) this.#next = at;
     const fresh = at === undefined ? run : this.#fresh(run, at, mayJump);
     if (fresh === undefined) return;

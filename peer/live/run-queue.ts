@@ -11,8 +11,8 @@
 const MAX_QUEUED_BYTES = 512 * 1024;
 /** So much of the end is looked for: more than a frame of 128 kbit/s. */
 const SEAM_BYTES = 512;
-/** A burst is five runs, and may be cut otherwise than ours. */
-const MAX_SEAM_RUNS = 6;
+/** A burst of a second is five runs, and may be cut otherwise than ours. */
+const SEAM_RUNS = 6;
 
 export class RunQueue {
   #runs: Uint8Array[] = [];
@@ -24,6 +24,8 @@ export class RunQueue {
   #tail: Buffer = Buffer.alloc(0);
   /** Of the host that goes on, as long as the seam is not found. */
   #opening: Uint8Array[] | undefined;
+  /** In so many of its runs the seam is looked for. */
+  #seamRuns = SEAM_RUNS;
 
   push(run: Uint8Array): void {
     if (this.#isOver) return;
@@ -32,8 +34,9 @@ export class RunQueue {
   }
 
   /** The host is gone; another one will begin a little before where this one ended. */
-  broken(): void {
+  broken(seamRuns = SEAM_RUNS): void {
     this.#flush();
+    this.#seamRuns = seamRuns;
     if (this.#tail.length > 0) this.#opening = [];
   }
 
@@ -60,7 +63,7 @@ export class RunQueue {
     this.#opening!.push(run);
     const opening = Buffer.concat(this.#opening!);
     const at = opening.indexOf(this.#tail);
-    if (at === -1 && this.#opening!.length < MAX_SEAM_RUNS) return;
+    if (at === -1 && this.#opening!.length < this.#seamRuns) return;
     this.#opening = undefined;
     const fresh = at === -1 ? opening : opening.subarray(at + this.#tail.length);
     if (fresh.length > 0) this.#add(fresh);

@@ -63,6 +63,13 @@ t.test('a host that says no place is sewn on by its bytes', async t => {
   t.ok((await heard(seam)).equals(STREAM.subarray(0, 2_000)));
 });
 
+t.test('after a relay the source is sewn on also late in a burst of three seconds', async t => {
+  const seam = new FeedSeam();
+  seam.fromHost(HOST, STREAM.subarray(0, 3_000), undefined, true);
+  for (let at = 0; at < 4_000; at += 250) seam.fromHost(OTHER, STREAM.subarray(at, at + 250), at, true);
+  t.ok((await heard(seam)).equals(STREAM));
+});
+
 t.test('a swarm is in time when it has been for two seconds, whatever the clocks show', async t => {
   const ahead = 5_000_000;
   const lag = new SwarmLag(0);
