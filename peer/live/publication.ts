@@ -2,7 +2,7 @@
  * What a publisher of any protocol hands in, until it says goodbye, is lost, or is dismissed.
  *
  *     MPEG frames in any cut ──────────────────────────▶ FrameScanner ─▶ whole frames, bit for bit ─▶ LiveFeed
- *     AAC and whatever else ─▶ transcoder (ffmpeg) ─▶ MP3 ──┘    └ tags and garbage are dropped
+ *     AAC and whatever else ─▶ transcoder (ffmpeg) ─▶ MP3 ──┘    └ tags and garbage are dropped, what the first tag says is told
  *
  * Once it is over, whatever is still handed in means nothing.
  */
@@ -10,6 +10,7 @@ import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import { TokenBucket } from '../../protocol/token-bucket.js';
 import { FrameScanner } from '../mpeg/frame-scanner.js';
 import { parseInfoTag } from '../mpeg/info-tag.js';
+import { LeadingTag } from './leading-tag.js';
 import type { LiveFeed, LiveTitle } from './live-feed.js';
 
 /** Bytes that only ffmpeg understands. */
@@ -65,6 +66,7 @@ export class Publication {
   readonly feed: LiveFeed;
   readonly #options: PublicationOptions;
   #scanner = new FrameScanner();
+  #tag = new LeadingTag();
   #transcoder: Transcoder | undefined;
   readonly #formats: TokenBucket;
   #isOver = false;
@@ -89,6 +91,7 @@ export class Publication {
     this.#transcoder?.stop();
     this.#transcoder = undefined;
     this.#scanner = new FrameScanner();
+    this.#tag = new LeadingTag();
     if (!this.#formats.take(1, this.#options.clock.now()))
       throw new PublishRefused('unsupported', 'the codec changes too often');
     if (format.kind === 'encoded') this.#transcoder = this.#open(format);
@@ -97,8 +100,12 @@ export class Publication {
   /** MPEG frames in any cut; or of an encoded format whole units, each to be dropped as a whole if need be. */
   send(bytes: Uint8Array): void {
     if (this.#isOver) return;
-    if (this.#transcoder === undefined) this.#scan(bytes);
-    else this.#transcoder.send(bytes);
+    if (this.#transcoder !== undefined) {
+      this.#transcoder.send(bytes);
+      return;
+    }
+    this.titled(this.#tag.push(bytes));
+    this.#scan(bytes);
   }
 
   /** Absent keys stay as they are. */

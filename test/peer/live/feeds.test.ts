@@ -7,6 +7,7 @@ import { type EncodedFormat, PublishRefused, type Transcoder } from '../../../pe
 import { silenceLike } from '../../../peer/live/silence.js';
 import { StreamKeys } from '../../../peer/live/stream-keys.js';
 import { parseFrameHeader } from '../../../peer/mpeg/frame-header.js';
+import { id3v2Tag } from '../../../peer/mpeg/id3v2.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { feedId, framesOf, GRACE_MS, makeFeeds, readAll } from './feeding.js';
 
@@ -91,7 +92,17 @@ t.test('frames are relayed bit for bit, however they are cut, and tags are left 
     const heard = readAll(feeds.feed('radio')!.join(9_000, { frames() {}, ended() {} }));
     t.same(Buffer.concat(heard.map(({ bytes }) => bytes)), Buffer.concat(music.map(({ bytes }) => bytes)));
     t.same(readAll(reader), heard, 'and everybody has the same Buffers');
+    t.same(publication.feed.title, { title: 'Tagged' }, 'what the first tag says is told');
   }
+});
+
+t.test('a leading tag that is too long is not waited for', async t => {
+  const { publish } = makeFeeds();
+  const publication = publish();
+  const tag = id3v2Tag([['TIT2', 'x'.repeat(20_000)]]);
+  publication.send(Buffer.concat([tag, mp3Bytes({ seconds: 1, title: 'Inside' })]));
+  t.same(publication.feed.title, {});
+  t.ok(publication.feed.isOnAir);
 });
 
 t.test('a feed is on the air from its first frame until it ends', async t => {

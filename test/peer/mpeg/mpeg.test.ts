@@ -2,10 +2,10 @@
 import t from 'tap';
 import { parseFrameHeader } from '../../../peer/mpeg/frame-header.js';
 import { type Frame, FrameScanner } from '../../../peer/mpeg/frame-scanner.js';
-import { id3v2Bytes } from '../../../peer/mpeg/id3v2.js';
+import { id3v2Bytes, id3v2Tag, id3v2Texts } from '../../../peer/mpeg/id3v2.js';
 import { parseInfoTag } from '../../../peer/mpeg/info-tag.js';
 import { missing } from '../../support/installed.js';
-import { mp3Bytes } from '../../support/mp3.js';
+import { id3v2, mp3Bytes } from '../../support/mp3.js';
 import { chirp, encode } from '../playback/sound.js';
 
 const frame = (...header: number[]): Uint8Array => Uint8Array.from([...header, 0, 0, 0, 0]);
@@ -75,4 +75,21 @@ t.test('the tag of a first frame', { skip: missing('lame') }, async t => {
     { constantBitrate: false },
     'cut off',
   );
+});
+
+t.test('a tag of v2.3 or v2.4 gives its texts, whatever is wrong with the rest', async t => {
+  const about = { title: 'Olé', artist: 'Ana', track: '3' };
+  for (const version of ['id3v2.3', 'id3v2.4'] as const) {
+    const tag = id3v2(version, about);
+    const texts = id3v2Texts(tag);
+    t.match([texts.get('TIT2'), texts.get('TPE1')], ['Olé', 'Ana'], version);
+    for (let cut = 0; cut < tag.length; cut += 1) id3v2Texts(tag.subarray(0, cut));
+    const scrambled = Buffer.from(tag);
+    scrambled[5] = 0x80;
+    t.equal(id3v2Texts(scrambled).size, 0);
+  }
+  const utf16 = Buffer.from('ID3\x03\0\0\0\0\0\x11TIT2\0\0\0\x07\0\0\x01\xff\xfeO\0\xe9\0', 'latin1');
+  t.same([...id3v2Texts(utf16)], [['TIT2', 'Oé']]);
+  t.same([...id3v2Texts(id3v2Tag([['TPE1', 'One\0Two']]))], [['TPE1', 'One']]);
+  t.equal(id3v2Texts(id3v2('id3v2.2', about)).size, 0);
 });
