@@ -6,9 +6,9 @@
  *        │  └ the swarm is late
  *        └ left, once the swarm brings the same, proven and in time
  *
- * The rule: the source itself is preferred to a relay, also when it is back later. The stream ends without an error only when a host said that the
- * feed is over, or the source signed it; when nobody has it for fifteen seconds, it fails. What comes over plain TSP is not
- * verified: a live feed can't be.
+ * The rule: the source itself is preferred to a relay, also when it is back later. The stream ends without an error only when
+ * a host said that the feed is over, or the source signed it; when nobody has it for fifteen seconds, it fails. What comes
+ * over plain TSP is not verified: a live feed can't be.
  */
 import { fromHex } from '../../protocol/bytes.js';
 import { RequestError, TransportError } from '../../protocol/errors.js';
