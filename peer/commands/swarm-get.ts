@@ -110,7 +110,7 @@ async function intoStdout(
   const endProgress = progress.follow(() => {
     const chunks = joined?.swarm.integrity.chunks;
     const size = chunks === undefined ? {} : { size: chunks * options.metadata.chunkBytes };
-    return { bytes, ...size, peers: joined?.peers ?? 0 };
+    return { bytes, ...size, peers: joined?.peers ?? 0, lacks: joined ? joined.lacks : ('peer' as const) };
   });
   try {
     for await (const piece of streamedDownload({ ...options, reading, onJoined })) {

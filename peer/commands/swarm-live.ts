@@ -108,7 +108,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
       onLiar: liar => progress.tell(liarLine(liar)),
     });
     tracker?.add(joined);
-    endProgress = progress.follow(() => ({ bytes, peers: joined.peers }));
+    endProgress = progress.follow(() => ({ bytes, peers: joined.peers, lacks: joined.lacks }));
     const tellEnd = (): Promise<void> => {
       endProgress();
       progress.clear();

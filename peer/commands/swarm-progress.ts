@@ -1,6 +1,6 @@
 /**
- * How far `swarm get` is: a line on a terminal, rows with `--json`. A stream has neither a size nor a bar. Where it waits for
- * peers longer than a moment, that is said once, and once more when somebody is there.
+ * How far `swarm get` is: a line on a terminal, rows with `--json`. A stream has neither a size nor a bar. Where it waits longer
+ * than a moment for a peer, or for one that has more, that is said once, and once more when it is there.
  *
  *     file.bin  31.2 MB of 100 MB, 24.1 MB/s from 3 peers  ━━━━━━──────────────
  *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}
@@ -11,6 +11,7 @@ import { counted, sizeOf } from '../prompt/render-song.js';
 import { nameAndState, nameStateAndBar, StatusLine } from '../prompt/status-line.js';
 import { styleOf } from '../prompt/style.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
+import type { Lack } from '../swarm/joining.js';
 import type { Failed } from '../swarm/tally.js';
 import type { OneShot } from './one-shot.js';
 
@@ -18,12 +19,21 @@ const ROW_EVERY_MS = 1_000;
 /** What counts for the rate. */
 const RATE_MS = 3_000;
 const REDRAW_MS = 200;
-/** Nobody is there for so long: it is said what is waited for. */
-const SAY_NOBODY_MS = 4_000;
+/** Something lacks for so long: it is said what is waited for. */
+const SAY_LACK_MS = 4_000;
 
 /** What is to be done where nobody answers. */
 export const SEEDS_WANTED =
   'Seeds of this very ID have to be there, and --tcp be given at both ends or at neither.';
+
+/** What is said of a lack, to a person. */
+const WAITING: Readonly<Record<Lack, { readonly message: string; readonly hint: string }>> = {
+  peer: { message: 'no peer answers: waiting for one.', hint: SEEDS_WANTED },
+  chunks: {
+    message: 'no peer has more of it: waiting for one that has.',
+    hint: 'A seed of this very ID has to be there, or somebody who got further.',
+  },
+};
 
 /** Names somebody who was caught. */
 export const liarLine = ({ host, why }: Failed): string =>
@@ -33,12 +43,13 @@ export interface SwarmState {
   readonly bytes: number;
   readonly size?: number;
   readonly peers: number;
+  readonly lacks?: Lack | undefined;
 }
 
 export interface SwarmProgressOptions {
   /** Standard output is free for rows. */
   readonly hasRows: boolean;
-  /** That nobody is there is no failure, or not soon: it is said. */
+  /** A lack is no failure, or not soon: it is said. */
   readonly waits: boolean;
 }
 
@@ -51,9 +62,9 @@ export class SwarmProgress {
   /** Bytes that were here at times within RATE_MS, oldest first. */
   readonly #marks: { readonly at: Milliseconds; readonly bytes: number }[] = [];
   #rowAt: Milliseconds;
-  /** Since when nobody is there. */
-  #aloneAt: Milliseconds;
-  #saidAlone = false;
+  #lack: Lack | undefined;
+  #lacksSince: Milliseconds;
+  #saidLack: Lack | undefined;
 
   constructor(session: OneShot, name: string, { hasRows, waits }: SwarmProgressOptions) {
     const { world, config } = session;
@@ -62,8 +73,8 @@ export class SwarmProgress {
     this.#hasRows = hasRows && config.json;
     this.#waits = waits;
     this.#line = new StatusLine(world.stderr, world.isTerminal.stderr);
-    this.#aloneAt = world.clock.now();
-    this.#rowAt = this.#aloneAt + ROW_EVERY_MS;
+    this.#lacksSince = world.clock.now();
+    this.#rowAt = this.#lacksSince + ROW_EVERY_MS;
   }
 
   /** Shows at once, and again and again until it is ended. */
@@ -79,7 +90,7 @@ export class SwarmProgress {
 
   show(state: SwarmState): void {
     const now = this.#session.world.clock.now();
-    if (this.#waits) this.#sayAlone(state.peers, now);
+    if (this.#waits) this.#sayLack(state, now);
     this.#marks.push({ at: now, bytes: state.bytes });
     while (now - this.#marks[0]!.at > RATE_MS) this.#marks.shift();
     const [first] = this.#marks;
@@ -101,26 +112,29 @@ export class SwarmProgress {
     this.#session.world.stderr.write(text);
   }
 
-  #sayAlone(peers: number, now: Milliseconds): void {
+  #sayLack({ peers, lacks }: SwarmState, now: Milliseconds): void {
     const { config } = this.#session;
-    if (peers > 0) {
+    if (lacks !== this.#lack) this.#lacksSince = now;
+    this.#lack = lacks;
+    if (lacks === undefined) {
       const row = { event: 'peers', peers };
-      if (this.#saidAlone) this.tell(config.json ? `${safeJson(row)}\n` : 'tsp-peer: a peer is there.\n');
-      this.#saidAlone = false;
-      this.#aloneAt = now;
-    } else if (!this.#saidAlone && now - this.#aloneAt >= SAY_NOBODY_MS) {
-      this.#saidAlone = true;
+      if (this.#saidLack !== undefined)
+        this.tell(config.json ? `${safeJson(row)}\n` : 'tsp-peer: a peer is there.\n');
+      this.#saidLack = undefined;
+    } else if (lacks !== this.#saidLack && now - this.#lacksSince >= SAY_LACK_MS) {
+      this.#saidLack = lacks;
       this.clear();
-      const message = 'no peer answers: waiting for one.';
-      this.#session.report({ code: 'unreachable', exitCode: EXIT.unavailable, message, hint: SEEDS_WANTED });
+      this.#session.report({ code: 'unreachable', exitCode: EXIT.unavailable, ...WAITING[lacks] });
     }
   }
 
-  #text({ bytes, size, peers }: SwarmState, rate: number): string {
+  #text({ bytes, size, peers, lacks }: SwarmState, rate: number): string {
     const { world, config } = this.#session;
     const style = styleOf('stderr', world, config);
     const amount = `${sizeOf(bytes)}${size === undefined ? '' : ` of ${sizeOf(size)}`}`;
-    const from = peers === 0 ? 'waiting for a peer' : `${sizeOf(rate)}/s from ${counted(peers, 'peer')}`;
+    const here = counted(peers, 'peer');
+    const waits = lacks === 'peer' ? 'waiting for a peer' : `waiting for more of it beside ${here}`;
+    const from = lacks === undefined ? `${sizeOf(rate)}/s from ${here}` : waits;
     const [name, state] = [safeText(this.#name), `${amount}, ${from}`];
     return size === undefined
       ? nameAndState(name, state, style.width)

@@ -13,6 +13,7 @@ import type { PeerRanking } from './alto-ranking.js';
 import { pathTree } from './content-tree.js';
 import { CHECKPOINT_MS, FetchedFile, partOf } from './fetched-file.js';
 import type { JoinedSwarm } from './joined-swarm.js';
+import type { Lack } from './joining.js';
 import type { NamedPeer } from './neighbours.js';
 import { staticSwarm } from './static-swarm.js';
 import type { SwarmNode } from './swarm-node.js';
@@ -52,6 +53,7 @@ export interface DownloadProgress {
   readonly bytes: number;
   readonly size?: number;
   readonly peers: number;
+  readonly lacks: Lack | undefined;
 }
 
 export interface Downloaded {
@@ -140,6 +142,7 @@ async function untilComplete(
     onProgress({
       bytes: bytesOf(joined, tree),
       peers: joined.peers,
+      lacks: joined.lacks,
       ...(tree.chunks === undefined ? {} : { size: tree.size ?? tree.chunks * tree.chunkBytes }),
     });
     await unlessAborted(Promise.race([ended, passed(clock, LOOK_EVERY_MS)]), signal);

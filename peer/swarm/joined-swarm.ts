@@ -21,7 +21,7 @@ import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import type { Asked } from './asked-host.js';
 import { Feeders } from './feeders.js';
-import type { JoinOptions, Playing } from './joining.js';
+import type { JoinOptions, Lack, Playing } from './joining.js';
 import { LiveCompany } from './live-company.js';
 import { Neighbours } from './neighbours.js';
 import { Picker } from './picker.js';
@@ -105,6 +105,15 @@ export class JoinedSwarm {
   /** Peers that answer, and other hosts. */
   get peers(): number {
     return this.#open.size + this.#hosts.size;
+  }
+
+  /** What is waited for, if anything is. */
+  get lacks(): Lack | undefined {
+    if (this.isComplete || this.#hosts.size > 0) return undefined;
+    if (this.#open.size === 0) return 'peer';
+    // Of a stream everybody has the same most of the time.
+    const isMore = (range: ChunkRange): boolean => this.#isLive || !this.swarm.have.covers(range);
+    return [...this.#open.keys()].some(({ peerHas }) => peerHas?.ranges.some(isMore)) ? undefined : 'chunks';
   }
 
   /** Why nothing more can be expected, for a person; undefined: something can. */
@@ -382,7 +391,8 @@ export class JoinedSwarm {
       : [NOBODY_MS, NOTHING_MS];
     if (this.peers === 0) return now - since < nobodyMs ? undefined : this.tally.nobody();
     const quietMs = now - Math.max(this.#startedAt!, this.#lastChunkAt ?? Number.NEGATIVE_INFINITY);
-    return quietMs < nothingMs ? undefined : 'the peers that answered give nothing more';
+    if (quietMs < nothingMs) return undefined;
+    return `the peers that answered ${this.lacks === 'chunks' ? 'have' : 'give'} nothing more`;
   }
 }
 

@@ -43,6 +43,9 @@ export interface JoinOptions {
   readonly onLiar?: (liar: Failed) => void;
 }
 
+/** What has to come before chunks can: a peer, or one that has more than is here. */
+export type Lack = 'peer' | 'chunks';
+
 /** What is used, from where on. */
 export interface Playing {
   readonly byte: number;

@@ -300,6 +300,23 @@ t.test('who waits for a peer says so, and when one is there', async t => {
   t.match(words.stderr, /\ntsp-peer: a peer is there\.\n/);
 });
 
+t.test('two that wait, and have nothing for each other, say so', async t => {
+  const { path, folder } = await contentIn(t, 500_000);
+  const { id } = await seed(t, path);
+  const [here, there] = [await freePort('udp'), await freePort('udp')].map(port => `127.0.0.1:${port}`) as [
+    string,
+    string,
+  ];
+  const rows = await get(t, id, join(folder, 'out'), '--listen', here);
+  const words = await get(t, id, join(folder, 'other'), '--listen', there, '--peer', here);
+  await rows.complains(/"message":"no peer has more of it: waiting for one that has\."/);
+  t.equal(await words.exitCode(), 69);
+  t.match(words.stderr, /the peers that answered have nothing more/);
+  await seed(t, path, '--peer', here);
+  t.equal(await rows.exitCode(), 0);
+  t.match(rows.stderr, /\n\{"event":"peers","peers":\d+\}\n$/);
+});
+
 t.test('an empty file has no ID, and is no reason not to give the others', async t => {
   const { folder, path } = await contentIn(t, 3_000);
   const empty = join(folder, 'empty');
