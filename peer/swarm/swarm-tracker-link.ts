@@ -1,7 +1,7 @@
 /**
  * Our end at a swarm tracker, PyPPSPP's or `tsp-tracker --swarm-port`: says where our swarms are given, hears who else is there.
  *
- *     connects ─▶ register, get_peers a swarm ─▶ peers · each minute get_peers again · lost: later again
+ *     connects ─▶ register, get_peers a swarm ─▶ peers · each minute get_peers again · lost, or silent: later again
  *
  * A tracker that is wrong or away costs nothing but what it could have told; that it is is said once, until it speaks.
  */
@@ -24,6 +24,8 @@ import { Backoff } from '../tracker-client/backoff.js';
 import { connectError } from '../wire/connect-error.js';
 
 const ASK_EVERY_MS = 60_000;
+/** Who was asked has answered by then, if only that there is nobody else. */
+const ANSWER_MS = 5_000;
 
 /** The part of a JoinedSwarm that is needed here. */
 export interface Tracked {
@@ -49,6 +51,8 @@ export class SwarmTrackerLink {
   #isRunning = false;
   #saidTrouble = false;
   #cancel: () => void = () => {};
+  /** While an answer is due. */
+  #cancelSilence: (() => void) | undefined;
 
   constructor(options: SwarmTrackerLinkOptions) {
     this.#options = options;
@@ -70,6 +74,7 @@ export class SwarmTrackerLink {
   stop(): void {
     this.#isRunning = false;
     this.#cancel();
+    this.#heard();
     for (const id of this.#swarms.keys()) this.#send(this.#asTo('unregister', id));
     this.#socket?.end();
     this.#socket?.unref();
@@ -101,6 +106,7 @@ export class SwarmTrackerLink {
     socket.on('error', error => this.#trouble(connectError(name, error)));
     socket.on('close', () => {
       this.#cancel();
+      this.#heard();
       if (!this.#isRunning) return;
       this.#trouble(new TransportError(`${name} ended the connection`));
       const waitMs = this.#backoff.next(clock.now() - (upSince ?? startedAt));
@@ -116,12 +122,26 @@ export class SwarmTrackerLink {
 
   #introduce(id: string): void {
     this.#send(this.#asTo('register', id));
-    this.#send({ type: 'get_peers', swarm_id: id });
+    this.#ask(id);
+  }
+
+  #ask(swarm_id: string): void {
+    this.#cancelSilence ??= this.#options.clock.after(ANSWER_MS, () => {
+      const { host, port } = this.#options.tracker;
+      this.#trouble(new TransportError(`${formatHostPort(host, port)} does not answer`));
+      this.#socket?.destroy();
+    });
+    this.#send({ type: 'get_peers', swarm_id });
+  }
+
+  #heard(): void {
+    this.#cancelSilence?.();
+    this.#cancelSilence = undefined;
   }
 
   #askLater(): void {
     this.#cancel = this.#options.clock.after(ASK_EVERY_MS, () => {
-      for (const swarm_id of this.#swarms.keys()) this.#send({ type: 'get_peers', swarm_id });
+      for (const id of this.#swarms.keys()) this.#ask(id);
       this.#askLater();
     });
   }
@@ -129,6 +149,7 @@ export class SwarmTrackerLink {
   #hear(frame: Uint8Array): void {
     const news = parseTrackerNews(frame);
     this.#saidTrouble = false;
+    this.#heard();
     if (news === undefined || news.type === 'remove_node') return;
     const endpoints = news.type === 'new_node' ? [news.endpoint] : news.details;
     this.#swarms.get(news.swarm_id)?.hearOf(endpoints.map(peerOf));

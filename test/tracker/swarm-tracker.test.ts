@@ -289,6 +289,41 @@ t.test('that a tracker of swarms is of no use is said once, until it is', async 
   nowhere.stop();
 });
 
+t.test(
+  'a tracker of swarms that takes what is asked and says nothing is told of, and tried again',
+  async t => {
+    const sockets: Socket[] = [];
+    const tracker = createServer(socket => {
+      sockets.push(socket.on('error', () => {}).resume());
+    }).listen(0, '127.0.0.1');
+    await once(tracker, 'listening');
+    t.teardown(() => tracker.close());
+    const { port } = tracker.address() as { port: number };
+    const clock = new VirtualClock();
+    const troubles: string[] = [];
+    const link = new SwarmTrackerLink({
+      tracker: { host: '127.0.0.1', port },
+      port: 6_778,
+      clock,
+      onTrouble: ({ message }) => troubles.push(message),
+      randomUnit: () => 0,
+    });
+    link.start();
+    const comes = (count: number) =>
+      until(`it comes for the ${count}. time`, () => {
+        clock.advance(1_000);
+        return sockets.length === count;
+      });
+    await comes(1);
+    clock.advance(60_000);
+    t.same(troubles, [], 'while there is nothing to be asked');
+    link.add({ swarm: { metadata: { swarmId: Buffer.from(ID, 'hex') } }, hearOf: () => {} });
+    await comes(2);
+    t.same(troubles, [`127.0.0.1:${port} does not answer`]);
+    link.stop();
+  },
+);
+
 t.test('two commands meet at a third', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [
     '--host',
