@@ -1,11 +1,12 @@
 /** What `swarm seed` and `swarm get` share: their socket, the addresses of `--peer`, and a tracker of swarms. */
 import { lookup } from 'node:dns/promises';
 import { TransportError } from '../../protocol/errors.js';
-import { addressScope, canonicalIp } from '../../protocol/ip.js';
+import { canonicalIp } from '../../protocol/ip.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import { failureOf, usageError } from '../failures/failure.js';
 import { bothIn, listenError } from '../failures/listen-error.js';
+import { checkDialled } from '../failures/one-link.js';
 import { RateLimit } from '../hosting/rate-limit.js';
 import type { ListenAt } from '../swarm/datagram-wire.js';
 import type { NamedPeer } from '../swarm/neighbours.js';
@@ -25,11 +26,7 @@ import type { SwarmProgress } from './swarm-progress.js';
 export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<NamedPeer[]> {
   const addresses = Promise.all(
     peers.map(async ({ host, port }) => {
-      if (host.includes(':') && addressScope(host) === 'link-local')
-        throw usageError(
-          `${host} is an address of one link only: nobody is dialled there.`,
-          'Another address of that machine, or its name, can be.',
-        );
+      checkDialled(host);
       try {
         const [first, ...others] = await lookup(host, { all: true });
         return {

@@ -352,6 +352,16 @@ t.test('configurations come out in plain units', async t => {
   });
 });
 
+t.test('a tracker that is known on one link only is refused, for nobody could tell which link', async t => {
+  const { env } = await homeWith(t);
+  const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
+  for (const words of ['list', 'swarm get ab']) {
+    const { values, origins } = await peerRun(`${words} --tracker [fe80::1%lo]:7460`, env);
+    const refused = async () => peerConfig(values, origins, folders);
+    t.match(await failure(refused()), { exitCode: 2, message: /fe80::1 is an address of one link only/ });
+  }
+});
+
 t.test('folders follow the XDG specification', async t => {
   t.equal(xdgFolder('data', { XDG_DATA_HOME: '/d' }), '/d/tsp');
   t.equal(xdgFolder('data', { XDG_DATA_HOME: 'relative' }), join(homeFolder(), '.local/share/tsp'));
