@@ -28,6 +28,8 @@ export interface Subcommand {
   readonly examples?: readonly Example[];
   /** All that the first word can be, where there are few. */
   readonly choices?: readonly string[];
+  /** Options that mean something else to this one. */
+  readonly options?: OptionTable;
 }
 
 export interface CommandLineSpec<Table extends OptionTable = OptionTable> {
@@ -153,7 +155,7 @@ async function build(spec: CommandLineSpec, argv: readonly string[], columns: nu
       for (const [line, meaning] of examples) command.example(line, meaning);
     });
   }
-  for (const [name, option] of Object.entries(spec.options)) {
+  for (const [name, option] of Object.entries({ ...spec.options, ...subcommand?.options })) {
     parser = addOption(parser, name, option, !isShown(spec, subcommand?.name, name));
   }
   for (const [letter, name] of Object.entries(spec.letters)) parser = parser.alias(name, letter);

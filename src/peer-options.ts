@@ -74,7 +74,7 @@ export const peerOptions = (env: Environment) => ({
     hostPort(DEFAULT_TRACKER_PORT),
     undefined,
     NETWORK,
-    'The tracker; else one on this machine, or inside. swarm: a tracker of swarms; else none',
+    'The tracker; else one on this machine, or inside',
   ),
   port: single(
     port,

@@ -45,10 +45,12 @@ export async function readOptions<Table extends OptionTable>(
     named: config,
     env,
   });
-  const resolved = resolveOptions(spec.options, { flags: line.flags, env, files });
+  const own = spec.subcommands.find(({ name }) => name === line.command)?.options;
+  const options = { ...spec.options, ...own };
+  const resolved = resolveOptions(options, { flags: line.flags, env, files });
   if (resolved.values['print-config'] === true) {
     const { printConfig } = await import('./print-config.js');
-    return { kind: 'text', text: printConfig(spec.options, resolved, resolved.values.json === true) };
+    return { kind: 'text', text: printConfig(options, resolved, resolved.values.json === true) };
   }
   return { kind: 'run', command: line.command, words: line.words, ...resolved };
 }

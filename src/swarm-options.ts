@@ -1,6 +1,6 @@
 /** The options of `tsp-peer swarm`, and the SwarmArguments that they make. */
 import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-arguments.js';
-import { DEFAULT_CHUNK_BYTES } from '../protocol/ppspp/constants.js';
+import { DEFAULT_CHUNK_BYTES, SWARM_TRACKER_PORT } from '../protocol/ppspp/constants.js';
 import { type AltoValues, altoOf } from './alto-options.js';
 import type { Subcommand } from './command-line.js';
 import { flag, single } from './common-options.js';
@@ -95,6 +95,14 @@ export const SWARM_COMMAND: Subcommand = {
   fewest: 1,
   most: Number.POSITIVE_INFINITY,
   describe: 'hash FILE…, seed FILE…, get ID: any file over PPSPP (RFC 7574), from many peers at once',
+  options: {
+    tracker: single(
+      hostPort(SWARM_TRACKER_PORT),
+      undefined,
+      SWARMS,
+      `A tracker of swarms, that knows peers; on port ${SWARM_TRACKER_PORT} if it names none`,
+    ),
+  },
 };
 
 /** Behind `swarm seed` and `swarm get`, `--live` is `--stream`; as an option of a peer that name takes a broadcast's. */

@@ -2,6 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { TransportError } from '../../protocol/errors.js';
 import { canonicalIp } from '../../protocol/ip.js';
+import { SWARM_TRACKER_PORT } from '../../protocol/ppspp/constants.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
 import { failureOf, usageError } from '../failures/failure.js';
@@ -84,7 +85,7 @@ export function openTracker(
     progress?.clear();
     session.report({
       ...failureOf(why),
-      hint: 'It is tried again and again. A tracker of swarms is there by tsp-tracker --swarm-port 6777, and named with that port.',
+      hint: `It is tried again and again. A tracker of swarms is there by tsp-tracker --swarm-port ${SWARM_TRACKER_PORT}.`,
     });
   };
   const link = new SwarmTrackerLink({ ...world, tracker: config.tracker, port, onTrouble });

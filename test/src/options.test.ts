@@ -352,6 +352,18 @@ t.test('configurations come out in plain units', async t => {
   });
 });
 
+t.test('a tracker that names no port has the usual one of its kind', async t => {
+  const { env } = await homeWith(t);
+  const portFor = async (words: string): Promise<number | undefined> =>
+    (await peerRun(`${words} --tracker music.example`, env)).values.tracker?.port;
+  t.equal(await portFor('list'), 7_460);
+  t.equal(await portFor('swarm seed film.mkv'), 6_777);
+  t.equal(await portFor('--chunk-size 1024 swarm get ab'), 6_777);
+  const set = await peerRun('swarm get ab', { ...env, TSP_TRACKER: 'music.example' });
+  t.same(set.values.tracker, { host: 'music.example', port: 6_777 }, 'wherever it is named');
+  t.match(await peer('swarm --help', env), { text: /--tracker .*\s.*on port 6777/ });
+});
+
 t.test('a tracker that is known on one link only is refused, for nobody could tell which link', async t => {
   const { env } = await homeWith(t);
   const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
