@@ -201,8 +201,18 @@ function read(
   tell: (text: string) => void,
 ): AsyncIterable<Uint8Array> {
   const { chunkBytes } = joined.swarm.metadata;
-  const told = (from: number, to: number): void =>
-    tell(`tsp-peer: nobody gave ${to - from} bytes in time: they are left out.\n`);
+  const told = (from: number, to: number): void => {
+    const left = { start: from / chunkBytes, end: to / chunkBytes - 1 };
+    // A source that came back leaves out numbers: only what somebody has is known to be missing.
+    let missing = to - from;
+    for (const { start, end } of joined.there.gaps(left, Number.POSITIVE_INFINITY))
+      missing -= (end + 1 - start) * chunkBytes;
+    tell(
+      missing > 0
+        ? `tsp-peer: nobody gave ${missing} bytes in time: they are left out.\n`
+        : 'tsp-peer: the stream goes on further on: nobody has what may have been between.\n',
+    );
+  };
   return joined.read({
     fromByte: first * chunkBytes,
     aheadBytes: LIVE_WINDOW_CHUNKS * chunkBytes,

@@ -149,8 +149,9 @@ export class FeedHearing {
     const newest = await tuneIn(joined, this.#live, this.#stop.signal);
     const before = Math.floor((BEGIN_MS / 1_000) * (this.#bytesPerSecond / FEED_CHUNK_BYTES));
     // What is signed is known before it is here.
-    const last = Math.min(newest, joined.lastThere ?? newest);
-    const first = joined.firstThereFrom(Math.max(0, last - before)) ?? newest;
+    const { there } = joined;
+    const last = Math.min(newest, there.ranges.at(-1)?.end ?? newest);
+    const first = there.firstFrom(Math.max(0, last - before)) ?? newest;
     return first * FEED_CHUNK_BYTES;
   }
 

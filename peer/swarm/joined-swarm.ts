@@ -113,7 +113,7 @@ export class JoinedSwarm {
     if (this.#open.size === 0) return 'peer';
     // Of a stream everybody has the same most of the time.
     const isMore = (range: ChunkRange): boolean => this.#isLive || !this.swarm.have.covers(range);
-    return [...this.#open.keys()].some(({ peerHas }) => peerHas?.ranges.some(isMore)) ? undefined : 'chunks';
+    return this.there.ranges.some(isMore) ? undefined : 'chunks';
   }
 
   /** Why nothing more can be expected, for a person; undefined: something can. */
@@ -184,15 +184,11 @@ export class JoinedSwarm {
     return verifiedBytes(this, this.#options.store ?? this.swarm.source, options);
   }
 
-  /** The first chunk from this one on that somebody who is here has. */
-  firstThereFrom(chunk: number): number | undefined {
-    return earliest(...[...this.#open.keys()].map(({ peerHas }) => peerHas?.firstFrom(chunk)));
-  }
-
-  /** The last chunk that somebody who is here has. */
-  get lastThere(): number | undefined {
-    const last = Math.max(...[...this.#open.keys()].map(({ peerHas }) => peerHas?.ranges.at(-1)?.end ?? -1));
-    return last < 0 ? undefined : last;
+  /** What those have together who are here. */
+  get there(): ChunkSet {
+    const there = new ChunkSet();
+    for (const { peerHas } of this.#open.keys()) for (const range of peerHas?.ranges ?? []) there.add(range);
+    return there;
   }
 
   now(): Milliseconds {

@@ -1,11 +1,15 @@
 /** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { liveSwarm } from '../../../peer/swarm/live-swarm.js';
 import { SwarmNode } from '../../../peer/swarm/swarm-node.js';
 import { UdpWire } from '../../../peer/swarm/udp-wire.js';
+import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
+import { ECDSA_P256 } from '../../../protocol/ppspp/constants.js';
+import { LiveSource } from '../../../protocol/ppspp/live-source.js';
+import { liveSwarmId } from '../../../protocol/ppspp/signatures.js';
 import { systemClock } from '../../../src/clock.js';
 import { Chance } from '../../simulation/chance.js';
 import { freePort } from '../../support/free-port.js';
@@ -39,6 +43,14 @@ async function listener(t: Teardown, id: string, peers: readonly string[], ...mo
   const command = await spawnCommand(t, 'tsp-peer', words);
   return { command, peer: `127.0.0.1:${port}` };
 }
+
+const udpNode = (): SwarmNode =>
+  new SwarmNode({
+    clock: systemClock,
+    logger: new RecordingLogger(),
+    randomBytes,
+    wire: new UdpWire(),
+  });
 
 const heard = (command: RunningCommand, bytes: number): Promise<true> =>
   until(
@@ -139,12 +151,7 @@ t.test('a relay that lies is named and dropped', async t => {
   const content = new Chance(2).bytes(8 * BLOCK);
   const { command, id, give, peer } = await source(t, await tempFolder(t));
   give(content.subarray(0, BLOCK));
-  const node = new SwarmNode({
-    clock: systemClock,
-    logger: new RecordingLogger(),
-    randomBytes,
-    wire: new UdpWire(),
-  });
+  const node = udpNode();
   const live = liveSwarm(Buffer.from(id, 'hex'), { chunkBytes: 1_024, dialects: ['rfc7574'] });
   let lies = 0;
   const read = (chunk: number) => {
@@ -197,13 +204,56 @@ t.test('a source that is killed goes on with its key, under numbers that it neve
   await until('it goes on', () => isTailOf(after.subarray(0, 3 * BLOCK), listening.command.bytes));
   again.command.endInput();
   t.equal(await listening.command.exitCode(), 0, 'it ends well');
-  const { bytes } = listening.command;
+  const { bytes, stderr } = listening.command;
+  t.match(stderr, /the stream goes on further on: nobody has what may have been between/);
+  t.notMatch(stderr, /left out/, 'no bytes that never were are missing');
   t.ok(isTailOf(after, bytes), 'all of what came then');
   t.ok(isTailOf(bytes.subarray(0, bytes.length - after.length), before), 'after the end of what came before');
   const [key] = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter(path =>
     path.endsWith('live-key.pem'),
   );
   t.equal(statSync(join(home, key!)).mode & 0o777, 0o600);
+});
+
+t.test('what somebody has and nobody gives is left out, and counted', async t => {
+  const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const id = liveSwarmId(ECDSA_P256, key);
+  const { swarm, integrity, store } = liveSwarm(id, { chunkBytes: 1_024, dialects: ['rfc7574'] });
+  const withheld = { start: 64, end: 69 };
+  const read = (chunk: number) => (chunk < withheld.start ? store.read(chunk) : undefined);
+  const others = new ChunkSet();
+  const nodes = [
+    { ...swarm, source: { read } },
+    { ...swarm, have: others },
+  ].map(given => {
+    const node = udpNode();
+    node.join({ swarm: given });
+    t.teardown(() => node.stop());
+    return node;
+  });
+  const peers: string[] = [];
+  for (const node of nodes)
+    peers.push(`127.0.0.1:${(await node.start({ host: '127.0.0.1', port: 0 })).port}`);
+  const content = new Chance(5).bytes(4 * BLOCK);
+  const made = new LiveSource({ integrity, key, have: swarm.have });
+  const give = (blocks: number): void => {
+    for (const end = made.next + 32 * blocks; made.next < end; ) {
+      const bytes = content.subarray(1_024 * made.next, 1_024 * (made.next + 1));
+      store.write(made.next, [bytes]);
+      made.add(bytes, Date.now());
+    }
+    for (const range of swarm.have.ranges) others.add(range);
+    others.delete(withheld);
+    for (const node of nodes) node.wake();
+  };
+  give(1);
+  const { command } = await listener(t, Buffer.from(id).toString('hex'), peers);
+  await heard(command, BLOCK);
+  give(3);
+  await command.complains(/nobody gave 6144 bytes in time: they are left out\.\n/);
+  await heard(command, 4 * BLOCK - 6_144);
+  const whole = [content.subarray(0, 1_024 * withheld.start), content.subarray(1_024 * (withheld.end + 1))];
+  t.ok(command.bytes.equals(Buffer.concat(whole)));
 });
 
 t.test(
