@@ -25,7 +25,7 @@ import type { OpenSwarm, Swarm } from './swarm.js';
 
 export const MAX_CHANNELS = 1_000;
 /** The rest is for those that we dial, so that nobody can surround us (RFC 7574 §12.1). */
-const MAX_INCOMING = 600;
+export const MAX_INCOMING = 600;
 /** Of one address: so many swarms at once with one peer, or peers behind one router. */
 export const MAX_INCOMING_PER_ADDRESS = 64;
 
@@ -223,10 +223,11 @@ export class Endpoint {
     // It may have been left since the first datagram, or be another by now.
     const swarm = this.#swarmOf(halfOpen.swarm.metadata.swarmId);
     if (swarm === undefined) return [];
+    const gone = this.#makeRoom(now);
     const channel = this.#add(swarm, from, now, halfOpen);
     const line = this.#lines.get(number)!;
     const open = { kind: 'open', dialect: halfOpen.dialect } as const;
-    return this.#told(line, [open, ...channel.receive(datagram, now)], now);
+    return [...gone, ...this.#told(line, [open, ...channel.receive(datagram, now)], now)];
   }
 
   /**
@@ -273,12 +274,32 @@ export class Endpoint {
     return this.#swarms.get(id) ?? this.#options.offered?.(id);
   }
 
+  /** Where all places are taken, who comes from an address that has fewer of them than another gets one of that other's. */
   #hasRoomFor(from: PeerAddress): boolean {
     if (this.#options.admits?.(from) === false) return false;
+    const ofAddress = this.#incoming.get(addressKey(from.address)) ?? 0;
+    if (ofAddress >= MAX_INCOMING_PER_ADDRESS) return false;
+    return !this.#isFull || Math.max(0, ...this.#incoming.values()) > ofAddress + 1;
+  }
+
+  get #isFull(): boolean {
     let incoming = 0;
     for (const count of this.#incoming.values()) incoming += count;
-    const ofAddress = this.#incoming.get(addressKey(from.address)) ?? 0;
-    return incoming < MAX_INCOMING && ofAddress < MAX_INCOMING_PER_ADDRESS && this.#lines.size < MAX_CHANNELS;
+    return incoming >= MAX_INCOMING || this.#lines.size >= MAX_CHANNELS;
+  }
+
+  /** Of the address that has most, who was silent longest goes, and is told. */
+  #makeRoom(now: Milliseconds): EndpointEvent[] {
+    if (!this.#isFull) return [];
+    const most = Math.max(...this.#incoming.values());
+    let gone: Line | undefined;
+    for (const line of this.#lines.values()) {
+      if (!line.isIncoming || this.#incoming.get(addressKey(line.to.address)) !== most) continue;
+      if (line.channel.heardAt < (gone?.channel.heardAt ?? Number.POSITIVE_INFINITY)) gone = line;
+    }
+    const events = this.#drop(line => line === gone);
+    for (const datagram of gone!.channel.transmit(now)) this.#answers.push({ to: gone!.to, datagram });
+    return events;
   }
 
   #add(swarm: Swarm, to: PeerAddress, now: Milliseconds, halfOpen: HalfOpen | undefined): Channel {
