@@ -39,7 +39,7 @@ export interface JoinOptions {
   readonly slots?: Slots;
   /** Something changed that its owner may want to know: a chunk came, somebody came or went. */
   readonly onChange?: () => void;
-  /** Somebody was caught lying, and is left alone from now on. */
+  /** Somebody was caught lying, and is left alone from now on. Absent: it is logged. */
   readonly onLiar?: (liar: Failed) => void;
 }
 

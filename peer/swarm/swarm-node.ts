@@ -20,6 +20,7 @@ import { JoinedSwarm, type SwarmHome } from './joined-swarm.js';
 import type { JoinOptions } from './joining.js';
 import { type OfferedContent, OfferedSwarm } from './offered-content.js';
 import { ServedNeighbours, type Slots } from './served-neighbours.js';
+import type { Failed } from './tally.js';
 import { UploadAllowance, type UploadRate } from './upload-allowance.js';
 
 /** No deadline is met more exactly than this while something happens all the time. */
@@ -112,7 +113,9 @@ export class SwarmNode implements SwarmHome {
 
   /** From now on, or from `start`, it asks and answers. */
   join(options: JoinOptions): JoinedSwarm {
-    const joined = new JoinedSwarm(options, this);
+    const onLiar = ({ host, why }: Failed): void =>
+      this.#options.logger.warn({ peer: host, why }, 'a peer of a swarm is left alone');
+    const joined = new JoinedSwarm({ onLiar, ...options }, this);
     this.#swarms.set(joined.swarm, joined);
     this.#endpoint.join(joined.swarm);
     this.stir(joined);
@@ -204,10 +207,6 @@ export class SwarmNode implements SwarmHome {
 
   #ban(peer: PeerAddress, now: Milliseconds): void {
     this.#banned.add(banKey(peer));
-    this.#options.logger.warn(
-      { peer: addressText(peer) },
-      'a peer sent what is not in the file; it is left alone',
-    );
     // Other channels may lead to it, of this swarm and of others.
     this.#heed(this.#endpoint.shun(), now);
   }

@@ -129,6 +129,7 @@ t.test('a liar is named, and the file is what it should be', async t => {
   await until('the liar is named, at once', () => getter.stderr.includes(named));
   honest.command.kill('SIGCONT');
   t.equal(await getter.exitCode(), 0);
+  t.equal(getter.stderr, `${named}\n`, 'once');
   t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
   const told = got(getter);
   t.same(
