@@ -69,7 +69,12 @@ export const swarmOptions = {
   ),
   'chunk-size': single(chunkSize, DEFAULT_CHUNK_BYTES, SWARMS, 'Bytes of a chunk; part of what a swarm is'),
   create: flag(SWARMS, 'hash: make the file, of --size bytes'),
-  size: single(orNone(size), undefined, SWARMS, 'Bytes of the file; get finds it out by itself'),
+  size: single(
+    orNone(size),
+    undefined,
+    SWARMS,
+    'hash --create, get --allow-unverified: bytes of the file; else get finds it out by itself',
+  ),
   tcp: flag(SWARMS, 'Over TCP, a connection to each peer, instead of UDP'),
   stream: flag(
     SWARMS,

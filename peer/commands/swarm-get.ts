@@ -46,7 +46,8 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const options = {
     node,
     metadata,
-    ...(size === undefined ? {} : { size }),
+    // What peers prove is believed, and not what somebody typed: all of them would seem to lie.
+    ...(size === undefined || !allowUnverified ? {} : { size }),
     peers,
     maxPeers,
     ...(ranking && { ranking }),

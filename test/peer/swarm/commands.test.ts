@@ -236,6 +236,15 @@ t.test('a disk that has no room for the last block: it does not appear', { skip:
   t.notOk(getter.lines.includes('out.part.json.new'));
 });
 
+t.test('a size that is not the file’s makes nobody a liar', async t => {
+  const { folder, path, content } = await contentIn(t, 30_000);
+  const { id, peer } = await seed(t, path);
+  const out = join(folder, 'out');
+  const getter = await get(t, id, out, ...peer, '--size', '29999');
+  t.equal(await getter.exitCode(), 0, getter.stderr);
+  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+});
+
 t.test('over TCP, and onwards into a pipe', async t => {
   const { path, content } = await contentIn(t, 1_500_001);
   const source = await seed(t, path, '--tcp');
