@@ -24,7 +24,7 @@ const SAY_LACK_MS = 4_000;
 
 /** What is to be done where nobody answers. */
 export const SEEDS_WANTED =
-  'Seeds of this very ID have to be there, and --tcp be given at both ends or at neither.';
+  'Seeds of this very ID have to be there, with the same --chunk-size, and --tcp at both ends or at neither.';
 
 /** What is said of a lack, to a person. */
 const WAITING: Readonly<Record<Lack, { readonly message: string; readonly hint: string }>> = {

@@ -58,6 +58,7 @@ export class Tally {
   /** Why nobody is left. */
   nobody(): string {
     const said = this.failed.map(({ host, why }) => `${host} ${why}`).join(', ');
-    return said === '' ? 'no peer answers' : `no peer is left: ${said}`;
+    if (said !== '') return `no peer is left: ${said}`;
+    return this.#sources.size > 0 ? 'no peer is left' : 'no peer answers';
   }
 }

@@ -375,3 +375,12 @@ t.test('of those who came and failed so many are remembered, the latest', async 
   t.equal(tally.failed.length, 1_000);
   t.equal(tally.failed.at(-1)?.host, '192.0.2.1:5000');
 });
+
+t.test('who gave something, and left, is not one who never answered', async t => {
+  const tally = new Tally();
+  t.equal(tally.nobody(), 'no peer answers');
+  tally.came('192.0.2.1:6778', 1_024);
+  t.equal(tally.nobody(), 'no peer is left');
+  tally.gone('192.0.2.1:6778', 'has fallen silent', false);
+  t.equal(tally.nobody(), 'no peer is left: 192.0.2.1:6778 has fallen silent');
+});
