@@ -105,7 +105,7 @@ export interface HostPort {
 /** `HOST:PORT`; with `defaultPort` also `HOST`. The port can be dialled, so it is not 0. */
 export const hostPort = (defaultPort?: number): ValueType<HostPort | undefined> => ({
   valueName: 'HOST:PORT',
-  expected: 'HOST:PORT, such as music.example:7460 or [2001:db8::2]:7460',
+  expected: `HOST:PORT, such as music.example:${defaultPort ?? 7_460} or [2001:db8::2]:${defaultPort ?? 7_460}`,
   parse(text) {
     const address = parseHostPort(text.trim(), defaultPort);
     return address === undefined || address.host === '' || address.port === 0 ? undefined : address;

@@ -3,7 +3,7 @@
  * than a moment for a peer, or for one that has more, that is said once, and once more when it is there.
  *
  *     file.bin  31.2 MB of 100 MB, 24.1 MB/s from 3 peers  ━━━━━━──────────────
- *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}
+ *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}     "lacks":"chunks" if it waits
  */
 import type { Milliseconds } from '../../protocol/ports.js';
 import { EXIT } from '../failures/failure.js';
