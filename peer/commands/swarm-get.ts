@@ -79,7 +79,8 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
     if (problem !== undefined && path === STDOUT)
       throw fileError(`${problem}.`, 'TMPDIR names another folder.');
     const { failure } = problem === undefined ? { failure: failureOf(error) } : fileError(`${problem}.`);
-    throw new CommandError({ ...(await hintAfter(path, joined)), ...failure });
+    const hint = await hintAfter(path, problem === undefined ? joined : undefined);
+    throw new CommandError({ ...hint, ...failure });
   } finally {
     tracker?.stop();
     ranking?.stop();

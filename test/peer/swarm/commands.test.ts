@@ -236,6 +236,18 @@ t.test('a disk that has no room for the last block: it does not appear', { skip:
   t.notOk(getter.lines.includes('out.part.json.new'));
 });
 
+t.test('a disk that has room for nothing is no lack of seeds', { skip: noMounts }, async t => {
+  const { folder, path } = await contentIn(t, 1_400_000);
+  const { id, peer } = await seed(t, path);
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const words = ['swarm', 'get', id, '-o', join(disk, 'out'), ...peer];
+  const program = [process.execPath, commandPath('tsp-peer'), ...words];
+  const getter = await spawnWithMount(t, { folder: disk, size: '64k' }, program);
+  t.equal(await getter.exitCode(), 1);
+  t.match(getter.stderr, /disk\/out: the disk is full\.\n$/);
+});
+
 t.test('a size that is not the file’s makes nobody a liar', async t => {
   const { folder, path, content } = await contentIn(t, 30_000);
   const { id, peer } = await seed(t, path);
