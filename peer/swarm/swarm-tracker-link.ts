@@ -74,7 +74,7 @@ export class SwarmTrackerLink {
   stop(): void {
     this.#isRunning = false;
     this.#cancel();
-    this.#heard();
+    this.#endSilence();
     for (const id of this.#swarms.keys()) this.#send(this.#asTo('unregister', id));
     this.#socket?.end();
     this.#socket?.unref();
@@ -106,7 +106,7 @@ export class SwarmTrackerLink {
     socket.on('error', error => this.#trouble(connectError(name, error)));
     socket.on('close', () => {
       this.#cancel();
-      this.#heard();
+      this.#endSilence();
       if (!this.#isRunning) return;
       this.#trouble(new TransportError(`${name} ended the connection`));
       const waitMs = this.#backoff.next(clock.now() - (upSince ?? startedAt));
@@ -127,6 +127,7 @@ export class SwarmTrackerLink {
 
   #ask(swarm_id: string): void {
     this.#cancelSilence ??= this.#options.clock.after(ANSWER_MS, () => {
+      this.#endSilence();
       const { host, port } = this.#options.tracker;
       this.#trouble(new TransportError(`${formatHostPort(host, port)} does not answer`));
       this.#socket?.destroy();
@@ -134,7 +135,7 @@ export class SwarmTrackerLink {
     this.#send({ type: 'get_peers', swarm_id });
   }
 
-  #heard(): void {
+  #endSilence(): void {
     this.#cancelSilence?.();
     this.#cancelSilence = undefined;
   }
@@ -149,7 +150,7 @@ export class SwarmTrackerLink {
   #hear(frame: Uint8Array): void {
     const news = parseTrackerNews(frame);
     this.#saidTrouble = false;
-    this.#heard();
+    this.#endSilence();
     if (news === undefined || news.type === 'remove_node') return;
     const endpoints = news.type === 'new_node' ? [news.endpoint] : news.details;
     this.#swarms.get(news.swarm_id)?.hearOf(endpoints.map(peerOf));
