@@ -28,6 +28,7 @@ const PATIENCE_MS = 10_000;
 
 export interface Holder {
   event(event: DownloadEvent): void;
+  /** `why` follows the host's name. */
   lost(why: string): void;
 }
 
@@ -154,7 +155,7 @@ export class HostConnection implements WireOwner {
     this.#quietSince = this.#dialledAt;
     if (to === undefined || to.host === '') {
       // Told later, like every other failure: whoever leases it is not ready to hear of it yet.
-      clock.after(0, () => this.closed(new TransportError(`${this.host} is no address`)));
+      clock.after(0, () => this.closed(new TransportError('is no address')));
       return;
     }
     this.#wire = new WireConnection({ to, clock, trace, openSocket }, this);
@@ -199,9 +200,7 @@ export class HostConnection implements WireOwner {
     this.#gone();
     if (error instanceof RemoteProtocolError)
       this.#options.logger.info({ host: this.host, code: error.code }, error.message);
-    const why = error?.message ?? 'ended the connection';
-    // Whoever is told says of whom.
-    this.holder?.lost(why.startsWith(`${this.host} `) ? why.slice(this.host.length + 1) : why);
+    this.holder?.lost(error?.message ?? 'ended the connection');
   }
 
   #tell(event: DownloadEvent, now: Milliseconds): void {

@@ -7,7 +7,7 @@
  * is lost.
  */
 import { ByteCollector } from '../../protocol/bytes.js';
-import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import { TransportError } from '../../protocol/errors.js';
 import type { Clock } from '../../protocol/ports.js';
 import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { MAX_RUN_BYTES, NO_SONG } from '../../protocol/tsp/constants.js';
@@ -68,7 +68,7 @@ export class FeedConnection implements WireOwner {
     const { clock, trace, openSocket } = this.#options;
     const to = parseHostPort(this.host);
     if (to === undefined || to.host === '') {
-      clock.after(0, () => this.#lost(`${this.host} is no address`));
+      clock.after(0, () => this.#lost('is no address'));
       return;
     }
     this.#wire = new WireConnection({ to, clock, trace, openSocket }, this);
@@ -104,9 +104,7 @@ export class FeedConnection implements WireOwner {
   }
 
   closed(error: Error | undefined): void {
-    this.#lost(
-      error instanceof RemoteProtocolError ? `broke the protocol: ${error.message}` : error?.message,
-    );
+    this.#lost(error?.message);
   }
 
   #ask(question: Extract<Question, { type: 'HELLO' | 'INFO' | 'PLAY' }>, live: boolean): void {

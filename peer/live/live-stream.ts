@@ -366,7 +366,7 @@ export class LiveStream implements SongStream {
     const last = this.#failed.at(-1);
     if (last === undefined) return new RequestError('no-such-song', 'nobody broadcasts this feed now');
     const { host, why } = last;
-    return new TransportError(`the feed was lost: ${why.startsWith(host) ? why : `${host} ${why}`}`);
+    return new TransportError(`the feed was lost: ${host} ${why}`);
   }
 
   #setTimer(delayMs: number, then: () => void): void {

@@ -21,7 +21,7 @@ import {
 } from '../../protocol/ppspp/tracker-messages.js';
 import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
 import { Backoff } from '../tracker-client/backoff.js';
-import { connectError } from '../wire/connect-error.js';
+import { socketProblem } from '../wire/connect-error.js';
 
 const ASK_EVERY_MS = 60_000;
 /** Who was asked has answered by then, if only that there is nobody else. */
@@ -103,7 +103,9 @@ export class SwarmTrackerLink {
         socket.destroy();
       }
     });
-    socket.on('error', error => this.#trouble(connectError(name, error)));
+    socket.on('error', cause =>
+      this.#trouble(new TransportError(`${name} ${socketProblem(cause)}`, { cause })),
+    );
     socket.on('close', () => {
       this.#cancel();
       this.#endSilence();

@@ -125,7 +125,9 @@ class Inquiry implements WireOwner {
   }
 
   close(): void {
-    this.#wire.close(new TransportError('the client was closed'));
+    const why = new TransportError('the client was closed');
+    this.#fail(why);
+    this.#wire.close(why);
   }
 
   opened(): void {
@@ -142,8 +144,12 @@ class Inquiry implements WireOwner {
   closed(error: Error | undefined): void {
     this.isClosed = true;
     this.#cancelTimer?.();
-    const why = this.#warning === undefined ? error : errorOf(this.#warning, this.#wire.name);
-    for (const { reject } of this.#waiting.values()) reject(explained(why, this.#wire));
+    const { name } = this.#wire;
+    this.#fail(this.#warning === undefined ? named(error, name) : errorOf(this.#warning, name));
+  }
+
+  #fail(why: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(why);
     this.#waiting.clear();
   }
 
@@ -182,7 +188,7 @@ class Inquiry implements WireOwner {
       this.#cancelTimer = undefined;
       const late = this.#download.expire(this.#clock.now());
       if (late === undefined) this.#watch();
-      else this.#wire.close(new TransportError(`${this.#wire.name} does not answer`, { cause: late }));
+      else this.#wire.close(new TransportError('does not answer', { cause: late }));
     });
   }
 }
@@ -194,12 +200,9 @@ function errorOf({ code, message, retryAfterMs }: ErrorBody, name: string): Erro
   return new RequestError(code as Exclude<ErrorBody['code'], FatalCode>, text, options);
 }
 
-function explained(error: Error | undefined, { name }: WireConnection): Error {
-  if (error === undefined) return new TransportError(`${name} ended the connection without an answer`);
-  if (!(error instanceof RemoteProtocolError) || error.message.includes(name)) return error;
-  return new RemoteProtocolError(
-    error.code,
-    `${name} does not speak TSP as it should: ${error.message}`,
-    error.type,
-  );
+function named(error: Error | undefined, name: string): Error {
+  const text = `${name} ${error?.message ?? 'ended the connection without an answer'}`;
+  if (error instanceof RemoteProtocolError) return new RemoteProtocolError(error.code, text, error.type);
+  const isBug = error !== undefined && !(error instanceof TransportError);
+  return isBug ? error : new TransportError(text, { cause: error?.cause });
 }

@@ -163,7 +163,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
 
   closed(error: Error | undefined): void {
     const why =
-      this.#goodbye === undefined ? (error?.message ?? 'it closed the connection') : say(this.#goodbye);
+      this.#goodbye === undefined ? `it ${error?.message ?? 'closed the connection'}` : say(this.#goodbye);
     this.#why = why;
     const upForMs = this.#registeredAt === undefined ? 0 : this.#now - this.#registeredAt;
     this.#wire = undefined;
@@ -281,7 +281,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
 
   #send(message: Message): void {
     if (this.#held !== undefined) {
-      if (this.#held.push(message) > MAX_HELD) this.#wire?.close(new TransportError('it does not listen'));
+      if (this.#held.push(message) > MAX_HELD) this.#wire?.close(new TransportError('does not listen'));
       return;
     }
     this.#wire?.send(message);

@@ -1,36 +1,33 @@
 /**
- * Why a connection failed, in words: Node's error code is kept as the cause.
+ * Why a connection failed, in words that follow the other side's name, which whoever tells a person puts before them.
  */
-import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
+import { RemoteProtocolError } from '../../protocol/errors.js';
 
-/** `name`: `host:port` of the other side. */
-export function connectError(name: string, error: NodeJS.ErrnoException): TransportError {
+export function socketProblem(error: NodeJS.ErrnoException): string {
   const words: Readonly<Record<string, string>> = {
-    ECONNREFUSED: `nobody listens on ${name}`,
-    ENOTFOUND: `${name}: there is no such host`,
-    EAI_AGAIN: `${name}: the name could not be looked up`,
-    EHOSTUNREACH: `${name} cannot be reached from here`,
-    ENETUNREACH: `${name} cannot be reached from here`,
-    ETIMEDOUT: `${name} does not answer`,
-    ECONNRESET: `${name} ended the connection`,
-    EPIPE: `${name} ended the connection`,
-    EMFILE: `too many files are open here for a connection to ${name}`,
-    ENFILE: `too many files are open here for a connection to ${name}`,
+    ECONNREFUSED: 'refuses connections',
+    ENOTFOUND: 'is no host that can be found',
+    EAI_AGAIN: 'could not be looked up',
+    EHOSTUNREACH: 'cannot be reached from here',
+    ENETUNREACH: 'cannot be reached from here',
+    ETIMEDOUT: 'does not answer',
+    ECONNRESET: 'ended the connection',
+    EPIPE: 'ended the connection',
+    EMFILE: 'could not be dialled: too many files are open here',
+    ENFILE: 'could not be dialled: too many files are open here',
   };
-  return new TransportError(words[error.code ?? ''] ?? `${name}: ${error.message}`, { cause: error });
+  return words[error.code ?? ''] ?? `failed: ${error.message}`;
 }
 
 /** As much of another protocol's greeting as tells which it is. */
 const GREETING_CHARACTERS = 24;
 
-/** What broke the protocol before it ever spoke it is something else altogether; all other errors come back as they are. */
-export function noTsp(
-  name: string,
-  error: Error | undefined,
-  opening: Buffer | undefined,
-): Error | undefined {
-  if (!(error instanceof RemoteProtocolError) || error.code === 'too-slow') return error;
-  const [greeting = ''] = /^[ -~]*/.exec(opening?.toString('latin1') ?? '') ?? [];
+/** Who broke the protocol before ever speaking it, with what came first as `opening`, is something else altogether. */
+export function breachOf(error: RemoteProtocolError, opening: Buffer | undefined): RemoteProtocolError {
+  const { code, message, type } = error;
+  if (opening === undefined || code === 'too-slow')
+    return new RemoteProtocolError(code, `does not speak TSP as it should: ${message}`, type);
+  const [greeting = ''] = /^[ -~]*/.exec(opening.toString('latin1')) ?? [];
   const seen = greeting === '' ? '' : `: it says “${greeting.slice(0, GREETING_CHARACTERS).trim()}”`;
-  return new RemoteProtocolError(error.code, `${name} is no Torero tracker or host${seen}`, error.type);
+  return new RemoteProtocolError(code, `is no Torero tracker or host${seen}`, type);
 }

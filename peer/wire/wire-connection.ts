@@ -16,7 +16,7 @@ import { describe, describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
-import { connectError, noTsp } from './connect-error.js';
+import { breachOf, socketProblem } from './connect-error.js';
 import type { WireTrace } from './wire-trace.js';
 
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
@@ -31,7 +31,10 @@ export interface WireOwner {
   frame(event: FrameEvent): void;
   /** Bytes came: called before the frames that they complete. */
   heard(): void;
-  /** Without an error the other side ended the connection between two messages. */
+  /**
+   * Without an error the other side ended the connection between two messages. What the error says follows the name of the
+   * other side, unless the owner closed it.
+   */
   closed(error: Error | undefined): void;
 }
 
@@ -81,13 +84,13 @@ export class WireConnection {
   open(): void {
     const { to, clock } = this.#options;
     this.#cancelDial = clock.after(DIAL_MS, () =>
-      this.close(new TransportError(`${this.name} did not take the connection within ${DIAL_MS / 1_000} s`)),
+      this.close(new TransportError(`did not take the connection within ${DIAL_MS / 1_000} s`)),
     );
     this.#socket
       .on('connect', () => this.#connected())
       .on('data', chunk => this.#received(chunk))
       .on('end', () => this.#ended())
-      .on('error', error => this.close(connectError(this.name, error)))
+      .on('error', cause => this.close(new TransportError(socketProblem(cause), { cause })))
       .on('close', () => this.#ended())
       .connect({ host: to.host, port: to.port, noDelay: true });
   }
@@ -130,7 +133,7 @@ export class WireConnection {
     if (error instanceof RemoteProtocolError) this.#sayGoodbye(error);
     else if (error === undefined && !this.#socket.connecting) this.#leave();
     else this.#socket.destroy();
-    this.#owner.closed(this.#spokeTsp ? error : noTsp(this.name, error, this.#opening));
+    this.#owner.closed(error instanceof RemoteProtocolError ? breachOf(error, this.#opening) : error);
   }
 
   #connected(): void {
@@ -213,7 +216,7 @@ export class WireConnection {
       this.#framer.end();
       this.close();
     } catch (cause) {
-      this.close(new TransportError(`${this.name} ended the connection inside a message`, { cause }));
+      this.close(new TransportError('ended the connection inside a message', { cause }));
     }
   }
 

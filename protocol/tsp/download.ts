@@ -151,7 +151,7 @@ export class Download {
   expire(now: Milliseconds): TransportError | undefined {
     const deadline = this.nextDeadline();
     if (deadline === undefined || now < deadline) return undefined;
-    return new TransportError(`nothing came for ${this.#patienceMs} ms`);
+    return new TransportError(`sent nothing for ${this.#patienceMs} ms`);
   }
 
   /** To say PING for ever is no answer; but a feed may have nothing else to say for a while. */

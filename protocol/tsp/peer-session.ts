@@ -177,7 +177,7 @@ export class PeerSession {
     if (this.#state === 'closed') return [];
     if (now >= this.#heardAt + SILENCE_MS) return this.#close(silent(SILENCE_MS));
     if (this.#registerBy !== undefined && now >= this.#registerBy)
-      return this.#close(new TransportError(`the registration was not done within ${REGISTRATION_MS} ms`));
+      return this.#close(new TransportError(`did not finish the registration within ${REGISTRATION_MS} ms`));
     const effects = this.#flush(now);
     if (now < this.#spokeAt + KEEPALIVE_MS) return effects;
     this.#spokeAt = now;
@@ -241,7 +241,7 @@ export class PeerSession {
   }
 
   #welcome(revision: number, welcome: Welcome, now: Milliseconds): PeerEffect[] {
-    if (isOfHost(welcome)) return this.#close(new TransportError('that is a host, not a tracker'));
+    if (isOfHost(welcome)) return this.#close(new TransportError('is a host, not a tracker'));
     // Songs that no SONG_IDS answered: their ERROR `unreachable` was the answer.
     if (this.#open[0]?.kind === 'songs') this.#open.shift();
     this.#state = 'registered';
@@ -343,7 +343,7 @@ const asBroadcast = ({ id, ...change }: SongRow): BroadcastRow => ({ kind: 'song
 const isOfHost = ({ tracker, listed, maxSongs }: Welcome): boolean =>
   tracker === undefined && listed === undefined && maxSongs === undefined;
 
-const silent = (ms: number): TransportError => new TransportError(`the tracker was silent for ${ms} ms`);
+const silent = (ms: number): TransportError => new TransportError(`was silent for ${ms} ms`);
 
 const unexpected = (type: MessageName, state: PeerState): RemoteProtocolError =>
   new RemoteProtocolError('bad-message', `${type} while ${state}`);

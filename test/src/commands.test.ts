@@ -87,7 +87,7 @@ t.test('who names a host where a tracker belongs is told so', async t => {
     run(t, 'tsp-peer', ['doctor', ...tracker, '--output', 'null']),
   ]);
   t.equal(await script.exitCode(), 69);
-  t.match(script.stdout, /No tracker answers .*: that is a host, not a tracker/);
+  t.match(script.stdout, /No tracker answers .*: it is a host, not a tracker/);
   t.match(doctor.stdout, /^✗ tracker .*this is a host/m);
   t.match(doctor.stdout, /^! port .*not looked at/m);
 });

@@ -130,7 +130,7 @@ t.test('without a tracker the exit code is 69, and the hint says what to do', as
   t.match(await failureFrom(runList(gone, { words: [] }, world)), {
     code: 'unreachable',
     exitCode: 69,
-    message: /nobody listens on 127\.0\.0\.1:1/,
+    message: 'No tracker answers: 127.0.0.1:1 refuses connections.',
     hint: /--tracker/,
   });
   const reset = configIn('/nowhere', { tracker: closed });

@@ -69,7 +69,7 @@ t.test('a host that owes a PONG for too long is dropped, and its holder told', a
   await clock.advanceSlowly(WARM_PING_MS);
   await client!.receive('PING');
   await clock.advanceSlowly(WARM_PING_MS);
-  t.match(losses, [/nothing came/]);
+  t.match(losses, [/^sent nothing/]);
 });
 
 t.test('who does not take the connection in 3 s is not there', async t => {
@@ -233,9 +233,7 @@ t.test('a header that drips is cut off, an end inside a message is no end', asyn
   cut.client.write(encode({ type: 'PONG', value: 1 }).subarray(0, 3));
   cut.client.end();
   await until('closed', () => cut.closed.length === 1);
-  t.match(cut.closed, [
-    { name: 'TransportError', message: /^127\S+ ended the connection inside a message$/ },
-  ]);
+  t.match(cut.closed, [{ name: 'TransportError', message: /^ended the connection inside a message$/ }]);
 
   const fair = await wires();
   fair.client.write(

@@ -12,7 +12,7 @@ import { FakePeer, songRow } from './fake-peer.js';
 t.test('a list that does not come is told as what it is, and not as songs that are not there', async t => {
   const peer = new FakePeer();
   peer.arriving = Promise.resolve();
-  const why = 'nobody listens on 127.0.0.1:7460';
+  const why = 'it refuses connections';
   peer.tracker = { ...peer.tracker, state: 'absent', why };
   const commands = ['list', 'info', 'info 10', 'find moon', 'play moon', 'play 10', 'queue moon'];
   for (const command of commands) {

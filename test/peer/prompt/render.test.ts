@@ -315,8 +315,8 @@ t.test('status names the song, its state, the tracker and what is hosted', async
   );
   t.match(trackerSentence({ ...peer.tracker, listed: [] }), /connected\.$/);
   t.equal(
-    trackerSentence({ ...peer.tracker, state: 'absent', why: 'nobody listens on 127.0.0.1:7460' }),
-    'No tracker answers on 127.0.0.1:7460 yet: nobody listens on 127.0.0.1:7460. Trying again.',
+    trackerSentence({ ...peer.tracker, state: 'absent', why: 'it refuses connections' }),
+    'No tracker answers on 127.0.0.1:7460 yet: it refuses connections. Trying again.',
   );
 });
 
