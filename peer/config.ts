@@ -61,7 +61,6 @@ export interface PeerConfig {
   readonly json: boolean;
   /** False after `--no-color`; NO_COLOR and a stdout that is no terminal are looked at separately. */
   readonly color: boolean;
-  readonly traceWire: boolean;
 }
 
 /** Of an operator who says nothing. Where things are kept has no default here. */
@@ -82,5 +81,4 @@ export const DEFAULT_PEER_CONFIG = {
   headless: false,
   json: false,
   color: true,
-  traceWire: false,
 } as const satisfies Omit<PeerConfig, 'dataDir' | 'stateDir' | 'cacheDir'>;

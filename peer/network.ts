@@ -14,7 +14,6 @@ import type { SongSource } from './hosting/offered-songs.js';
 import { SongServer } from './hosting/song-server.js';
 import type { OfferSource } from './tracker-client/offers.js';
 import { TrackerLink } from './tracker-client/tracker-link.js';
-import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
 
 /** Memory for songs that are being sent: about thirty of 4 MB, whoever listens. */
@@ -36,13 +35,13 @@ export function makeLink(
   { tracker, hello, swarmPort, songs }: LinkParts,
 ): TrackerLink {
   const { host, name, advertise } = config;
-  const { clock, logger, randomUnit, agent } = world;
+  const { clock, logger, randomUnit, agent, trace } = world;
   return new TrackerLink({
     tracker,
     clock,
     logger: logger.child({ room: 'link' }),
     randomUnit,
-    trace: wireTrace(config, world),
+    trace,
     get hello() {
       return {
         agent,
@@ -71,7 +70,7 @@ export function makeServer(
   { link, songs, live, recheck }: ServerParts,
 ): SongServer {
   const { slots, maxUploadBytesPerSecond, maxPerAddress, name } = config;
-  const { clock, logger, agent, maxConnections } = world;
+  const { clock, logger, agent, maxConnections, trace } = world;
   return new SongServer({
     catalogue: songs,
     live,
@@ -84,7 +83,7 @@ export function makeServer(
     cacheBytes: SONG_MEMORY_BYTES,
     clock,
     logger: logger.child({ room: 'hosting' }),
-    trace: wireTrace(config, world),
+    trace,
     recheck,
     agent,
     name,

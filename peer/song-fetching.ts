@@ -7,7 +7,6 @@ import { LazySwarms } from './lazy-swarms.js';
 import type { SongCache } from './listening/disk-cache.js';
 import { SongFetcher, type SongFetcherOptions } from './listening/fetch.js';
 import { AltoRanking } from './swarm/alto-ranking.js';
-import { wireTrace } from './wire/wire-trace.js';
 import type { World } from './world.js';
 
 export class SongFetching {
@@ -21,11 +20,10 @@ export class SongFetching {
     world: World,
     { cache, library }: { readonly cache: SongCache } & Pick<SongFetcherOptions, 'library'>,
   ) {
-    const { clock, agent, randomUnit } = world;
+    const { clock, agent, randomUnit, trace } = world;
     const logger = world.logger.child({ room: 'listening' });
     const ranking = config.alto && new AltoRanking({ clock, logger, ...config.alto });
     const swarms = config.swarm ? new LazySwarms(config, world, ranking) : undefined;
-    const trace = wireTrace(config, world);
     this.fetcher = new SongFetcher({
       clock,
       logger,

@@ -8,6 +8,7 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Clock, Logger, OpenDisk, RandomBytes, RandomUnit } from '../protocol/ports.js';
+import type { WireTrace } from '../protocol/tsp/describe.js';
 
 /** What a terminal's stream has besides writing; `columns` changes when the window does ('resize'). */
 export type TextOutput = Writable & { readonly columns?: number; readonly rows?: number };
@@ -38,6 +39,8 @@ export interface World {
   /** Aborted by the first signal, whose name is the reason; the second one ends the process at once. */
   readonly signal: AbortSignal;
   readonly openEmbeddedTracker: OpenEmbeddedTracker;
+  /** `--trace-wire`: shows every message. */
+  readonly trace?: WireTrace | undefined;
 }
 
 /**

@@ -41,7 +41,7 @@ export async function runPeerCommand(
   if (values.raw && origins.raw === 'flag' && values.output !== 'stdout')
     throw usageError('--raw goes with --output stdout.');
   const connections = await maxConnections();
-  const world = openWorld(invocation, program, connections);
+  const world = await openWorld(invocation, program, connections);
   const folders = await openFolders(invocation, program);
   try {
     const config = adjust(peerConfig(values, origins, folders));
@@ -56,11 +56,11 @@ export async function runPeerCommand(
   }
 }
 
-function openWorld({ values }: Run, program: Program, connections: number): World {
+async function openWorld({ values }: Run, program: Program, connections: number): Promise<World> {
   const options = { logLevel: values['log-level'], traceWire: values['trace-wire'] };
-  const world = trackerWorld(options);
+  const world = await trackerWorld(options);
   consoleToLog(console, world.logger);
-  return peerWorld({
+  return await peerWorld({
     ...options,
     env: program.env,
     signal: program.signal,

@@ -159,7 +159,6 @@ export function peerConfig(values: Values<PeerOptions>, origins: Origins, folder
     headless: values.headless,
     json: values.json,
     color: values.color,
-    traceWire: values['trace-wire'],
   };
 }
 

@@ -40,7 +40,7 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
     const { Tracker } = await loadTracker();
     const { trackerWorld } = await import('./world.js');
     const { consoleToLog } = await import('./logger.js');
-    const world = trackerWorld({ logLevel: values['log-level'], traceWire: values['trace-wire'] });
+    const world = await trackerWorld({ logLevel: values['log-level'], traceWire: values['trace-wire'] });
     consoleToLog(console, world.logger);
     const tracker = new Tracker({ ...config, ...world });
     const at = await tracker.start().catch(error => {

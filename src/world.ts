@@ -1,7 +1,8 @@
 /** The real world, as trackers and peers see it: this machine's clock, chance, log and streams. */
 import { randomBytes } from 'node:crypto';
-import { MAX_UNREAD_BYTES } from '../peer/wire/wire-trace.js';
+import type { Writable } from 'node:stream';
 import type { OpenEmbeddedTracker, World } from '../peer/world.js';
+import type { WireTrace } from '../protocol/tsp/describe.js';
 import type { TrackerWorld } from '../tracker/config.js';
 import { systemClock } from './clock.js';
 import { openDisk } from './disk.js';
@@ -15,37 +16,36 @@ export interface WorldOptions {
   readonly traceWire: boolean;
 }
 
-export function trackerWorld({ logLevel, traceWire }: WorldOptions): TrackerWorld {
+export async function trackerWorld({ logLevel, traceWire }: WorldOptions): Promise<TrackerWorld> {
   return {
     clock: systemClock,
     logger: openLogger({ level: logLevel, clock: systemClock }),
     randomBytes,
     openDisk,
     agent: agent(),
-    ...(traceWire ? { trace: traceLine } : {}),
+    trace: traceWire ? await openTrace(process.stderr) : undefined,
   };
 }
 
-function traceLine(line: string): void {
-  const { stderr } = process;
-  if (stderr.writableLength <= MAX_UNREAD_BYTES) stderr.write(`${line}\n`);
-}
+/** Loaded only where it was asked for. */
+const openTrace = async (stderr: Writable): Promise<WireTrace> =>
+  (await import('./wire-trace.js')).openWireTrace(stderr, systemClock);
 
-export interface PeerSurroundings {
-  readonly logLevel: LogLevel;
+export interface PeerSurroundings extends WorldOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   readonly maxConnections: number;
   readonly openEmbeddedTracker: OpenEmbeddedTracker;
 }
 
-export function peerWorld({
+export async function peerWorld({
   logLevel,
+  traceWire,
   env,
   signal,
   maxConnections,
   openEmbeddedTracker,
-}: PeerSurroundings): World {
+}: PeerSurroundings): Promise<World> {
   const { stdin, stdout } = process;
   const terminal = process.stderr.isTTY ? new TerminalOutput(process.stderr) : undefined;
   const stderr = terminal ?? process.stderr;
@@ -69,5 +69,6 @@ export function peerWorld({
     signal,
     maxConnections,
     openEmbeddedTracker,
+    trace: traceWire ? await openTrace(stderr) : undefined,
   };
 }

@@ -7,6 +7,7 @@
  */
 import type { Clock, Logger, OpenDisk, RandomBytes } from '../protocol/ports.js';
 import { DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
+import type { WireTrace } from '../protocol/tsp/describe.js';
 
 export interface TrackerConfig {
   /** Address to listen on: `::` (with IPv4), `0.0.0.0`, `127.0.0.1`, or any one address of this machine. */
@@ -36,8 +37,8 @@ export interface TrackerWorld {
   readonly openDisk: OpenDisk;
   /** `torero/1.0.0`, as said in WELCOME. */
   readonly agent: string;
-  /** `--trace-wire`: takes one readable line a message. */
-  readonly trace?: (line: string) => void;
+  /** `--trace-wire`: shows every message. */
+  readonly trace?: WireTrace | undefined;
 }
 
 /** 10,000 peers and 200,000 songs are what 512 MB hold. */

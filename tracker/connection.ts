@@ -11,6 +11,7 @@ import type { Clock, Logger, Milliseconds } from '../protocol/ports.js';
 import { formatHostPort } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { NO_SONG } from '../protocol/tsp/constants.js';
+import type { WireTrace } from '../protocol/tsp/describe.js';
 import type { FrameEvent } from '../protocol/tsp/framing.js';
 import type {
   ErrorBody,
@@ -40,7 +41,7 @@ export interface Services {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly turns: Turns;
-  readonly trace: ((line: string) => void) | undefined;
+  readonly trace: WireTrace | undefined;
   readonly maxListBytes: number;
   readonly ownBytes: OwnBytes;
   /** Bytes of its own were queued: maybe too many, over all. */

@@ -12,7 +12,7 @@ import { RemoteProtocolError, TransportError } from '../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../protocol/ports.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { DRAIN_BYTES, DRAIN_MS } from '../protocol/tsp/constants.js';
-import { describe, describeEvent } from '../protocol/tsp/describe.js';
+import type { WireTrace } from '../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../protocol/tsp/framing.js';
 import type { Message, PlainMessage, WholeMessage } from '../protocol/tsp/messages.js';
 import { ReadingPace } from '../protocol/tsp/reading-pace.js';
@@ -56,7 +56,7 @@ export interface WireWorld {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly turns: Turns;
-  readonly trace: ((line: string) => void) | undefined;
+  readonly trace: WireTrace | undefined;
   readonly ownBytes: OwnBytes;
 }
 
@@ -166,7 +166,7 @@ export class Wire {
 
   /** Shows what is sent. */
   trace(message: Message): void {
-    this.#world.trace?.(`${this.#user.remote} < ${describe(message)}`);
+    this.#world.trace?.told(this.#user.remote, message);
   }
 
   #received(chunk: Buffer): void {
@@ -216,7 +216,7 @@ export class Wire {
         this.#framer.maxPayloadBytes = this.#user.maxPayloadBytes;
         const event = this.#framer.next();
         if (event === undefined) break;
-        this.#traceEvent(event);
+        this.#world.trace?.said(this.#user.remote, event);
         this.#user.receive(event);
         if (this.#framer.buffered > 0 && this.#now >= this.#sliceEndsAt) this.#rest();
       }
@@ -323,12 +323,5 @@ export class Wire {
 
   get #now(): Milliseconds {
     return this.#world.clock.now();
-  }
-
-  #traceEvent(event: FrameEvent): void {
-    const { trace } = this.#world;
-    if (trace === undefined) return;
-    const line = describeEvent(event);
-    if (line !== undefined) trace(`${this.#user.remote} > ${line}`);
   }
 }

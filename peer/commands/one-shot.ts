@@ -24,7 +24,6 @@ import { StatusLine } from '../prompt/status-line.js';
 import { type Style, styleOf } from '../prompt/style.js';
 import { safeJson } from '../prompt/terminal-text.js';
 import { LightClient } from '../tracker-client/light-client.js';
-import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import { roomIn } from './stdout-sink.js';
 
@@ -39,8 +38,8 @@ export class OneShot {
     readonly world: World,
   ) {
     const tracker = config.tracker ?? LOCAL_TRACKER;
-    const trace = wireTrace(config, world);
-    this.client = new LightClient({ tracker, clock: world.clock, ...(trace && { trace }) });
+    const { clock, trace } = world;
+    this.client = new LightClient({ tracker, clock, trace });
   }
 
   get style(): Style {

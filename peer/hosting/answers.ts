@@ -10,7 +10,7 @@ import { RequestError } from '../../protocol/errors.js';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { MESSAGE_TYPE, NO_SONG, SWARM_FEATURE } from '../../protocol/tsp/constants.js';
-import { describe } from '../../protocol/tsp/describe.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import type { Message, SongId, StreamHeader, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { errorMessage, type SongRequest, type UploadRequest } from '../../protocol/tsp/upload.js';
@@ -38,7 +38,7 @@ export interface AnswersWorld {
   readonly welcome: () => Welcome;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly trace?: ((line: string) => void) | undefined;
+  readonly trace?: WireTrace | undefined;
   /** Bytes of songs that were handed to the kernel. */
   readonly sent: (bytes: number) => void;
 }
@@ -82,7 +82,7 @@ export class Answers {
   }
 
   async send(message: Message): Promise<void> {
-    this.#world.trace?.(`${this.#remote} < ${describe(message)}`);
+    this.#world.trace?.told(this.#remote, message);
     await this.#listener.write([encode(message)]);
   }
 
@@ -184,7 +184,7 @@ export class Answers {
     const { places } = song.swarm ?? {};
     if (places?.takeForPlay() === false)
       throw new RequestError('busy', LINE_IS_FULL, { retryAfterMs: BUSY_RETRY_MS });
-    trace?.(`${this.#remote} < SONG_DATA ${id}, live, run after run`);
+    trace?.line(`${this.#remote} < SONG_DATA ${id}, live, run after run`);
     const joinsSwarms = this.#joinsSwarms;
     this.#live = new LiveAnswer(song, id, { listener: this.#listener, rate, joinsSwarms, sent });
     // Once it has begun, nothing but its end can follow.
@@ -209,7 +209,7 @@ export class Answers {
   }
 
   #header(header: StreamHeader): Buffer {
-    this.#world.trace?.(`${this.#remote} < ${describe(header)}`);
+    this.#world.trace?.told(this.#remote, header);
     return encode(header);
   }
 

@@ -12,6 +12,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { MAX_TURNED_AWAY } from '../../protocol/tsp/doorkeeper.js';
 import type { ErrorBody, Welcome } from '../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
@@ -52,7 +53,7 @@ export interface SongServerOptions {
   readonly cacheBytes: number;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly trace?: ((line: string) => void) | undefined;
+  readonly trace?: WireTrace | undefined;
   /** Told when a file was seen to differ from what was hashed. */
   readonly recheck: (hash: ContentHash) => void;
   /** Said in WELCOME. */

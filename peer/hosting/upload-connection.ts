@@ -13,7 +13,6 @@ import { canonicalIp } from '../../protocol/ip.js';
 import type { Milliseconds } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { DRAIN_BYTES, DRAIN_MS, MAX_REQUEST_BYTES } from '../../protocol/tsp/constants.js';
-import { describeEvent } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
@@ -156,10 +155,7 @@ export class UploadConnection {
 
   #received(event: FrameEvent): void {
     this.#heard();
-    const { trace } = this.#world;
-    if (trace === undefined) return;
-    const line = describeEvent(event);
-    if (line !== undefined) trace(`${this.remote} > ${line}`);
+    this.#world.trace?.said(this.remote, event);
   }
 
   #pauseOrResume(): void {

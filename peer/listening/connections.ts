@@ -10,10 +10,10 @@ import { RemoteProtocolError, TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { CONNECTION_IDLE_MS, NO_SONG, PIECE_BYTES } from '../../protocol/tsp/constants.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
 import { type OpenSocket, WireConnection, type WireOwner } from '../wire/wire-connection.js';
-import type { WireTrace } from '../wire/wire-trace.js';
 import type { HostBook } from './choose-host.js';
 import type { Ask } from './fetch-source.js';
 

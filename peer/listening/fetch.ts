@@ -8,6 +8,7 @@
 import { LocalProtocolError } from '../../protocol/errors.js';
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
 import { SWARM_FEATURE } from '../../protocol/tsp/constants.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import { swarmFeature } from '../../protocol/tsp/swarm-feature.js';
@@ -15,7 +16,6 @@ import type { FeedSwarms } from '../live/feed-swarm.js';
 import { type FeedToHear, LiveStream } from '../live/live-stream.js';
 import type { PeerRanking } from '../swarm/alto-ranking.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
-import type { WireTrace } from '../wire/wire-trace.js';
 import { HostBook } from './choose-host.js';
 import { HostConnections } from './connections.js';
 import type { SongCache } from './disk-cache.js';

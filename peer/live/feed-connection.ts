@@ -11,13 +11,13 @@ import { TransportError } from '../../protocol/errors.js';
 import type { Clock } from '../../protocol/ports.js';
 import { parseHostPort } from '../../protocol/tsp/addresses.js';
 import { MAX_RUN_BYTES, NO_SONG } from '../../protocol/tsp/constants.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
 import type { Hello, SongId } from '../../protocol/tsp/messages.js';
 import { type ContentHash, type HostRow, parseHostRow } from '../../protocol/tsp/rows.js';
 import { swarmPortOf } from '../../protocol/tsp/swarm-feature.js';
 import { type OpenSocket, WireConnection, type WireOwner } from '../wire/wire-connection.js';
-import type { WireTrace } from '../wire/wire-trace.js';
 
 /** A run comes each 200 ms, silence too; who says nothing for so long is gone, and a listener still has some sound. */
 const PATIENCE_MS = 2_000;

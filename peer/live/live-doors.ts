@@ -1,6 +1,5 @@
 /** The doors that a configuration wants: made, not started. */
 import type { PeerConfig } from '../config.js';
-import { wireTrace } from '../wire/wire-trace.js';
 import type { World } from '../world.js';
 import type { PlacesOf } from './feed-places.js';
 import { IcecastServer } from './icecast-server.js';
@@ -20,16 +19,15 @@ export interface DoorParts {
 
 export function makeDoors(
   { rtmp, icecast }: LiveConfig,
-  { maxPerAddress, traceWire }: Pick<PeerConfig, 'maxPerAddress' | 'traceWire'>,
-  world: Pick<World, 'clock' | 'logger' | 'maxConnections' | 'randomBytes' | 'stderr'>,
+  { maxPerAddress }: Pick<PeerConfig, 'maxPerAddress'>,
+  world: Pick<World, 'clock' | 'logger' | 'maxConnections' | 'randomBytes' | 'trace'>,
   { feeds, findSong, uploads, placesOf }: DoorParts,
 ): LiveDoor[] {
-  const { clock, maxConnections, randomBytes } = world;
+  const { clock, maxConnections, randomBytes, trace } = world;
   const common = { feeds, uploads, placesOf, clock, maxConnections, maxPerAddress };
   const doors: LiveDoor[] = [];
   if (rtmp !== undefined) {
     const logger = world.logger.child({ room: 'rtmp' });
-    const trace = wireTrace({ traceWire }, world);
     doors.push(new RtmpServer({ ...common, findSong, at: rtmp, logger, randomBytes, trace }));
   }
   if (icecast !== undefined)

@@ -13,11 +13,11 @@
 import { fromHex } from '../../protocol/bytes.js';
 import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import type { Hello, SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, HostRow, OfferRow } from '../../protocol/tsp/rows.js';
 import type { FetchReport, SongStream } from '../listening/song-stream.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
-import type { WireTrace } from '../wire/wire-trace.js';
 import { FeedConnection } from './feed-connection.js';
 import { FeedHearing } from './feed-hearing.js';
 import { FeedSeam } from './feed-seam.js';

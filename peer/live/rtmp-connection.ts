@@ -16,7 +16,7 @@ import { ServerSession } from '../../protocol/rtmp/server-session.js';
 import type { WireOptions } from '../../protocol/rtmp/server-wire.js';
 import { queryOf, streamPath } from '../../protocol/rtmp/stream-path.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
-import type { WireTrace } from '../wire/wire-trace.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import type { PlacesOf } from './feed-places.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { LiveFeeds } from './live-feeds.js';
@@ -140,7 +140,7 @@ export class RtmpConnection implements PlayerConnection {
     const { feeds } = this.#world;
     const isPublic = (name: string): boolean => ROOMS.has(name) || feeds.has(name) || SONG_NAME.test(name);
     return (who, message, stream) =>
-      trace(`${this.#remote} ${who === 'client' ? '>' : '<'} ${describe(message, stream, isPublic)}`);
+      trace.line(`${this.#remote} ${who === 'client' ? '>' : '<'} ${describe(message, stream, isPublic)}`);
   }
 
   #fail(error: unknown): void {

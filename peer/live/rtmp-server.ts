@@ -5,7 +5,7 @@
  */
 import type { RandomBytes } from '../../protocol/ports.js';
 import { AdobeAuth } from '../../protocol/rtmp/adobe-auth.js';
-import type { WireTrace } from '../wire/wire-trace.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { type DoorOptions, DoorServer } from './door-server.js';
 import type { PlacesOf } from './feed-places.js';
 import { DEFAULT_RTMP_PORT } from './live-config.js';

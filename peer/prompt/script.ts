@@ -9,7 +9,6 @@
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { EXIT, failureOf } from '../failures/failure.js';
-import { MAX_UNREAD_BYTES } from '../wire/wire-trace.js';
 import { type Answer, answerAsJson, eventAsJson } from './answers.js';
 import { CommandRunner } from './commands.js';
 import { parseLine } from './grammar.js';
@@ -19,6 +18,9 @@ import { renderAnswer, renderEvent } from './render.js';
 import type { Style } from './style.js';
 import { safeJson } from './terminal-text.js';
 
+/** Events that nobody reads may not pile up: past this they are lost, answers never. */
+export const MAX_UNREAD_BYTES = 1024 * 1024;
+
 export interface ScriptOptions {
   readonly peer: PeerView;
   readonly input: Readable;
@@ -26,7 +28,7 @@ export interface ScriptOptions {
   readonly style: Style;
   /** One line without its newline, to where answers go. */
   readonly write: (line: string) => void;
-  /** What was written and not read yet: events are lost past 1 MiB, answers never. */
+  /** What was written and not read yet. */
   readonly unreadBytes?: () => number;
   /** What is no answer, for a person who watches. */
   readonly remark: (line: string) => void;

@@ -19,12 +19,12 @@ import type { Clock } from '../../protocol/ports.js';
 import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { HEADER_BYTES, LENGTH_BYTES, MAX_REQUEST_BYTES } from '../../protocol/tsp/constants.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
 import type { ErrorBody, SongId } from '../../protocol/tsp/messages.js';
 import { parseSongRow, type SongRow } from '../../protocol/tsp/rows.js';
 import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
-import type { WireTrace } from '../wire/wire-trace.js';
 import { resolveHost } from './song-list.js';
 
 /** A tracker that is asked and says nothing for this long is none. FIND takes it 2 ms, a list is cached. */

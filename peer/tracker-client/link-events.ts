@@ -3,10 +3,10 @@
  */
 import type { Clock, Logger, RandomUnit } from '../../protocol/ports.js';
 import type { HostPort } from '../../protocol/tsp/addresses.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
 import type { SongIdRow } from '../../protocol/tsp/rows.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
-import type { WireTrace } from '../wire/wire-trace.js';
 import type { OfferSource } from './offers.js';
 import type { ListChange } from './song-list.js';
 

@@ -12,12 +12,11 @@ import type { Clock } from '../../protocol/ports.js';
 import { formatHostPort, type HostPort } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DRAIN_BYTES, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
-import { describe, describeEvent } from '../../protocol/tsp/describe.js';
+import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
 import { breachOf, socketProblem } from './connect-error.js';
-import type { WireTrace } from './wire-trace.js';
 
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
 export const DIAL_MS = 3_000;
@@ -102,8 +101,7 @@ export class WireConnection {
 
   /** All in one write. Returns false when the other side is slower than we are; `drained` tells when it caught up. */
   send(...messages: readonly Message[]): boolean {
-    const { trace } = this.#options;
-    if (trace !== undefined) for (const message of messages) trace(`${this.name} < ${describe(message)}`);
+    for (const message of messages) this.#options.trace?.told(this.name, message);
     return this.write(messages.length === 1 ? encode(messages[0]!) : Buffer.concat(messages.map(encode)));
   }
 
@@ -162,7 +160,7 @@ export class WireConnection {
   #readFrames(pace: ReadingPace): void {
     try {
       for (let event = this.#framer.next(); event !== undefined; event = this.#framer.next()) {
-        this.#traceIn(event);
+        this.#options.trace?.said(this.name, event);
         if (!this.#spokeTsp && event.kind !== 'unknown') this.#begun();
         this.#owner.frame(event);
         if (this.#closed) return;
@@ -234,7 +232,7 @@ export class WireConnection {
       song: NO_SONG,
       error: error.type === undefined ? body : { ...body, type: error.type },
     };
-    this.#options.trace?.(`${this.name} < ${describe(message)}`);
+    this.#options.trace?.told(this.name, message);
     this.#socket.end(encode(message));
     const cancel = this.#options.clock.after(DRAIN_MS, () => this.#socket.destroy());
     let discarded = 0;
@@ -244,12 +242,5 @@ export class WireConnection {
         if (discarded > DRAIN_BYTES) this.#socket.destroy();
       })
       .once('close', cancel);
-  }
-
-  #traceIn(event: FrameEvent): void {
-    const { trace } = this.#options;
-    if (trace === undefined) return;
-    const line = describeEvent(event);
-    if (line !== undefined) trace(`${this.name} > ${line}`);
   }
 }

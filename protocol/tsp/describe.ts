@@ -6,7 +6,7 @@
  *     SONG_DATA 10 · 4194304 bytes
  *     ERROR busy to PLAY · retry in 2000 ms · "all 8 slots are taken"
  *
- * A trace puts the other side before it: `ADDRESS > PLAY 10` when it said that, `ADDRESS < PLAY 10` when it was told.
+ * A trace puts the other side before it. It is loaded only where it is wanted, hence whoever traces imports its type alone.
  * What came from the network is quoted, so that a title cannot steer a terminal (protocol/quoted.ts). The instance of a
  * HELLO is a secret and is not shown.
  */
@@ -26,6 +26,21 @@ export function describeEvent(event: FrameEvent): string | undefined {
   if (event.kind === 'message') return describe(event.message);
   if (event.kind === 'stream') return describe(event.header);
   return event.kind === 'unknown' ? nameOf(event.type) : undefined;
+}
+
+export class WireTrace {
+  constructor(readonly line: (line: string) => void) {}
+
+  /** `ADDRESS > PLAY 10`: the other side said that. */
+  said(remote: string, event: FrameEvent): void {
+    const line = describeEvent(event);
+    if (line !== undefined) this.line(`${remote} > ${line}`);
+  }
+
+  /** `ADDRESS < PLAY 10`: it was told. */
+  told(remote: string, message: Message): void {
+    this.line(`${remote} < ${describe(message)}`);
+  }
 }
 
 function details(message: Message): readonly (string | number)[] {

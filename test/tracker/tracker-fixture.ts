@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
 import type { Clock } from '../../protocol/ports.js';
+import { WireTrace } from '../../protocol/tsp/describe.js';
 import type { Hello, SongId, Welcome } from '../../protocol/tsp/messages.js';
 import type { OfferRow } from '../../protocol/tsp/rows.js';
 import { openDisk } from '../../src/disk.js';
@@ -38,7 +39,7 @@ export async function startTracker(t: Test, options: Partial<TrackerOptions> = {
     randomBytes,
     openDisk,
     agent: 'torero/test',
-    trace: line => wire.push(line),
+    trace: new WireTrace(line => wire.push(line)),
     ...options,
   });
   t.teardown(() => tracker.stop());

@@ -20,6 +20,7 @@ import {
 } from '../../../protocol/errors.js';
 import { MAX_REQUEST_BYTES } from '../../../protocol/tsp/constants.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
+import { openWireTrace } from '../../../src/wire-trace.js';
 import { within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
 import { songRow } from '../prompt/fake-peer.js';
@@ -118,7 +119,8 @@ t.test('find that finds nothing says so and is no failure', async t => {
 });
 
 t.test('--trace-wire shows every message on stderr', async t => {
-  const { config, world } = await setUp(t, { traceWire: true });
+  const { config, world } = await setUp(t);
+  world.trace = openWireTrace(world.stderr, world.clock);
   await runList(config, { words: [] }, world);
   t.match(world.stderr.text, /LIST[\s\S]*LIST_INFO revision 1/);
 });

@@ -27,6 +27,7 @@ export class TestWorld implements World {
   readonly maxConnections = 1_000;
   isTerminal = { stdin: false, stdout: false, stderr: false };
   env: Record<string, string | undefined> = {};
+  trace: World['trace'];
   readonly #ending = new AbortController();
 
   readonly clock = patientClock;

@@ -6,6 +6,7 @@ import t from 'tap';
 import { SLICE_BYTES } from '../../../peer/hosting/served-song.js';
 import { foldNodes } from '../../../protocol/merkle.js';
 import { encode } from '../../../protocol/tsp/codec.js';
+import { WireTrace } from '../../../protocol/tsp/describe.js';
 import type { Message } from '../../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import {
@@ -149,7 +150,7 @@ t.test('HELLO is welcomed as by a host, PING answered and told to the tracker li
   const host = await hostSongs(
     t,
     {},
-    { agent: 'torero/1.0.0', name: 'kitchen', trace: line => lines.push(line) },
+    { agent: 'torero/1.0.0', name: 'kitchen', trace: new WireTrace(line => lines.push(line)) },
   );
   const client = await connectTsp(t, host.port);
   client.send({ type: 'HELLO', port: 0, hello: { tsp: 1 } }, { type: 'PING', value: 4711 });

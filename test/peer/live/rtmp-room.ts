@@ -9,6 +9,7 @@ import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
 import { RtmpServer, type RtmpServerOptions } from '../../../peer/live/rtmp-server.js';
 import { hostedSongFinder } from '../../../peer/live/rtmp-songs.js';
 import type { Frame } from '../../../peer/mpeg/frame-scanner.js';
+import { WireTrace } from '../../../protocol/tsp/describe.js';
 import { hostedSong } from '../../support/hosted-songs.js';
 import { type Mp3Options, mp3Bytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
@@ -64,7 +65,7 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
     clock,
     logger,
     randomBytes: length => Buffer.alloc(length, 9),
-    trace: line => traced.push(line),
+    trace: new WireTrace(line => traced.push(line)),
     ...options.server,
   });
   await server.start();

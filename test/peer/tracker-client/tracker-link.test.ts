@@ -2,6 +2,7 @@
 import t from 'tap';
 import type { LinkEvent, TrackerLinkOptions } from '../../../peer/tracker-client/link-events.js';
 import { TrackerLink } from '../../../peer/tracker-client/tracker-link.js';
+import { WireTrace } from '../../../protocol/tsp/describe.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
 import { openDisk } from '../../../src/disk.js';
@@ -349,7 +350,7 @@ t.test('refused changes and warnings are logged, refused questions rejected', as
 t.test('every message can be traced', async t => {
   const { port } = await realTracker(t);
   const lines: string[] = [];
-  const { link } = openLink(t, port, { trace: line => lines.push(line) });
+  const { link } = openLink(t, port, { trace: new WireTrace(line => lines.push(line)) });
   await link.start();
   await link.stop();
   t.match(lines.join('\n'), /< HELLO[\s\S]*> WELCOME[\s\S]*< QUIT/);
