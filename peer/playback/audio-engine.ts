@@ -230,10 +230,9 @@ export class AudioEngine {
   }
 
   #started(song: Song, now: number): void {
-    const format = this.#sink.format;
     const agoMs = Math.max(0, (this.#sink.sounded(now) - song.beganAt!) * 1_000);
     const ago = this.#sink.output.bufferSeconds === 0 ? 0 : agoMs;
-    this.#report({ is: 'started', song: song.number, agoMs: ago, ...(format && { format }) });
+    this.#report({ is: 'started', song: song.number, agoMs: ago });
   }
 
   #tellPosition(now: number): void {

@@ -11,7 +11,6 @@
 
 import type { DecoderName } from './decoders/decoder.js';
 import type { OutputFault } from './outputs/output.js';
-import type { PcmFormat } from './pcm.js';
 
 /** How a song is to be played. */
 export interface SongBegin {
@@ -70,7 +69,7 @@ export type AudioReport =
   /** Room for as many bytes more. */
   | { readonly is: 'consumed'; readonly song: number; readonly bytes: number }
   /** Its first sample reached the output `agoMs` ago. */
-  | { readonly is: 'started'; readonly song: number; readonly agoMs: number; readonly format?: PcmFormat }
+  | { readonly is: 'started'; readonly song: number; readonly agoMs: number }
   | ({ readonly is: 'position'; readonly song: number; readonly outputBytes?: number } & Position)
   | {
       readonly is: 'ended';

@@ -50,10 +50,6 @@ export class Sink {
     this.head = new PlayHead(options.output.bufferSeconds);
   }
 
-  get format(): PcmFormat | undefined {
-    return this.#format;
-  }
-
   get paused(): boolean {
     return this.#paused;
   }

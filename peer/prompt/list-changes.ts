@@ -10,7 +10,7 @@ import type { Clock } from '../../protocol/ports.js';
 import type { SongRow } from '../../protocol/tsp/rows.js';
 
 /** Long enough that a library being read is one line and not fifty. */
-export const QUIET_MS = 2_000;
+const QUIET_MS = 2_000;
 const LONGEST_MS = 10_000;
 
 export interface ListChanges {

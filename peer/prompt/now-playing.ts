@@ -8,7 +8,7 @@
 import type { NowPlaying } from './peer-view.js';
 import { lengthOf, nameOf } from './render-song.js';
 import { painted, type Style } from './style.js';
-import { cutToWidth, fitToWidth, safeText, widthOf } from './terminal-text.js';
+import { cutToWidth, safeText, widthOf } from './terminal-text.js';
 
 const SIGNS = { stopped: '■', buffering: '…', playing: '▶', paused: '‖' } as const;
 const NARROWEST_BAR = 8;
@@ -65,5 +65,5 @@ export function renderScan(done: number, total: number, style: Style): string {
   const heading = 'Reading the library  ';
   if (style.width < heading.length + NARROWEST_BAR * 2 + 1 + count.length)
     return cutToWidth(count, style.width);
-  return `${heading}${bar} ${fitToWidth(count, count.length)}`;
+  return `${heading}${bar} ${count}`;
 }

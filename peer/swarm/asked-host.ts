@@ -16,11 +16,11 @@ const MOST_CHUNKS = 8_192;
 /** What a host delivers in this time is asked of it: longer than any round trip. */
 const HORIZON_S = 1;
 /** A chunk is late when it takes longer. Time enough for one question that got lost. */
-export const LATE_MS = 1_500;
+const LATE_MS = 1_500;
 /** No chunk is late sooner, however soon it is needed: a round trip and a burst of others before it. */
 const SOONEST_LATE_MS = 300;
 /** So long is nothing asked of a host that was late with everything. */
-export const REST_MS = 5_000;
+const REST_MS = 5_000;
 
 /** Who is asked for chunks: a channel, or another way to the same content. */
 export type Asked = Pick<Channel, 'peerHas' | 'wanted' | 'mayRequest' | 'request' | 'cancel'>;

@@ -227,7 +227,7 @@ export class ChunkFile implements ChunkSource {
 }
 
 /** A file that is served is not what its tree was made of any more. */
-export class FileChanged extends Error {
+class FileChanged extends Error {
   override readonly name = 'FileChanged';
 }
 

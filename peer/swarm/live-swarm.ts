@@ -90,7 +90,7 @@ interface Kept {
 }
 
 /** The newest chunks, in memory. */
-export class LiveStore implements ChunkStore {
+class LiveStore implements ChunkStore {
   readonly isFull = false;
   readonly #keptChunks: number;
   readonly #chunks = new Map<number, Kept>();

@@ -21,7 +21,7 @@ import type { Feeders } from './feeders.js';
 /** What is fetched in order before anything else: 256 KiB at 1,024 bytes. */
 export const WINDOW_CHUNKS = 256;
 /** What is rare or not is counted by so many chunks, which share most of their proofs. */
-export const PIECE_CHUNKS = 64;
+const PIECE_CHUNKS = 64;
 /** How often it is counted anew who has what. */
 const COUNT_EVERY_MS = 500;
 /** A host takes over from another only if it is that much sooner done. */

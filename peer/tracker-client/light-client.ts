@@ -28,7 +28,7 @@ import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import { resolveHost } from './song-list.js';
 
 /** A tracker that is asked and says nothing for this long is none. FIND takes it 2 ms, a list is cached. */
-export const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 10_000;
 
 export interface LightClientOptions {
   readonly tracker: HostPort;

@@ -46,7 +46,6 @@ export interface WireOptions {
   readonly openSocket?: OpenSocket | undefined;
   readonly clock: Clock;
   readonly trace?: WireTrace | undefined;
-  readonly maxPayloadBytes?: number;
 }
 
 export class WireConnection {
@@ -56,7 +55,7 @@ export class WireConnection {
   readonly #options: WireOptions;
   readonly #owner: WireOwner;
   readonly #socket: Socket;
-  readonly #framer: Framer;
+  readonly #framer = new Framer();
   #pace: ReadingPace | undefined;
   #closed = false;
   #cancelDial: (() => void) | undefined;
@@ -69,7 +68,7 @@ export class WireConnection {
   #spokeTsp = false;
 
   constructor(options: WireOptions, owner: WireOwner) {
-    const { to, maxPayloadBytes, openSocket = () => new Socket() } = options;
+    const { to, openSocket = () => new Socket() } = options;
     this.name = formatHostPort(to.host, to.port);
     this.#options = options;
     this.#owner = owner;
@@ -77,7 +76,6 @@ export class WireConnection {
     this.over = new Promise(resolve => {
       this.#socket.once('close', () => resolve());
     });
-    this.#framer = new Framer(maxPayloadBytes === undefined ? {} : { maxPayloadBytes });
   }
 
   open(): void {

@@ -74,8 +74,6 @@ export interface ChannelOptions {
   readonly unixOffsetMs: number;
   /** Over a stream (TCP): no ACK, no congestion window, nothing twice. */
   readonly isReliable?: boolean;
-  /** Largest datagram; DATAGRAM_BYTES, over a stream FRAME_BYTES. */
-  readonly maxDatagramBytes?: number;
   /** Where datagrams are put; default: on the heap. */
   readonly allocate?: Allocate | undefined;
   /** Called when `transmit` may have something to send, but for what `nextDeadline` knows. */
@@ -112,7 +110,7 @@ export class Channel {
     this.channel = options.channel;
     this.#unixOffsetMs = options.unixOffsetMs;
     this.#isReliable = isReliable;
-    this.#maxBytes = options.maxDatagramBytes ?? (isReliable ? FRAME_BYTES : DATAGRAM_BYTES);
+    this.#maxBytes = isReliable ? FRAME_BYTES : DATAGRAM_BYTES;
     this.#allocate = options.allocate;
     this.#stirred = options.stirred ?? (() => {});
     this.#format = wireFormatOf(swarm.metadata, swarm.dialects);

@@ -9,7 +9,7 @@
 import type { Milliseconds } from '../ports.js';
 import type { Dialect } from './handshake.js';
 
-export const FIRST_WAIT_MS = 1_000;
+const FIRST_WAIT_MS = 1_000;
 export const GIVE_UP_MS = 30_000;
 const TIMES_EACH = 2;
 

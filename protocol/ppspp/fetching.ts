@@ -19,7 +19,7 @@ import type { Swarm } from './swarm.js';
 import { Wanted } from './wanted.js';
 
 /** UDP's checksum lets an error through now and then, so one wrong chunk makes no liar … */
-export const MAX_STRIKES = 3;
+const MAX_STRIKES = 3;
 /** … and so many true ones make up for it. Over a stream one is enough: what was to prove the next ones went with it, once. */
 const CHUNKS_A_STRIKE = 64;
 

@@ -24,7 +24,8 @@ export function u32(value: number): Buffer {
   return bytes;
 }
 
-export function hashKey(hash: ContentHash, bytes = Buffer.allocUnsafe(HASH_BYTES)): Buffer {
+/** In `bytes`, which hold a hash and are the caller's to use again. */
+export function hashKey(hash: ContentHash, bytes: Buffer): Buffer {
   bytes.write(hash, 'hex');
   return bytes;
 }

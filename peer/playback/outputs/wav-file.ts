@@ -13,7 +13,7 @@ import { littleEndian, type PcmFormat } from '../pcm.js';
 import { writeWhole } from './descriptor.js';
 import { type Output, OutputError, outputError } from './output.js';
 
-export const WAV_HEADER_BYTES = 44;
+const WAV_HEADER_BYTES = 44;
 /** What streams write where the length is not known. */
 const UNKNOWN_LENGTH = 0xffff_ffff;
 

@@ -11,7 +11,7 @@ import {
 } from '../../../peer/listening/connections.js';
 import { DIAL_MS, WireConnection } from '../../../peer/wire/wire-connection.js';
 import { encode } from '../../../protocol/tsp/codec.js';
-import { DRAIN_MS, HEADER_DEADLINE_MS, PIECE_BYTES } from '../../../protocol/tsp/constants.js';
+import { DRAIN_MS, HEADER_DEADLINE_MS, MESSAGE_TYPE, PIECE_BYTES } from '../../../protocol/tsp/constants.js';
 import type { DownloadEvent } from '../../../protocol/tsp/download.js';
 import type { FrameEvent } from '../../../protocol/tsp/framing.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -209,7 +209,7 @@ t.test('a header that drips is cut off, an end inside a message is no end', asyn
     const frames: FrameEvent[] = [];
     const closed: (Error | undefined)[] = [];
     const wire = new WireConnection(
-      { to: { host: '127.0.0.1', port }, clock, maxPayloadBytes: 1_000 },
+      { to: { host: '127.0.0.1', port }, clock },
       {
         opened: () => undefined,
         heard: () => undefined,
@@ -253,7 +253,7 @@ t.test('a header that drips is cut off, an end inside a message is no end', asyn
   );
 
   const large = await wires();
-  large.client.write(encode({ type: 'WELCOME', revision: 0, welcome: { tsp: 1, name: 'x'.repeat(2_000) } }));
+  large.client.write(Buffer.of(MESSAGE_TYPE.WELCOME, 0, 0, 0, 0, 0, 1, 0, 1));
   await until('closed', () => large.closed.length === 1);
   t.match(large.closed, [{ code: 'too-large' }]);
 });
