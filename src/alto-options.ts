@@ -2,7 +2,7 @@
 import type { AltoCostType, AltoRankingOptions } from '../peer/swarm/alto-ranking.js';
 import { single } from './common-options.js';
 import type { Values } from './options.js';
-import { httpUrl, type ValueType } from './value-types.js';
+import { httpUrl, orNone, type ValueType } from './value-types.js';
 
 const NETWORK = 'Network:';
 
@@ -17,8 +17,8 @@ const altoCostType: ValueType<AltoCostType> = {
 };
 
 export const altoOptions = {
-  alto: single<URL | undefined>(
-    httpUrl,
+  alto: single(
+    orNone(httpUrl),
     undefined,
     NETWORK,
     'The endpoint cost service of an ALTO server, for whom to ask first',

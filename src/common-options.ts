@@ -1,7 +1,7 @@
 /** The options that every command of the house takes. */
 import { LOG_LEVELS, type LogLevel } from './log-levels.js';
 import type { FlagOption, SingleOption } from './options.js';
-import { choice, file, type ValueType } from './value-types.js';
+import { choice, file, orNone, type ValueType } from './value-types.js';
 
 export const single = <T>(
   type: ValueType<T>,
@@ -36,6 +36,6 @@ export const commonOptions = (logLevel: LogLevel) => ({
   'trace-wire': flag(OUTPUT, 'Show every message, sent and received, on standard error'),
   json: flag(OUTPUT, 'JSON on standard output, one object a line'),
   color: flag(OUTPUT, 'Colours on a terminal; --no-color and NO_COLOR turn them off', true),
-  config: single(file, undefined, GENERAL, 'A JSON file of options, looked at before the usual one'),
+  config: single(orNone(file), undefined, GENERAL, 'A JSON file of options, looked at before the usual one'),
   'print-config': flag(GENERAL, 'Show every option, its value and where that comes from; then end'),
 });

@@ -64,7 +64,12 @@ export const liveOptions = {
     BROADCASTING,
     'Where Icecast source clients publish, and web radio players listen; 8000 is usual',
   ),
-  'live-keys': single(file, undefined, BROADCASTING, 'A file of your own stream keys: lines NAME KEY'),
+  'live-keys': single(
+    orNone(file),
+    undefined,
+    BROADCASTING,
+    'A file of your own stream keys: lines NAME KEY',
+  ),
   'live-open': flag(BROADCASTING, 'Let ANYBODY publish, under the name that is given as the key'),
   'live-grace': single(
     seconds,
@@ -93,7 +98,7 @@ export function liveConfig(values: LiveValues, origins: Origins): LiveConfig | u
   return {
     names: live,
     isOpen,
-    graceMs: values['live-grace'] ?? DEFAULT_GRACE_MS,
+    graceMs: values['live-grace'],
     relays: [...new Set(relay)],
     ...(keysFile !== undefined && { keysFile }),
     ...(rtmp !== undefined && { rtmp }),

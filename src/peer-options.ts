@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { DEFAULT_PEER_CONFIG as DEFAULTS, type PeerConfig } from '../peer/config.js';
 import { checkDialled } from '../peer/failures/one-link.js';
-import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { formatHostPort, type HostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import { altoOf, altoOptions } from './alto-options.js';
 import type { CommandLineSpec, Subcommand } from './command-line.js';
@@ -18,6 +18,8 @@ import {
   hostPort,
   listenHost,
   name,
+  orAuto,
+  orNone,
   output,
   outputFile,
   port,
@@ -43,7 +45,7 @@ const library: ListOption<string> = {
   describe: 'Folder of songs to offer; may be given several times',
 };
 
-const advertise: ListOption<ReturnType<ReturnType<typeof hostPort>['parse']>> = {
+const advertise: ListOption<HostPort> = {
   kind: 'list',
   type: hostPort(DEFAULT_PEER_PORT),
   default: [],
@@ -71,18 +73,18 @@ export const peerOptions = (env: Environment) => ({
   ),
   raw: flag(SOUND, 'With --output stdout: the MP3 as it is'),
   tracker: single(
-    hostPort(DEFAULT_TRACKER_PORT),
+    orNone(hostPort(DEFAULT_TRACKER_PORT)),
     undefined,
     NETWORK,
     'The tracker; else one on this machine, or inside',
   ),
   port: single(
-    port,
+    orAuto(port),
     undefined,
     NETWORK,
     `TCP port for listeners; else ${DEFAULT_PEER_PORT} or a free one; 0: a free one`,
   ),
-  host: single(listenHost, undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
+  host: single(orAuto(listenHost), undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
   advertise,
   swarm: flag(
     NETWORK,
@@ -90,7 +92,7 @@ export const peerOptions = (env: Environment) => ({
     true,
   ),
   'swarm-port': single(
-    port,
+    orAuto(port),
     undefined,
     NETWORK,
     'UDP port for that; else the number of --port; play and get: a free one',
@@ -101,7 +103,7 @@ export const peerOptions = (env: Environment) => ({
     true,
   ),
   ...altoOptions,
-  name: single(name, undefined, NETWORK, 'What others see this peer called'),
+  name: single(orNone(name), undefined, NETWORK, 'What others see this peer called'),
   slots: single(countLimit, DEFAULTS.slots, LIMITS, 'Listeners served at once; 0: no limit'),
   'max-upload': single(
     rate,
@@ -121,7 +123,7 @@ export const peerOptions = (env: Environment) => ({
     'Files:',
     'What this peer keeps; a second peer here takes one beside it',
   ),
-  out: single(outputFile, undefined, 'Files:', 'get: the file to write; - is standard output'),
+  out: single(orNone(outputFile), undefined, 'Files:', 'get: the file to write; - is standard output'),
   ...liveOptions,
   ...swarmOptions,
   headless: flag('Output:', 'No prompt: offer songs until a signal ends it'),
@@ -146,7 +148,7 @@ export function peerConfig(values: Values<PeerOptions>, origins: Origins, folder
     swarm: values.swarm,
     serve: values.serve,
     library: values.library,
-    advertise: values.advertise.map(address => formatHostPort(address!.host, address!.port)),
+    advertise: values.advertise.map(({ host, port }) => formatHostPort(host, port)),
     output: values.output,
     decoder: values.decoder,
     raw: values.raw,

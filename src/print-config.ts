@@ -50,6 +50,6 @@ function shown(option: Option, value: unknown): unknown {
 function briefly(option: Option, value: unknown): string {
   if (option.kind === 'flag') return value === true ? 'yes' : 'no';
   const items = option.kind === 'list' ? (value as unknown[]) : [value];
-  const texts = items.map(item => option.type.brief?.(item) ?? String(option.type.show(item) ?? NOTHING));
+  const texts = items.map(item => option.type.brief?.(item) ?? String(option.type.show(item)));
   return texts.length === 0 ? NOTHING : safeText(texts.join(', '));
 }

@@ -1,15 +1,16 @@
 /** The options of `tsp-peer swarm`, and the SwarmArguments that they make. */
 import { type SwarmArguments, USUAL_PORT } from '../peer/commands/swarm-arguments.js';
 import { DEFAULT_CHUNK_BYTES, SWARM_TRACKER_PORT } from '../protocol/ppspp/constants.js';
+import type { HostPort } from '../protocol/tsp/addresses.js';
 import { type AltoValues, altoOf } from './alto-options.js';
 import type { Subcommand } from './command-line.js';
 import { flag, single } from './common-options.js';
 import type { ListOption, Values } from './options.js';
 import {
   choice,
-  type HostPort,
   hostPort,
   listenAt,
+  orAuto,
   orNone,
   positiveCount,
   seconds,
@@ -22,7 +23,7 @@ const HASHES = ['sha1', 'sha256'] as const;
 const DIALECTS = ['rfc7574', 'draft10', 'pyppspp'] as const;
 const DEFAULT_MAX_PEERS = 50;
 
-const peer: ListOption<HostPort | undefined> = {
+const peer: ListOption<HostPort> = {
   kind: 'list',
   type: hostPort(USUAL_PORT),
   default: [],
@@ -31,7 +32,7 @@ const peer: ListOption<HostPort | undefined> = {
   describe: 'seed, get: a peer to dial; may be given several times',
 };
 
-const dialect: ListOption<(typeof DIALECTS)[number] | undefined> = {
+const dialect: ListOption<(typeof DIALECTS)[number]> = {
   kind: 'list',
   type: choice('DIALECT', DIALECTS),
   default: ['rfc7574'],
@@ -56,7 +57,7 @@ const chunkSize: ValueType<number> = {
 export const swarmOptions = {
   peer,
   listen: single(
-    listenAt(USUAL_PORT),
+    orAuto(listenAt(USUAL_PORT)),
     undefined,
     SWARMS,
     `Where to be reached; else seed takes UDP port ${USUAL_PORT}, get a free one`,
@@ -87,7 +88,12 @@ export const swarmOptions = {
   ),
   buffer: single(orNone(size), undefined, SWARMS, 'get -o -: gathered before the first byte is written'),
   ahead: single(orNone(size), undefined, SWARMS, 'get -o -: fetched beyond what was written, at most'),
-  skip: single(seconds, undefined, SWARMS, 'get -o -: jump over what is missing for longer than this'),
+  skip: single(
+    orNone(seconds),
+    undefined,
+    SWARMS,
+    'get -o -: jump over what is missing for longer than this',
+  ),
   'max-peers': single(positiveCount, DEFAULT_MAX_PEERS, SWARMS, 'Peers at once'),
 };
 
@@ -102,7 +108,7 @@ export const SWARM_COMMAND: Subcommand = {
   describe: 'hash FILE…, seed FILE…, get ID: any file over PPSPP (RFC 7574), from many peers at once',
   options: {
     tracker: single(
-      hostPort(SWARM_TRACKER_PORT),
+      orNone(hostPort(SWARM_TRACKER_PORT)),
       undefined,
       SWARMS,
       `A tracker of swarms, that knows peers; on port ${SWARM_TRACKER_PORT} if it names none`,
@@ -122,7 +128,7 @@ export function swarmArguments(
 ): SwarmArguments {
   const { peer, listen, hash, create, size, tcp, stream, dialect, serve, buffer, ahead, skip } = values;
   return {
-    peers: peer.flatMap(address => address ?? []),
+    peers: peer,
     ...(listen === undefined ? {} : { listen }),
     ...(hash === undefined ? {} : { hash }),
     ...(size === undefined ? {} : { size }),
@@ -130,7 +136,7 @@ export function swarmArguments(
     create,
     tcp,
     live: stream,
-    dialects: dialect.flatMap(name => name ?? []),
+    dialects: dialect,
     allowUnverified: values['allow-unverified'],
     serves: serve,
     ...(buffer === undefined ? {} : { bufferBytes: buffer }),

@@ -6,7 +6,7 @@ import type { CommandLineSpec } from './command-line.js';
 import { commonOptions, single } from './common-options.js';
 import { COMPLETION_COMMAND } from './completion.js';
 import type { Values } from './options.js';
-import { countLimit, folder, listenHost, name, orNone, port, positiveCount } from './value-types.js';
+import { countLimit, folder, listenHost, name, orAuto, orNone, port, positiveCount } from './value-types.js';
 import { type Environment, xdgFolder } from './xdg.js';
 
 const NETWORK = 'Network:';
@@ -14,14 +14,14 @@ const LIMITS = 'Limits:';
 
 export const trackerOptions = (env: Environment) => ({
   port: single(port, DEFAULTS.port, NETWORK, 'TCP port; 0 takes a free one'),
-  host: single(listenHost, undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
+  host: single(orAuto(listenHost), undefined, NETWORK, 'Address to listen on; else all, IPv6 and IPv4'),
   'swarm-port': single(
     orNone(port),
     undefined,
     NETWORK,
     `Also a tracker of PPSPP swarms, for \`swarm … --tracker\` and PyPPSPP, on this TCP port (usually ${SWARM_TRACKER_PORT})`,
   ),
-  name: single(name, undefined, NETWORK, 'What peers are told they reached'),
+  name: single(orNone(name), undefined, NETWORK, 'What peers are told they reached'),
   data: single(folder, defaultTrackerFolder(env), 'Files:', 'Where song IDs and known hosts are kept'),
   'max-peers': single(positiveCount, DEFAULTS.maxPeers, LIMITS, 'Peers registered at once'),
   'max-songs': single(positiveCount, DEFAULTS.maxSongs, LIMITS, 'Songs listed at once'),
@@ -48,7 +48,7 @@ export function trackerConfig(values: Values<TrackerOptions>, machine: TrackerSu
   return {
     ...machine,
     host: values.host ?? machine.host,
-    port: values.port ?? DEFAULTS.port,
+    port: values.port,
     dataDir: values.data,
     name: values.name,
     maxPeers: values['max-peers'],

@@ -7,7 +7,7 @@
  */
 import { isIP } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
-import { formatHostPort, parseHostPort } from '../protocol/tsp/addresses.js';
+import { formatHostPort, type HostPort, parseHostPort } from '../protocol/tsp/addresses.js';
 import { homeFolder } from './xdg.js';
 
 export interface ValueType<T> {
@@ -74,11 +74,11 @@ export const rate = limit('RATE', 'a rate in bytes a second, such as 300k or 1.5
 export const countLimit = limit('N', 'a number, such as 8 or 200k');
 
 /** Milliseconds, from a text in seconds. */
-export const seconds: ValueType<number | undefined> = {
+export const seconds: ValueType<number> = {
   valueName: 'SECONDS',
   expected: 'a time in seconds above 0, such as 5 or 0.5',
   parse: text => (/^\d+(?:\.\d+)?$/.test(text.trim()) && Number(text) > 0 ? Number(text) * 1_000 : undefined),
-  show: value => (value === undefined ? null : value / 1_000),
+  show: value => value / 1_000,
 };
 
 export const positiveCount: ValueType<number> = {
@@ -89,34 +89,29 @@ export const positiveCount: ValueType<number> = {
   brief: briefQuantity,
 };
 
-/** A TCP port; 0 asks for any free one. Undefined as a default: the command chooses. */
-export const port: ValueType<number | undefined> = {
+/** 0 asks for any free one. */
+export const port: ValueType<number> = {
   valueName: 'PORT',
   expected: `a port, 0 to ${HIGHEST_PORT}`,
   parse: text => (/^\d{1,5}$/.test(text) && Number(text) <= HIGHEST_PORT ? Number(text) : undefined),
-  show: value => value ?? 'auto',
+  show: value => value,
 };
 
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
-
 /** `HOST:PORT`; with `defaultPort` also `HOST`. The port can be dialled, so it is not 0. */
-export const hostPort = (defaultPort?: number): ValueType<HostPort | undefined> => ({
+export const hostPort = (defaultPort?: number): ValueType<HostPort> => ({
   valueName: 'HOST:PORT',
   expected: `HOST:PORT, such as music.example:${defaultPort ?? 7_460} or [2001:db8::2]:${defaultPort ?? 7_460}`,
   parse(text) {
     const address = parseHostPort(text.trim(), defaultPort);
     return address === undefined || address.host === '' || address.port === 0 ? undefined : address;
   },
-  show: value => (value === undefined ? null : formatHostPort(value.host, value.port)),
+  show: ({ host, port }) => formatHostPort(host, port),
 });
 
 /** `PORT`, `HOST` or `HOST:PORT` to listen on; port 0 asks for any free one. */
 export const listenAt = (
   usualPort: number,
-): ValueType<{ readonly host?: string; readonly port: number } | undefined> => ({
+): ValueType<{ readonly host?: string; readonly port: number }> => ({
   valueName: '[HOST:]PORT',
   expected: `PORT, HOST or HOST:PORT, such as ${usualPort}, 127.0.0.1:0 or [::1]:${usualPort}`,
   parse(text) {
@@ -129,16 +124,11 @@ export const listenAt = (
     if (address === undefined || address.host === '') return undefined;
     return any === undefined ? address : { host: address.host, port: 0 };
   },
-  show: value =>
-    value === undefined
-      ? 'auto'
-      : value.host === undefined
-        ? value.port
-        : formatHostPort(value.host, value.port),
+  show: ({ host, port }) => (host === undefined ? port : formatHostPort(host, port)),
 });
 
 /** An address of this machine, or a name that stands for one; an IPv6 address with or without brackets. */
-export const listenHost: ValueType<string | undefined> = {
+export const listenHost: ValueType<string> = {
   valueName: 'ADDRESS',
   expected: 'an address or a host name, such as 0.0.0.0, ::1 or localhost',
   parse(text) {
@@ -147,7 +137,7 @@ export const listenHost: ValueType<string | undefined> = {
       ? bare
       : undefined;
   },
-  show: value => value ?? 'auto',
+  show: value => value,
 };
 
 /** Absolute, `~` being the home folder. Whether it is there is looked at later. */
@@ -158,40 +148,46 @@ export const folder: ValueType<string> = {
   show: value => value,
 };
 
-export const file: ValueType<string | undefined> = {
+export const file: ValueType<string> = {
   valueName: 'FILE',
   expected: 'the path of a file',
   parse: absolutePath,
-  show: value => value ?? null,
+  show: value => value,
 };
 
 /** A file to write, or `-` for standard output. */
-export const outputFile: ValueType<string | undefined> = {
+export const outputFile: ValueType<string> = {
   ...file,
   expected: 'the path of a file, or - for standard output',
   parse: text => (text === '-' ? '-' : absolutePath(text)),
 };
 
-export const name: ValueType<string | undefined> = {
+export const name: ValueType<string> = {
   valueName: 'NAME',
   expected: `a name of at most ${MAX_NAME_BYTES} bytes`,
   parse: text => (text.trim() !== '' && Buffer.byteLength(text) <= MAX_NAME_BYTES ? text.trim() : undefined),
-  show: value => value ?? null,
+  show: value => value,
 };
 
-export const httpUrl: ValueType<URL | undefined> = {
+export const httpUrl: ValueType<URL> = {
   valueName: 'URL',
   expected: 'a URL, such as http://alto.example/endpointcost',
   parse: text => (/^https?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined),
-  show: value => value?.href ?? null,
+  show: value => value.href,
 };
 
-/** Where nothing given means nothing there, instead of a choice that is left to the command. */
-export const orNone = <T>(type: ValueType<T>): ValueType<T | undefined> => ({
+const orElse = <T>(type: ValueType<T>, nothing: 'auto' | null): ValueType<T | undefined> => ({
   ...type,
-  show: value => (value === undefined ? null : type.show(value)),
-  brief: value => (value === undefined ? NOTHING : (type.brief?.(value) ?? String(type.show(value)))),
+  show: value => (value === undefined ? nothing : type.show(value)),
+  brief: value =>
+    value === undefined ? (nothing ?? NOTHING) : (type.brief?.(value) ?? String(type.show(value))),
 });
+
+/** Where nothing given is a choice that is left to the command. */
+export const orAuto = <T>(type: ValueType<T>): ValueType<T | undefined> => orElse(type, 'auto');
+
+/** Where it means that there is none. */
+export const orNone = <T>(type: ValueType<T>): ValueType<T | undefined> => orElse(type, null);
 
 export const choice = <T extends string>(valueName: string, choices: readonly T[]): ValueType<T> => ({
   valueName,
