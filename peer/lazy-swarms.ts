@@ -4,6 +4,7 @@
  *     a song joins ─▶ open: any port                  a peer hosts ─▶ open: the port that WELCOME names, songs to give
  */
 import type { Logger } from '../protocol/ports.js';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import type { PeerConfig } from './config.js';
 import type { HostedSongs } from './hosting/neighbours.js';
 import type { SongServer } from './hosting/song-server.js';
@@ -66,11 +67,7 @@ export class LazySwarms implements SwarmAccess, FeedSwarms {
    * Gives songs, too, and has the song server say so. To be called before anything joins. A port that cannot be had is
    * logged: TSP goes on alone, and the next that joins tries again.
    */
-  async host(
-    server: SwarmHosting['server'],
-    songs: HostedSongs,
-    at: { readonly address: string; readonly port: number },
-  ): Promise<void> {
+  async host(server: SwarmHosting['server'], songs: HostedSongs, at: ListeningAt): Promise<void> {
     this.#hosting = { server, songs, ...at };
     try {
       await this.#opened();

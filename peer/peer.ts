@@ -8,7 +8,7 @@
  *                 └─▶ audio process warmed up
  */
 import { LocalProtocolError, TransportError } from '../protocol/errors.js';
-import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { formatHostPort, type ListeningAt } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import type { ContentHash, SongRow } from '../protocol/tsp/rows.js';
@@ -37,11 +37,6 @@ import type { World } from './world.js';
 const SCAN_EVENT_MS = 200;
 /** How long a script waits for its own songs to come back in the tracker's list, and a person for the list. */
 const SETTLE_MS = 5_000;
-
-export interface ListeningAt {
-  readonly address: string;
-  readonly port: number;
-}
 
 export class Peer implements PeerView {
   /** The sound: `play`, `stop`, the queue. */

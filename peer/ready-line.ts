@@ -3,13 +3,13 @@
  *
  *     tsp-peer ready on [::]:6778               {"event":"ready","address":"::","port":6778}
  */
-import { formatHostPort } from '../protocol/tsp/addresses.js';
+import { formatHostPort, type ListeningAt } from '../protocol/tsp/addresses.js';
 import { safeJson } from './prompt/terminal-text.js';
 
 /** `facts`: what a program is told besides. */
 export function readyLine(
   name: string,
-  { address, port }: { readonly address: string; readonly port: number },
+  { address, port }: ListeningAt,
   json: boolean,
   { event = 'ready', ...facts }: { readonly event?: string; readonly [fact: string]: unknown } = {},
 ): string {

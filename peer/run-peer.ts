@@ -8,6 +8,7 @@
  * Answers go to stdout, or to stderr while stdout carries sound. SIGTERM is how a host is asked to end: exit code 0.
  */
 import { join } from 'node:path';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import { askedToEnd } from './asked-to-end.js';
 import type { PeerConfig } from './config.js';
 import { EXIT, exitCodeOfServer } from './failures/failure.js';
@@ -124,7 +125,7 @@ async function runScript(
   return 'done';
 }
 
-function ready(peer: PeerView, at: { address: string; port: number }, json: boolean): string {
+function ready(peer: PeerView, at: ListeningAt, json: boolean): string {
   const { state, address, listed } = peer.status().tracker;
   return readyLine('tsp-peer', at, json, { tracker: state === 'registered' ? address : null, listed });
 }

@@ -9,7 +9,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type ServerOpts, type Socket } from 'node:net';
 import type { Clock, Logger, Milliseconds } from '../protocol/ports.js';
-import { addressKey } from '../protocol/tsp/addresses.js';
+import { addressKey, type ListeningAt } from '../protocol/tsp/addresses.js';
 import { Doorkeeper, type DoorkeeperOptions } from '../protocol/tsp/doorkeeper.js';
 import type { ErrorBody } from '../protocol/tsp/messages.js';
 import { listenSomewhere, type WhereToListen } from './listen-somewhere.js';
@@ -61,10 +61,7 @@ export class TcpServer<C extends ServedConnection> {
   }
 
   /** Listens as `listenSomewhere` does. Rejects with TransportError, whose cause is Node's error. */
-  async start(
-    at: WhereToListen,
-    usualPort: number,
-  ): Promise<{ readonly address: string; readonly port: number }> {
+  async start(at: WhereToListen, usualPort: number): Promise<ListeningAt> {
     const { maxConnections, name, logger, sockets } = this.#options;
     const make = this.#options.createServer ?? createServer;
     const server = make({ noDelay: true, ...sockets }, socket => this.#accept(socket));

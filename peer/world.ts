@@ -8,6 +8,7 @@
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Clock, Logger, OpenDisk, RandomBytes, RandomUnit } from '../protocol/ports.js';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import type { WireTrace } from '../protocol/tsp/describe.js';
 
 /** What a terminal's stream has besides writing; `columns` changes when the window does ('resize'). */
@@ -55,9 +56,7 @@ export type OpenEmbeddedTracker = (options: {
   readonly logger: Logger;
 }) => Promise<EmbeddedTracker | undefined>;
 
-export interface EmbeddedTracker {
-  readonly address: string;
-  readonly port: number;
+export interface EmbeddedTracker extends ListeningAt {
   /** Resolves when its connections are closed and its data is released. */
   stop(): Promise<void>;
 }

@@ -6,6 +6,7 @@
 import { askedToEnd } from '../peer/asked-to-end.js';
 import { EXIT, exitCodeOfServer } from '../peer/failures/failure.js';
 import { readyLine } from '../peer/ready-line.js';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import type { TrackerConfig, TrackerWorld } from '../tracker/config.js';
 import type { SwarmServer } from '../tracker/swarm-server.js';
 import { anyHost } from './any-host.js';
@@ -77,7 +78,7 @@ async function openSwarms(
     maxConnections,
   }: Omit<TrackerConfig, 'port'> & { readonly port: number | undefined },
   world: TrackerWorld,
-): Promise<{ readonly server: SwarmServer; readonly at: { address: string; port: number } } | undefined> {
+): Promise<{ readonly server: SwarmServer; readonly at: ListeningAt } | undefined> {
   if (port === undefined) return undefined;
   const { SwarmServer } = await import('../tracker/swarm-server.js');
   const server = new SwarmServer({ ...world, host, port, maxPerAddress, maxConnections });

@@ -7,7 +7,7 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { addressKey, canonicalIp } from '../protocol/tsp/addresses.js';
+import { addressKey, canonicalIp, type ListeningAt } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { DRAIN_MS, NO_SONG } from '../protocol/tsp/constants.js';
 import { Doorkeeper, LISTEN_BACKLOG, MAX_TURNED_AWAY } from '../protocol/tsp/doorkeeper.js';
@@ -61,7 +61,7 @@ export class TrackerServer {
   }
 
   /** Rejects with Node's error when it can't listen there. */
-  async start(): Promise<{ address: string; port: number }> {
+  async start(): Promise<ListeningAt> {
     const { host, port } = this.#config;
     this.#server.listen({ host, port, backlog: LISTEN_BACKLOG });
     await once(this.#server, 'listening');

@@ -17,6 +17,7 @@ import {
   parseTrackerRequest,
 } from '../protocol/ppspp/tracker-messages.js';
 import { BucketTable, TokenBucket } from '../protocol/token-bucket.js';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import { Doorkeeper, LISTEN_BACKLOG } from '../protocol/tsp/doorkeeper.js';
 import type { TrackerConfig, TrackerWorld } from './config.js';
 import { SwarmTable, type ToTell } from './swarm-table.js';
@@ -64,7 +65,7 @@ export class SwarmServer {
   }
 
   /** Rejects with Node's error when it can't listen there. */
-  async start(): Promise<{ address: string; port: number }> {
+  async start(): Promise<ListeningAt> {
     const { host, port, logger } = this.#options;
     this.#server.listen({ host, port, backlog: LISTEN_BACKLOG });
     await once(this.#server, 'listening');

@@ -12,6 +12,7 @@
 import type { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import { MAX_PROOF_DIALS } from '../protocol/tsp/constants.js';
 import { Turns } from '../protocol/turns.js';
 import { Answers } from './answers.js';
@@ -48,7 +49,7 @@ export interface TrackerOptions extends TrackerConfig, TrackerWorld {
 
 export class Tracker {
   readonly #options: TrackerOptions;
-  #starting: Promise<{ address: string; port: number }> | undefined;
+  #starting: Promise<ListeningAt> | undefined;
   #running: Running | undefined;
   #indexed: Promise<void> | undefined;
 
@@ -57,7 +58,7 @@ export class Tracker {
   }
 
   /** Resolves with where it listens. Rejects with Node's error when it can't, or when the data can't be opened. */
-  start(): Promise<{ address: string; port: number }> {
+  start(): Promise<ListeningAt> {
     this.#starting ??= this.#start().catch(error => {
       this.#starting = undefined;
       throw error;
@@ -94,7 +95,7 @@ export class Tracker {
     };
   }
 
-  async #start(): Promise<{ address: string; port: number }> {
+  async #start(): Promise<ListeningAt> {
     const registry = this.#options.registry ?? (await this.#openRegistry());
     const running = assemble(this.#options, registry);
     try {

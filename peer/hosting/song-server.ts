@@ -10,6 +10,7 @@
 import type { createServer, Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
+import type { ListeningAt } from '../../protocol/tsp/addresses.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { DEFAULT_PEER_PORT, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
 import type { WireTrace } from '../../protocol/tsp/describe.js';
@@ -150,10 +151,7 @@ export class SongServer {
    * Listens. Without `host`: on `::` with IPv4, or where there is no IPv6 on 0.0.0.0. Without `port`: on 7461, or if that
    * is taken on a free one. Rejects with TransportError, whose cause is Node's error.
    */
-  async start(at: WhereToListen = {}): Promise<{
-    readonly address: string;
-    readonly port: number;
-  }> {
+  async start(at: WhereToListen = {}): Promise<ListeningAt> {
     await this.#prepareMemory();
     const { address, port } = await this.#server.start(at, DEFAULT_PEER_PORT);
     if (at.port === undefined && port !== DEFAULT_PEER_PORT)

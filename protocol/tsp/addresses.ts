@@ -13,6 +13,13 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** Where a server listens, as the system says. */
+export interface ListeningAt {
+  /** A literal; IPv6 without brackets. */
+  readonly address: string;
+  readonly port: number;
+}
+
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*\.?$/i;
 
 /** `host:port`, `[v6]:port`, `:port`; with `defaultPort` also `host`, `[v6]` and bare IPv6. Undefined if it is none. */
