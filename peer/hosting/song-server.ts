@@ -71,9 +71,8 @@ export interface SongServerOptions {
 
 export interface SongServerStatus {
   readonly connections: number;
-  /** Connections that hold an upload slot, and how many may. */
+  /** Upload slots that are taken. */
   readonly uploads: number;
-  readonly slots: number;
   /** Bytes of songs sent since the start. */
   readonly sentBytes: number;
   /** What all songs in memory take. */
@@ -188,7 +187,6 @@ export class SongServer {
     return {
       connections: this.#server.connections.size,
       uploads: this.#slots.used,
-      slots: this.#slots.limit,
       sentBytes: this.#sentBytes,
       cachedBytes: this.#cache.status().heldBytes,
     };
