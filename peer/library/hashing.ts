@@ -39,26 +39,18 @@ export class Hashing {
       threads: options.threads,
       clock: options.clock,
       logger: options.logger,
-      patienceMs: note => (note?.stage === 'tags' ? TAGS_PATIENCE_MS : READ_PATIENCE_MS),
+      patienceMs: note => (note === 'tags' ? TAGS_PATIENCE_MS : READ_PATIENCE_MS),
     });
   }
 
-  /**
-   * `onBytes` is told how many bytes were read so far; `pcmTags`: see ReadFileOptions. `cancelled` after `cancel` or
-   * `stop`; never rejects.
-   */
+  /** `pcmTags`: see ReadFileOptions. `cancelled` after `cancel` or `stop`; never rejects. */
   async read(
     path: string,
-    options: {
-      readonly urgent?: boolean;
-      readonly pcmTags?: boolean;
-      readonly onBytes?: (bytes: number) => void;
-    } = {},
+    options: { readonly urgent?: boolean; readonly pcmTags?: boolean } = {},
   ): Promise<FileReading | { readonly kind: 'cancelled' }> {
     let isAtTags = false;
     const onNote = (note: ReadingNote) => {
-      isAtTags = note.stage === 'tags';
-      if (note.stage === 'bytes') options.onBytes?.(note.bytes);
+      isAtTags = note === 'tags';
     };
     let tags = true;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

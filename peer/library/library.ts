@@ -68,7 +68,6 @@ export class Library {
   /** Looks are made one after the other; this is the end of the line. */
   #looks: Promise<void> = Promise.resolve();
   #looking = 0;
-  #found = 0;
   /** What cancels each. */
   readonly #timers = new Map<'publish' | 'poll' | 'rescan', () => void>();
   #stopped = false;
@@ -239,7 +238,6 @@ export class Library {
 
   async #lookNow(places: readonly Place[], urgent: boolean): Promise<void> {
     this.#readings.reset();
-    this.#found = 0;
     this.#progress();
     const missing: string[] = [];
     for (const place of places) {
@@ -261,7 +259,6 @@ export class Library {
         else seen.add(found.path);
         this.#meet(found, urgent);
       }
-      this.#found += batch.length;
       this.#progress();
     });
     if (outcome === 'cancelled') return [];
@@ -379,7 +376,7 @@ export class Library {
   #progress(): void {
     if (this.#progressListeners.size === 0) return;
     const { counts } = this.#readings;
-    const progress = { phase: this.#phase(), found: this.#found, ...counts, songs: this.catalogue.size };
+    const progress = { phase: this.#phase(), ...counts };
     for (const listener of this.#progressListeners) listener(progress);
   }
 }

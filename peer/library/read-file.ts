@@ -20,7 +20,7 @@ import { readPcmTags } from './pcm-tags.js';
 import { readTags, type SongTags, TAG_HEAD_BYTES, TAG_TAIL_BYTES } from './tags.js';
 
 /** Where a reading stands; whoever waits for it knows from this how long the silence may last. */
-export type ReadingNote = { readonly stage: 'tags' } | { readonly stage: 'bytes'; readonly bytes: number };
+export type ReadingNote = 'tags' | 'bytes';
 
 export interface ReadFileOptions {
   /** False: the tags of this file were tried and hung. */
@@ -74,22 +74,22 @@ export class FileReader {
       scan.push(block);
       if (scan.refused) break;
       if (isFirst && options.tags) {
-        options.note({ stage: 'tags' });
+        options.note('tags');
         const tagging = readTags(block, tailOf(file, size));
         tree.update(block);
         tags = await tagging;
-        options.note({ stage: 'bytes', bytes: at });
+        options.note('bytes');
       } else {
         tree.update(block);
       }
-      if (blocks % NOTE_EVERY_BLOCKS === NOTE_EVERY_BLOCKS - 1) options.note({ stage: 'bytes', bytes: at });
+      if (blocks % NOTE_EVERY_BLOCKS === NOTE_EVERY_BLOCKS - 1) options.note('bytes');
     }
     const audio = scan.end();
     if (typeof audio === 'string') {
       const skipped = { kind: 'skipped', reason: isPcm ? 'pcm' : audio } as const;
       if (!isPcm || !options.tags || options.pcmTags !== true)
         return { kind: 'read', fingerprint, content: skipped };
-      const parsing = () => options.note({ stage: 'tags' });
+      const parsing = () => options.note('tags');
       return { kind: 'read', fingerprint, content: skipped, tags: await readPcmTags(file, size, parsing) };
     }
     const digest = tree.digest();

@@ -21,14 +21,12 @@ export interface ReadingsEvents {
 export interface ReadingCounts {
   readonly toRead: number;
   readonly read: number;
-  readonly bytesToRead: number;
-  readonly bytesRead: number;
 }
 
 /** What was read and waits for one before it; with more, they don't wait: one slow file is no reason to list nothing. */
 const MAX_WAITING = 64;
 
-const NOTHING: ReadingCounts = { toRead: 0, read: 0, bytesToRead: 0, bytesRead: 0 };
+const NOTHING: ReadingCounts = { toRead: 0, read: 0 };
 
 export class Readings {
   readonly #hashing: Pick<Hashing, 'read'>;
@@ -78,7 +76,7 @@ export class Readings {
 
   begin(path: string, fingerprint: Fingerprint, urgent: boolean): void {
     this.#lastSeen.set(path, fingerprint);
-    const running = this.#read(path, fingerprint.size, urgent).finally(() => this.#running.delete(running));
+    const running = this.#read(path, urgent).finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
 
@@ -87,21 +85,14 @@ export class Readings {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  async #read(path: string, size: number, urgent: boolean): Promise<void> {
+  async #read(path: string, urgent: boolean): Promise<void> {
     this.#counts.toRead += 1;
-    this.#counts.bytesToRead += size;
-    let counted = 0;
-    const count = (bytes: number) => {
-      this.#counts.bytesRead += bytes - counted;
-      counted = bytes;
-      this.#events.progressed();
-    };
     const number = urgent ? undefined : this.#begun++;
-    const reading = await this.#hashing.read(path, { urgent, onBytes: count });
+    const reading = await this.#hashing.read(path, { urgent });
     this.#counts.read += 1;
     if (number === undefined) this.#tell(path, reading);
     else this.#tellInTurn(number, () => this.#tell(path, reading));
-    count(size);
+    this.#events.progressed();
   }
 
   #tellInTurn(number: number, tell: () => void): void {

@@ -4,15 +4,9 @@ import type { Root } from './roots.js';
 
 export interface ScanProgress {
   readonly phase: 'scanning' | 'reading' | 'encoding' | 'idle';
-  /** Files and folders met by this scan. */
-  readonly found: number;
   /** Files of this scan that have to be read, and those of them that were. */
   readonly toRead: number;
   readonly read: number;
-  readonly bytesToRead: number;
-  readonly bytesRead: number;
-  /** Listed so far. */
-  readonly songs: number;
 }
 
 export interface LibraryReport {
