@@ -7,7 +7,6 @@
  * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices of
  * 100 songs, so that nobody else waits.
  */
-
 import { type ErrorCode, RequestError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
 import { BucketTable } from '../protocol/token-bucket.js';

@@ -1,5 +1,4 @@
 /** Trees and chunks hashed and verified, beside `sha256sum`: MB a second of CPU time. */
-
 import { pathTree } from '../../peer/swarm/content-tree.js';
 import { type HashName, hashChunk, PIECE_LEVEL } from '../../protocol/merkle.js';
 import { Claims } from '../../protocol/ppspp/claims.js';

@@ -8,7 +8,6 @@
  * The rule: only proven pieces are written, and a song appears whole, by rename, or not at all. When the disk will
  * not take it, caching ends, which is said once, and playing goes on. Who reads a song checks it again.
  */
-
 import { readdir, realpath, stat, utimes } from 'node:fs/promises';
 import type { Logger } from '../../protocol/ports.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';

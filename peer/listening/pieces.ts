@@ -5,7 +5,6 @@
  *
  * The rule: a node is believed only once all of them fold to the song's hash, a piece only once it gives its node.
  */
-
 import { toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError } from '../../protocol/errors.js';
 import { foldNodes, hashPiece, MerkleTree } from '../../protocol/merkle.js';

@@ -4,7 +4,6 @@
  *     frames ─▶ ┆ 1,024 bytes ┆ 1,024 bytes ┆ …  ─▶ four of them a signature ─▶ who has them gives them
  *               └ byte n of the stream lies in chunk n / 1,024: one numbering for PLAY and for the swarm
  */
-
 import { createHash } from 'node:crypto';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { JoinedSwarm } from '../swarm/joined-swarm.js';

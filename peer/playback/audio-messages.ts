@@ -8,7 +8,6 @@
  * of a number that was flushed is stale by itself and no answer can be taken for another's. Data is sent only against
  * `consumed`: the pipe is never full, and a `flush` behind data is read at once.
  */
-
 import type { DecoderName } from './decoders/decoder.js';
 import type { OutputFault } from './outputs/output.js';
 

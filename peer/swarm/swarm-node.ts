@@ -8,7 +8,6 @@
  * What came in one turn of the event loop is answered together: ACKs and questions of many datagrams go in one. Deadlines
  * are looked up at most each few milliseconds, for that walks all channels.
  */
-
 import { addressKey, addressScope } from '../../protocol/ip.js';
 import type { Clock, Logger, Milliseconds, RandomBytes } from '../../protocol/ports.js';
 import { Endpoint, type EndpointEvent } from '../../protocol/ppspp/endpoint.js';

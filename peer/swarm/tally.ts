@@ -1,5 +1,4 @@
 /** Who gave how much of a swarm's content, and who failed and why, for a person: the last line of a song or a file. */
-
 import type { EndReason } from '../../protocol/ppspp/channel.js';
 
 /** What is said of a peer when it is gone. */

@@ -2,7 +2,6 @@
  * More listeners than a host wants: hundreds from one address, hundreds that take nothing, more than there are descriptors.
  * Whoever came honestly gets its song byte for byte, and what was held for the others is given back.
  */
-
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';

@@ -2,7 +2,6 @@
  * What the machine does to a host while it sends songs: outputs close or are full, signals come, the clock jumps, the
  * process that plays its music is killed. Songs on their way arrive, byte for byte.
  */
-
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';

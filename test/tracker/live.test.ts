@@ -1,5 +1,4 @@
 /** Live feeds in the list: known by the feed, over restarts and from host to host. */
-
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';

@@ -1,7 +1,6 @@
 /**
  * What tests of live feeds begin with: MPEG frames one by one, and a room of feeds on a virtual clock.
  */
-
 import { RateLimit } from '../../../peer/hosting/rate-limit.js';
 import { UploadSlots } from '../../../peer/hosting/slots.js';
 import type { LiveFrame } from '../../../peer/live/frame-ring.js';

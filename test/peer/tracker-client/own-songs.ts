@@ -1,5 +1,4 @@
 /** A catalogue without files. */
-
 import type { SongSource } from '../../../peer/hosting/offered-songs.js';
 import type { CatalogueListener, HostedSong } from '../../../peer/library/catalogue.js';
 import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';

@@ -1,5 +1,4 @@
 /** Whole channels between endpoints, through loss, reordering, doubles and spoilt bits: everybody ends bit-exact. */
-
 import fc from 'fast-check';
 import t from 'tap';
 import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';

@@ -7,7 +7,6 @@
  *
  * What is wrong ends it with BrokenRule; the same seed fails again in the same way.
  */
-
 import { MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
 import type { Link } from '../../support/virtual-link.js';
 import { Chance } from '../chance.js';
