@@ -29,7 +29,7 @@ const SHAPES: Readonly<Record<string, readonly number[]>> = {
 export const hertzOf = (midi: number): number => 440 * 2 ** ((midi - 69) / 12);
 
 /** `Bb4` as a MIDI number. */
-export function midiOf(name: string): number {
+function midiOf(name: string): number {
   const match = /^([A-G])([#b]?)(\d)$/.exec(name);
   if (match === null) throw new Error(`${name} is no note`);
   const [, letter, accidental, octave] = match;

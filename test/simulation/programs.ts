@@ -23,7 +23,7 @@ import { CrashingRegistry, type Disk } from './crashing-registry.js';
 import type { Invariants } from './invariants.js';
 import type { Machine } from './virtual-network.js';
 
-export const TRACKER_PORT = 7460;
+const TRACKER_PORT = 7460;
 export const SONG_PORT = 7461;
 const AGENT = 'torero/simulation';
 const MIB = 1024 * 1024;

@@ -24,7 +24,7 @@ export const noTerminal: string | false = /util-linux/.test(
 
 const END_MS = 60_000;
 
-export class Terminal {
+class Terminal {
   readonly screen: TerminalScreen;
   /** Everything that was written to the terminal, escape sequences and all. */
   raw = '';

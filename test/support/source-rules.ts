@@ -43,7 +43,7 @@ const SHELL_MODULES = /^node:(?:net|dgram|fs|fs\/promises|http|child_process|wor
 const PURE_NAMES =
   /(?:^|\/)(?:logic|queue|grammar|[a-z-]*-session|choose-host|match|render[a-z-]*|table)\.ts$/;
 
-export const isPure = (path: string): boolean => path.startsWith('protocol/') || PURE_NAMES.test(path);
+const isPure = (path: string): boolean => path.startsWith('protocol/') || PURE_NAMES.test(path);
 
 interface Import {
   readonly specifier: string;
@@ -54,7 +54,7 @@ interface Import {
 }
 
 /** The text without comments, so that prose about an import is none. Strings stay. */
-export const withoutComments = (text: string): string =>
+const withoutComments = (text: string): string =>
   text.replace(
     /("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g,
     (_, quoted?: string) => quoted ?? ' ',
@@ -79,7 +79,7 @@ export function importsOf(text: string): Import[] {
 }
 
 /** `../errors.js` seen from `protocol/tsp/codec.ts` is `protocol/errors.ts`; undefined for a package. */
-export const resolved = (from: string, specifier: string): string | undefined =>
+const resolved = (from: string, specifier: string): string | undefined =>
   specifier.startsWith('.') ? normalize(join(dirname(from), specifier)).replace(/\.js$/, '.ts') : undefined;
 
 const roomOf = (path: string): string => path.split('/')[0]!;

@@ -24,14 +24,14 @@ export function chirp(seconds: number, { sampleRate, channels }: PcmFormat, from
   return samples;
 }
 
-export const wavOf = (samples: Int16Array, format: PcmFormat): Buffer =>
+const wavOf = (samples: Int16Array, format: PcmFormat): Buffer =>
   Buffer.concat([
     wavHeader(format, samples.byteLength),
     Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength),
   ]);
 
 /** Runs a program on `input` and gives its standard output. */
-export async function filter(program: string, args: readonly string[], input: Uint8Array): Promise<Buffer> {
+async function filter(program: string, args: readonly string[], input: Uint8Array): Promise<Buffer> {
   const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'] });
   const chunks: Buffer[] = [];
   child.stdout.on('data', chunk => chunks.push(chunk));
