@@ -15,8 +15,6 @@ export type RefusedSong = Extract<SongIdRow, { readonly error: unknown }>;
 export type LinkEvent =
   | {
       readonly kind: 'registered';
-      /** Its name for people, if it has one. */
-      readonly name?: string;
       /** Under which this peer's songs are listed. */
       readonly listed: readonly string[];
       /** IDs and list are those of another tracker than before. */

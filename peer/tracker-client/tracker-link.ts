@@ -322,10 +322,10 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     this.list.welcomed(revision, this.#wire?.remoteAddress);
     this.#registeredAt ??= this.#now;
     this.#saidLost = false;
-    const { name, listed = [] } = welcome;
+    const { listed = [] } = welcome;
     if (listed.length > 0) this.#unreachable = false;
     const anotherTracker = before !== undefined && !isSame;
-    this.#emit({ kind: 'registered', listed, anotherTracker, ...(name === undefined ? {} : { name }) });
+    this.#emit({ kind: 'registered', listed, anotherTracker });
     this.#attempted?.(true);
     this.#attempted = undefined;
   }
