@@ -47,7 +47,6 @@ export interface CommandLineSpec<Table extends OptionTable = OptionTable> {
   readonly withoutCommand: Readonly<Record<string, readonly string[]>>;
   readonly subcommands: readonly Subcommand[];
   readonly examples: readonly Example[];
-  readonly epilogue: string;
 }
 
 export type ParsedLine =
@@ -61,6 +60,8 @@ export type ParsedLine =
   | { readonly kind: 'text'; readonly text: string };
 
 const MAX_WIDTH = 120;
+const EPILOGUE =
+  'Each option can also be set as TSP_NAME in the environment, or in $XDG_CONFIG_HOME/tsp/config.json.';
 /** Keys of yargs' own among the parsed ones. */
 const NOT_OPTIONS = ['_', '$0', 'help', 'h', 'version'];
 
@@ -141,7 +142,7 @@ async function build(spec: CommandLineSpec, argv: readonly string[], columns: nu
     .help('help')
     .alias('h', 'help')
     .wrap(Math.min(columns, MAX_WIDTH))
-    .epilogue(spec.epilogue)
+    .epilogue(EPILOGUE)
     .option('version', { boolean: true, describe: 'Show the version' })
     .fail((message, error) => {
       if (error instanceof Error && error.name !== 'YError') throw error;

@@ -289,6 +289,4 @@ export const peerCommandLine = (env: Environment): CommandLineSpec<PeerOptions> 
     ['$0 list --json | jq -r .title', 'the list for a program'],
     ['source <($0 completion)', 'tab completion in bash and zsh'],
   ],
-  epilogue:
-    'Each option can also be set as TSP_NAME in the environment, or in $XDG_CONFIG_HOME/tsp/config.json.',
 });

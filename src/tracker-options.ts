@@ -76,6 +76,4 @@ export const trackerCommandLine = (env: Environment): CommandLineSpec<TrackerOpt
     ],
     ['TSP_MAX_SONGS=1M $0 --print-config', 'what would be used, and where each value comes from'],
   ],
-  epilogue:
-    'Each option can also be set as TSP_NAME in the environment, or in $XDG_CONFIG_HOME/tsp/config.json.',
 });
