@@ -22,7 +22,8 @@ export async function reachability(config: PeerConfig, world: World): Promise<Re
   const server = makeServer(config, world, { link, songs, recheck: () => {} });
   let why = 'the tracker ended the registration';
   link.onEvent(event => {
-    if (event.kind === 'unreachable' || event.kind === 'lost') why = event.why;
+    if (event.kind === 'unreachable') why = event.why;
+    else if (event.kind === 'lost') why = `the tracker is gone: ${event.why}`;
   });
   try {
     const at = await listen(server, config);
