@@ -28,7 +28,7 @@ export interface Subcommand {
   readonly examples?: readonly Example[];
   /** All that the first word can be, where there are few. */
   readonly choices?: readonly string[];
-  /** Options that mean something else to this one. */
+  /** Options that mean something else to this one, and are taken from flags alone. */
   readonly options?: OptionTable;
 }
 

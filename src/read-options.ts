@@ -45,9 +45,16 @@ export async function readOptions<Table extends OptionTable>(
     named: config,
     env,
   });
-  const own = spec.subcommands.find(({ name }) => name === line.command)?.options;
+  const { flags } = line;
+  const own = spec.subcommands.find(({ name }) => name === line.command)?.options ?? {};
   const options = { ...spec.options, ...own };
-  const resolved = resolveOptions(options, { flags: line.flags, env, files });
+  const common = resolveOptions(spec.options, { flags, env, files });
+  // The environment and files mean what everybody else means by that name.
+  const special = resolveOptions(own, { flags, env: {}, files: [] });
+  const resolved = {
+    values: { ...common.values, ...special.values },
+    origins: { ...common.origins, ...special.origins },
+  };
   if (resolved.values['print-config'] === true) {
     const { printConfig } = await import('./print-config.js');
     return { kind: 'text', text: printConfig(options, resolved, resolved.values.json === true) };

@@ -360,7 +360,9 @@ t.test('a tracker that names no port has the usual one of its kind', async t => 
   t.equal(await portFor('swarm seed film.mkv'), 6_777);
   t.equal(await portFor('--chunk-size 1024 swarm get ab'), 6_777);
   const set = await peerRun('swarm get ab', { ...env, TSP_TRACKER: 'music.example' });
-  t.same(set.values.tracker, { host: 'music.example', port: 6_777 }, 'wherever it is named');
+  t.equal(set.values.tracker, undefined, 'what is set once for all is a tracker of songs');
+  t.equal(set.origins.tracker, 'default');
+  t.match((await peerRun('list', { ...env, TSP_TRACKER: 'music.example' })).values.tracker, { port: 7_460 });
   t.match(await peer('swarm --help', env), { text: /--tracker .*\s.*on port 6777/ });
 });
 
