@@ -67,7 +67,7 @@ for (const [which, when] of [
         const command = await spawnProgram(t, 'strace', fault, {}, 'tsp-peer');
         t.equal(await command.exitCode(), 69, command.stderr);
         const said = command.stdout + command.stderr;
-        t.match(said, /too many files are open here for a connection to 127\.0\.0\.1:\d+/);
+        t.match(said, /127\.0\.0\.1:\d+ could not be dialled: too many files are open here/);
         t.equal(stackTraceIn(said), undefined);
       }
     },
