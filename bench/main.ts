@@ -42,8 +42,10 @@ async function runAll(named: readonly string[]): Promise<void> {
   const past: string[] = [];
   for (const name of named.length === 0 ? ALL : named) {
     process.stderr.write(`running ${name} …\n`);
+    const begun = performance.now();
     const { run } = (await import(`./${name}.js`)) as Bench;
     results[name] = await run();
+    process.stderr.write(`${name} took ${Math.round((performance.now() - begun) / 1_000)} s\n`);
     past.push(...pastBudget(name, results[name], budget[name] ?? {}));
   }
   const command = ['npm run bench', ...(named.length === 0 ? [] : ['--', ...named])].join(' ');

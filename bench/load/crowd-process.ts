@@ -8,12 +8,11 @@
  * A change carries the moment of its making in a title: `at 1700000000000.25`.
  */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { encode } from '../../protocol/tsp/codec.js';
-import { Framer } from '../../protocol/tsp/framing.js';
-import type { Hello, Message } from '../../protocol/tsp/messages.js';
-import { addressOf, inTurns, listenAt, range } from '../../test/support/crowd.js';
+import type { Hello } from '../../protocol/tsp/messages.js';
+import { inTurns, range } from '../../test/support/crowd.js';
+import { LightHost, listOf, openPeer } from '../tracker/light-peer.js';
 
 export type CrowdOrder =
   | {
@@ -32,136 +31,83 @@ export interface CrowdReport {
 }
 
 export const SONGS_EACH = 10;
-/** Below the ports that the system gives to outgoing connections. */
-const FIRST_PORT = 20_000;
 /** More than one write to the disk takes along, or all of them would wait for it. */
 const AT_ONCE = 500;
-const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 const CHANGE = /"title":"at ([\d.]+)"/g;
 
 export const momentNow = (): number => performance.timeOrigin + performance.now();
 
 const sockets: Socket[] = [];
 let latenciesMs: number[] = [];
-let bytes = 0;
 
 process.on('message', async (order: CrowdOrder) => {
   let began = performance.now();
+  const before = received();
   if (order.do !== 'tell') {
-    bytes = 0;
-    const indices = range(order.count).map(offset => order.first + offset);
-    const peers = new Map<number, Host>();
-    // As a peer has them before it registers.
-    if (order.do === 'host')
-      await inTurns(indices, AT_ONCE, async index => peers.set(index, await prepare(index)));
+    const { do: role, port, since, first, count } = order;
+    const indices = range(count).map(offset => first + offset);
+    // As peers have them before they register.
+    const hosts = new Map<number, Host>();
+    if (role === 'host')
+      await inTurns(indices, AT_ONCE, async index => hosts.set(index, await prepare(index, since)));
     began = performance.now();
-    await inTurns(indices, AT_ONCE, index => {
-      const host = peers.get(index);
-      const { port, since } = order;
-      return host === undefined ? listen(port, index, since) : register(port, index, host, since);
-    });
-  }
-  process.send?.({ tookMs: performance.now() - began, bytes, latenciesMs } satisfies CrowdReport);
+    await inTurns(indices, AT_ONCE, index => register(port, index, hosts.get(index), since));
+    const tookMs = performance.now() - began;
+    for (const { host } of hosts.values()) host.close();
+    report(tookMs, received() - before);
+  } else report(0, 0);
   latenciesMs = [];
 });
 
-interface Host {
-  readonly server: Server;
-  readonly port: number;
-  readonly offer: Buffer;
-  registration: Socket | undefined;
+function report(tookMs: number, bytes: number): void {
+  process.send?.({ tookMs, bytes, latenciesMs } satisfies CrowdReport);
 }
 
-/** Its song server, and what it says of its songs. */
-async function prepare(index: number): Promise<Host> {
-  const server = createServer(socket => {
-    take(socket, message => {
-      if (message.type !== 'PING') return;
-      const pong = encode({ type: 'PONG', value: message.value });
-      socket.write(pong);
-      host.registration?.write(pong);
-    });
-  });
-  const rows = range(SONGS_EACH).map(song => ({
-    hash: createHash('sha256').update(`${index} ${song}`).digest('hex'),
-    title: `Song ${song} of ${index}`,
-    artist: `Artist ${index % 1_000}`,
-    duration: 180,
-  }));
-  const payload = Buffer.from(rows.map(row => `${JSON.stringify(row)}\n`).join(''));
-  const offer = Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length: payload.length }), payload]);
-  const port = await listenAt(server, FIRST_PORT + index, addressOf(index));
-  const host: Host = { server, port, offer, registration: undefined };
-  return host;
+const received = (): number => sockets.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+
+/** What a peer has before it registers, and what it says first. */
+interface Host {
+  readonly host: LightHost;
+  readonly hello: Buffer;
+  readonly list: Buffer;
 }
 
 /** With `since` it follows the list, too. */
-async function register(port: number, index: number, host: Host, since: Hello['since']): Promise<void> {
-  const registration = await open(port, index);
-  host.registration = registration;
-  const isBack = since !== undefined;
-  await answered(registration, {
-    port: host.port,
-    instance: `of the crowd, ${index}`,
-    broadcasts: isBack,
-    ...(isBack ? { since } : {}),
-    until: isBack ? 'BROADCAST_LIST' : 'WELCOME',
-    offer: host.offer,
-  });
-  host.server.close();
+async function prepare(index: number, since: Hello['since']): Promise<Host> {
+  const host = await LightHost.listen(index);
+  const instance = `of the crowd, ${index}`;
+  const follows = since === undefined ? { broadcasts: false } : { broadcasts: true, since };
+  const hello = encode({ type: 'HELLO', port: host.port, hello: { tsp: 1, instance, ...follows } });
+  return { host, hello, list: listOf(range(SONGS_EACH).map(song => offer(index, song))) };
 }
 
-async function listen(port: number, index: number, since: Hello['since']): Promise<void> {
-  const socket = await open(port, index);
-  const from = since === undefined ? {} : { since };
-  await answered(socket, { port: 0, broadcasts: true, ...from, until: 'BROADCAST_LIST' });
-}
+const offer = (peer: number, song: number) => ({
+  hash: createHash('sha256').update(`${peer} ${song}`).digest('hex'),
+  title: `Song ${song} of ${peer}`,
+  artist: `Artist ${peer % 1_000}`,
+  duration: 180,
+});
 
-async function open(port: number, index: number): Promise<Socket> {
-  const socket = connect({ host: '127.0.0.1', port, localAddress: addressOf(index), noDelay: true });
-  socket.on('error', () => {});
-  await once(socket, 'connect');
-  sockets.push(socket);
-  return socket;
-}
-
-/** Says HELLO, answers whatever is asked, and goes on doing so; resolves when the first message of that type came. */
-function answered(
-  socket: Socket,
-  {
-    port,
-    until,
-    offer,
-    ...hello
-  }: { port: number; until: string; offer?: Buffer } & Pick<Hello, 'instance' | 'broadcasts' | 'since'>,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once('close', () => reject(new Error(`closed before ${until}`)));
-    take(socket, message => {
-      if (message.type === 'PING') socket.write(encode({ type: 'PONG', value: message.value }));
-      else if (message.type === 'LIST' && offer !== undefined) socket.write(offer);
-      else if (message.type === 'ERROR') reject(new Error(JSON.stringify(message)));
-      if (message.type === until) resolve();
-    });
-    socket.write(encode({ type: 'HELLO', port, hello: { tsp: 1, ...hello } }));
-  });
-}
-
-/** Hands over each message; of a list, its header at its end. */
-function take(socket: Socket, receive: (message: Message) => void): void {
-  const framer = new Framer({ maxPayloadBytes: MAX_PAYLOAD_BYTES });
+/** Resolves when a host was welcomed, and who follows the list has it. */
+function register(port: number, index: number, host: Host | undefined, since: Hello['since']): Promise<void> {
+  const awaited = host !== undefined && since === undefined ? 'WELCOME' : 'BROADCAST_LIST';
+  const listener = { tsp: 1, broadcasts: true, ...(since === undefined ? {} : { since }) } as const;
+  const hello = host?.hello ?? encode({ type: 'HELLO', port: 0, hello: listener });
   let isBroadcast = false;
-  socket.on('error', () => {});
-  socket.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    framer.push(chunk);
-    for (let event = framer.next(); event !== undefined; event = framer.next()) {
-      if (event.kind === 'message') receive(event.message);
-      else if (event.kind === 'end') receive(event.header);
-      else if (event.kind === 'stream') isBroadcast = event.header.type === 'BROADCAST_LIST';
+  return new Promise((resolve, reject) => {
+    const socket = openPeer(port, index, hello, host ?? {}, event => {
+      if (event.kind === 'message') {
+        if (event.message.type === awaited) resolve();
+        else if (event.message.type === 'ERROR') reject(new Error(JSON.stringify(event.message)));
+      } else if (event.kind === 'end') {
+        if (event.header.type === awaited) resolve();
+      } else if (event.kind === 'stream') isBroadcast = event.header.type === 'BROADCAST_LIST';
       else if (event.kind === 'data' && isBroadcast)
         for (const [, at] of latin1(event.bytes).matchAll(CHANGE)) latenciesMs.push(momentNow() - Number(at));
-    }
+    });
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.once('close', () => reject(new Error(`closed before ${awaited}`)));
   });
 }
 

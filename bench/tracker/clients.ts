@@ -1,17 +1,15 @@
 /**
- * Thousands of peers in one process, each from an address of its own (127.x.y.z): as light as can be, so that what is
- * measured is the server. They register at a tracker, or subscribe to a Redis channel, and say when a message was whole.
+ * Thousands of light peers in one process. They register at a tracker, or subscribe to a Redis channel, and say when a
+ * message was whole.
  *
  *     fork ─▶ { do: 'prepare' … } ─▶ {}     { do: 'register' … } ─▶ { seconds }
  *             { do: 'await', … } ─▶ { at: […] }, nanoseconds of the one clock
  */
 import { createHash } from 'node:crypto';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { encode } from '../../protocol/tsp/codec.js';
-import { MESSAGE_TYPE } from '../../protocol/tsp/constants.js';
-import { Framer } from '../../protocol/tsp/framing.js';
-import { encodeRow } from '../../protocol/tsp/rows.js';
-import { listenAt } from '../../test/support/crowd.js';
+import { addressOf } from '../../test/support/crowd.js';
+import { LightHost, listOf, openPeer } from './light-peer.js';
 
 /** Over IPC, from `bench/tracker.ts`. */
 export type ClientTask =
@@ -40,11 +38,6 @@ export interface ClientAnswer {
 /** Registrations under way at a time. With as few as one write to the disk takes along, all of them would wait for it. */
 const IN_FLIGHT = 1_000;
 export const CHANNEL = 'list';
-/** Below the ports that the system gives to outgoing connections. */
-const FIRST_PORT = 20_000;
-
-/** Each client reads what came before any other does. */
-const READ = Buffer.alloc(64 * 1024);
 /** What a peer without songs says first. */
 const LISTENER = encode({ type: 'HELLO', port: 0, hello: { tsp: 1, broadcasts: true } });
 
@@ -56,21 +49,20 @@ interface Client {
 
 /** What a peer has before it registers. */
 interface Prepared {
-  readonly songServer: Server;
+  readonly host: LightHost;
   readonly hello: Buffer;
   readonly list: Buffer;
-  registration: Socket | undefined;
 }
 
 const clients: Client[] = [];
 const prepared = new Map<number, Prepared>();
 /** Of those who have registered: closed when nothing is measured. */
-const reached: Server[] = [];
+const reached: LightHost[] = [];
 
 process.on('message', async (task: ClientTask) => {
   const begun = performance.now();
   if (task.do === 'prepare') {
-    for (const server of reached.splice(0)) server.close();
+    for (const host of reached.splice(0)) host.close();
     await inTurn(task.count, index => prepare(task.first + index, task.songs));
     answer({});
   } else if (task.do === 'register') {
@@ -115,70 +107,35 @@ function nextBroadcast(): Promise<ClientAnswer> {
   });
 }
 
-/** With a song server that can do nothing but be reached: on loopback its port is what tells one peer from another. */
 async function prepare(index: number, songs: number): Promise<void> {
-  // The tracker closes, and there is nothing left to say then.
-  const songServer = createServer({ allowHalfOpen: true }, socket => {
-    socket.on('error', () => {});
-    socket.once('end', () => socket.destroy());
-    // A PING, which comes whole: five bytes, and a PONG but for the first.
-    socket.once('data', ping => {
-      const pong = Buffer.from(ping);
-      pong[0] = MESSAGE_TYPE.PONG;
-      socket.write(pong);
-      peer.registration?.write(pong);
-    });
-  });
-  const port = await listenAt(songServer, FIRST_PORT + index, addressOf(index));
-  const hello = encode({ type: 'HELLO', port, hello: { tsp: 1, broadcasts: false } });
-  const peer: Prepared = { songServer, hello, list: listOf(index, songs), registration: undefined };
-  prepared.set(index, peer);
+  const host = await LightHost.listen(index);
+  const hello = encode({ type: 'HELLO', port: host.port, hello: { tsp: 1, broadcasts: false } });
+  const offers = Array.from({ length: songs }, (_, song) => offer(index, song));
+  prepared.set(index, { host, hello, list: listOf(offers) });
 }
-
-const addressOf = (index: number): string => `127.${1 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;
 
 /** Resolves when SONG_IDS came: proven, listed, durable; for a listener with WELCOME and its first list. */
 async function register(port: number, index: number): Promise<void> {
   const peer = prepared.get(index);
   prepared.delete(index);
-  const framer = new Framer();
   let broadcastBytes = 0;
   await new Promise<void>((resolve, reject) => {
-    const received = (bytes: number): boolean => {
-      framer.push(READ.subarray(0, bytes));
-      for (let event = framer.next(); event !== undefined; event = framer.next()) {
-        if (event.kind === 'message') {
-          const { message } = event;
-          if (message.type === 'LIST') socket.write(peer!.list);
-          else if (message.type === 'PING') socket.write(encode({ type: 'PONG', value: message.value }));
-          else if (message.type === 'ERROR') reject(new Error(JSON.stringify(message.error)));
-        } else if (event.kind === 'stream') {
-          broadcastBytes = 9 + event.header.length;
-        } else if (event.kind === 'end') {
-          if (event.header.type === 'SONG_IDS') client.ready();
-          if (event.header.type !== 'BROADCAST_LIST') continue;
-          if (peer === undefined) client.ready();
-          client.broadcast(Number(process.hrtime.bigint()), broadcastBytes);
-        }
+    const socket = openPeer(port, index, peer?.hello ?? LISTENER, peer ?? {}, event => {
+      if (event.kind === 'stream') broadcastBytes = 9 + event.header.length;
+      else if (event.kind === 'message' && event.message.type === 'ERROR')
+        reject(new Error(JSON.stringify(event.message.error)));
+      else if (event.kind === 'end') {
+        if (event.header.type === 'SONG_IDS') client.ready();
+        if (event.header.type !== 'BROADCAST_LIST') return;
+        if (peer === undefined) client.ready();
+        client.broadcast(Number(process.hrtime.bigint()), broadcastBytes);
       }
-      return true;
-    };
-    const onread = { buffer: READ, callback: received };
-    const from = addressOf(index);
-    const socket = connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true, onread });
-    if (peer !== undefined) peer.registration = socket;
+    });
     const client: Client = { socket, ready: resolve, broadcast() {} };
     clients.push(client);
     socket.once('error', reject);
-    socket.write(peer?.hello ?? LISTENER);
   });
-  if (peer !== undefined) reached.push(peer.songServer);
-}
-
-function listOf(peer: number, songs: number): Buffer {
-  const rows = Array.from({ length: songs }, (_, song) => encodeRow(offer(peer, song)));
-  const length = rows.reduce((sum, row) => sum + row.length, 0);
-  return Buffer.concat([encode({ type: 'LIST_INFO', revision: 0, length }), ...rows]);
+  if (peer !== undefined) reached.push(peer.host);
 }
 
 /** As much as a usual song says. */
