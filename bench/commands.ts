@@ -15,7 +15,7 @@ const SONGS = 10_000;
 /** How long a process is left alone before its memory is read, so that start-up's garbage is not counted. */
 const SETTLE_MS = 3_000;
 /** A library's threads end when they had nothing to do for five seconds; V8 gives back what it held after half a minute. */
-const LIBRARY_SETTLE_MS = 45_000;
+const LIBRARY_SETTLE_MS = 35_000;
 const BIN = join(import.meta.dirname, '..', 'src', 'bin');
 const TRACKER = join(BIN, 'tsp-tracker.js');
 const PEER = join(BIN, 'tsp-peer.js');
