@@ -190,9 +190,10 @@ t.test('a table is bounded, and sends nobody anywhere else', async t => {
   t.equal(placeOf(at('192.0.2.7', 22), '192.0.2.7'), undefined);
 });
 
-t.test('our end says what PyPPSPP does, believes little, and comes back', async t => {
-  const said: Buffer[] = [];
+/** Our end of the line, and a tracker that says nothing by itself. */
+async function ourEnd(t: Teardown) {
   const sockets: Socket[] = [];
+  const said: Buffer[] = [];
   const tracker = createServer(socket => {
     sockets.push(socket);
     socket.on('error', () => {}).on('data', (bytes: Buffer) => said.push(bytes));
@@ -201,13 +202,25 @@ t.test('our end says what PyPPSPP does, believes little, and comes back', async 
   t.teardown(() => tracker.close());
   const { port } = tracker.address() as { port: number };
   const clock = new VirtualClock();
-  const link = new SwarmTrackerLink({
-    tracker: { host: '127.0.0.1', port },
-    port: 6_778,
-    clock,
-    onTrouble: () => {},
-    randomUnit: () => 0,
-  });
+  const troubles: string[] = [];
+  const linkTo = (host: string) =>
+    new SwarmTrackerLink({
+      tracker: { host, port },
+      port: 6_778,
+      clock,
+      onTrouble: ({ message }) => troubles.push(message),
+      randomUnit: () => 0,
+    });
+  const comes = (count: number) =>
+    until(`it comes for the ${count}. time`, () => {
+      clock.advance(1_000);
+      return sockets.length === count;
+    });
+  return { sockets, said, port, clock, troubles, linkTo, comes, link: linkTo('127.0.0.1') };
+}
+
+t.test('our end says what PyPPSPP does, believes little, and comes back', async t => {
+  const { sockets, said, clock, link } = await ourEnd(t);
   const heard: PeerAddress[] = [];
   const hearOf = (peers: readonly PeerAddress[]): void => void heard.push(...peers);
   link.start();
@@ -247,30 +260,7 @@ t.test('our end says what PyPPSPP does, believes little, and comes back', async 
 });
 
 t.test('that a tracker of swarms is of no use is said once, until it is', async t => {
-  const sockets: Socket[] = [];
-  const tracker = createServer(socket => {
-    sockets.push(socket);
-    socket.on('error', () => {}).resume();
-  }).listen(0, '127.0.0.1');
-  await once(tracker, 'listening');
-  t.teardown(() => tracker.close());
-  const { port } = tracker.address() as { port: number };
-  const clock = new VirtualClock();
-  const troubles: string[] = [];
-  const linkTo = (host: string) =>
-    new SwarmTrackerLink({
-      tracker: { host, port },
-      port: 6_778,
-      clock,
-      onTrouble: ({ message }) => troubles.push(message),
-      randomUnit: () => 0,
-    });
-  const comes = (count: number) =>
-    until(`it comes for the ${count}. time`, () => {
-      clock.advance(1_000);
-      return sockets.length === count;
-    });
-  const link = linkTo('127.0.0.1');
+  const { sockets, port, troubles, linkTo, comes, link } = await ourEnd(t);
   link.start();
   await comes(1);
   sockets[0]!.write(Buffer.alloc(4, 0xff));
@@ -289,40 +279,17 @@ t.test('that a tracker of swarms is of no use is said once, until it is', async 
   nowhere.stop();
 });
 
-t.test(
-  'a tracker of swarms that takes what is asked and says nothing is told of, and tried again',
-  async t => {
-    const sockets: Socket[] = [];
-    const tracker = createServer(socket => {
-      sockets.push(socket.on('error', () => {}).resume());
-    }).listen(0, '127.0.0.1');
-    await once(tracker, 'listening');
-    t.teardown(() => tracker.close());
-    const { port } = tracker.address() as { port: number };
-    const clock = new VirtualClock();
-    const troubles: string[] = [];
-    const link = new SwarmTrackerLink({
-      tracker: { host: '127.0.0.1', port },
-      port: 6_778,
-      clock,
-      onTrouble: ({ message }) => troubles.push(message),
-      randomUnit: () => 0,
-    });
-    link.start();
-    const comes = (count: number) =>
-      until(`it comes for the ${count}. time`, () => {
-        clock.advance(1_000);
-        return sockets.length === count;
-      });
-    await comes(1);
-    clock.advance(60_000);
-    t.same(troubles, [], 'while there is nothing to be asked');
-    link.add({ swarm: { metadata: { swarmId: Buffer.from(ID, 'hex') } }, hearOf: () => {} });
-    await comes(2);
-    t.same(troubles, [`127.0.0.1:${port} does not answer`]);
-    link.stop();
-  },
-);
+t.test('a tracker of swarms that takes what is asked, and is silent, is told of and tried again', async t => {
+  const { port, clock, troubles, comes, link } = await ourEnd(t);
+  link.start();
+  await comes(1);
+  clock.advance(60_000);
+  t.same(troubles, [], 'while there is nothing to be asked');
+  link.add({ swarm: { metadata: { swarmId: Buffer.from(ID, 'hex') } }, hearOf: () => {} });
+  await comes(2);
+  t.same(troubles, [`127.0.0.1:${port} does not answer`]);
+  link.stop();
+});
 
 t.test('two commands meet at a third', async t => {
   const tracker = await spawnCommand(t, 'tsp-tracker', [
