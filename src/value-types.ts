@@ -97,10 +97,10 @@ export const port: ValueType<number> = {
   show: value => value,
 };
 
-/** `HOST:PORT`; with `defaultPort` also `HOST`. The port can be dialled, so it is not 0. */
-export const hostPort = (defaultPort?: number): ValueType<HostPort> => ({
+/** `HOST:PORT`, or `HOST` at `defaultPort`. The port can be dialled, so it is not 0. */
+export const hostPort = (defaultPort: number): ValueType<HostPort> => ({
   valueName: 'HOST:PORT',
-  expected: `HOST:PORT, such as music.example:${defaultPort ?? 7_460} or [2001:db8::2]:${defaultPort ?? 7_460}`,
+  expected: `HOST:PORT, such as music.example:${defaultPort} or [2001:db8::2]:${defaultPort}`,
   parse(text) {
     const address = parseHostPort(text.trim(), defaultPort);
     return address === undefined || address.host === '' || address.port === 0 ? undefined : address;
