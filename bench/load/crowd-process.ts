@@ -41,8 +41,6 @@ const sockets: Socket[] = [];
 let latenciesMs: number[] = [];
 
 process.on('message', async (order: CrowdOrder) => {
-  let began = performance.now();
-  const before = received();
   if (order.do !== 'tell') {
     const { do: role, port, since, first, count } = order;
     const indices = range(count).map(offset => first + offset);
@@ -50,7 +48,7 @@ process.on('message', async (order: CrowdOrder) => {
     const hosts = new Map<number, Host>();
     if (role === 'host')
       await inTurns(indices, AT_ONCE, async index => hosts.set(index, await prepare(index, since)));
-    began = performance.now();
+    const [began, before] = [performance.now(), received()];
     await inTurns(indices, AT_ONCE, index => register(port, index, hosts.get(index), since));
     const tookMs = performance.now() - began;
     for (const { host } of hosts.values()) host.close();
@@ -63,6 +61,7 @@ function report(tookMs: number, bytes: number): void {
   process.send?.({ tookMs, bytes, latenciesMs } satisfies CrowdReport);
 }
 
+/** Bytes, on all connections so far. Not to be asked while a change is on its way: it takes milliseconds. */
 const received = (): number => sockets.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
 
 /** What a peer has before it registers, and what it says first. */
