@@ -247,12 +247,14 @@ export class Broadcast {
     // A key that is left out did not change; so a field that vanished needs a new song.
     if (BROADCAST_FIELDS.some(field => before[field] !== undefined && offer[field] === undefined))
       return [left(id), row];
+    const isElsewhere = hosts.join() !== said.hosts.join();
     const change: Partial<Omit<SongRow, 'id'>> = {
       ...Object.fromEntries(
         BROADCAST_FIELDS.filter(field => before[field] !== offer[field]).map(field => [field, offer[field]]),
       ),
-      ...(hosts.join() === said.hosts.join() ? {} : { hosts }),
-      ...(song.hostCount === said.hostCount ? {} : { hostCount: song.hostCount }),
+      ...(isElsewhere ? { hosts } : {}),
+      // Addresses without it would mean that these are all.
+      ...(isElsewhere || song.hostCount !== said.hostCount ? { hostCount: song.hostCount } : {}),
     };
     return Object.keys(change).length > 0 ? [encodeBroadcastRow({ kind: 'song', id, change })] : [];
   }

@@ -80,7 +80,11 @@ export class ModelReader implements Reader {
         else this.songs.set(song.id, { ...song, hosts, hostCount: song.hostCount - 1 });
       }
     } else if (row.change.hosts?.length === 0) this.songs.delete(row.id);
-    else this.songs.set(row.id, { ...this.songs.get(row.id), ...row.change, id: row.id } as SongRow);
+    else {
+      const { hosts } = row.change;
+      const counted = hosts === undefined ? {} : { hostCount: hosts.length };
+      this.songs.set(row.id, { ...this.songs.get(row.id), ...counted, ...row.change, id: row.id } as SongRow);
+    }
   }
 }
 

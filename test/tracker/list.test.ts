@@ -95,6 +95,21 @@ t.test('ten hosts stand in a row; INFO turns through all of them', async t => {
   t.equal(seen.size, 25);
 });
 
+t.test('addresses come with how many hosts there are, also where only the addresses are others', t => {
+  const { table, broadcast, host, place, listed } = listOfSongs();
+  const hosts = Array.from({ length: 12 }, (_, n) => host(n + 1));
+  for (const where of hosts) place(where, 1);
+  const reader = new ModelReader(broadcast.revision);
+  reader.deliver([], broadcast.flush(0)!.pieces);
+  const [first] = hosts;
+  table.removeHost(first!);
+  for (const hash of [...first!.songs.keys()]) table.withdraw(first!, hash);
+  reader.deliver([], broadcast.flush(0)!.pieces);
+  t.match(reader.songs.get(1), { hostCount: 11, hosts: { length: 10 } });
+  t.same(sorted(reader.songs.get(1)!), sorted(listed().get(1)!));
+  t.end();
+});
+
 t.test('a batch is bounded, and the rest follows', async t => {
   const { broadcast, host, place, clock, fanOut, listed } = listOfSongs();
   const reader = new ModelReader();
