@@ -45,6 +45,6 @@ export interface Pending {
   readonly gone: readonly ContentHash[];
   /** Songs that the host is to have besides: those that it has (true), or none but `placed`. */
   readonly keepsOthers: boolean;
-  /** How many of these were not in the list when this was made. */
+  /** How many songs more the list has then; fewer, where more leave it than come. */
   readonly newSongs: number;
 }

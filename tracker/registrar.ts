@@ -60,7 +60,7 @@ export class Registrar {
   #isStopped = false;
   /** Songs offered and not listed, over all members. */
   #offered = 0;
-  /** Songs that will be new in the list once what is pending is published. */
+  /** How many songs more the list will have once what is pending is published. */
   #reserved = 0;
 
   constructor({ table, registry, config, clock, logger, pause }: RegistrarOptions) {
@@ -146,7 +146,8 @@ export class Registrar {
       for (const { hash } of offers) rows.refused(hash, past.has(hash) ? 'refused' : 'unreachable');
       return { rows: rows.bytes() };
     }
-    const room = this.#config.maxSongsPerPeer - host.songs.size;
+    const leaving = gone.filter(hash => host.songs.has(hash)).length;
+    const room = this.#config.maxSongsPerPeer - host.songs.size + leaving;
     const fresh = offers.filter(({ hash }) => !host.songs.has(hash));
     const past = new Set(fresh.slice(Math.max(0, room)).map(({ hash }) => hash));
     const rows = new IdRows();
@@ -201,7 +202,8 @@ export class Registrar {
     rows: IdRows,
   ): Promise<Enlisted> {
     const placed: { id: SongId; offer: OfferRow }[] = [];
-    let newSongs = 0;
+    // What nobody else has makes room for what comes with it.
+    let newSongs = -gone.filter(hash => host.songs.get(hash)?.holdings.length === 1).length;
     let delayed = false;
     let index = -1;
     for (const offer of offers) {
@@ -250,7 +252,7 @@ export class Registrar {
     }
   }
 
-  /** Of a song that is not listed. `newSongs`: how many before this one will be new in the list. */
+  /** Of a song that is not listed. `newSongs`: how many more the list will have without this one. */
   #idFor(member: Member, hash: ContentHash, newSongs: number): SongId | ErrorCode {
     const { maxSongs, maxIds } = this.#config;
     if (this.#table.songCount + this.#reserved + newSongs >= maxSongs) return 'refused';

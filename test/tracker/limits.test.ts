@@ -40,6 +40,22 @@ t.test('songs past a quota are refused row by row, and the rest is listed', asyn
   t.match((await two.client.await('SONG_IDS')).rows, [{ id: 3 }], 'known content has its ID still');
 });
 
+t.test('a song that takes the place of another in one UPDATE is past no quota', async t => {
+  for (const quota of [{ maxSongsPerPeer: 2 }, { maxSongs: 2 }]) {
+    const { client } = await registerHost(t, await startTracker(t, quota), { songs: [song(1), song(2)] });
+    client.send({ type: 'UPDATE', changes: [song(3), { hash: hashOf(1), gone: true }, song(4)] });
+    const { rows } = await client.await('SONG_IDS');
+    t.match(
+      rows.find(({ hash }) => hash === hashOf(3)),
+      { id: 3 },
+    );
+    t.match(
+      rows.find(({ hash }) => hash === hashOf(4)),
+      { error: 'refused' },
+    );
+  }
+});
+
 t.test('never-seen songs of one address past 10,000 wait for their ID, and get it unasked', async t => {
   const clock = new VirtualClock();
   const tracker = await startTracker(t, { clock, maxPerAddress: 64 });
