@@ -40,7 +40,8 @@ function liveSong(row: SongRow, { fetcher, hostsOf, info, titled }: SongSources)
   let told: SongRow | undefined;
   const described = ({ title, artist, relay }: OfferRow): void => {
     const before = told;
-    told = { ...row, ...(title && { title }), ...(artist && { artist }), ...(relay && { relay }) };
+    // The listed row is that of some other host, maybe.
+    told = { ...row, ...(title && { title }), ...(artist && { artist }), relay: relay === true };
     if (before !== undefined && (before.title !== told.title || before.artist !== told.artist))
       titled?.(told);
   };
