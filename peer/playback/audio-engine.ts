@@ -156,7 +156,6 @@ export class AudioEngine {
     if (song.flushed) return;
     await this.#sink.songEnds();
     if (song.beganAt === undefined) song.failure ??= 'there is no MP3 in it';
-    if (!song.flushed) this.#sink.head.mark(song.number, 'ends');
   }
 
   async #decode(song: Song): Promise<void> {
@@ -195,11 +194,12 @@ export class AudioEngine {
   /** Until the song's sound has ended, or another is there to be decoded meanwhile. */
   async #outlast(song: Song): Promise<void> {
     const another = () => song.flushed || this.#songs.some(each => each.number > song.number);
-    if (another()) return this.#tick();
     this.#tick();
-    const settled = await this.#sink.drain(another);
+    const settled = !another() && (await this.#sink.drain(another));
+    // The last song ends when the output has settled, one before it where its sound does.
+    if (!settled && !song.flushed) this.#sink.head.mark(song.number, 'ends');
+    this.#tick();
     if (!settled) return;
-    this.#tick();
     if (this.#songs.includes(song)) this.#ended(song);
     const cancel = this.#clock.after(IDLE_CLOSE_MS, () => this.#closeWhenIdle());
     await this.#sleep();
@@ -220,8 +220,7 @@ export class AudioEngine {
       const song = this.#songs.find(each => each.number === number);
       if (song === undefined) continue;
       if (kind === 'begins') this.#started(song, now);
-      // The last song ends when the output has settled.
-      else if (song !== this.#songs.at(-1)) this.#ended(song);
+      else this.#ended(song);
     }
     this.#tellPosition(now);
     if (this.#songs.length === 0 || this.#closed) return;

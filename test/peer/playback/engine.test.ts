@@ -232,6 +232,20 @@ t.test('pause is silence at once, and resume goes on with the very sample', asyn
   await engine.stop();
 });
 
+t.test('a song that ends while paused is told of, whatever comes behind it', async t => {
+  const clock = new VirtualClock();
+  const { engine, song, told } = studio(new Recorder(), clock);
+  engine.receive({ do: 'pause' });
+  song(1, Buffer.alloc(1_000));
+  await clock.advanceSlowly(1);
+  song(2, frames(0.1, 2));
+  await clock.advanceSlowly(1);
+  engine.receive({ do: 'resume' });
+  await clock.advanceSlowly(1);
+  t.strictSame(told(), ['ended 1: there is no MP3 in it', 'started 2', 'ended 2']);
+  await engine.stop();
+});
+
 t.test('an output that changes formats is drained, closed and opened again', async t => {
   const clock = new VirtualClock();
   class Reopening extends Recorder {
