@@ -20,6 +20,8 @@ const PRE_ROLL_FRAMES = 10;
 const FROM_THE_START_SECONDS = 0.5;
 /** A reckoned frame may begin a byte or two earlier, where the encoder put its padding elsewhere. */
 const EARLY_BYTES = 3;
+/** Lists tell whole seconds, and a tag may stand at the end. */
+const MAX_DURATION_ERROR_SECONDS = 2;
 /** When no frame was found in so much, there is none. */
 const MAX_OUTLINE_BYTES = 16_777_216;
 /** Scanned at a time, since mostly the first few hundred bytes tell. */
@@ -72,7 +74,7 @@ export function seekPoint(
   if (isUnknown) return { fromByte: 0, begin: { startSeconds: seconds, preRollSeconds: seconds } };
   const endPadding = outline?.tag?.padding;
   const begin = { startSeconds: seconds, ...(endPadding !== undefined && { endPadding }) };
-  return exact(seconds, begin, outline, song) ?? approximate(seconds, begin, outline, song, size);
+  return exact(seconds, begin, outline, song, size) ?? approximate(seconds, begin, outline, song, size);
 }
 
 /** Seconds that the song plays; undefined if nothing tells. */
@@ -89,10 +91,12 @@ function exact(
   begin: SongBegin,
   outline: SongOutline | undefined,
   song: SongFields,
+  size: number | undefined,
 ): SeekPoint | undefined {
   if (outline === undefined || outline.header.bitrate === 0) return undefined;
   const { header, tag } = outline;
-  if (song.vbr === true || (tag !== undefined && tag.constantBitrate !== true)) return undefined;
+  const isConstant = tag === undefined ? lastsAsItsFirstFrame(outline, song, size) : tag.constantBitrate;
+  if (song.vbr === true || isConstant !== true) return undefined;
   const trimmed = tag?.delay === undefined ? 0 : tag.delay + DECODER_DELAY;
   const sample = Math.round(seconds * header.sampleRate) + trimmed;
   const frame = Math.max(0, Math.floor(sample / header.samples) - PRE_ROLL_FRAMES);
@@ -102,6 +106,17 @@ function exact(
     fromByte: Math.max(0, Math.floor(music + frame * frameBytes) - EARLY_BYTES),
     begin: { ...begin, preRollSeconds: (sample - frame * header.samples) / header.sampleRate },
   };
+}
+
+/** Whether the song is as long as it would be if all frames had the first one's bitrate; true where nothing tells. */
+function lastsAsItsFirstFrame(
+  { audioStart, header }: SongOutline,
+  song: SongFields,
+  size = song.size,
+): boolean {
+  if (song.duration === undefined || size === undefined) return true;
+  const reckoned = ((size - audioStart) * 8) / header.bitrate;
+  return Math.abs(reckoned - song.duration) <= MAX_DURATION_ERROR_SECONDS;
 }
 
 function approximate(

@@ -192,6 +192,14 @@ t.test(
     const at = frameTime(variable, vbr.fromByte) + vbr.begin.preRollSeconds!;
     t.ok(Math.abs(at - 10) < 0.3, `${at} s by the table`);
 
+    const untagged = variable.subarray(scan(variable).frames[1]!.offset);
+    const guess = seekPoint(19, outline(untagged), { duration: 20 }, untagged.length);
+    const read19 = frameTime(untagged, guess.fromByte) + guess.begin.preRollSeconds!;
+    t.ok(
+      Math.abs(read19 - 19) < 1,
+      `${read19} s by proportion, where the first frame's bitrate is not the song's`,
+    );
+
     const unknown = seekPoint(10, undefined, { duration: 20, audioStart: 100, bitrate: 128_000 }, 320_100);
     t.ok(Math.abs(unknown.fromByte - 156_000) < 1_000, 'in proportion');
     t.strictSame(
