@@ -65,10 +65,11 @@ export interface SeekPoint {
 /** Where to begin for `seconds` into the song. `size` is the song's in bytes. */
 export function seekPoint(
   seconds: number,
-  outline: SongOutline | undefined,
+  found: SongOutline | undefined,
   song: SongFields,
   size: number | undefined,
 ): SeekPoint {
+  const outline = asItIs(found, song);
   if (seconds < FROM_THE_START_SECONDS) return { fromByte: 0, begin: { startSeconds: 0 } };
   const isUnknown = outline === undefined && (size ?? song.size ?? song.bitrate) === undefined;
   if (isUnknown) return { fromByte: 0, begin: { startSeconds: seconds, preRollSeconds: seconds } };
@@ -79,11 +80,26 @@ export function seekPoint(
 
 /** Seconds that the song plays; undefined if nothing tells. */
 export function songSeconds(outline: SongOutline | undefined, song: SongFields): number | undefined {
-  const { tag, header } = outline ?? {};
-  if (tag?.frames === undefined || header === undefined) return song.duration;
+  return taggedSeconds(asItIs(outline, song)) ?? song.duration;
+}
+
+function taggedSeconds({ tag, header }: Partial<SongOutline> = {}): number | undefined {
+  if (tag?.frames === undefined || header === undefined) return undefined;
   const trimmed = tag.delay === undefined ? 0 : tag.delay + (tag.padding ?? 0);
   return (tag.frames * header.samples - trimmed) / header.sampleRate;
 }
+
+/** Of a song that was cut or joined, whose frames are not as many as its tag says, only what that tells of its beginning. */
+function asItIs(outline: SongOutline | undefined, song: SongFields): SongOutline | undefined {
+  const tagged = taggedSeconds(outline);
+  if (outline?.tag === undefined || tagged === undefined) return outline;
+  if (song.duration === undefined || isAbout(tagged, song.duration)) return outline;
+  const { frames: _frames, bytes: _bytes, toc: _toc, padding: _padding, ...beginning } = outline.tag;
+  return { ...outline, tag: beginning };
+}
+
+const isAbout = (seconds: number, duration: number): boolean =>
+  Math.abs(seconds - duration) <= MAX_DURATION_ERROR_SECONDS;
 
 /** At a constant bitrate every frame's place can be reckoned. */
 function exact(
@@ -115,8 +131,7 @@ function lastsAsItsFirstFrame(
   size = song.size,
 ): boolean {
   if (song.duration === undefined || size === undefined) return true;
-  const reckoned = ((size - audioStart) * 8) / header.bitrate;
-  return Math.abs(reckoned - song.duration) <= MAX_DURATION_ERROR_SECONDS;
+  return isAbout(((size - audioStart) * 8) / header.bitrate, song.duration);
 }
 
 function approximate(

@@ -200,6 +200,12 @@ t.test(
       `${read19} s by proportion, where the first frame's bitrate is not the song's`,
     );
 
+    t.equal(songSeconds(cbr, { duration: 4 }), 4, 'cut: its tag is of what it was');
+    const joined = Buffer.concat([variable, variable]);
+    t.equal(songSeconds(outline(joined), { duration: 40 }), 40);
+    const second = seekPoint(30, outline(joined), { duration: 40 }, joined.length);
+    t.ok(second.fromByte > 1.2 * variable.length, 'joined: its table is of the first part');
+
     const unknown = seekPoint(10, undefined, { duration: 20, audioStart: 100, bitrate: 128_000 }, 320_100);
     t.ok(Math.abs(unknown.fromByte - 156_000) < 1_000, 'in proportion');
     t.strictSame(
