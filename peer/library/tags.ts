@@ -27,6 +27,7 @@ export const TAG_TAIL_BYTES = 128;
 const AUDIO_SAMPLE_BYTES = 8 * 1024;
 const LATEST_YEAR = 9_999;
 const ID3_HEADER_BYTES = 10;
+const UNSYNCHRONISED = 0x80;
 /** So many zeros at the end of the last frame may be part of its text (UTF-16 and its terminator). */
 const TEXT_ZEROS_BYTES = 16;
 
@@ -66,13 +67,13 @@ function artistOf(
 function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
   const tagBytes = id3v2Bytes(head, 0);
   const tagEnd = Math.min(tagBytes, head.length);
-  const kept = tagBytes === 0 ? 0 : withoutPadding(head, tagEnd);
+  const tag = synchronised(head.subarray(0, tagBytes === 0 ? 0 : withoutPadding(head, tagEnd)));
   const sample = Buffer.concat([
-    head.subarray(0, kept),
+    tag,
     head.subarray(tagEnd, Math.min(tagEnd + AUDIO_SAMPLE_BYTES, TAG_HEAD_BYTES)),
     isId3v1(tail) ? tail : new Uint8Array(0),
   ]);
-  if (kept < tagBytes) shortenTag(sample, kept);
+  if (tag.length < tagBytes) shortenTag(sample, tag.length);
   return sample;
 }
 
@@ -81,6 +82,15 @@ function withoutPadding(head: Uint8Array, tagEnd: number): number {
   let end = tagEnd;
   while (end > ID3_HEADER_BYTES && head[end - 1] === 0) end -= 1;
   return Math.min(tagEnd, end + TEXT_ZEROS_BYTES);
+}
+
+/** Before v2.4 a tag is unsynchronised as a whole, which the parser does not undo (ID3v2.3.0 §5). */
+function synchronised(tag: Uint8Array): Uint8Array {
+  const [, , , version = 0, , flags = 0] = tag;
+  if (version >= 4 || (flags & UNSYNCHRONISED) === 0) return tag;
+  const bytes = tag.filter((byte, at) => byte !== 0 || tag[at - 1] !== 0xff);
+  bytes[5] = flags & ~UNSYNCHRONISED;
+  return bytes;
 }
 
 const isId3v1 = (tail: Uint8Array): boolean =>

@@ -8,9 +8,10 @@ import type { FileReading } from '../../../peer/library/file-facts.js';
 import { Hashing } from '../../../peer/library/hashing.js';
 import { FileReader, type ReadingNote } from '../../../peer/library/read-file.js';
 import { SecondTries, TRY_AGAIN_MS } from '../../../peer/library/second-tries.js';
+import { synchsafe } from '../../../peer/mpeg/id3v2.js';
 import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
-import { type Mp3Options, mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
+import { id3v2, type Mp3Options, mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -78,6 +79,17 @@ t.test('tags of every kind are read', async t => {
   });
   const both = mp3Bytes({ title: 'a title that is longer than thirty bytes', tags: ['id3v2.4', 'id3v1'] });
   t.match(fieldsOf(await readBytes(t, both)), { title: 'a title that is longer than thirty bytes' });
+});
+
+t.test('a tag that is unsynchronised as a whole is read, as those before ID3v2.4 are', async t => {
+  for (const version of ['id3v2.2', 'id3v2.3'] as const) {
+    const tag = id3v2(version, { title: 'Größe', artist: 'ÿ', encoding: 'utf16' });
+    const body = [...tag.subarray(10)].flatMap(byte => (byte === 0xff ? [byte, 0] : [byte]));
+    tag[5] = 0x80;
+    tag.set(synchsafe(body.length), 6);
+    const bytes = Buffer.concat([tag.subarray(0, 10), Buffer.from(body), mp3Bytes()]);
+    t.match(fieldsOf(await readBytes(t, bytes)), { title: 'Größe', artist: 'ÿ' }, version);
+  }
 });
 
 t.test('all artists are named, and those with a slash in their name whole', async t => {
