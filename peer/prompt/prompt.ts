@@ -135,10 +135,12 @@ export class Prompt {
     // Before readline's own listener, which erases from where it believes the upper line to begin.
     stdout.prependListener('resize', this.#beforeResize);
     stdout.on('resize', resized);
+    stdin.on('data', this.#countRows);
     const stopEvents = this.#peer.onEvent(event => this.#happened(event));
     this.#stopListening = () => {
       stdout.off('resize', this.#beforeResize);
       stdout.off('resize', resized);
+      stdin.off('data', this.#countRows);
       stopEvents();
     };
     this.#redraw();
@@ -151,6 +153,12 @@ export class Prompt {
       widthOf(stripVTControlCharacters(this.#shownAbove ?? '')) / Math.max(1, stdout.columns ?? 1),
     );
     if (rows > 1) stdout.write(`\x1b[${rows - 1}A`);
+  };
+
+  /** Readline goes up by the rows that it drew last, but writes pasted text without counting those that it takes. */
+  readonly #countRows = (): void => {
+    const readline = this.#readline;
+    if (readline !== undefined) Object.assign(readline, { prevRows: readline.getCursorPos().rows });
   };
 
   readonly #beforeKey = (_text: string, key: { readonly name?: string } | undefined): void => {
@@ -222,6 +230,7 @@ export class Prompt {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#cancelRedraw();
+    this.#countRows();
     this.#shownAbove = how === 'plain' ? undefined : this.#above();
     const prompt = painted(PROMPT, 'bold', this.#style());
     readline.setPrompt(this.#shownAbove === undefined ? prompt : `${this.#shownAbove}\n${prompt}`);

@@ -175,6 +175,24 @@ t.test('a narrower window redraws both lines', async t => {
   t.equal(screen.lines.filter(line => line.includes('0:00')).length, 1, 'nothing is left of the wide one');
 });
 
+t.test('pasted text that takes several rows stands there once, whatever is drawn after it', async t => {
+  const { stdin, screen, shows, peer, clock } = await openPrompt(t, 40);
+  peer.play([peer.songs[0]!]);
+  await shows(/▶ 0:00/);
+  stdin.write(`play ${'x'.repeat(35)}`);
+  await shows(/x\nx{8}$/);
+  stdin.write('x'.repeat(32));
+  await shows(/x\nx{40}/);
+  t.equal(screen.lines.filter(line => /▶ 0:|torero/.test(line)).length, 2, 'at the end of a row');
+  peer.now = { ...peer.now, positionSeconds: 7 };
+  clock.advance(1_000);
+  await shows(/▶ 0:07/);
+  t.equal(screen.lines.filter(line => /▶ 0:|torero/.test(line)).length, 2, 'after the clock moved');
+  peer.emit({ kind: 'notice', message: 'Something happened.' });
+  await shows(/Something happened/);
+  t.equal(screen.lines.filter(line => /▶ 0:|torero/.test(line)).length, 2, 'after news');
+});
+
 t.test('a scan shows how far it is while nothing plays', async t => {
   const { peer, shows, screen } = await openPrompt(t);
   peer.emit({ kind: 'scanning', done: 5, total: 10 });
