@@ -51,7 +51,7 @@ export async function run(): Promise<BenchResult> {
     lame: new LameDecoder(),
   };
   for (const decoder of Object.values(decoders)) {
-    await decoder.warmUp();
+    await decoder.load();
     await warmUpEngine(decoder, clock);
   }
   const takes = [];

@@ -6,10 +6,8 @@
  * The audio process is started by `warmUp`, or else by the first song, and ended by `close`.
  */
 import type { SongRow } from '../protocol/tsp/rows.js';
-import type { PeerConfig } from './config.js';
 import { playableSong, type SongSources } from './playable-song.js';
 import type { ForkedAudio } from './playback/audio-process.js';
-import { openAudio } from './playback/open-audio.js';
 import { Player, type PlayerEvent } from './playback/player.js';
 import type { NowPlaying, PeerEvent, PlayerControls, QueueView } from './prompt/peer-view.js';
 import type { World } from './world.js';
@@ -19,29 +17,22 @@ export class Jukebox implements PlayerControls {
   readonly #audio: ForkedAudio;
   readonly #player: Player;
   readonly #listeners = new Set<(event: PeerEvent) => void>();
-  #warm = false;
 
-  /** Throws ConfigError for an output or decoder that there is not. */
-  constructor(
-    config: Pick<PeerConfig, 'output' | 'decoder' | 'raw' | 'orSilence'>,
-    world: Pick<World, 'clock' | 'logger'>,
-    sources: SongSources,
-  ) {
+  /** `audio` is the jukebox's from now on. */
+  constructor(audio: ForkedAudio, { clock, logger }: Pick<World, 'clock' | 'logger'>, sources: SongSources) {
     this.#sources = {
       ...sources,
       titled: song => {
         for (const listener of [...this.#listeners]) listener({ kind: 'title', song });
       },
     };
-    this.#audio = openAudio(config, world);
-    this.#player = new Player({ audio: this.#audio, clock: world.clock, logger: world.logger });
+    this.#audio = audio;
+    this.#player = new Player({ audio, clock, logger });
   }
 
-  /** In the background: an output that fails is told when a song needs it. */
+  /** In the background, for songs that come later: an output that fails is told when one needs it. */
   warmUp(): void {
-    if (this.#warm) return;
-    this.#warm = true;
-    void this.#audio.start();
+    void this.#audio.start({ rehearse: true });
   }
 
   /** Ends the song that plays; resolves when the output is closed and whole. */
@@ -61,12 +52,12 @@ export class Jukebox implements PlayerControls {
   }
 
   play(songs: readonly SongRow[]): void {
-    this.warmUp();
+    void this.#audio.start();
     this.#player.play(songs.map(row => playableSong(row, this.#sources)));
   }
 
   enqueue(songs: readonly SongRow[]): void {
-    this.warmUp();
+    void this.#audio.start();
     this.#player.enqueue(songs.map(row => playableSong(row, this.#sources)));
   }
 

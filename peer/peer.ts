@@ -24,6 +24,7 @@ import { likelyHosts } from './listening/likely-hosts.js';
 import type { Broadcasting } from './live/broadcasting.js';
 import { milestone } from './milestone.js';
 import { listen, makeLink, makeServer } from './network.js';
+import { openAudio } from './playback/open-audio.js';
 import type { PeerEvent, PeerStatus, PeerView, SongListView, TrackerView } from './prompt/peer-view.js';
 import { SongFetching } from './song-fetching.js';
 import { loadInstance } from './tracker-client/instance.js';
@@ -88,7 +89,7 @@ export class Peer implements PeerView {
       cache: this.#cache,
       library: { get: hash => catalogue.get(hash), recheck: hash => this.#library.recheck(hash) },
     });
-    this.player = new Jukebox(config, world, {
+    this.player = new Jukebox(openAudio(config, world), world, {
       fetcher: this.#fetching.fetcher,
       hostsOf: row => this.#hostsOf(row),
       info: id => this.info(id),

@@ -104,7 +104,7 @@ export function node(version: string): Finding {
 
 async function decoder(): Promise<Finding> {
   try {
-    await new Mpg123Decoder().warmUp();
+    await new Mpg123Decoder().load();
     return { state: 'fine', says: 'MP3 can be decoded' };
   } catch (error) {
     return { state: 'problem', says: (error as Error).message, todo: 'npm ci installs it again' };

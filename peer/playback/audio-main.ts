@@ -8,7 +8,7 @@ import { Socket } from 'node:net';
 import type { Clock } from '../../protocol/ports.js';
 import { AudioEngine } from './audio-engine.js';
 import { encodeFrame, FrameReader } from './audio-frames.js';
-import type { AudioCommand, AudioReport, OutputSpec } from './audio-messages.js';
+import type { AudioCommand, AudioReport } from './audio-messages.js';
 import { createDecoder } from './decoders/auto.js';
 import type { Decoder, DecoderName } from './decoders/decoder.js';
 import { createOutput } from './outputs/create-output.js';
@@ -27,10 +27,12 @@ const clock: Clock = {
   },
 };
 
+type Setup = Extract<AudioCommand, { do: 'setup' }>;
+
 class AudioMain {
   readonly #pipe = new Socket({ fd: PIPE, readable: true, writable: true });
   readonly #reader = new FrameReader<AudioCommand>();
-  #decoder: { readonly name: DecoderName; readonly warm: Promise<Decoder> } | undefined;
+  #decoder: { readonly name: DecoderName; readonly ready: Promise<Decoder> } | undefined;
   #engine: AudioEngine | undefined;
   #ending = false;
 
@@ -44,19 +46,19 @@ class AudioMain {
   }
 
   #receive(command: AudioCommand): void {
-    if (command.do === 'setup') void this.#setUp(command.output, command.decoder);
+    if (command.do === 'setup') void this.#setUp(command);
     else if (command.do === 'quit') void this.#end();
     else this.#engine?.receive(command);
   }
 
-  async #setUp(spec: OutputSpec, name: DecoderName): Promise<void> {
+  async #setUp({ output: spec, decoder: name, rehearse }: Setup): Promise<void> {
     const beganAt = clock.now();
     await this.#engine?.stop();
     this.#engine = undefined;
-    if (this.#decoder?.name !== name) this.#decoder = { name, warm: warm(name) };
+    if (this.#decoder?.name !== name) this.#decoder = { name, ready: readyDecoder(name, rehearse) };
     const output = createOutput(spec, clock);
     try {
-      const decoder = await this.#decoder.warm;
+      const decoder = await this.#decoder.ready;
       await output.prepare();
       this.#engine = new AudioEngine({ decoder, output, clock, report: report => this.#report(report) });
       this.#engine.start();
@@ -82,10 +84,10 @@ class AudioMain {
   }
 }
 
-async function warm(name: DecoderName): Promise<Decoder> {
+async function readyDecoder(name: DecoderName, rehearse: boolean): Promise<Decoder> {
   const decoder = createDecoder(name);
-  await decoder.warmUp();
-  await warmUpEngine(decoder, clock);
+  await decoder.load();
+  if (rehearse) await warmUpEngine(decoder, clock);
   return decoder;
 }
 

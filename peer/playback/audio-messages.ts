@@ -40,7 +40,13 @@ export interface OutputSpec {
 
 /** Peer to audio process. */
 export type AudioCommand =
-  | { readonly do: 'setup'; readonly output: OutputSpec; readonly decoder: DecoderName }
+  | {
+      readonly do: 'setup';
+      readonly output: OutputSpec;
+      readonly decoder: DecoderName;
+      /** No song waits, so there is time to run what songs run, for V8 to compile it. */
+      readonly rehearse: boolean;
+    }
   | ({ readonly do: 'begin'; readonly song: number } & SongBegin)
   | { readonly do: 'data'; readonly song: number; readonly bytes: Uint8Array }
   /** All its bytes were sent. */

@@ -19,8 +19,8 @@ class AutoDecoder implements Decoder {
   readonly #mpg123 = new Mpg123Decoder();
   readonly #lame = new LameDecoder();
 
-  warmUp(): Promise<void> {
-    return this.#mpg123.warmUp();
+  load(): Promise<void> {
+    return this.#mpg123.load();
   }
 
   close(): void {

@@ -21,8 +21,8 @@ export interface FrameRun {
 
 export interface Decoder {
   readonly name: 'mpg123' | 'lame';
-  /** Loads what it needs and runs it once. Throws DecoderError when it cannot work here, saying what would mend it. */
-  warmUp(): Promise<void>;
+  /** Gets it ready for a song. Throws DecoderError when it cannot work here, saying what would mend it. */
+  load(): Promise<void>;
   /** Gives back what is kept ready for the next song. */
   close(): void;
   /** The song's samples. Throws DecoderError; ends with the frames. */

@@ -27,7 +27,8 @@ export class LameDecoder implements Decoder {
   #open: (() => Duplex) | undefined;
   #spare: Duplex | undefined;
 
-  async warmUp(): Promise<void> {
+  /** Runs it, for only that shows whether it can be had. */
+  async load(): Promise<void> {
     try {
       let samples = 0;
       for await (const pcm of this.decode(each(warmUpFrames()))) samples += pcm.samples.length;

@@ -7,18 +7,13 @@
 import { MPEGDecoder } from 'mpg123-decoder';
 import { interleave, type Pcm } from '../pcm.js';
 import type { Decoder, FrameRun } from './decoder.js';
-import { warmUpFrames } from './warm-up.js';
 
 export class Mpg123Decoder implements Decoder {
   readonly name = 'mpg123';
   #spare: Promise<MPEGDecoder> | undefined;
 
-  /** Decodes noise until the code is compiled and optimised: the first block of a cold instance takes 20 to 170 ms. */
-  async warmUp(): Promise<void> {
-    const instance = await this.#instance();
-    for (const run of warmUpFrames()) toPcm(instance, run);
-    instance.free();
-    this.#spare = this.#create();
+  async load(): Promise<void> {
+    this.#spare ??= this.#create();
     await this.#spare;
   }
 

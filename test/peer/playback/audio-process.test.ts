@@ -8,6 +8,7 @@ import { createDecoder } from '../../../peer/playback/decoders/auto.js';
 import { parseOutput } from '../../../peer/playback/output-choice.js';
 import type { PcmFormat } from '../../../peer/playback/pcm.js';
 import type { PlayableSong, PlayerEvent } from '../../../peer/playback/player.js';
+import type { Clock } from '../../../protocol/ports.js';
 import { missing } from '../../support/installed.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
@@ -84,12 +85,7 @@ t.test('killed while it writes a file, the file is whole in the end', { skip: no
 
 t.test('a process that hangs is killed, and the song goes on', async t => {
   const clock = new VirtualClock();
-  const audio = new ForkedAudio({
-    outputs: parseOutput('null')!,
-    decoder: 'auto',
-    clock,
-    logger: new RecordingLogger(),
-  });
+  const audio = audioInto('null', clock);
   const told: string[] = [];
   audio.onEvent(event => {
     if (event.is === 'restarted') told.push(`restarted: ${event.why}`);
@@ -211,13 +207,23 @@ t.test('where lame is asked for and missing, the line that mends it is said', as
   t.match(summary, { outcome: 'failed', error: { name: 'DecoderError' }, reason: /apt install lame/ });
 });
 
+t.test('the process that was launched ahead is the one that plays, or is gone', async t => {
+  const needed = audioInto('null', new VirtualClock());
+  t.teardown(() => needed.stop());
+  needed.launch();
+  const { pid } = needed;
+  await needed.start();
+  t.equal(needed.pid, pid);
+  const unneeded = audioInto('null', new VirtualClock());
+  unneeded.launch();
+  const another = unneeded.pid!;
+  t.ok(isAlive(another));
+  await unneeded.stop();
+  t.notOk(isAlive(another));
+});
+
 t.test('what is asked for before it is ready is done when it is', async t => {
-  const audio = new ForkedAudio({
-    outputs: parseOutput('null')!,
-    decoder: 'auto',
-    clock: new VirtualClock(),
-    logger: new RecordingLogger(),
-  });
+  const audio = audioInto('null', new VirtualClock());
   t.teardown(() => audio.stop());
   const told: string[] = [];
   audio.onEvent(event => told.push('song' in event ? `${event.is} ${event.song}` : event.is));
@@ -254,6 +260,14 @@ t.test('when the peer is gone, so is the audio process', async t => {
   await until('it ends', () => !isAlive(pid));
   t.pass('and not before, whatever the terminal says');
 });
+
+const audioInto = (output: string, clock: Clock): ForkedAudio =>
+  new ForkedAudio({
+    outputs: parseOutput(output)!,
+    decoder: 'auto',
+    clock,
+    logger: new RecordingLogger(),
+  });
 
 function isAlive(pid: number): boolean {
   try {

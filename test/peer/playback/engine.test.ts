@@ -14,7 +14,7 @@ import { VirtualClock } from '../../support/virtual-clock.js';
 /** Gives each frame's bytes back as that many samples, all of the value that the frame's fifth byte says. */
 const echo: Decoder = {
   name: 'mpg123',
-  warmUp: async () => {},
+  load: async () => {},
   close: () => {},
   async *decode(frames) {
     for await (const { bytes, sampleRate, channels } of frames) {
