@@ -1,5 +1,5 @@
 /**
- * What the world supplies to the rest of the house, as interfaces: time, timers, chance, a log.
+ * What the world supplies to the rest of the house, as interfaces: time, timers, chance, a disk, a log.
  *
  * `src/` builds the real ones, `test/support/` the fakes; everything between takes them by constructor. Nothing in
  * `protocol/` calls them, but for `turns.ts`: a session is told the time (`receive(message, now)`) and says when it wants to be woken
@@ -21,15 +21,33 @@ export type RandomBytes = (length: number) => Uint8Array;
 /** A uniformly random number in [0, 1), for jitter; not for secrets. */
 export type RandomUnit = () => number;
 
-/** Where a store is kept. */
-export interface Disk {
-  /** Rejects, with Node's error or RequestError `unavailable`, when it takes nothing more just now. */
-  ask(): Promise<void>;
-  close(): void;
+/** Databases that are opened together, and written in transactions of their root. */
+export interface Stores {
+  readonly root: {
+    /** One transaction of all that `perform` puts and removes. */
+    batch(perform: () => void): Promise<unknown>;
+    close(): Promise<void>;
+  };
 }
 
-/** The disk of `folder`, which there must be. With less than `minFreeBytes` free it takes nothing. */
-export type OpenDisk = (folder: string, minFreeBytes: number) => Disk;
+/** Where stores are kept. */
+export interface Disk<S extends Stores> {
+  /** Those that are open: after a failure they are others. */
+  readonly stores: S;
+  /**
+   * Resolves when all that `perform` puts and removes is durable; else nothing of it is, and it rejects with the reason:
+   * Node's error, the store's, or RequestError `unavailable`.
+   */
+  commit(perform: () => readonly Promise<unknown>[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the stores in `folder`, or makes them. With less than `minFreeBytes` free nothing is committed. */
+export type OpenDisk = <S extends Stores>(
+  folder: string,
+  minFreeBytes: number,
+  openStores: (folder: string) => S,
+) => Disk<S>;
 
 /** The part of pino that we use: fields first, then one sentence. */
 export interface Logger {

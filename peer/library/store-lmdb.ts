@@ -8,10 +8,9 @@
  * be written (disk full) costs a reading at the next start, so it is said once and the library goes on.
  */
 import { hash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Database, RootDatabase } from 'lmdb';
-import type { Clock, Disk, Logger, Milliseconds } from '../../protocol/ports.js';
+import type { Clock, Disk, Logger, Milliseconds, Stores } from '../../protocol/ports.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
 import type { SkipReason } from './file-facts.js';
 import type { KnownFile, LibraryStore, StoreOptions } from './store.js';
@@ -42,16 +41,14 @@ interface Write {
   readonly perform: () => readonly Promise<unknown>[];
 }
 
-interface Stores {
+interface LibraryStores extends Stores {
   readonly root: RootDatabase;
   readonly files: Database<Row, Buffer>;
   readonly nodes: Database<Buffer, Buffer>;
 }
 
 export class LmdbLibraryStore implements LibraryStore {
-  readonly #folder: string;
-  readonly #disk: Disk;
-  #stores: Stores;
+  readonly #disk: Disk<LibraryStores>;
   readonly #clock: Clock;
   readonly #logger: Logger;
   /** What was put and is not committed yet: lmdb shows it only afterwards. */
@@ -64,16 +61,13 @@ export class LmdbLibraryStore implements LibraryStore {
   #closed: Promise<void> | undefined;
 
   constructor({ folder, openDisk, clock, logger }: StoreOptions) {
-    mkdirSync(folder, { recursive: true });
-    this.#folder = folder;
     this.#clock = clock;
     this.#logger = logger;
-    this.#disk = openDisk(folder, MIN_FREE_BYTES);
-    this.#stores = openStores(folder);
+    this.#disk = openDisk(folder, MIN_FREE_BYTES, openStores);
   }
 
   *entries(): IterableIterator<readonly [string, KnownFile]> {
-    for (const { value } of this.#stores.files.getRange({ snapshot: false })) {
+    for (const { value } of this.#disk.stores.files.getRange({ snapshot: false })) {
       const [path, size, mtimeNs, ctimeNs, inode, outcome, fields] = value;
       const fingerprint = { size, mtimeNs: BigInt(mtimeNs), ctimeNs: BigInt(ctimeNs), inode: BigInt(inode) };
       if (fields === null) {
@@ -86,7 +80,7 @@ export class LmdbLibraryStore implements LibraryStore {
 
   nodes(path: string): Uint8Array | undefined {
     const uncommitted = this.#uncommitted.get(path);
-    return uncommitted === undefined ? this.#stores.nodes.get(keyOf(path)) : uncommitted.nodes;
+    return uncommitted === undefined ? this.#disk.stores.nodes.get(keyOf(path)) : uncommitted.nodes;
   }
 
   put(path: string, { fingerprint, content }: KnownFile, nodes?: Uint8Array): void {
@@ -103,16 +97,19 @@ export class LmdbLibraryStore implements LibraryStore {
     ];
     const key = keyOf(path);
     this.#write(path, nodes, () => [
-      this.#stores.files.put(key, row),
+      this.#disk.stores.files.put(key, row),
       nodes === undefined
-        ? this.#stores.nodes.remove(key)
-        : this.#stores.nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength)),
+        ? this.#disk.stores.nodes.remove(key)
+        : this.#disk.stores.nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength)),
     ]);
   }
 
   remove(path: string): void {
     const key = keyOf(path);
-    this.#write(path, undefined, () => [this.#stores.files.remove(key), this.#stores.nodes.remove(key)]);
+    this.#write(path, undefined, () => [
+      this.#disk.stores.files.remove(key),
+      this.#disk.stores.nodes.remove(key),
+    ]);
   }
 
   close(): Promise<void> {
@@ -123,8 +120,7 @@ export class LmdbLibraryStore implements LibraryStore {
 
   async #close(): Promise<void> {
     await this.#writing;
-    await this.#stores.root.close();
-    this.#disk.close();
+    await this.#disk.close();
   }
 
   #write(path: string, nodes: Uint8Array | undefined, perform: Write['perform']): void {
@@ -141,11 +137,13 @@ export class LmdbLibraryStore implements LibraryStore {
       await this.#gathered();
       const writes = this.#queue;
       this.#queue = [];
-      const failure = await this.#commit(writes);
-      if (failure !== undefined) {
+      try {
+        // Both databases in one transaction, so that no song is found without its nodes.
+        await this.#disk.commit(() => writes.flatMap(({ perform }) => perform()));
+      } catch (err) {
         // The nodes stay in memory: the songs are offered all the same.
         if (!this.#saidFailure)
-          this.#logger.warn({ err: failure }, 'the library cannot be remembered for the next start');
+          this.#logger.warn({ err }, 'the library cannot be remembered for the next start');
         this.#saidFailure = true;
         continue;
       }
@@ -165,29 +163,9 @@ export class LmdbLibraryStore implements LibraryStore {
       };
     });
   }
-
-  /** Both databases in one transaction, so that no song is found without its nodes. Returns why it failed. */
-  async #commit(writes: readonly Write[]): Promise<unknown> {
-    const refusal = await this.#disk.ask().catch((error: unknown) => error);
-    if (refusal !== undefined) return refusal;
-    const done: Promise<unknown>[] = [];
-    const batch = this.#stores.root.batch(() => {
-      for (const { perform } of writes) done.push(...perform());
-    });
-    const results = await Promise.allSettled([batch, ...done]);
-    const failure = results.find(result => result.status === 'rejected');
-    if (failure === undefined) return undefined;
-    // lmdb names the reason of a failed transaction in a promise of its own, which nobody else would catch.
-    const { commitError } = failure.reason as { readonly commitError?: Promise<unknown> };
-    const reason = (await commitError?.catch((error: unknown) => error)) ?? failure.reason;
-    // Once its meta page could not be written lmdb does nothing more, not even read, until it is opened anew.
-    await this.#stores.root.close();
-    this.#stores = openStores(this.#folder);
-    return reason;
-  }
 }
 
-function openStores(path: string): Stores {
+function openStores(path: string): LibraryStores {
   // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
   const safe = { eventTurnBatching: false, overlappingSync: false };
   const root = open({ path, maxDbs: 4, keyEncoding: 'binary', ...safe });

@@ -103,20 +103,21 @@ t.test('on disk', async t => {
     'what was written of a round that failed in the middle is known, and the rest given anew',
     async t => {
       const folder = join(await tempFolder(t), 'registry');
-      let asked = Number.NEGATIVE_INFINITY;
+      let commits = Number.NEGATIVE_INFINITY;
       const failingOnce: OpenDisk = (...where) => {
         const disk = openDisk(...where);
-        const ask = (): Promise<void> => {
-          asked += 1;
-          return asked === 2 ? Promise.reject(new Error('for this moment')) : disk.ask();
+        const { commit } = disk;
+        disk.commit = perform => {
+          commits += 1;
+          return commits === 2 ? Promise.reject(new Error('for this moment')) : commit.call(disk, perform);
         };
-        return { ask, close: () => disk.close() };
+        return disk;
       };
       const registry = await LmdbRegistry.open(folder, { randomBytes, openDisk: failingOnce });
       // In blocks of 32 more than one transaction.
       const all = range(40_000);
       const first = all.map(n => registry.assignId(hashOf(n)));
-      asked = 0;
+      commits = 0;
       await t.rejects(registry.flushed(), { code: 'unavailable' });
       const kept = all.filter(n => registry.idOf(hashOf(n)) !== undefined);
       t.ok(kept.length > 0 && kept.length < all.length, `${kept.length} were written`);

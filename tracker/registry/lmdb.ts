@@ -13,7 +13,7 @@ import { createRequire } from 'node:module';
 import { setTimeout as passed } from 'node:timers/promises';
 import type { Database, RootDatabase } from 'lmdb';
 import { RequestError } from '../../protocol/errors.js';
-import type { Disk, OpenDisk } from '../../protocol/ports.js';
+import type { Disk, OpenDisk, Stores } from '../../protocol/ports.js';
 import { FIRST_SONG_ID } from '../../protocol/tsp/constants.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { nextRevision } from '../../protocol/tsp/revision.js';
@@ -71,7 +71,7 @@ interface Waiter {
   reject(error: RequestError): void;
 }
 
-interface Stores {
+interface RegistryStores extends Stores {
   readonly root: RootDatabase<Buffer, Buffer>;
   readonly metas: Store;
   readonly ids: Store;
@@ -83,9 +83,7 @@ interface Stores {
 export class LmdbRegistry implements Registry {
   readonly tracker: string;
   readonly revision: number;
-  readonly #folder: string;
-  readonly #disk: Disk;
-  #stores: Stores;
+  readonly #disk: Disk<RegistryStores>;
   readonly #ids: StoredIds;
   #lastSongId: number;
   #lastHostKey: number;
@@ -111,10 +109,8 @@ export class LmdbRegistry implements Registry {
 
   private constructor(folder: string, options: LmdbOptions) {
     const { randomBytes, firstSongId = FIRST_SONG_ID, openDisk, minFreeBytes = MIN_FREE_BYTES } = options;
-    this.#folder = folder;
-    this.#stores = openStores(folder);
-    this.#disk = openDisk(folder, minFreeBytes);
-    this.#ids = new StoredIds(() => this.#stores.ids, randomBytes);
+    this.#disk = openDisk(folder, minFreeBytes, openStores);
+    this.#ids = new StoredIds(() => this.#disk.stores.ids, randomBytes);
     this.tracker = this.#read<string>('tracker') ?? makeTrackerName(randomBytes);
     this.#lastSongId = this.#read<number>('lastSongId') ?? firstSongId - 1;
     this.#lastHostKey = this.#read<number>('lastHostKey') ?? 0;
@@ -144,27 +140,27 @@ export class LmdbRegistry implements Registry {
   }
 
   *hosts(): Iterable<StoredHost> {
-    for (const { key, value } of this.#stores.hosts.getRange()) {
+    for (const { key, value } of this.#disk.stores.hosts.getRange()) {
       yield { key: key.readUInt32BE(), ...(JSON.parse(value.toString()) as Omit<StoredHost, 'key'>) };
     }
   }
 
   *rows(hostKey: number): Iterable<readonly [SongId, OfferRow]> {
-    for (const { value } of this.#stores.songs.getRange(blocksOf(hostKey))) yield* rowsIn(value);
+    for (const { value } of this.#disk.stores.songs.getRange(blocksOf(hostKey))) yield* rowsIn(value);
   }
 
   putHost({ key, ...host }: StoredHost): void {
-    this.#enqueue(() => this.#stores.hosts.put(u32(key), json(host)));
+    this.#enqueue(() => this.#disk.stores.hosts.put(u32(key), json(host)));
   }
 
   removeHost(hostKey: number): void {
     this.#changes.delete(hostKey);
     this.#leaving.add(hostKey);
     this.#enqueue(() => {
-      const blocks = [...this.#stores.songs.getKeys(blocksOf(hostKey))];
+      const blocks = [...this.#disk.stores.songs.getKeys(blocksOf(hostKey))];
       return Promise.all([
-        this.#stores.hosts.remove(u32(hostKey)),
-        ...blocks.map(key => this.#stores.songs.remove(key)),
+        this.#disk.stores.hosts.remove(u32(hostKey)),
+        ...blocks.map(key => this.#disk.stores.songs.remove(key)),
       ]);
     });
   }
@@ -178,7 +174,9 @@ export class LmdbRegistry implements Registry {
   }
 
   told(): Told {
-    const blocks = this.#stores.told.getRange().map(({ key, value }) => [key.readUInt32BE(), value] as const);
+    const blocks = this.#disk.stores.told
+      .getRange()
+      .map(({ key, value }) => [key.readUInt32BE(), value] as const);
     return { runs: this.#read<readonly Run[]>('runs') ?? [], blocks };
   }
 
@@ -190,8 +188,8 @@ export class LmdbRegistry implements Registry {
         this.#putMeta('runs', runs),
         ...told.map(([number, block]) =>
           block === undefined
-            ? this.#stores.told.remove(u32(number))
-            : this.#stores.told.put(u32(number), block),
+            ? this.#disk.stores.told.remove(u32(number))
+            : this.#disk.stores.told.put(u32(number), block),
         ),
       ]),
     );
@@ -212,8 +210,7 @@ export class LmdbRegistry implements Registry {
   async #close(): Promise<void> {
     await this.flushed().catch(() => undefined);
     await this.#written;
-    await this.#stores.root.close();
-    this.#disk.close();
+    await this.#disk.close();
   }
 
   #change(hostKey: number, id: SongId, row: OfferRow | undefined): void {
@@ -268,7 +265,9 @@ export class LmdbRegistry implements Registry {
     this.#leaving = new Set();
     try {
       for (let start = 0; start < writes.length; start += WRITES_A_TRANSACTION)
-        await this.#commit(writes.slice(start, start + WRITES_A_TRANSACTION));
+        await this.#disk.commit(() =>
+          writes.slice(start, start + WRITES_A_TRANSACTION).map(perform => perform()),
+        );
       this.#ids.saved();
       return undefined;
     } catch (cause) {
@@ -285,7 +284,8 @@ export class LmdbRegistry implements Registry {
       const isKnown = !this.#leaving.has(hostKey);
       for (const [number, changes] of blocks) {
         const key = blockKey(hostKey, number);
-        yield () => this.#putBlock(key, changes, isKnown ? this.#stores.songs.getBinaryFast(key) : undefined);
+        yield () =>
+          this.#putBlock(key, changes, isKnown ? this.#disk.stores.songs.getBinaryFast(key) : undefined);
       }
     }
   }
@@ -297,7 +297,9 @@ export class LmdbRegistry implements Registry {
   ): Promise<unknown> {
     const rows = [...(stored === undefined ? changes : new Map([...rowsIn(stored), ...changes]))];
     const left = rows.filter(([, row]) => row !== undefined).sort(([a], [b]) => a - b);
-    return left.length === 0 ? this.#stores.songs.remove(key) : this.#stores.songs.put(key, json(left));
+    return left.length === 0
+      ? this.#disk.stores.songs.remove(key)
+      : this.#disk.stores.songs.put(key, json(left));
   }
 
   #putCounters(): Promise<unknown> {
@@ -309,39 +311,17 @@ export class LmdbRegistry implements Registry {
     ]);
   }
 
-  async #commit(writes: readonly Write[]): Promise<void> {
-    await this.#disk.ask();
-    const done: Promise<unknown>[] = [];
-    const batch = this.#stores.root.batch(() => {
-      for (const perform of writes) done.push(perform());
-    });
-    // A transaction gives its writes one promise between them, and names the reason of a failure in another.
-    const results = await Promise.allSettled(new Set([batch, ...done]));
-    const failure = results.find(result => result.status === 'rejected');
-    if (failure === undefined) return;
-    const { commitError } = failure.reason as CommitFailure;
-    const reason = (await commitError?.catch((error: unknown) => error)) ?? failure.reason;
-    await this.#reopen();
-    throw reason;
-  }
-
-  /** Once its meta page could not be written lmdb does nothing more, not even read, until it is opened anew. */
-  async #reopen(): Promise<void> {
-    await this.#stores.root.close();
-    this.#stores = openStores(this.#folder);
-  }
-
   #read<T>(name: string): T | undefined {
-    const value = this.#stores.metas.get(Buffer.from(name));
+    const value = this.#disk.stores.metas.get(Buffer.from(name));
     return value === undefined ? undefined : (JSON.parse(value.toString()) as T);
   }
 
   #putMeta(name: string, value: string | number | readonly Run[]): Promise<unknown> {
-    return this.#stores.metas.put(Buffer.from(name), json(value));
+    return this.#disk.stores.metas.put(Buffer.from(name), json(value));
   }
 }
 
-function openStores(path: string): Stores {
+function openStores(path: string): RegistryStores {
   const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
   // One transaction at a time, durable when its promise resolves: the only way in which a full disk is survived.
   const safe = { eventTurnBatching: false, overlappingSync: false };
@@ -355,8 +335,4 @@ function openStores(path: string): Stores {
     songs: store('songs'),
     told: store('told'),
   };
-}
-
-interface CommitFailure {
-  readonly commitError?: Promise<unknown>;
 }
