@@ -43,7 +43,7 @@ export class Hashing {
     });
   }
 
-  /** `pcmTags`: see ReadFileOptions. `cancelled` after `cancel` or `stop`; never rejects. */
+  /** `pcmTags`: see ReadFileOptions. `cancelled` after `stop`; never rejects. */
   async read(
     path: string,
     options: { readonly urgent?: boolean; readonly pcmTags?: boolean } = {},
@@ -67,10 +67,6 @@ export class Hashing {
       }
     }
     return { kind: 'refused', reason: 'unreadable', passing: true };
-  }
-
-  cancel(): void {
-    this.#pool.cancel();
   }
 
   stop(): Promise<void> {

@@ -101,7 +101,7 @@ export class Library {
   }
 
   /**
-   * Resolves when everything that is there is listed (but for what is still to be encoded), or after `cancel`.
+   * Resolves when everything that is there is listed (but for what is still to be encoded), or after `stop`.
    * ConfigError, before anything is begun, when a root is no folder that can be read.
    */
   async start(): Promise<void> {
@@ -128,12 +128,6 @@ export class Library {
     await this.#readings.idle();
     this.#holdings.forgetMissed();
     await this.#store.close();
-  }
-
-  /** Gives up the scan that is going on: what is listed stays, the rest waits for the next one. */
-  cancel(): void {
-    this.#scanner.cancel();
-    this.#hashing.cancel();
   }
 
   /** Hosting found that the file of this song is not as it was hashed. */

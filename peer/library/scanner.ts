@@ -36,10 +36,6 @@ export class Scanner {
     }
   }
 
-  cancel(): void {
-    this.#pool.cancel();
-  }
-
   stop(): Promise<void> {
     return this.#pool.stop();
   }

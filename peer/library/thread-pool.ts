@@ -62,7 +62,7 @@ export class ThreadPool<Job, Note, Result> {
   readonly #options: ThreadPoolOptions<Note>;
   readonly #threads = new Set<Thread<Job, Note, Result>>();
   readonly #ending = new Set<Promise<unknown>>();
-  #queue: Task<Job, Note, Result>[] = [];
+  readonly #queue: Task<Job, Note, Result>[] = [];
   #limit: number;
   #stillborn = 0;
   #cancelRest: (() => void) | undefined;
@@ -87,20 +87,12 @@ export class ThreadPool<Job, Note, Result> {
     });
   }
 
-  /** Gives up what waits and what runs, each failing as `cancelled`. */
-  cancel(): void {
-    const waiting = this.#queue;
-    this.#queue = [];
-    for (const task of waiting) task.reject(new ThreadLost('cancelled'));
-    for (const thread of [...this.#threads]) if (thread.task !== undefined) this.#lose(thread, 'cancelled');
-  }
-
-  /** Resolves when every thread has ended. */
+  /** Gives up what waits and what runs, each failing as `cancelled`. Resolves when every thread has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelRest?.();
-    this.cancel();
-    for (const thread of [...this.#threads]) this.#end(thread);
+    for (const task of this.#queue.splice(0)) task.reject(new ThreadLost('cancelled'));
+    for (const thread of [...this.#threads]) this.#lose(thread, 'cancelled');
     await Promise.all(this.#ending);
   }
 

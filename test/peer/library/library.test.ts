@@ -284,22 +284,6 @@ t.test('a song whose file hosting saw differ is read again, though its times say
   subject.library.recheck(hashOf(mp3Bytes({ seed: 1 })));
 });
 
-t.test('a scan can be given up: what is listed stays, and the next one goes on', async t => {
-  const root = await tempFolder(t);
-  for (let i = 0; i < 40; i += 1)
-    await writeFile(join(root, `${10 + i}.mp3`), mp3Bytes({ seconds: 20, seed: i + 1 }));
-  const subject = new Subject(t, [root], { workers: 1, rescanMs: 1_000 });
-  const end = subject.library.onProgress(({ read }) => {
-    if (read < 5) return;
-    end();
-    subject.library.cancel();
-  });
-  await subject.library.start();
-  const listed = subject.titles.length;
-  t.ok(listed >= 4 && listed < 40, `${listed} were listed`);
-  await until('the next scan lists all', () => subject.titles.length === 40);
-});
-
 t.test('roots and options are checked before anything is begun', async t => {
   const folder = await tempFolder(t);
   await t.rejects(new Subject(t, [join(folder, 'none')]).library.start(), ConfigError);
