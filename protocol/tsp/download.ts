@@ -4,9 +4,9 @@
  *
  *     ask(HASHES) ask(RANGE) ask(RANGE) ─▶ [ HASHES │ RANGE │ RANGE ] ◀─ answers, strictly in this order
  *
- * The rule: only the announced length tells a finished answer. A clean end before it is the host's failure, bytes that
- * nobody asked for are `bad-message`. It opens nothing and knows no time but what it is told; the shell writes the
- * requests, feeds it the framer's events, and wakes it at `nextDeadline()`.
+ * The rule: only the announced length tells a finished answer, and bytes that nobody asked for are `bad-message`. It opens
+ * nothing and knows no time but what it is told; the shell writes the requests, feeds it the framer's events, and wakes it
+ * at `nextDeadline()`.
  */
 import { ByteCollector } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError, TransportError } from '../errors.js';
@@ -135,13 +135,6 @@ export class Download {
       case 'unknown':
         return [{ kind: 'send', message: unknownType(event.type) }];
     }
-  }
-
-  /** The other side said that nothing more comes. Throws TransportError when answers were owed. */
-  end(): void {
-    const [asked] = this.#asked;
-    if (asked !== undefined)
-      throw new TransportError(`the connection ended before the answer to ${asked.question.type}`);
   }
 
   nextDeadline(): Milliseconds | undefined {
