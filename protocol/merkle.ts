@@ -181,55 +181,6 @@ export function hashPiece(
   return room.subarray(0, hashBytes);
 }
 
-/**
- * The uncles of node `index` of a level (RFC 7574 §5.2): its sibling, its parent's sibling and so on up to the root,
- * lowest first, end to end. `nodes` is the whole level. LocalProtocolError when there is no such node.
- */
-export function proofOf(nodes: Uint8Array, index: number, hash: HashName = 'sha256'): Uint8Array {
-  const hashBytes = HASH_LENGTH[hash];
-  let count = countNodes(nodes, hash);
-  if (!Number.isInteger(index) || index < 0 || index >= count)
-    throw new LocalProtocolError(`no node ${index} of ${count}`);
-  const room = Buffer.alloc((count + 1) * hashBytes);
-  room.set(nodes);
-  const height = heightOf(count);
-  const proof = Buffer.alloc(height * hashBytes);
-  for (let step = 0; step < height; step += 1) {
-    const sibling = Math.floor(index / 2 ** step) ^ 1;
-    if (sibling < count) room.copy(proof, step * hashBytes, sibling * hashBytes, (sibling + 1) * hashBytes);
-    count = join(room, count, 1, hash);
-  }
-  return proof;
-}
-
-/**
- * Whether `proof` leads from node `index` of a level to `root`. The length of the proof is the number of levels between,
- * so whoever knows the content's size should also check that (`heightOf`), as it fixes at which level the node stands.
- */
-export function verifyProof(claim: {
-  readonly node: Uint8Array;
-  readonly index: number;
-  readonly proof: Uint8Array;
-  readonly root: Uint8Array;
-  readonly hash?: HashName;
-}): boolean {
-  const { node, index, proof, root, hash = 'sha256' } = claim;
-  const hashBytes = HASH_LENGTH[hash];
-  const steps = proof.length / hashBytes;
-  if (node.length !== hashBytes || !Number.isInteger(steps)) return false;
-  if (!Number.isInteger(index) || index < 0 || index >= 2 ** steps) return false;
-  const pair = Buffer.allocUnsafe(2 * hashBytes);
-  let current: Uint8Array = Buffer.from(node);
-  for (let step = 0; step < steps; step += 1) {
-    const isRight = Math.floor(index / 2 ** step) % 2;
-    pair.set(current, isRight * hashBytes);
-    pair.set(proof.subarray(step * hashBytes, (step + 1) * hashBytes), (1 - isRight) * hashBytes);
-    writeHash(hash, pair, pair, 0);
-    current = pair.subarray(0, hashBytes);
-  }
-  return Buffer.compare(current, root) === 0;
-}
-
 /** Levels between `count` nodes of one level and their root: ⌈log2 count⌉. */
 export function heightOf(count: number): number {
   let height = 0;

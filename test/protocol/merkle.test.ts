@@ -2,19 +2,16 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { fromHex, toHex } from '../../protocol/bytes.js';
+import { toHex } from '../../protocol/bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../../protocol/errors.js';
 import {
   foldNodes,
   HASH_LENGTH,
   type HashName,
   hashPiece,
-  heightOf,
   MerkleTree,
   nodesAbove,
-  proofOf,
   ROOT_LEVEL,
-  verifyProof,
 } from '../../protocol/merkle.js';
 
 const CHUNK = 1024;
@@ -152,55 +149,6 @@ t.test('a piece hashes to its node, folding the nodes gives the root', async t =
   );
 });
 
-t.test('a proof leads to the root, and no changed bit does', async t => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 30 }),
-      fc.nat(),
-      fc.nat(),
-      fc.constantFrom(...HASHES),
-      (chunks, pick, bit, hash) => {
-        const { root, nodes } = new MerkleTree({ hash, keep: 0 })
-          .update(content(chunks * CHUNK - 7))
-          .digest();
-        const index = pick % chunks;
-        const hashBytes = HASH_LENGTH[hash];
-        const node = nodes(0).subarray(index * hashBytes, (index + 1) * hashBytes);
-        const proof = proofOf(nodes(0), index, hash);
-        t.equal(proof.length, heightOf(chunks) * hashBytes);
-        t.ok(verifyProof({ node, index, proof, root, hash }));
-
-        const changed = Buffer.concat([node, proof, root]);
-        const at = bit % (changed.length * 8);
-        changed[at >> 3]! ^= 1 << (at & 7);
-        t.notOk(
-          verifyProof({
-            node: changed.subarray(0, hashBytes),
-            proof: changed.subarray(hashBytes, hashBytes + proof.length),
-            root: changed.subarray(hashBytes + proof.length),
-            index,
-            hash,
-          }),
-        );
-        t.notOk(
-          verifyProof({ node, index: index + 2 ** heightOf(chunks), proof, root, hash }),
-          'an index out of the tree',
-        );
-        t.notOk(verifyProof({ node, index, proof: proof.subarray(1), root, hash }) && proof.length > 0);
-        return true;
-      },
-    ),
-    { numRuns: 200 },
-  );
-  const tree = new MerkleTree().update(content(5 * PIECE)).digest();
-  const node = hashPiece(content(5 * PIECE).subarray(4 * PIECE));
-  t.ok(verifyProof({ node, index: 4, proof: proofOf(tree.nodes(6), 4), root: tree.root }), 'of a piece too');
-  t.notOk(verifyProof({ node, index: 3, proof: proofOf(tree.nodes(6), 4), root: tree.root }));
-  t.notOk(
-    verifyProof({ node: node.subarray(1), index: 4, proof: proofOf(tree.nodes(6), 4), root: tree.root }),
-  );
-});
-
 t.test('the tree of nothing has a root of zeros and no nodes', async t => {
   const digest = new MerkleTree({ hash: 'sha1' }).digest();
   t.same(digest.root, new Uint8Array(20));
@@ -225,6 +173,4 @@ t.test('what a sender got wrong and what a caller got wrong are told apart', asy
   t.throws(() => new MerkleTree().update(content(10)).digest().nodes(5), LocalProtocolError);
   t.throws(() => hashPiece(new Uint8Array(0)), LocalProtocolError);
   t.throws(() => hashPiece(new Uint8Array(PIECE + 1)), LocalProtocolError);
-  t.throws(() => proofOf(new Uint8Array(64), 2), LocalProtocolError);
-  t.throws(() => proofOf(fromHex('00')!, 0), RemoteProtocolError);
 });
