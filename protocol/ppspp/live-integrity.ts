@@ -21,6 +21,7 @@ import { type LiveDialect, STALE_MS, signedBytes, unixMsOf } from './live-signin
 import type { ChunkRange, Claim, WireFormat } from './messages.js';
 import { NodeStore } from './node-store.js';
 import type { LiveKey } from './signatures.js';
+import { nodesOf } from './tree-builder.js';
 
 /** A signed subtree root. */
 export interface Munro {
@@ -141,10 +142,13 @@ export class LiveIntegrity implements Integrity {
     };
   }
 
-  /** The source's own: the leaves of a whole subtree are known, and it is signed. */
-  add(munro: Munro, nodes: ReadonlyMap<number, Uint8Array>, unixMs: number): void {
+  /** The source's own: a whole subtree, its rows from the leaves up, and it is signed. */
+  add(munro: Munro, rows: readonly Uint8Array[], unixMs: number): void {
     this.#prove(munro, unixMs);
-    for (const [bin, hash] of nodes) this.#keep(bin, hash);
+    for (const [layer, row] of rows.entries()) {
+      let offset = munro.range.start / 2 ** layer;
+      for (const hash of nodesOf(row, this.metadata.hash)) this.#keep(binAt(layer, offset++), hash);
+    }
   }
 
   #hearSigned({ range, timestamp, signature }: SignedClaim, claims: Claims, unixMs: number): boolean {

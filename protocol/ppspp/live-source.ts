@@ -8,13 +8,12 @@
 import type { KeyObject } from 'node:crypto';
 import { LocalProtocolError } from '../errors.js';
 import { hashChunk } from '../merkle.js';
-import { binAt } from './bins.js';
+import { rowsAbove } from '../tree-rows.js';
 import type { ChunkSet } from './chunk-set.js';
 import type { LiveIntegrity } from './live-integrity.js';
 import { signedBytes, timestampOf } from './live-signing.js';
 import type { ChunkRange } from './messages.js';
 import { signLive } from './signatures.js';
-import { subtree } from './subtree.js';
 
 /** A signature a second or so of music, and 32 times less to verify than one a chunk. */
 export const CHUNKS_PER_SIGNATURE = 32;
@@ -76,14 +75,13 @@ export class LiveSource {
   #sign(unixMs: number): ChunkRange {
     const count = this.#leaves.length;
     const { metadata, format, dialect } = this.#integrity;
-    const nodes = this.#nodes();
-    const layer = Math.log2(this.#width);
-    const hash = nodes.get(binAt(layer, this.#first / this.#width))!;
+    const rows = this.#rows();
+    const hash = rows.at(-1)!;
     const range = { start: this.#first, end: this.#first + this.#width - 1 };
     const timestamp = timestampOf(unixMs, dialect);
     const bytes = signedBytes(range, timestamp, hash, format, dialect);
     const signature = signLive(metadata.live!.signature, this.#key, bytes);
-    this.#integrity.add({ range, hash, timestamp, signature }, nodes, unixMs);
+    this.#integrity.add({ range, hash, timestamp, signature }, rows, unixMs);
     const made = { start: this.#first, end: this.#first + count - 1 };
     if (count > 0) this.#have.add(made);
     this.#first += this.#width;
@@ -91,12 +89,11 @@ export class LiveSource {
     return made;
   }
 
-  /** All nodes of the subtree, those without content too: a reader can't know that there is none. */
-  #nodes(): Map<number, Uint8Array> {
+  /** All nodes of the subtree, from the leaves up, those without content too: a reader can't know that there is none. */
+  #rows(): Uint8Array[] {
     const { metadata, format } = this.#integrity;
-    const zeros = new Uint8Array(format.hashBytes);
-    const row = Array.from({ length: this.#width }, (_, i) => this.#leaves[i] ?? zeros);
-    const levels = Math.log2(this.#width);
-    return subtree(row, { layer: 0, offset: this.#first, levels, hash: metadata.hash });
+    const leaves = Buffer.alloc(this.#width * format.hashBytes);
+    for (const [i, leaf] of this.#leaves.entries()) leaves.set(leaf, i * format.hashBytes);
+    return rowsAbove(leaves, Math.log2(this.#width), metadata.hash);
   }
 }
