@@ -67,7 +67,7 @@ export class RequestError extends StacklessError {
   constructor(
     readonly code: Exclude<ErrorCode, FatalCode>,
     message: string,
-    options: { retryAfterMs?: number; cause?: unknown } = {},
+    options: { retryAfterMs?: number | undefined; cause?: unknown } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.retryAfterMs = options.retryAfterMs;

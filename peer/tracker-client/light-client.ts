@@ -8,7 +8,6 @@
  * next question opens a new one.
  */
 import {
-  type FatalCode,
   isFatal,
   LocalProtocolError,
   RemoteProtocolError,
@@ -196,8 +195,7 @@ class Inquiry implements WireOwner {
 function errorOf({ code, message, retryAfterMs }: ErrorBody, name: string): Error {
   const text = message ?? code;
   if (isFatal(code)) return new TransportError(`${name} ended the connection: ${text}`);
-  const options = retryAfterMs === undefined ? {} : { retryAfterMs };
-  return new RequestError(code as Exclude<ErrorBody['code'], FatalCode>, text, options);
+  return new RequestError(code, text, { retryAfterMs });
 }
 
 function named(error: Error | undefined, name: string): Error {

@@ -391,5 +391,5 @@ const say = (error: ErrorBody): string => error.message ?? error.code;
 function errorOf(error: ErrorBody): RequestError | TransportError {
   const { code, retryAfterMs } = error;
   if (isFatal(code)) return new TransportError(say(error));
-  return new RequestError(code, say(error), retryAfterMs === undefined ? {} : { retryAfterMs });
+  return new RequestError(code, say(error), { retryAfterMs });
 }

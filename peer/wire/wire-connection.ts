@@ -14,6 +14,7 @@ import { encode } from '../../protocol/tsp/codec.js';
 import { DRAIN_BYTES, DRAIN_MS, NO_SONG } from '../../protocol/tsp/constants.js';
 import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
+import { breachBody } from '../../protocol/tsp/json.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
 import { breachOf, socketProblem } from './connect-error.js';
@@ -224,12 +225,7 @@ export class WireConnection {
 
   /** Half-closes and discards what still comes, so that the ERROR is not lost in a reset (TSP §6). */
   #sayGoodbye(error: RemoteProtocolError): void {
-    const body = { code: error.code, message: error.message };
-    const message: Message = {
-      type: 'ERROR',
-      song: NO_SONG,
-      error: error.type === undefined ? body : { ...body, type: error.type },
-    };
+    const message: Message = { type: 'ERROR', song: NO_SONG, error: breachBody(error) };
     this.#options.trace?.told(this.name, message);
     this.#socket.end(encode(message));
     const cancel = this.#options.clock.after(DRAIN_MS, () => this.#socket.destroy());

@@ -98,6 +98,10 @@ export function parseErrorBody(json: JsonObject): ErrorBody {
   return { code, ...readFields<Omit<ErrorBody, 'code'>>(json, ERROR_FIELDS) };
 }
 
+/** What the other side is told of how it broke the protocol (TSP §6). */
+export const breachBody = ({ code, message, type }: RemoteProtocolError): ErrorBody =>
+  type === undefined ? { code, message } : { code, message, type };
+
 export const errorCode: FieldReader<ErrorCode> = value => {
   if (typeof value !== 'string') return undefined;
   return ERROR_CODES.find(code => code === value) ?? 'internal';

@@ -23,6 +23,7 @@ import {
   UNREACHABLE_RETRY_MS,
 } from './constants.js';
 import type { FrameEvent } from './framing.js';
+import { breachBody } from './json.js';
 import type { ErrorBody, PlainMessage, Request, StreamHeader, WholeMessage } from './messages.js';
 import { OfferList } from './offer-list.js';
 import { type Asked, type Question, QuestionLine } from './question-line.js';
@@ -177,8 +178,7 @@ export class TrackerSession {
   /** The other side broke the protocol, was replaced, or took too long: ERROR, and the end. */
   fail(error: RemoteProtocolError): TrackerEffect[] {
     if (this.#state === 'closed') return [];
-    const { code, message, type } = error;
-    return [sendError({ code, message, ...(type === undefined ? {} : { type }) }), ...this.#close(true)];
+    return [sendError(breachBody(error)), ...this.#close(true)];
   }
 
   nextDeadline(): Milliseconds | undefined {

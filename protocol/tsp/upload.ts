@@ -22,6 +22,7 @@ import {
   SLOT_IDLE_MS,
 } from './constants.js';
 import type { FrameEvent } from './framing.js';
+import { breachBody } from './json.js';
 import type { ErrorBody, Message, SongId } from './messages.js';
 
 /** What the shell looks up and answers: one answer each, or an ERROR in its place. */
@@ -138,9 +139,7 @@ export class UploadSession {
   fail(error: RemoteProtocolError, now: Milliseconds): UploadEffect[] {
     if (this.#state !== 'open') return [];
     this.#state = 'ending';
-    const blamed = error.type === undefined ? {} : { type: error.type };
-    const body = { code: error.code, ...blamed, message: error.message };
-    return this.#queue({ kind: 'send', message: errorMessage(NO_SONG, body) }, now);
+    return this.#queue({ kind: 'send', message: errorMessage(NO_SONG, breachBody(error)) }, now);
   }
 
   /** The connection is gone. */
