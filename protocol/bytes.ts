@@ -183,8 +183,14 @@ export function writeU64(bytes: Uint8Array, value: number, offset: number): void
 
 const HEX = /^(?:[0-9a-f]{2})*$/;
 
-export const toHex = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+/** The same memory with a Buffer's methods. */
+export const asBuffer = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+export const toHex = (bytes: Uint8Array): string => asBuffer(bytes).toString('hex');
+
+/** Bad UTF-8 becomes U+FFFD. */
+export const utf8 = (bytes: Uint8Array): string => asBuffer(bytes).toString();
 
 /** Lower-case hex to bytes; undefined when it is anything else. */
 export const fromHex = (hex: string): Buffer | undefined =>

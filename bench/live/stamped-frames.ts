@@ -2,7 +2,9 @@
  * MPEG frames that say which they are and when they were sent, in bytes that decoders skip: what is lost shows as a gap,
  * and how late it is as a difference. The monotonic clock is the same for all processes of a machine.
  */
+
 import { FrameScanner } from '../../peer/mpeg/frame-scanner.js';
+import { asBuffer } from '../../protocol/bytes.js';
 import { mpegFrames } from '../../test/support/mp3.js';
 import type { Sound } from './publisher.js';
 
@@ -35,7 +37,7 @@ function stampedFrame(seq: number): Buffer {
 export function stampsOf(run: Uint8Array): Stamp[] {
   const reader = new FrameScanner();
   return [...reader.push(run), ...reader.end()].flatMap(({ bytes }) => {
-    const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const frame = asBuffer(bytes);
     if (frame.readUInt32BE(STAMP_AT) !== MAGIC) return [];
     return [{ seq: frame.readUInt32BE(STAMP_AT + 4), sentAtMs: frame.readDoubleBE(STAMP_AT + 8) }];
   });

@@ -10,6 +10,7 @@
 import { hash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import type { Database, RootDatabase } from 'lmdb';
+import { asBuffer } from '../../protocol/bytes.js';
 import type { Clock, Disk, Logger, Milliseconds, Stores } from '../../protocol/ports.js';
 import type { ContentHash, SongFields } from '../../protocol/tsp/rows.js';
 import type { SkipReason } from './file-facts.js';
@@ -100,7 +101,7 @@ export class LmdbLibraryStore implements LibraryStore {
       this.#disk.stores.files.put(key, row),
       nodes === undefined
         ? this.#disk.stores.nodes.remove(key)
-        : this.#disk.stores.nodes.put(key, Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength)),
+        : this.#disk.stores.nodes.put(key, asBuffer(nodes)),
     ]);
   }
 

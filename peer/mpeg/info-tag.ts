@@ -8,6 +8,7 @@
  * the song begins (so that a seek in VBR lands right), and how many samples the encoder put before and after the music
  * (so that songs join without a gap).
  */
+import { asBuffer } from '../../protocol/bytes.js';
 import { FRAME_HEADER_BYTES, type FrameHeader } from './frame-header.js';
 
 export interface InfoTag {
@@ -45,7 +46,7 @@ export function parseInfoTag({
 }): InfoTag | undefined {
   if (header.layer !== 3) return undefined;
   const sideBytes = header.version === 1 ? (header.channels === 1 ? 17 : 32) : header.channels === 1 ? 9 : 17;
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = asBuffer(bytes);
   const at = FRAME_HEADER_BYTES + sideBytes;
   const name = view.toString('latin1', at, at + 4);
   if (name === 'Xing' || name === 'Info') return parseXing(view.subarray(at + 4), name === 'Info');

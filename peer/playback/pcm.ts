@@ -6,6 +6,7 @@
  * Every decoder gives this form and every output takes it, so nothing else in playback knows a sample.
  */
 import { endianness } from 'node:os';
+import { asBuffer } from '../../protocol/bytes.js';
 
 export interface PcmFormat {
   /** Hz */
@@ -64,6 +65,6 @@ export function scale(samples: Int16Array, gain: number): Int16Array {
 
 /** The samples' memory as bytes in little-endian order; shared where the machine is little-endian itself. */
 export function littleEndian(samples: Int16Array): Buffer {
-  const bytes = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
+  const bytes = asBuffer(samples);
   return endianness() === 'LE' ? bytes : Buffer.from(bytes).swap16();
 }

@@ -7,7 +7,7 @@
  *
  * Frames are cut by `DatagramFramer`. Addresses are IP addresses as `canonicalIp` writes them, never names.
  */
-import { fromHex, toHex } from '../bytes.js';
+import { fromHex, toHex, utf8 } from '../bytes.js';
 import { RemoteProtocolError } from '../errors.js';
 import { canonicalIp, isIp } from '../ip.js';
 import type { PeerAddress } from './gate.js';
@@ -66,7 +66,7 @@ export const peerOf = ([address, port]: Endpoint): PeerAddress => ({ address, po
 function fieldsOf(frame: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(frame.buffer, frame.byteOffset, frame.length).toString());
+    value = JSON.parse(utf8(frame));
   } catch {
     throw bad('JSON in it');
   }

@@ -7,7 +7,7 @@
  * array's is judged by the bytes that are left; nothing nests deeper than sixteen. What is not AMF0 (references, AMF3) is
  * a RemoteProtocolError.
  */
-import { ByteReader } from '../bytes.js';
+import { ByteReader, utf8 } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../errors.js';
 import { MAX_AMF_DEPTH } from './constants.js';
 
@@ -76,7 +76,7 @@ function readValue(reader: ByteReader, marker: number, depth: number): AmfValue 
     }
     case MARKER.LONG_STRING:
     case MARKER.XML:
-      return textOf(reader.bytes(reader.u32('length of a string'), 'string'));
+      return utf8(reader.bytes(reader.u32('length of a string'), 'string'));
     case MARKER.TYPED_OBJECT:
       readString(reader);
       return readEntries(reader, new Map(), depth);
@@ -91,10 +91,7 @@ const readDouble = (reader: ByteReader): number => {
 };
 
 const readString = (reader: ByteReader): string =>
-  textOf(reader.bytes(reader.u16('length of a string'), 'string'));
-
-const textOf = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  utf8(reader.bytes(reader.u16('length of a string'), 'string'));
 
 /** Names and values, until the nameless end. */
 function readEntries<T extends Map<string, AmfValue>>(reader: ByteReader, into: T, depth: number): T {

@@ -7,7 +7,7 @@
  * `field` is what §3 calls the song-ID field: a song, a port, a revision or a ping's value. `encode` and `decode`
  * know no stream and no connection; cutting a byte stream into messages is `framing.ts`.
  */
-import { ByteReader, fromHex, toHex, writeU32, writeU64 } from '../bytes.js';
+import { ByteReader, fromHex, toHex, utf8, writeU32, writeU64 } from '../bytes.js';
 import { LocalProtocolError, RemoteProtocolError } from '../errors.js';
 import {
   FIRST_TYPE_WITH_PAYLOAD,
@@ -18,7 +18,7 @@ import {
   MESSAGE_TYPE,
   type MessageName,
 } from './constants.js';
-import { encodeJson, parseErrorBody, parseHello, parseJsonObject, parseWelcome, utf8 } from './json.js';
+import { encodeJson, parseErrorBody, parseHello, parseJsonObject, parseWelcome } from './json.js';
 import type { Message, SongId, StreamHeader } from './messages.js';
 import { type ContentHash, encodeOfferChange, parseOfferChange, RowReader } from './rows.js';
 

@@ -19,10 +19,6 @@ const MAX_PORT = 0xffff;
 
 export const encodeJson = (value: object): Buffer => Buffer.from(JSON.stringify(value));
 
-/** Bad UTF-8 becomes U+FFFD. */
-export const utf8 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
-
 /** Anything but a JSON object is `bad-message`. */
 export function parseJsonObject(text: string, what: string): JsonObject {
   let value: unknown;

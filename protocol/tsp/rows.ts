@@ -7,7 +7,7 @@
  * text is cleaned (bad UTF-8 and NUL to U+FFFD, NFC, at most 255 bytes). What identifies a row (`id`, `hash`) must be
  * right, or the sender gets `bad-message`.
  */
-import { ByteCollector } from '../bytes.js';
+import { ByteCollector, utf8 } from '../bytes.js';
 import { type ErrorCode, RemoteProtocolError } from '../errors.js';
 import { parseListedAddress } from './addresses.js';
 import { MAX_HOSTS_PER_ROW, MAX_ROW_BYTES } from './constants.js';
@@ -21,7 +21,6 @@ import {
   quantity,
   readFields,
   text,
-  utf8,
 } from './json.js';
 import type { SongId } from './messages.js';
 import { isSongId } from './song-id.js';

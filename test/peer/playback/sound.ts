@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { wavHeader } from '../../../peer/playback/outputs/wav-file.js';
 import type { Pcm, PcmFormat } from '../../../peer/playback/pcm.js';
+import { asBuffer } from '../../../protocol/bytes.js';
 
 /** A tone that rises from `from` Hz, so that every moment of it is unlike every other; the right side an octave higher. */
 export function chirp(seconds: number, { sampleRate, channels }: PcmFormat, from = 200): Int16Array {
@@ -25,10 +26,7 @@ export function chirp(seconds: number, { sampleRate, channels }: PcmFormat, from
 }
 
 const wavOf = (samples: Int16Array, format: PcmFormat): Buffer =>
-  Buffer.concat([
-    wavHeader(format, samples.byteLength),
-    Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength),
-  ]);
+  Buffer.concat([wavHeader(format, samples.byteLength), asBuffer(samples)]);
 
 /** Runs a program on `input` and gives its standard output. */
 async function filter(program: string, args: readonly string[], input: Uint8Array): Promise<Buffer> {
