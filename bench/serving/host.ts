@@ -5,6 +5,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { SongServer } from '../../peer/hosting/song-server.js';
 import type { HostedSong } from '../../peer/library/catalogue.js';
+import { fingerprintOf } from '../../peer/library/open-file.js';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
@@ -16,15 +17,11 @@ const QUIET = { debug() {}, info() {}, warn() {}, error: console.error, child: (
 
 const path = process.argv[2]!;
 const { root, nodes } = new MerkleTree().update(await readFile(path)).digest();
-const { size, mtimeNs, ctimeNs, ino: inode } = await stat(path, { bigint: true });
 const hash = asContentHash(toHex(root))!;
 const song: HostedSong = {
   hash,
   path,
-  size: Number(size),
-  mtimeNs,
-  ctimeNs,
-  inode,
+  ...fingerprintOf(await stat(path, { bigint: true })),
   offer: { hash, title: 'a song' },
   nodes: nodes(PIECE_LEVEL),
 };

@@ -15,8 +15,9 @@ import { hashPiece } from '../../protocol/merkle.js';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import { HASH_BYTES, PIECE_BYTES } from '../../protocol/tsp/constants.js';
 import type { HostedSong } from '../library/catalogue.js';
+import type { Fingerprint } from '../library/file-facts.js';
 import type { Slice, SliceMemory } from './slice-memory.js';
-import type { Fingerprint, SongFile } from './song-files.js';
+import type { SongFile } from './song-files.js';
 
 /** Large: one write and one check for each MiB, and the cost of both disappears beside the kernel's copying. */
 export const SLICE_BYTES = 1024 * 1024;

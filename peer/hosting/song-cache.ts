@@ -10,6 +10,7 @@ import { RequestError } from '../../protocol/errors.js';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import type { HostedSong } from '../library/catalogue.js';
+import { isSameFile } from '../library/file-facts.js';
 import { type Piece, ServedSong } from './served-song.js';
 import { SliceMemory, type SliceRoom } from './slice-memory.js';
 import type { SongFile, SongFiles } from './song-files.js';
@@ -207,12 +208,7 @@ export class SongReader {
 }
 
 const isSameSong = (a: HostedSong, b: HostedSong): boolean =>
-  a === b ||
-  (a.path === b.path &&
-    a.size === b.size &&
-    a.mtimeNs === b.mtimeNs &&
-    a.ctimeNs === b.ctimeNs &&
-    a.inode === b.inode);
+  a === b || (a.path === b.path && isSameFile(a, b));
 
 function isOutOfDescriptors(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;

@@ -4,15 +4,9 @@
  * A file is opened without following a link at its end and without waiting for a FIFO's writer; whether it is the file
  * that was hashed is then judged by its fingerprint, so no path, however it was bent meanwhile, leads to foreign bytes.
  */
-import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-
-export interface Fingerprint {
-  readonly size: number;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly inode: bigint;
-}
+import type { Fingerprint } from '../library/file-facts.js';
+import { fingerprintOf, SAFELY } from '../library/open-file.js';
 
 export interface SongFile {
   fingerprint(): Promise<Fingerprint>;
@@ -25,9 +19,6 @@ export interface SongFiles {
   /** Rejects with Node's error. */
   open(path: string): Promise<SongFile>;
 }
-
-// Windows knows neither flag, and has no FIFOs in folders.
-const SAFELY = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 export const songFiles: SongFiles = {
   async open(path) {
@@ -43,8 +34,7 @@ class OpenSongFile implements SongFile {
   }
 
   async fingerprint(): Promise<Fingerprint> {
-    const stat = await this.#handle.stat({ bigint: true });
-    return { size: Number(stat.size), mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs, inode: stat.ino };
+    return fingerprintOf(await this.#handle.stat({ bigint: true }));
   }
 
   async read(bytes: Uint8Array, position: number): Promise<number> {

@@ -8,16 +8,13 @@
  * addition, is told as one change, and a first scan as a few batches. Pure.
  */
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { type Fingerprint, isSameFile } from './file-facts.js';
 
-export interface HostedSong {
+/** With the fingerprint of the file as it was hashed: when it has another now, its bytes are not this song. */
+export interface HostedSong extends Fingerprint {
   readonly hash: ContentHash;
   /** A real path: whoever opens it may insist that no link is on the way. */
   readonly path: string;
-  /** The file as it was hashed; when it is another now, its bytes are not this song. */
-  readonly size: number;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly inode: bigint;
   /** What the tracker and listeners are told of it; always with a title. */
   readonly offer: OfferRow;
   /**
@@ -124,8 +121,4 @@ export class Catalogue {
 
 /** The content is equal, since the hash is; what else a listener may have kept is where it is and what it is called. */
 const isSameSong = (a: HostedSong, b: HostedSong): boolean =>
-  a.path === b.path &&
-  a.mtimeNs === b.mtimeNs &&
-  a.ctimeNs === b.ctimeNs &&
-  a.inode === b.inode &&
-  JSON.stringify(a.offer) === JSON.stringify(b.offer);
+  a.path === b.path && isSameFile(a, b) && JSON.stringify(a.offer) === JSON.stringify(b.offer);

@@ -26,8 +26,8 @@ type NotOpened =
   | { readonly kind: 'gone' }
   | { readonly kind: 'refused'; readonly reason: SkipReason; readonly passing?: true };
 
-// Windows knows neither flag, and has no FIFOs in folders.
-const SAFELY = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+/** Neither by a link at the end of the path nor waiting for a FIFO's writer. Windows knows neither flag, and has no FIFOs in folders. */
+export const SAFELY = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 export async function openFile(path: string): Promise<OpenedFile> {
   let handle: FileHandle;

@@ -12,6 +12,7 @@ import { readdir, realpath, stat, utimes } from 'node:fs/promises';
 import type { Logger } from '../../protocol/ports.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
 import type { CatalogueChange, CatalogueListener, HostedSong } from '../library/catalogue.js';
+import { fingerprintOf } from '../library/open-file.js';
 import { makeFolder } from '../make-folder.js';
 import { CacheFiles, type FileKind } from './cache-files.js';
 import type { LocalSong } from './local-song.js';
@@ -264,9 +265,7 @@ export class DiskCache implements SongCache {
 
   async #hosted(hash: ContentHash, offer: OfferRow, nodes: Uint8Array): Promise<HostedSong> {
     const path = this.#files(hash).path('mp3');
-    const facts = await stat(path, { bigint: true });
-    const { mtimeNs, ctimeNs, ino } = facts;
-    return { hash, path, size: Number(facts.size), mtimeNs, ctimeNs, inode: ino, offer, nodes };
+    return { hash, path, ...fingerprintOf(await stat(path, { bigint: true })), offer, nodes };
   }
 
   #files(hash: ContentHash): CacheFiles {
