@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as rest } from 'node:timers/promises';
 import { mp3Bytes } from '../test/support/mp3.js';
 import { type BenchResult, interleave, median, residentBytes, round } from './harness.js';
 
@@ -84,7 +85,7 @@ async function measureMemory(folder: string, started: ChildProcess[]) {
   );
   started.push(tracker);
   const ready = JSON.parse(await saying(tracker, line => line.includes('"ready"'))) as { port: number };
-  await settle();
+  await rest(SETTLE_MS);
   const idleTracker = await residentBytes(tracker.pid!);
 
   const host = spawn(
@@ -106,7 +107,7 @@ async function measureMemory(folder: string, started: ChildProcess[]) {
   );
   started.push(host);
   await saying(host, line => (JSON.parse(line) as { songs?: number }).songs === SONGS);
-  await settle(LIBRARY_SETTLE_MS);
+  await rest(LIBRARY_SETTLE_MS);
   const idleHost = await residentBytes(host.pid!);
   const trackerWithSongs = await residentBytes(tracker.pid!);
 
@@ -138,7 +139,7 @@ async function measureMemory(folder: string, started: ChildProcess[]) {
   await saying(listener, line => line.includes('"library"'));
   listener.stdin!.write('play Longplay\n');
   await saying(listener, line => line.includes('"started"'));
-  await settle();
+  await rest(SETTLE_MS);
   const audio = await childrenOf(listener.pid!);
   const playing = await residentBytes(listener.pid!);
   const audioBytes = (await Promise.all(audio.map(residentBytes))).reduce((sum, bytes) => sum + bytes, 0);
@@ -156,8 +157,6 @@ async function measureMemory(folder: string, started: ChildProcess[]) {
     ],
   };
 }
-
-const settle = (ms = SETTLE_MS): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
 async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

@@ -6,6 +6,7 @@
  * output. What comes out is compared with what was encoded, so a decoder that trims wrongly shows as a length, one that
  * plays noise as a correlation.
  */
+import { setTimeout as rest } from 'node:timers/promises';
 import { AudioEngine } from '../peer/playback/audio-engine.js';
 import type { Decoder } from '../peer/playback/decoders/decoder.js';
 import { LameDecoder } from '../peer/playback/decoders/lame.js';
@@ -13,7 +14,7 @@ import { Mpg123Decoder } from '../peer/playback/decoders/mpg123.js';
 import type { Output } from '../peer/playback/outputs/output.js';
 import type { PcmFormat } from '../peer/playback/pcm.js';
 import { warmUpEngine } from '../peer/playback/warm-up-engine.js';
-import type { Clock } from '../protocol/ports.js';
+import { systemClock } from '../src/clock.js';
 import { chirp, correlation, encode } from '../test/peer/playback/sound.js';
 import { type BenchResult, interleave, median, quantile, round } from './harness.js';
 
@@ -52,7 +53,7 @@ export async function run(): Promise<BenchResult> {
   };
   for (const decoder of Object.values(decoders)) {
     await decoder.load();
-    await warmUpEngine(decoder, clock);
+    await warmUpEngine(decoder, systemClock);
   }
   const takes = [];
   for (const specimen of specimens) {
@@ -179,7 +180,7 @@ function id3v2(bytes: number): Buffer {
 }
 
 async function play(decoder: Decoder, { mp3 }: Specimen): Promise<Take> {
-  await new Promise(resolve => setTimeout(resolve, PAUSE_MS));
+  await rest(PAUSE_MS);
   const blocks: Int16Array[] = [];
   const beganAt = performance.now();
   let firstMs = Number.POSITIVE_INFINITY;
@@ -206,7 +207,7 @@ async function play(decoder: Decoder, { mp3 }: Specimen): Promise<Take> {
     const engine = new AudioEngine({
       decoder,
       output,
-      clock,
+      clock: systemClock,
       report: report => {
         if (report.is === 'ended') done(report.failure);
         if (report.is === 'output-failed') done(report.why);
@@ -229,12 +230,4 @@ const nowhere: Output = {
   flush: async () => {},
   settle: async () => {},
   close: async () => {},
-};
-
-const clock: Clock = {
-  now: () => performance.now(),
-  after: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
 };

@@ -10,6 +10,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as rest } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { mp3Bytes } from '../test/support/mp3.js';
 import { type BenchResult, interleave, median, round } from './harness.js';
@@ -135,7 +136,7 @@ async function updatedByMpd(folder: string, music: string): Promise<number> {
         () => ({ stdout: '' }),
       );
       if (songs.stdout.split('\n').length > SONGS) return (performance.now() - begun) / 1_000;
-      await new Promise(resolve => setTimeout(resolve, 20));
+      await rest(20);
     }
     throw new Error('MPD does not start');
   } finally {

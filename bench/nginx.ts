@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import { freePort } from '../test/support/free-port.js';
 
 const LOOK_AGAIN_MS = 50;
@@ -42,6 +43,6 @@ export async function accepts(port: number): Promise<void> {
     );
     socket.destroy();
     if (connected) return;
-    await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
+    await rest(LOOK_AGAIN_MS);
   }
 }

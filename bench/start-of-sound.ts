@@ -12,6 +12,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import { type BenchResult, interleave, median, quantile, round } from './harness.js';
 import { farAway, ONE_WAY_MS } from './start-of-sound/far-away.js';
 
@@ -121,10 +122,10 @@ async function timed(child: ChildProcessWithoutNullStreams, line: string, end?: 
   child.stdin.write(line);
   while (firstAt === undefined) {
     if (performance.now() - from > DEADLINE_MS) throw new Error(`no sound after ${line}`);
-    await pause(1);
+    await rest(1);
   }
   if (end !== undefined) child.stdin.write(end);
-  while (performance.now() - lastAt < SILENCE_MS) await pause(5);
+  while (performance.now() - lastAt < SILENCE_MS) await rest(5);
   child.stdout.off('data', heard);
   return firstAt - from;
 }
@@ -203,7 +204,7 @@ async function startPeers(
   const inSwarm = await listener('in-swarm', both);
   const alone = await listener('alone', [...both, '--no-swarm']);
   for (const child of [inSwarm, alone]) child.stdin.write('list\n');
-  await pause(2_000);
+  await rest(2_000);
 
   const fromAfar = async (): Promise<FarAway> => {
     const port = await freePort();
@@ -213,13 +214,13 @@ async function startPeers(
     const cold: number[] = [];
     for (let play = 0; play < COLD_PLAYS; play += 1) {
       const newcomer = await listener(`newcomer-${play}`, far);
-      await pause(500);
+      await rest(500);
       cold.push(await timed(newcomer, `play ${1 + play}\n`, 'stop\n'));
       await end(newcomer);
     }
     const regular = await listener('regular', far);
     regular.stdin.write('list\n');
-    await pause(2_000);
+    await rest(2_000);
     const warm: number[] = [];
     for (let play = 0; play < FAR_PLAYS; play += 1)
       warm.push(await timed(regular, `play ${1 + (play % SONGS)}\n`, 'stop\n'));
@@ -248,7 +249,7 @@ async function startNginx(folder: string, started: ChildProcessWithoutNullStream
   start(started, 'nginx', ['-c', config, '-p', home]);
   for (let tries = 0; !(await accepts(port)); tries += 1) {
     if (tries > 200) throw new Error('nginx does not start');
-    await pause(20);
+    await rest(20);
   }
   return port;
 }
@@ -308,5 +309,3 @@ const accepts = (port: number): Promise<boolean> =>
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
     socket.once('connect', () => socket.destroy());
   });
-
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));

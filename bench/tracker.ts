@@ -12,6 +12,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as rest } from 'node:timers/promises';
 import { encode } from '../protocol/tsp/codec.js';
 import { Framer } from '../protocol/tsp/framing.js';
 import {
@@ -188,7 +189,7 @@ async function measureFanOut(folder: string, children: ChildProcess[]): Promise<
   const ours = async (): Promise<Spread> => {
     const all = peers.do(() => ({ do: 'await' }));
     // Batches are at least half a second apart with so many peers: this one is not to wait for the one before.
-    await new Promise(resolve => setTimeout(resolve, 700));
+    await rest(700);
     const before = await cpuSeconds(tracker.child.pid!);
     const changedAt = host.retitle(`${title++}`);
     const answers = await all;
@@ -205,7 +206,7 @@ async function measureFanOut(folder: string, children: ChildProcess[]): Promise<
     const publisher = connect({ port: redis.port, host: '127.0.0.1', noDelay: true }).resume();
     variants.redis = async () => {
       const all = subscribers.do(() => ({ do: 'await' }));
-      await new Promise(resolve => setTimeout(resolve, 700));
+      await rest(700);
       const before = await cpuSeconds(redis.child.pid!);
       const changedAt = Number(process.hrtime.bigint());
       publisher.write(
@@ -251,7 +252,7 @@ async function measureList(folder: string, children: ChildProcess[]): Promise<Li
   await crowd.do(index => ({ do: 'register', port, ...peers(index) }));
   const costs: ListCost[] = [];
   for (let run = 0; run <= LISTS; run += 1) {
-    await new Promise(resolve => setTimeout(resolve, 1_100));
+    await rest(1_100);
     const [cpu, own, begun] = [await cpuSeconds(child.pid!), process.cpuUsage(), performance.now()];
     const bytes = await listOf(port);
     const { user, system } = process.cpuUsage(own);

@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import type { Teardown } from '../../test/support/until.js';
 import { type BenchResult, quantile, round } from '../harness.js';
 import type { Told } from '../probed/probe.js';
@@ -181,8 +182,6 @@ async function waitedSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').catch(() => '0 0');
   return Number(stat.split(' ')[1]) / 1e9;
 }
-
-const rest = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
 function startAttacker(t: Teardown, order: AttackOrder): ChildProcess {
   const child = fork(join(import.meta.dirname, 'attacked', 'attackers.js'));

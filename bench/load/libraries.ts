@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import { connectTsp, listenTsp, type TspClient } from '../../test/support/tsp-client.js';
 import type { Teardown } from '../../test/support/until.js';
 import { type BenchResult, quantile, round } from '../harness.js';
@@ -134,7 +135,7 @@ function ask(client: TspClient): { end(): Promise<number[]> } {
       client.send({ type: 'PING', value: 7 });
       await answered;
       took.push(performance.now() - at);
-      await new Promise(resolve => setTimeout(resolve, ASK_EVERY_MS));
+      await rest(ASK_EVERY_MS);
     }
   })();
   return {

@@ -5,6 +5,7 @@
  *     ListenersTask ─▶ all connect and play ─▶ 'playing', when each has heard something ─▶ 'go' ─▶ so many seconds ─▶ report
  */
 import { connect as dial, type Socket } from 'node:net';
+import { setTimeout as rest } from 'node:timers/promises';
 import { ChunkReader } from '../../protocol/rtmp/chunk-reader.js';
 import { HANDSHAKE_BYTES, MESSAGE_TYPE } from '../../protocol/rtmp/constants.js';
 import { decodeMessage, type Message } from '../../protocol/rtmp/messages.js';
@@ -45,7 +46,7 @@ process.once('message', async (task: ListenersTask) => {
   process.once('message', async () => {
     for (const player of players) player.reset();
     const before = process.cpuUsage();
-    await new Promise(resolve => setTimeout(resolve, task.seconds * 1_000));
+    await rest(task.seconds * 1_000);
     const { user, system } = process.cpuUsage(before);
     const sum = (pick: (player: RtmpListener) => number): number =>
       players.reduce((total, player) => total + pick(player), 0);

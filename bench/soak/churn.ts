@@ -12,6 +12,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import { MerkleTree } from '../../protocol/merkle.js';
 import { NO_SONG } from '../../protocol/tsp/constants.js';
 import type { Message } from '../../protocol/tsp/messages.js';
@@ -55,7 +56,7 @@ export class Churn {
       lanes.map(async act => {
         while (goesOn()) {
           await inItsOwnTime(act).catch(error => this.#surprise(error));
-          await pause(CLIENT_PAUSE_MS);
+          await rest(CLIENT_PAUSE_MS);
         }
       }),
     );
@@ -169,7 +170,7 @@ export class Churn {
       guest.kill(end);
       this.#did(`guest ${end}`);
       if (end === 'SIGSTOP') {
-        await pause(STOPPED_MS);
+        await rest(STOPPED_MS);
         guest.kill('SIGCONT');
         guest.kill('SIGTERM');
       }
@@ -221,11 +222,11 @@ export class Churn {
     for (const title of ['Came', 'Was retitled']) {
       await writeFile(path, songOf(this.#passing, title));
       this.#did(title.toLowerCase());
-      await pause(1_500);
+      await rest(1_500);
     }
     await rm(path);
     this.#did('went');
-    await pause(1_500);
+    await rest(1_500);
   }
 
   async #peer(t: Teardown, args: readonly string[]): Promise<RunningCommand> {
@@ -242,8 +243,6 @@ export class Churn {
 }
 
 const rangeOf = ({ hash }: Song): Message => ({ type: 'RANGE', song: NO_SONG, offset: 0, count: 0, hash });
-
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
 /** Nothing here takes a minute; what does is told, and the round goes on. */
 const ACT_MS = 60_000;

@@ -9,6 +9,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { pastBudget, readBudget } from '../budget.js';
 import { type BenchResult, describeMachine, round } from '../harness.js';
@@ -67,7 +68,7 @@ async function soak(network: SoakNetwork): Promise<BenchResult> {
 /** Until `isBack`, or as long as idle connections may live. */
 async function rest(isBack = (): boolean => false): Promise<void> {
   const restedAt = performance.now() + REST_MS;
-  while (performance.now() < restedAt && !isBack()) await new Promise(resolve => setTimeout(resolve, 250));
+  while (performance.now() < restedAt && !isBack()) await pause(250);
 }
 
 function tell({ all, counts }: SoakNetwork, endsAt: number): void {

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { setTimeout as rest } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { staticMetadata, staticSwarm } from '../../peer/swarm/static-swarm.js';
 import { SwarmNode } from '../../peer/swarm/swarm-node.js';
@@ -88,7 +89,7 @@ async function bePeer(swarms: number, neighbours: number): Promise<void> {
   const { node, port } = await nodeAt('127.0.0.1');
   const all = Array.from({ length: swarms }, (_, number) => joined(node, number));
   say({ event: 'ready', port });
-  while ((all[0]?.peers ?? 0) < neighbours) await new Promise(resolve => setTimeout(resolve, 50));
+  while ((all[0]?.peers ?? 0) < neighbours) await rest(50);
   (globalThis as { gc?: () => void }).gc?.();
   say({ event: 'settled' });
 }

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as rest } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { cpuSeconds } from '../harness.js';
 
@@ -98,7 +99,7 @@ export async function costOf(
   // Its CPU time is gone with it: what is missed at the end is a hundredth of a second.
   while (!isOver) {
     own = (await cpuSeconds(child.pid!).catch(() => own)) || own;
-    await new Promise(resolve => setTimeout(resolve, LOOK_EVERY_MS));
+    await rest(LOOK_EVERY_MS);
   }
   const [code] = (await closed) as [number];
   if (code !== 0) throw new Error(`${program} ${words.join(' ')} ended with ${code}`);

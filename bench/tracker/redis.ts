@@ -4,6 +4,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
+import { setTimeout as rest } from 'node:timers/promises';
 
 export interface Server {
   readonly child: ChildProcess;
@@ -47,6 +48,6 @@ export async function startRedis(folder: string, children: ChildProcess[]): Prom
     );
     socket.destroy();
     if (isThere) return { child, port };
-    await new Promise(resolve => setTimeout(resolve, 50));
+    await rest(50);
   }
 }

@@ -8,6 +8,7 @@
  * what is said is made once, and what is answered is read into one buffer and forgotten.
  */
 import { connect, type Socket } from 'node:net';
+import { setTimeout as rest } from 'node:timers/promises';
 import { encode } from '../../../protocol/tsp/codec.js';
 import { addressOf, randomNumbers, range } from '../../../test/support/crowd.js';
 import { register } from './registration.js';
@@ -178,8 +179,6 @@ function inLanes(name: AttackName, lanes: number, attack: (lane: number) => Prom
     })();
   }
 }
-
-const rest = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
 /** Whatever is answered is read into the same place. */
 const rubbish = Buffer.alloc(READ_BYTES);

@@ -3,6 +3,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as rest } from 'node:timers/promises';
 import { encode } from '../../../protocol/tsp/codec.js';
 import { Framer } from '../../../protocol/tsp/framing.js';
 
@@ -52,8 +53,6 @@ export async function askFor(port: number, ms: number): Promise<GoodReport> {
   await Promise.all([asking, listing]);
   return { askMs, connectMs, listMs, errors };
 }
-
-const rest = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
 async function timed(work: Promise<unknown>): Promise<number> {
   const began = performance.now();

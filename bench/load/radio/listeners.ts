@@ -5,6 +5,7 @@
  *     RadioTask ─▶ all connect and ask at once ─▶ each tick reads 100 ms of sound ─▶ 'playing' … RadioReport at the end
  */
 import { connect, type Socket } from 'node:net';
+import { setTimeout as rest } from 'node:timers/promises';
 import { addressOf, range } from '../../../test/support/crowd.js';
 import { quantile } from '../../harness.js';
 
@@ -41,7 +42,7 @@ process.once('message', async (task: RadioTask) => {
   const end = began + task.seconds * 1_000;
   for (let now = began; now < end; now = performance.now()) {
     for (const listener of listeners) listener.tick();
-    await new Promise(resolve => setTimeout(resolve, Math.max(0, now + TICK_MS - performance.now())));
+    await rest(Math.max(0, now + TICK_MS - performance.now()));
   }
   for (const listener of listeners) listener.end();
   const { user, system } = process.cpuUsage(before);
