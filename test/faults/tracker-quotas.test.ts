@@ -7,13 +7,13 @@ import t from 'tap';
 import { encode } from '../../protocol/tsp/codec.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import { hashOf } from '../support/content.js';
 import { connectFrom, gone, range } from '../support/crowd.js';
 import { spawnCommand } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp, listAt, listenTsp, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
-import { hashOf } from '../tracker/registry-contract.js';
 import { registerHost, registerListener, song } from '../tracker/tracker-fixture.js';
 
 const WORDS = ['--host', '127.0.0.1', '--port', '0'];

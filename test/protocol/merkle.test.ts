@@ -13,6 +13,7 @@ import {
   nodesAbove,
   ROOT_LEVEL,
 } from '../../protocol/merkle.js';
+import { content } from '../support/content.js';
 
 const CHUNK = 1024;
 const PIECE = 64 * CHUNK;
@@ -56,8 +57,6 @@ const VECTORS = [
     '8becd36fe28186d7c172834ab1ee48c8b8ca88122d594670b84b1804ba5f34be',
   ],
 ] as const;
-
-const content = (size: number): Buffer => Buffer.from(Uint8Array.from({ length: size }, (_, i) => i % 251));
 
 /** RFC 7574 §5.1 written down as slowly and plainly as it can be, to compare with. */
 function plainLevels(bytes: Uint8Array, hash: HashName): Buffer[][] {

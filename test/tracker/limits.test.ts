@@ -4,10 +4,10 @@ import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
 import { TURN_MS, Turns } from '../../protocol/turns.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
+import { hashOf } from '../support/content.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
-import { hashOf } from './registry-contract.js';
 import { ended, registerHost, registerListener, settledList, song, startTracker } from './tracker-fixture.js';
 
 t.test('songs past a quota are refused row by row, and the rest is listed', async t => {

@@ -17,9 +17,9 @@ import { FanOut, type Reader } from '../../tracker/fan-out.js';
 import { Journal } from '../../tracker/journal.js';
 import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
 import { type Host, SongTable } from '../../tracker/song-table.js';
+import { hashOf } from '../support/content.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { VirtualClock } from '../support/virtual-clock.js';
-import { hashOf } from './registry-contract.js';
 import { song } from './tracker-fixture.js';
 
 /** A reader of the list that applies batches as TSP §3.1 says, and throws at one that does not follow. */

@@ -4,16 +4,16 @@
  */
 import type { Test } from 'tap';
 import { FIRST_SONG_ID, LAST_SONG_ID } from '../../protocol/tsp/constants.js';
-import type { ContentHash, OfferRow } from '../../protocol/tsp/rows.js';
+import type { OfferRow } from '../../protocol/tsp/rows.js';
 import { asSongId } from '../../protocol/tsp/song-id.js';
 import type { Registry } from '../../tracker/registry/registry.js';
+import { hashOf } from '../support/content.js';
 
 /** Opens a registry on the same store each time it is called; `kill` drops it without closing. */
 export interface Subject {
   open(options?: { readonly firstSongId?: number }): Promise<Registry>;
 }
 
-export const hashOf = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
 const row = (n: number, fields: Omit<OfferRow, 'hash'> = {}): OfferRow => ({ hash: hashOf(n), ...fields });
 
 export function registryContract(t: Test, makeSubject: (t: Test) => Promise<Subject>): void {

@@ -13,9 +13,10 @@ import { openDisk } from '../../src/disk.js';
 import { IdIndex } from '../../tracker/registry/id-index.js';
 import { LmdbRegistry } from '../../tracker/registry/lmdb.js';
 import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
+import { hashOf } from '../support/content.js';
 import { range } from '../support/crowd.js';
 import { tempFolder } from '../support/temp-folder.js';
-import { hashOf, registryContract } from './registry-contract.js';
+import { registryContract } from './registry-contract.js';
 
 t.test('in memory', async t => {
   registryContract(t, async () => {

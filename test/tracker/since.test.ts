@@ -8,9 +8,9 @@ import { KEPT_BATCHES_MS } from '../../tracker/broadcast.js';
 import { FORGOTTEN_AT_ONCE, Journal, MAX_CHANGES } from '../../tracker/journal.js';
 import { MemoryStore } from '../../tracker/registry/memory.js';
 import type { Host } from '../../tracker/song-table.js';
+import { hashOf } from '../support/content.js';
 import { until } from '../support/until.js';
 import { historySteps, listOfSongs, ModelReader, sorted } from './list-fixture.js';
-import { hashOf } from './registry-contract.js';
 
 type List = ReturnType<typeof listOfSongs>;
 

@@ -11,12 +11,12 @@ import type { OfferRow } from '../../protocol/tsp/rows.js';
 import { openDisk } from '../../src/disk.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../tracker/config.js';
 import { Tracker, type TrackerOptions } from '../../tracker/tracker.js';
+import { hashOf } from '../support/content.js';
 import { patientClock } from '../support/patient-clock.js';
 import { RecordingLogger } from '../support/recording-logger.js';
 import { connectTsp, listAt, listenTsp, type Received, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
-import { hashOf } from './registry-contract.js';
 
 export interface RunningTracker {
   readonly tracker: Tracker;

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openDisk } from '../../src/disk.js';
 import { LmdbRegistry } from '../../tracker/registry/lmdb.js';
+import { hashOf } from '../support/content.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { connectTsp, listenTsp, netcat } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
 import { VirtualClock } from '../support/virtual-clock.js';
-import { hashOf } from './registry-contract.js';
 import {
   ended,
   registerHost,

@@ -9,6 +9,7 @@ import { encode } from '../../../protocol/tsp/codec.js';
 import { WireTrace } from '../../../protocol/tsp/describe.js';
 import type { Message } from '../../../protocol/tsp/messages.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
+import { hashOf } from '../../support/content.js';
 import {
   asId,
   hostSongs,
@@ -133,8 +134,7 @@ t.test('a list of many songs is made in steps and once for all who ask within a 
     asked += 1;
     return get();
   };
-  for (let other = 2; other <= 2_000; other++)
-    host.songs.set(other, { ...song, hash: other.toString(16).padStart(64, '0') as ContentHash });
+  for (let other = 2; other <= 2_000; other++) host.songs.set(other, { ...song, hash: hashOf(other) });
   const clients = await Promise.all([1, 2, 3].map(() => connectTsp(t, host.port)));
   for (const client of clients) client.send({ type: 'LIST' });
   for (const client of clients) t.equal((await client.receive('LIST_INFO')).rows.length, 2_000);

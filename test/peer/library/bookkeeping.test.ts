@@ -19,12 +19,12 @@ import { LmdbLibraryStore } from '../../../peer/library/store-lmdb.js';
 import { QUIET_MS, QuietPaths, TOGETHER_MS } from '../../../peer/library/watch.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
 import { openDisk } from '../../../src/disk.js';
+import { hashOf } from '../../support/content.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
 
-const hashOf = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
 const print = (inode: number, more: Partial<Fingerprint> = {}): Fingerprint => ({
   size: 100,
   mtimeNs: 1_700_000_000_123_456_789n,

@@ -11,12 +11,13 @@ import type {
 } from '../../../peer/prompt/peer-view.js';
 import { RequestError, TransportError } from '../../../protocol/errors.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
-import type { ContentHash, SongRow } from '../../../protocol/tsp/rows.js';
+import type { SongRow } from '../../../protocol/tsp/rows.js';
+import { hashOf } from '../../support/content.js';
 
 export function songRow(id: number, title: string, artist = '', more: Partial<SongRow> = {}): SongRow {
   return {
     id: id as SongId,
-    hash: id.toString(16).padStart(64, '0') as ContentHash,
+    hash: hashOf(id),
     title,
     ...(artist !== '' && { artist }),
     duration: 187.4,

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type BatchOutcome, resolveHost, SongList } from '../../../peer/tracker-client/song-list.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
-import type { BroadcastRow, ContentHash, SongRow } from '../../../protocol/tsp/rows.js';
+import type { BroadcastRow, SongRow } from '../../../protocol/tsp/rows.js';
+import { hashOf } from '../../support/content.js';
 
-const hash = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
 const row = (id: number, change: Partial<Omit<SongRow, 'id'>> = {}): BroadcastRow => ({
   kind: 'song',
   id: id as SongId,
-  change: { hash: hash(id), title: `song ${id}`, hosts: ['10.0.0.1:7461'], hostCount: 1, ...change },
+  change: { hash: hashOf(id), title: `song ${id}`, hosts: ['10.0.0.1:7461'], hostCount: 1, ...change },
 });
 const partial = (id: number, change: Partial<Omit<SongRow, 'id'>>): BroadcastRow => ({
   kind: 'song',
@@ -48,7 +48,7 @@ t.test('a whole batch is the list; the next ones change it', async t => {
     change: { added: 1, left: 1, changed: 1 },
   });
   t.same(ids(list), [1, 3]);
-  t.match(list.get(1 as SongId), { title: 'new', hash: hash(1), hosts: ['10.0.0.1:7461'], hostCount: 1 });
+  t.match(list.get(1 as SongId), { title: 'new', hash: hashOf(1), hosts: ['10.0.0.1:7461'], hostCount: 1 });
   t.equal(list.size, 2);
   t.equal(list.revision, 6);
 });
@@ -63,7 +63,7 @@ t.test('keys that did not change may be left out; a change of hosts alone is no 
   t.equal(list.get(1 as SongId)?.hostCount, 1);
   batch(list, 8, [partial(99, { title: 'who?' })]);
   t.equal(list.get(99 as SongId), undefined, 'a change of a song that nobody named');
-  batch(list, 9, [partial(4, { live: true, feed: hash(4), title: 'live', hosts: [':1'] })]);
+  batch(list, 9, [partial(4, { live: true, feed: hashOf(4), title: 'live', hosts: [':1'] })]);
   t.equal(list.get(4 as SongId)?.live, true, 'a feed has no hash');
 });
 

@@ -4,19 +4,18 @@ import type { LinkEvent, TrackerLinkOptions } from '../../../peer/tracker-client
 import { TrackerLink } from '../../../peer/tracker-client/tracker-link.js';
 import { WireTrace } from '../../../protocol/tsp/describe.js';
 import type { ErrorBody, Message, SongId } from '../../../protocol/tsp/messages.js';
-import type { ContentHash, OfferRow } from '../../../protocol/tsp/rows.js';
+import type { OfferRow } from '../../../protocol/tsp/rows.js';
 import { openDisk } from '../../../src/disk.js';
 import { DEFAULT_TRACKER_CONFIG } from '../../../tracker/config.js';
 import { Tracker } from '../../../tracker/tracker.js';
+import { hashOf } from '../../support/content.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { connectTsp, listenTsp, type TspClient } from '../../support/tsp-client.js';
 import { type Teardown, until, within } from '../../support/until.js';
 import { Songs } from './own-songs.js';
 
-const hash = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
-
-const song = (n: number): OfferRow => ({ hash: hash(n), title: `song ${n}` });
+const song = (n: number): OfferRow => ({ hash: hashOf(n), title: `song ${n}` });
 
 function openLink(
   t: Teardown,
@@ -105,21 +104,21 @@ t.test(
     t.equal(await within('registered', listener.link.start()), true);
     await until('both songs', () => listener.link.list.size === 2);
     t.equal(listener.link.list.stale, false);
-    const listed = (n: number) => listener.link.list.songs.find(one => one.hash === hash(n));
+    const listed = (n: number) => listener.link.list.songs.find(one => one.hash === hashOf(n));
     const row = listed(1)!;
-    t.equal(host.link.idOf(hash(1)), row.id);
-    t.equal(host.link.hashOf(row.id), hash(1));
+    t.equal(host.link.idOf(hashOf(1)), row.id);
+    t.equal(host.link.hashOf(row.id), hashOf(1));
     t.match(listener.link.list.hostsOf(row), [/^127\.0\.0\.1:\d+$/]);
     t.equal(host.link.owed, false);
     t.match(host.link.status(), { state: 'registered', listed: [/:\d+$/], unreachable: false });
 
-    songs.change([{ ...song(1), title: 'renamed' }, song(3)], [hash(2)]);
+    songs.change([{ ...song(1), title: 'renamed' }, song(3)], [hashOf(2)]);
     await until('the changes', () => listed(1)?.title === 'renamed');
     t.same(
       listener.link.list.songs.map(one => one.hash),
-      [hash(1), hash(3)],
+      [hashOf(1), hashOf(3)],
     );
-    t.equal(host.link.idOf(hash(3)), listed(3)!.id);
+    t.equal(host.link.idOf(hashOf(3)), listed(3)!.id);
 
     t.match(await listener.link.info(row.id), [{ id: row.id, title: 'renamed' }]);
     t.match(await listener.link.find('renamed'), [{ id: row.id }]);
@@ -181,7 +180,7 @@ t.test('HELLO says who we are, and after a loss what we know', async t => {
     client.send(welcome({}, 7));
     client.sendRows({ type: 'BROADCAST_LIST', revision: 7 }, [
       { whole: true },
-      { id: 1, hash: hash(1), title: 'a', hosts: [':1'] },
+      { id: 1, hash: hashOf(1), title: 'a', hosts: [':1'] },
     ]);
     if (hellos.length === 1) client.end();
   });
@@ -206,18 +205,18 @@ t.test('IDs are forgotten when the tracker’s name changes', async t => {
       await client.receive('HELLO');
       client.send({ type: 'LIST' });
       await client.receive('LIST_INFO');
-      client.sendRows({ type: 'SONG_IDS' }, [{ hash: hash(1), id: 77 }]);
+      client.sendRows({ type: 'SONG_IDS' }, [{ hash: hashOf(1), id: 77 }]);
       client.send(welcome({ tracker: 'fedcba9876543210', listed: ['127.0.0.1:1'] }));
     },
   );
   const { link, events } = openLink(t, port, { songs: new Songs(song(1), song(2)) });
   await link.start(7461);
-  t.equal(link.idOf(hash(2)), 11);
+  t.equal(link.idOf(hashOf(2)), 11);
   await until('the other tracker', () =>
     events.some(event => event.kind === 'registered' && event.anotherTracker),
   );
-  t.equal(link.idOf(hash(1)), 77);
-  t.equal(link.idOf(hash(2)), undefined);
+  t.equal(link.idOf(hashOf(1)), 77);
+  t.equal(link.idOf(hashOf(2)), undefined);
   t.equal(link.hashOf(11 as SongId), undefined);
   t.equal(link.list.size, 0);
 });
@@ -228,17 +227,17 @@ t.test('what the tracker will not list is told, song by song', async t => {
     client.send({ type: 'LIST' });
     await client.receive('LIST_INFO');
     client.sendRows({ type: 'SONG_IDS' }, [
-      { hash: hash(1), id: 1 },
-      { hash: hash(2), error: 'too-many' },
-      { hash: hash(3), error: 'unreachable' },
-      { hash: hash(99), id: 99 },
+      { hash: hashOf(1), id: 1 },
+      { hash: hashOf(2), error: 'too-many' },
+      { hash: hashOf(3), error: 'unreachable' },
+      { hash: hashOf(99), id: 99 },
     ]);
     client.send(welcome());
   });
   const { link, events } = openLink(t, port, { songs: new Songs(song(1), song(2), song(3)) });
   await link.start(7461);
-  t.match(events[0], { kind: 'song-ids', given: 1, refused: [{ hash: hash(2), error: 'too-many' }] });
-  t.equal(link.idOf(hash(99)), undefined, 'it is none of ours');
+  t.match(events[0], { kind: 'song-ids', given: 1, refused: [{ hash: hashOf(2), error: 'too-many' }] });
+  t.equal(link.idOf(hashOf(99)), undefined, 'it is none of ours');
 });
 
 t.test('an unreachable host is told, echoes later proofs, and its songs get their IDs then', async t => {
@@ -261,10 +260,10 @@ t.test('an unreachable host is told, echoes later proofs, and its songs get thei
   t.equal(link.status().unreachable, true);
   link.ping(4711);
   t.match(await tracker!.receive('PONG'), { value: 4711 });
-  tracker!.sendRows({ type: 'SONG_IDS' }, [{ hash: hash(1), id: 5 }]);
+  tracker!.sendRows({ type: 'SONG_IDS' }, [{ hash: hashOf(1), id: 5 }]);
   tracker!.send(welcome({ listed: ['127.0.0.1:7461'] }));
   await until('reachable', () => !link.status().unreachable);
-  t.equal(link.idOf(hash(1)), 5);
+  t.equal(link.idOf(hashOf(1)), 5);
 });
 
 t.test('whoever is replaced goes on as a listener', async t => {
@@ -294,9 +293,9 @@ t.test('a missed batch is made good by LIST', async t => {
     await client.receive('HELLO');
     client.send(welcome());
     client.sendRows({ type: 'BROADCAST_LIST', revision: 1 }, [{ whole: true }]);
-    client.sendRows({ type: 'BROADCAST_LIST', revision: 3 }, [{ id: 3, hash: hash(3), hosts: [':1'] }]);
+    client.sendRows({ type: 'BROADCAST_LIST', revision: 3 }, [{ id: 3, hash: hashOf(3), hosts: [':1'] }]);
     await client.receive('LIST');
-    client.sendRows({ type: 'LIST_INFO', revision: 2 }, [{ id: 2, hash: hash(2), hosts: [':1'] }]);
+    client.sendRows({ type: 'LIST_INFO', revision: 2 }, [{ id: 2, hash: hashOf(2), hosts: [':1'] }]);
   });
   const { link } = openLink(t, port);
   await link.start();
@@ -321,7 +320,7 @@ t.test('fifty thousand songs are sent as one list, and a PING within it waits fo
   t.equal(await within('registered', link.start(7461)), true);
   t.equal(rows, 50_000);
   songs.change([song(60_000)]);
-  t.match(await tracker!.receive('UPDATE'), { changes: [{ hash: hash(60_000) }] });
+  t.match(await tracker!.receive('UPDATE'), { changes: [{ hash: hashOf(60_000) }] });
 });
 
 t.test('refused changes and warnings are logged, refused questions rejected', async t => {

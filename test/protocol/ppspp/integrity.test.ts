@@ -23,11 +23,11 @@ import { MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
 import { frontierOf, rebuiltNodes } from '../../../protocol/ppspp/kept-tree.js';
 import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
 import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
+import { content } from '../../support/content.js';
 
 const vectors: { progressive: number[][]; roots: [number, string, string][] } = JSON.parse(
   readFileSync(new URL('../../../../test/vectors/ppspp.json', import.meta.url), 'utf8'),
 );
-const content = (size: number): Buffer => Buffer.from(Uint8Array.from({ length: size }, (_, i) => i % 251));
 const chunkOf = (bytes: Uint8Array, chunk: number): Uint8Array =>
   bytes.subarray(chunk * 1_024, (chunk + 1) * 1_024);
 

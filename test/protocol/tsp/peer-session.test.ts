@@ -23,12 +23,12 @@ import {
   type PeerState,
   type TrackerQuestion,
 } from '../../../protocol/tsp/peer-table.js';
-import { type ContentHash, encodeRow, type OfferChange } from '../../../protocol/tsp/rows.js';
+import { encodeRow, type OfferChange } from '../../../protocol/tsp/rows.js';
+import { hashOf } from '../../support/content.js';
 import { SAMPLES, type Samples } from './samples.js';
 
 const song = 10 as SongId;
-const hash = (n: number): ContentHash => n.toString(16).padStart(64, '0') as ContentHash;
-const offer = (n: number): OfferChange => ({ hash: hash(n), title: `song ${n}` });
+const offer = (n: number): OfferChange => ({ hash: hashOf(n), title: `song ${n}` });
 const LIST: Message = { type: 'LIST' };
 const welcome = (listed: string[] = ['127.0.0.1:7461'], revision = 5): Samples['WELCOME'] => ({
   type: 'WELCOME',
@@ -84,12 +84,12 @@ t.test('a host registers as TSP §5.1 draws it', async t => {
   t.same(hear(session, 1, LIST), [{ do: 'send-songs' }]);
   t.same(session.echo(77, 2), [{ do: 'send', message: { type: 'PONG', value: 77 } }]);
   t.ok(session.idsOwed);
-  t.same(hear(session, 3, songIds({ hash: hash(1), id: 10 }, { hash: hash(2), error: 'refused' })), [
+  t.same(hear(session, 3, songIds({ hash: hashOf(1), id: 10 }, { hash: hashOf(2), error: 'refused' })), [
     {
       do: 'song-ids',
       rows: [
-        { hash: hash(1), id: 10 },
-        { hash: hash(2), error: 'refused' },
+        { hash: hashOf(1), id: 10 },
+        { hash: hashOf(2), error: 'refused' },
       ],
     },
   ]);
@@ -180,7 +180,7 @@ t.test('questions are answered in order, and more than sixteen wait', async t =>
   const questions = Array.from({ length: 20 }, (_, n): TrackerQuestion => ({ type: 'FIND', words: `${n}` }));
   const messages = questions.flatMap(question => sent(session.ask(question, 0)));
   t.same(messages, questions.slice(0, MAX_PIPELINED_REQUESTS));
-  const row = { id: 10, hash: hash(1), hosts: [':7461'] };
+  const row = { id: 10, hash: hashOf(1), hosts: [':7461'] };
   const effects = hear(session, 0, rows({ type: 'SONG_INFO', song: 0 }, row));
   t.match(effects, [
     { do: 'rows', question: questions[0], rows: [{ id: 10, hostCount: 1 }] },
@@ -197,7 +197,7 @@ t.test('the whole list is asked once at a time, and once a second', async t => {
   const session = inState('registered');
   t.same(sent(session.askList(10)), [LIST]);
   t.same(session.askList(11), [], 'it is on its way');
-  const effects = hear(session, 20, rows({ type: 'LIST_INFO', revision: 9 }, { id: 10, hash: hash(1) }));
+  const effects = hear(session, 20, rows({ type: 'LIST_INFO', revision: 9 }, { id: 10, hash: hashOf(1) }));
   t.match(effects, [
     { do: 'list-begin', revision: 9, whole: true },
     { do: 'list-rows', rows: [{ kind: 'song', id: 10 }] },
@@ -217,7 +217,7 @@ t.test('own changes: the newest of each song, in UPDATEs of 64 KiB, two at a tim
   const second = updates(session.offer(many, 0));
   t.equal(second.length, 1, 'the first is still unanswered, and one more may be');
   t.ok(encode(second[0]!).length <= MAX_PAYLOAD_BYTES + 9);
-  t.same(session.offer([{ hash: hash(2_999), gone: true }], 0), []);
+  t.same(session.offer([{ hash: hashOf(2_999), gone: true }], 0), []);
   t.ok(session.idsOwed);
   const said = [...second];
   for (let answers = 0; answers < 20 && session.idsOwed; answers += 1)
@@ -225,8 +225,8 @@ t.test('own changes: the newest of each song, in UPDATEs of 64 KiB, two at a tim
   const changes = said.flatMap(update => (update.type === 'UPDATE' ? update.changes : []));
   t.equal(changes.length, 3_000);
   t.same(
-    changes.filter(change => change.hash === hash(2_999)),
-    [{ hash: hash(2_999), gone: true }],
+    changes.filter(change => change.hash === hashOf(2_999)),
+    [{ hash: hashOf(2_999), gone: true }],
   );
   t.notOk(session.idsOwed);
 });
@@ -245,9 +245,11 @@ t.test('changes that the tracker delays are said again, others are given up', as
   session.offer([offer(1), offer(2)], 0);
   const delay = error({ code: 'busy', type: MESSAGE_TYPE.UPDATE, retryAfterMs: 700 });
   t.same(hear(session, 100, delay), []);
-  t.same(session.offer([{ hash: hash(2), gone: true }], 200), []);
+  t.same(session.offer([{ hash: hashOf(2), gone: true }], 200), []);
   t.equal(session.nextDeadline(), 800);
-  t.same(sent(session.expire(800)), [{ type: 'UPDATE', changes: [offer(1), { hash: hash(2), gone: true }] }]);
+  t.same(sent(session.expire(800)), [
+    { type: 'UPDATE', changes: [offer(1), { hash: hashOf(2), gone: true }] },
+  ]);
   t.match(hear(session, 900, error({ code: 'refused', type: MESSAGE_TYPE.UPDATE })), [
     { do: 'changes-refused', changes: [offer(1), { gone: true }], error: { code: 'refused' } },
   ]);
@@ -260,9 +262,9 @@ t.test('an unreachable peer stays, echoes later proofs, and takes the IDs that t
   t.match(hear(session, 0, welcome([])), [{ do: 'welcomed' }]);
   t.notOk(session.idsOwed);
   session.offer([offer(1)], 0);
-  hear(session, 0, songIds({ hash: hash(1), error: 'unreachable' }));
+  hear(session, 0, songIds({ hash: hashOf(1), error: 'unreachable' }));
   t.same(sent(session.echo(9, 300_000)), [{ type: 'PONG', value: 9 }]);
-  t.match(hear(session, 300_001, songIds({ hash: hash(1), id: 3 })), [{ do: 'song-ids' }]);
+  t.match(hear(session, 300_001, songIds({ hash: hashOf(1), id: 3 })), [{ do: 'song-ids' }]);
   hear(session, 300_002, welcome());
   t.same(session.echo(10, 300_003), []);
   const onlyListens = new PeerSession({ port: 0 }, 0);
@@ -326,7 +328,7 @@ t.test('a PONG while proving is taken wherever the songs stand', async t => {
   const session = inState('proving');
   t.match(sent(session.expire(KEEPALIVE_MS)), [{ type: 'PING', value: KEEPALIVE_MS }]);
   t.same(hear(session, KEEPALIVE_MS, { type: 'PONG', value: KEEPALIVE_MS }), []);
-  t.match(hear(session, KEEPALIVE_MS, songIds({ hash: hash(1), id: 1 })), [{ do: 'song-ids' }]);
+  t.match(hear(session, KEEPALIVE_MS, songIds({ hash: hashOf(1), id: 1 })), [{ do: 'song-ids' }]);
 });
 
 t.test('a request that we don’t know is told so', async t => {

@@ -14,6 +14,7 @@ import { Framer } from '../../../protocol/tsp/framing.js';
 import { PEER_TABLE } from '../../../protocol/tsp/peer-table.js';
 import { TRACKER_TABLE } from '../../../protocol/tsp/tracker-table.js';
 import { UPLOAD_TABLE } from '../../../protocol/tsp/upload.js';
+import { content } from '../../support/content.js';
 import { vectors } from '../../support/vectors.js';
 
 const SPEC = readFileSync(new URL('../../../../protocol/tsp/README.md', import.meta.url), 'utf8');
@@ -94,7 +95,6 @@ t.test('the published hashes are those of the vectors', async t => {
 });
 
 t.test('the published nodes and proofs are true', async t => {
-  const content = (size: number) => Uint8Array.from({ length: size }, (_, index) => index % 251);
   for (const { size, level, root, nodes } of vectors.merkle.nodes) {
     const digest = new MerkleTree({ hash: 'sha256', keep: 0 }).update(content(size)).digest();
     t.equal(toHex(digest.nodes(level)), nodes.join(''), `level ${level} of ${size} bytes`);
