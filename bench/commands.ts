@@ -2,13 +2,14 @@
  * What the commands cost: start-up beside `node -e 0`, and the memory of idle and playing processes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as rest } from 'node:timers/promises';
 import { mp3Bytes } from '../test/support/mp3.js';
-import { type BenchResult, interleave, median, residentBytes, round } from './harness.js';
+import { childrenOf } from '../test/support/proc.js';
+import { type BenchResult, interleave, median, milliseconds, residentBytes, round } from './harness.js';
 
 export const name = 'commands';
 
@@ -158,12 +159,6 @@ async function measureMemory(folder: string, started: ChildProcess[]) {
   };
 }
 
-async function milliseconds(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return performance.now() - start;
-}
-
 function finished(args: readonly string[]): Promise<void> {
   const child = spawn(process.execPath, args, { stdio: 'ignore' });
   return new Promise((resolve, reject) => {
@@ -182,12 +177,4 @@ async function saying(child: ChildProcess, satisfies: (line: string) => boolean)
     });
     lines.once('close', () => reject(new Error('the process ended before it said so')));
   });
-}
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  const lists = await Promise.all(
-    threads.map(thread => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8')),
-  );
-  return lists.flatMap(list => list.split(' ').filter(Boolean).map(Number));
 }

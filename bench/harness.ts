@@ -60,6 +60,13 @@ export async function interleave<Name extends string, Sample>(
   return samples;
 }
 
+/** How long it took. */
+export async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 /** The value at `q` (0 … 1) of the sorted samples, by nearest rank. */

@@ -13,7 +13,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as rest } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { mp3Bytes } from '../test/support/mp3.js';
-import { type BenchResult, interleave, median, round } from './harness.js';
+import { type BenchResult, interleave, median, milliseconds, round } from './harness.js';
 
 export const name = 'library';
 
@@ -145,11 +145,7 @@ async function updatedByMpd(folder: string, music: string): Promise<number> {
   }
 }
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return (performance.now() - start) / 1_000;
-}
+const seconds = async (work: () => Promise<unknown>): Promise<number> => (await milliseconds(work)) / 1_000;
 
 /** Resolves when a peer with this library has listed all songs, and has ended. */
 async function listed(music: string, home: string): Promise<void> {

@@ -10,7 +10,7 @@ import type { SongId } from '../../protocol/tsp/messages.js';
 import { connectFrom, gone, inTurns, randomNumbers, range } from '../support/crowd.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
-import { noProc } from '../support/no-proc.js';
+import { noProc } from '../support/proc.js';
 import { RuleBreakers } from '../support/rule-breakers.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { connectTsp } from '../support/tsp-client.js';

@@ -11,7 +11,7 @@ import type { SongId } from '../../protocol/tsp/messages.js';
 import { connectFrom, gone, inTurns, range } from '../support/crowd.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
-import { noProc } from '../support/no-proc.js';
+import { noProc } from '../support/proc.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { watchSurvivor } from '../support/survivor.js';
 import { TspClient } from '../support/tsp-client.js';

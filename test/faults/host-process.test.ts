@@ -4,15 +4,15 @@
  */
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { failCalls, noFaults } from '../support/failing-calls.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { type Network, openNetwork, type RunningHost } from '../support/network.js';
-import { noProc } from '../support/no-proc.js';
 import { atPace } from '../support/paced-clock.js';
+import { childrenOf, noProc } from '../support/proc.js';
 import { commandPath, spawnProgram } from '../support/spawn-command.js';
 import { stackTraceIn, watchSurvivor } from '../support/survivor.js';
 import { connectTsp } from '../support/tsp-client.js';
@@ -268,11 +268,3 @@ t.test(
     t.equal(stackTraceIn(host.command.stderr), undefined);
   },
 );
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  const lists = await Promise.all(
-    threads.map(thread => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8').catch(() => '')),
-  );
-  return lists.join(' ').split(/\s+/).filter(Boolean).map(Number);
-}

@@ -2,14 +2,13 @@
  * What goes wrong on the machine of somebody who listens: the disk is full or read-only, the audio process is killed, the
  * time of day jumps, standard input closes. The music goes on, or one line says why it can't.
  */
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { mp3Bytes } from '../support/mp3.js';
 import { openNetwork } from '../support/network.js';
-import { noProc } from '../support/no-proc.js';
 import { noMounts, spawnWithMount } from '../support/private-mounts.js';
+import { childrenOf, noProc } from '../support/proc.js';
 import { commandPath, type RunningCommand } from '../support/spawn-command.js';
 import { stackTraceIn } from '../support/survivor.js';
 import { until } from '../support/until.js';
@@ -33,9 +32,6 @@ const PROMPT = ['--json', '--port', '0', '--output', 'null'];
 /** How each song ended, in order. */
 const endings = ({ rows }: RunningCommand): unknown[] =>
   rows.filter(({ event }) => event === 'ended').map(({ outcome }) => outcome);
-
-const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 
 t.test(
   '`get` into a full disk: said in a line, and nothing is left there',
@@ -85,9 +81,11 @@ t.test(
     const listener = await network.during(t).run(PROMPT);
     listener.write(`play ${long} ${short}\n`);
     await listener.says(/"event":"started"/);
-    const [audio] = childrenOf(listener.pid);
+    const [audio] = await childrenOf(listener.pid);
     process.kill(audio!, 'SIGKILL');
-    const another = await until('another one', () => childrenOf(listener.pid).find(child => child !== audio));
+    const another = await until('another one', async () =>
+      (await childrenOf(listener.pid)).find(child => child !== audio),
+    );
     t.not(another, audio);
     listener.write('next\n');
     await listener.says(/"event":"ended"[^\n]*"outcome":"finished"/);

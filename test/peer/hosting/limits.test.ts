@@ -6,7 +6,7 @@ import { parseSendQueues, queueKey, readSendQueues } from '../../../peer/hosting
 import { type Slice, SliceMemory } from '../../../peer/hosting/slice-memory.js';
 import { BUSY_RETRY_MS, type Upload, UploadSlots } from '../../../peer/hosting/slots.js';
 import type { ContentHash } from '../../../protocol/tsp/rows.js';
-import { noProc } from '../../support/no-proc.js';
+import { noProc } from '../../support/proc.js';
 import { connectTsp, listenTsp } from '../../support/tsp-client.js';
 import { until } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
