@@ -103,7 +103,7 @@ export const hostPort = (defaultPort: number): ValueType<HostPort> => ({
   expected: `HOST:PORT, such as music.example:${defaultPort} or [2001:db8::2]:${defaultPort}`,
   parse(text) {
     const address = parseHostPort(text.trim(), defaultPort);
-    return address === undefined || address.host === '' || address.port === 0 ? undefined : address;
+    return address?.host === '' ? undefined : address;
   },
   show: ({ host, port }) => formatHostPort(host, port),
 });
