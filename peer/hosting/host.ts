@@ -74,7 +74,7 @@ export class Host {
     const named = hash === undefined ? undefined : this.#own.songs.get(hash);
     if (named !== undefined) return named;
     if (this.live(id) !== undefined) throw new RequestError('bad-range', 'a live feed has no parts');
-    const known = id === 0 ? undefined : this.#songIds.hashOf(id as SongId);
+    const known = id === 0 ? undefined : this.#songIds.hashOf(id);
     const song = known === undefined ? undefined : this.#own.songs.get(known);
     if (song === undefined) throw this.#unknown(id, known);
     if (hash !== undefined)

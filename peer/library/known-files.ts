@@ -42,12 +42,11 @@ export class KnownFiles {
     this.#entries.set(path, { reason });
   }
 
-  /** Whether it was known. */
-  forget(path: string): boolean {
+  forget(path: string): void {
     const file = this.get(path);
     if (file !== undefined && this.#paths.get(file.fingerprint.inode) === path)
       this.#paths.delete(file.fingerprint.inode);
-    return this.#entries.delete(path);
+    this.#entries.delete(path);
   }
 
   judge(path: string, fingerprint: Fingerprint): Judgement {
