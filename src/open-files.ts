@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { configError } from './failures.js';
 
-/** Kept for files, journal and log. With no connection left over, neither a tracker nor a peer can do its work. */
+/** Kept for files, stores and log. With no connection left over, neither a tracker nor a peer can do its work. */
 const RESERVE = 64;
 
 /**

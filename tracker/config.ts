@@ -14,7 +14,7 @@ export interface TrackerConfig {
   readonly host: string;
   /** 0 takes a free one; `start()` says which. */
   readonly port: number;
-  /** Folder of the journal (IDs, hashes, known hosts). It is the caller who locks it. undefined: kept in memory only. */
+  /** Folder of the registry (IDs, known hosts, what was told). It is the caller who locks it. undefined: kept in memory only. */
   readonly dataDir: string | undefined;
   /** Shown in WELCOME. */
   readonly name: string | undefined;
@@ -25,7 +25,7 @@ export interface TrackerConfig {
   readonly maxPerAddress: number;
   /** Song IDs that may ever be given (TSP §2.3: none is used twice). */
   readonly maxIds: number;
-  /** Sockets at once, all told: what the system allows this process, less what files and journal need. */
+  /** Sockets at once, all told: what the system allows this process, less what files need. */
   readonly maxConnections: number;
 }
 

@@ -35,7 +35,7 @@ import {
   type SongRow,
 } from './rows.js';
 
-/** Two proofs of 3 + 5 s for each address, and the journalling of 50,000 new songs, with room to spare. */
+/** Two proofs of 3 + 5 s for each address, and until 50,000 new songs are on disk, with room to spare. */
 export const REGISTRATION_MS = 60_000;
 /** A LIST_INFO may be 1 s old, so asking again sooner could bring the same one (TSP §3.1). */
 export const LIST_AGAIN_MS = 1_000;

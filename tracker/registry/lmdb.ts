@@ -48,7 +48,7 @@ const WRITES_A_TRANSACTION = 1_000;
 export const WRITE_RETRY_MS = 20_000;
 /**
  * With less free nothing is begun. A transaction copies a page of 4 KiB for each of its writes at most, and their parents;
- * the journal is not all there is.
+ * the store is not all there is.
  */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
 
