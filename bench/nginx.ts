@@ -33,6 +33,12 @@ export async function startNginx(
   return { process: nginx, port };
 }
 
+/** For an http block: what nginx may write, below `home`. */
+export const temporaryPaths = (home: string): string =>
+  ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map(kind => `${kind}_temp_path ${home}/${kind};`)
+    .join(' ');
+
 /** Resolves when somebody listens there. */
 export async function accepts(port: number): Promise<void> {
   for (;;) {

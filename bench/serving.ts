@@ -16,7 +16,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPageArena } from '../peer/hosting/page-arena.js';
 import { type BenchResult, cpuSeconds, interleave, median, residentBytes, round } from './harness.js';
-import { startNginx } from './nginx.js';
+import { startNginx, temporaryPaths } from './nginx.js';
 import type { ListenersResult, ListenersTask } from './serving/listeners.js';
 
 export const name = 'serving';
@@ -92,14 +92,13 @@ async function startNode(script: string, song: string, ...flags: string[]): Prom
 }
 
 async function nginxServer(folder: string): Promise<Server> {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const nginx = await startNginx(
     join(folder, 'nginx'),
     (port, home) => `
     http {
       sendfile on; tcp_nopush on; tcp_nodelay on; access_log off; keepalive_requests 1000000;
       open_file_cache max=100; output_buffers 2 1m;
-      ${temporary.map(name => `${name}_temp_path ${home}/${name};`).join(' ')}
+      ${temporaryPaths(home)}
       server { listen 127.0.0.1:${port} backlog=4096; root ${folder}; }
     }`,
   );

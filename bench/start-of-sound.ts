@@ -7,13 +7,19 @@
  * Besides from two hosts at once, through the songs' swarms and without them. All prompts are running and idle when the line is written to them, and all are read through a pipe of the same kind.
  * Then the same from a host that is 25 ms away in each direction, over a connection that is there and one that is not.
  */
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  execFileSync,
+  spawn,
+} from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
+import { freePort } from '../test/support/free-port.js';
 import { type BenchResult, interleave, median, quantile, round } from './harness.js';
+import { startNginx, temporaryPaths } from './nginx.js';
 import { farAway, ONE_WAY_MS } from './start-of-sound/far-away.js';
 
 export const name = 'start-of-sound';
@@ -36,10 +42,16 @@ const BIN = join(import.meta.dirname, '..', 'src', 'bin');
 
 export async function run(): Promise<BenchResult> {
   const folder = await mkdtemp(join(tmpdir(), 'torero-bench-'));
-  const started: ChildProcessWithoutNullStreams[] = [];
+  const started: ChildProcess[] = [];
   try {
     await makeSongs(folder);
-    const nginxPort = await startNginx(folder, started);
+    const nginx = await startNginx(
+      join(folder, 'nginx'),
+      (port, home) => `
+        http { access_log off; sendfile on; tcp_nopush on; ${temporaryPaths(home)}
+          server { listen 127.0.0.1:${port}; root ${join(folder, 'songs')}; } }`,
+    );
+    started.push(nginx.process);
     const { play: prompt, swarm, noSwarm, fromAfar } = await startPeers(folder, started);
     const shell = start(started, 'sh', []);
     let plays = 0;
@@ -50,11 +62,11 @@ export async function run(): Promise<BenchResult> {
     const variants = {
       'tsp-peer, warm prompt': () => prompt(plays++ % SONGS),
       'curl | mpg123, warm shell': () => {
-        const url = `http://127.0.0.1:${nginxPort}/${plays++ % SONGS}.mp3`;
+        const url = `http://127.0.0.1:${nginx.port}/${plays++ % SONGS}.mp3`;
         return timed(shell, `curl -s ${url} | mpg123 -q -s -\n`);
       },
       'ffmpeg, warm shell': () => {
-        const url = `http://127.0.0.1:${nginxPort}/${plays++ % SONGS}.mp3`;
+        const url = `http://127.0.0.1:${nginx.port}/${plays++ % SONGS}.mp3`;
         return timed(shell, `ffmpeg -nostdin -v quiet -i ${url} -f s16le - | head -c 400000\n`);
       },
     };
@@ -167,7 +179,7 @@ interface FarAway {
  */
 async function startPeers(
   folder: string,
-  started: ChildProcessWithoutNullStreams[],
+  started: ChildProcess[],
 ): Promise<
   Readonly<Record<'play' | 'swarm' | 'noSwarm', (song: number) => Promise<number>>> & {
     fromAfar(): Promise<FarAway>;
@@ -207,7 +219,7 @@ async function startPeers(
   await rest(2_000);
 
   const fromAfar = async (): Promise<FarAway> => {
-    const port = await freePort();
+    const port = await freePort('tcp');
     const line = await farAway(() => port);
     const far = await tracker('far-tracker');
     await host('far-host', ...far, '--port', `${port}`, '--advertise', `127.0.0.1:${line.port}`);
@@ -232,30 +244,8 @@ async function startPeers(
   return { play: from(ears), swarm: from(inSwarm), noSwarm: from(alone), fromAfar };
 }
 
-async function startNginx(folder: string, started: ChildProcessWithoutNullStreams[]): Promise<number> {
-  const port = await freePort();
-  const home = join(folder, 'nginx');
-  await mkdir(home);
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  const config = join(home, 'nginx.conf');
-  await writeFile(
-    config,
-    `daemon off; worker_processes 1; pid ${home}/pid; error_log ${home}/error.log; user root;
-     events { worker_connections 64; }
-     http { access_log off; sendfile on; tcp_nopush on;
-       ${temporary.map(kind => `${kind}_temp_path ${home}/${kind};`).join(' ')}
-       server { listen 127.0.0.1:${port}; root ${join(folder, 'songs')}; } }`,
-  );
-  start(started, 'nginx', ['-c', config, '-p', home]);
-  for (let tries = 0; !(await accepts(port)); tries += 1) {
-    if (tries > 200) throw new Error('nginx does not start');
-    await rest(20);
-  }
-  return port;
-}
-
 function start(
-  started: ChildProcessWithoutNullStreams[],
+  started: ChildProcess[],
   command: string,
   args: readonly string[],
 ): ChildProcessWithoutNullStreams {
@@ -267,7 +257,7 @@ function start(
 }
 
 /** Asked first, so that what it started ends with it. */
-async function end(child: ChildProcessWithoutNullStreams): Promise<void> {
+async function end(child: ChildProcess): Promise<void> {
   const ended = new Promise(resolve => child.once('exit', resolve));
   if (child.exitCode !== null || child.signalCode !== null || !child.kill('SIGTERM')) return;
   const cancel = setTimeout(() => child.kill('SIGKILL'), END_MS);
@@ -294,18 +284,3 @@ function saying(stream: NodeJS.ReadableStream, matches: (line: string) => boolea
     stream.on('data', heard);
   });
 }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise(resolve => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise(resolve => server.close(resolve));
-  return port;
-}
-
-const accepts = (port: number): Promise<boolean> =>
-  new Promise(resolve => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
