@@ -10,7 +10,9 @@
 import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { cpus, loadavg, totalmem } from 'node:os';
+import { setTimeout as rest } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { asText, type Bounds, isKept } from './budget.js';
 
@@ -58,6 +60,22 @@ export async function interleave<Name extends string, Sample>(
     for (const name of run % 2 === 0 ? names : names.toReversed()) samples[name].push(await variants[name]());
   }
   return samples;
+}
+
+const LOOK_AGAIN_MS = 50;
+
+/** Resolves when somebody listens there. */
+export async function accepts(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const connected = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (connected) return;
+    await rest(LOOK_AGAIN_MS);
+  }
 }
 
 /** How long it took. */

@@ -2,12 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as rest } from 'node:timers/promises';
 import { freePort } from '../test/support/free-port.js';
-
-const LOOK_AGAIN_MS = 50;
+import { accepts } from './harness.js';
 
 export interface Nginx {
   readonly process: ChildProcess;
@@ -38,17 +35,3 @@ export const temporaryPaths = (home: string): string =>
   ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map(kind => `${kind}_temp_path ${home}/${kind};`)
     .join(' ');
-
-/** Resolves when somebody listens there. */
-export async function accepts(port: number): Promise<void> {
-  for (;;) {
-    const socket = connect(port, '127.0.0.1');
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (connected) return;
-    await rest(LOOK_AGAIN_MS);
-  }
-}

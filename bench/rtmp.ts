@@ -21,6 +21,7 @@ import { commandPath } from '../test/support/spawn-command.js';
 import { homeIn } from '../test/support/temp-folder.js';
 import { until } from '../test/support/until.js';
 import {
+  accepts,
   answerOf,
   type BenchResult,
   cpuSeconds,
@@ -29,7 +30,7 @@ import {
   residentBytes,
   round,
 } from './harness.js';
-import { accepts, startNginx } from './nginx.js';
+import { startNginx } from './nginx.js';
 import type { ListenersReport, ListenersTask } from './rtmp/listeners.js';
 
 export const name = 'rtmp';

@@ -2,9 +2,8 @@
  * A Redis server for a bench, at a port of its own, with nothing on disk.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import { setTimeout as rest } from 'node:timers/promises';
+import { freePort } from '../../test/support/free-port.js';
+import { accepts } from '../harness.js';
 
 export interface Server {
   readonly child: ChildProcess;
@@ -18,11 +17,7 @@ export async function startRedis(folder: string, children: ChildProcess[]): Prom
   } catch {
     return undefined;
   }
-  const free = createServer().listen(0, '127.0.0.1');
-  await once(free, 'listening');
-  const { port } = free.address() as { port: number };
-  free.close();
-  await once(free, 'close');
+  const port = await freePort('tcp');
   const args = [
     '--port',
     `${port}`,
@@ -40,14 +35,6 @@ export async function startRedis(folder: string, children: ChildProcess[]): Prom
   ];
   const child = spawn('redis-server', args, { stdio: 'ignore' });
   children.push(child);
-  for (;;) {
-    const socket = connect(port, '127.0.0.1');
-    const isThere = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (isThere) return { child, port };
-    await rest(50);
-  }
+  await accepts(port);
+  return { child, port };
 }
