@@ -4,9 +4,12 @@ import { randomNumbers } from './crowd.js';
 /** Deterministic: the same seed, the same cuts. */
 export function* arrivals(bytes: Uint8Array, seeds = 4): Generator<Uint8Array[]> {
   yield [bytes];
-  yield Array.from(bytes, (_, i) => bytes.subarray(i, i + 1));
+  yield byteByByte(bytes);
   for (let seed = 1; seed <= seeds; seed += 1) yield cutAtRandom(bytes, seed);
 }
+
+export const byteByByte = (bytes: Uint8Array): Uint8Array[] =>
+  Array.from(bytes, (_, i) => bytes.subarray(i, i + 1));
 
 function cutAtRandom(bytes: Uint8Array, seed: number): Uint8Array[] {
   const random = randomNumbers(seed);

@@ -8,6 +8,7 @@ import { MESSAGE_TYPE } from '../../../protocol/ppspp/constants.js';
 import type { Message, WireFormat } from '../../../protocol/ppspp/messages.js';
 import { encodeOptions } from '../../../protocol/ppspp/options.js';
 import { DatagramFramer, frameHeader } from '../../../protocol/ppspp/stream-framing.js';
+import { byteByByte } from '../../support/arrivals.js';
 
 interface Vectors {
   formats: Record<string, WireFormat>;
@@ -25,7 +26,6 @@ const vectors: Vectors = JSON.parse(
   readFileSync(new URL('../../../../test/vectors/ppspp.json', import.meta.url), 'utf8'),
 );
 const hex = (text: string): Buffer => Buffer.from(text, 'hex');
-const byteByByte = (bytes: Uint8Array): Uint8Array[] => Array.from(bytes, byte => Uint8Array.of(byte));
 
 /** As in the vectors: bytes as digits, 64 bits as a decimal string, everything as «all». */
 const plain = (value: unknown): unknown =>

@@ -35,6 +35,7 @@ import {
   RowReader,
 } from '../../../protocol/tsp/rows.js';
 import { asSongId } from '../../../protocol/tsp/song-id.js';
+import { byteByByte } from '../../support/arrivals.js';
 import { bytesOf, type RowKind, vectors } from '../../support/vectors.js';
 
 const PARSE_ROW: { readonly [K in RowKind]: (json: JsonObject) => object } = {
@@ -78,7 +79,6 @@ function read(
   return { events };
 }
 
-const byteByByte = (bytes: Uint8Array): Uint8Array[] => Array.from(bytes, byte => Uint8Array.of(byte));
 const messagesIn = (events: readonly FrameEvent[]): object[] =>
   events.flatMap(event => (event.kind === 'message' ? [event.message] : []));
 
