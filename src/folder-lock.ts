@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import { makeFolder } from '../peer/make-folder.js';
 
 export interface FolderLock {
-  readonly folder: string;
   release(): Promise<void>;
 }
 
@@ -35,7 +34,7 @@ export async function lockFolder(folder: string): Promise<FolderLock | { readonl
   );
   try {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      if (await linked(own, path)) return { folder, release: () => rm(path, { force: true }) };
+      if (await linked(own, path)) return { release: () => rm(path, { force: true }) };
       const holder = await holderOf(path);
       if (holder !== undefined && (await isAlive(holder))) return { heldBy: holder.pid };
       await removeStale(path, holder);

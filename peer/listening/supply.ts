@@ -11,7 +11,6 @@ export class Supply {
   readonly #fromByte: number;
   readonly #bytesPerSecond: number;
   readonly #bytesFrom = new Map<string, number>();
-  #startedAt: Milliseconds = 0;
   #firstPieceAt: Milliseconds | undefined;
   #deliveredTo: number;
   #takenTo: number;
@@ -40,7 +39,6 @@ export class Supply {
   }
 
   start(now: Milliseconds): void {
-    this.#startedAt = now;
     this.#starvedSince = now;
   }
 
@@ -72,11 +70,10 @@ export class Supply {
     return this.#bufferedMs(now) >= SAFE_BUFFER_MS;
   }
 
-  report(): Pick<FetchReport, 'sources' | 'verified' | 'firstByteMs'> {
+  report(): Pick<FetchReport, 'sources' | 'verified'> {
     return {
       sources: [...this.#bytesFrom].map(([host, bytes]) => ({ host, bytes })),
       verified: this.hasBegun,
-      ...(this.#firstPieceAt === undefined ? {} : { firstByteMs: this.#firstPieceAt - this.#startedAt }),
     };
   }
 
