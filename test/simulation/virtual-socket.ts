@@ -58,10 +58,6 @@ export class VirtualSocket extends Duplex {
     this.emit('connect');
   }
 
-  setNoDelay(): this {
-    return this;
-  }
-
   resetAndDestroy(): this {
     this.#resets = true;
     return this.destroy();
