@@ -175,6 +175,7 @@ export function writeU32(bytes: Uint8Array, value: number, offset: number): void
   bytes[offset + 3] = value;
 }
 
+/** LocalProtocolError for what is no whole number from 0 to 2^53 − 1. */
 export function writeU64(bytes: Uint8Array, value: number, offset: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw new LocalProtocolError(`${value} is no u64`);
   writeU32(bytes, Math.floor(value / 2 ** 32), offset);

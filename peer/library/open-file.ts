@@ -29,6 +29,7 @@ type NotOpened =
 /** Neither by a link at the end of the path nor waiting for a FIFO's writer. Windows knows neither flag, and has no FIFOs in folders. */
 export const SAFELY = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
+/** What can't be opened is told, not thrown. */
 export async function openFile(path: string): Promise<OpenedFile> {
   let handle: FileHandle;
   try {

@@ -19,6 +19,7 @@ export interface Chunk {
   readonly length: number;
 }
 
+/** `file`: a descriptor; `size`: its bytes. Throws Node's error. */
 export function* chunksOf(file: number, size: number): Generator<Chunk> {
   const form = bytesOf(file, 0, FORM_BYTES);
   const isRiff = form.toString('latin1', 0, 4) === 'RIFF';

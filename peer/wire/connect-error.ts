@@ -3,6 +3,7 @@
  */
 import { RemoteProtocolError } from '../../protocol/errors.js';
 
+/** `error`: Node's, of a socket. */
 export function socketProblem(error: NodeJS.ErrnoException): string {
   const words: Readonly<Record<string, string>> = {
     ECONNREFUSED: 'refuses connections',

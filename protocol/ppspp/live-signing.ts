@@ -16,6 +16,7 @@ export const STALE_MS = 30_000;
 /** From 1900, where NTP begins, to 1970. */
 const NTP_EPOCH_SECONDS = 2_208_988_800;
 
+/** As it stands in SIGNED_INTEGRITY. `unixMs`: milliseconds since 1970. */
 export function timestampOf(unixMs: number, dialect: LiveDialect): bigint {
   if (dialect === 'draft10') return BigInt(Math.floor(unixMs * 1_000));
   const seconds = Math.floor(unixMs / 1_000);
@@ -23,6 +24,7 @@ export function timestampOf(unixMs: number, dialect: LiveDialect): bigint {
   return (BigInt(seconds + NTP_EPOCH_SECONDS) << 32n) | BigInt(fraction);
 }
 
+/** Milliseconds since 1970. */
 export function unixMsOf(timestamp: bigint, dialect: LiveDialect): number {
   if (dialect === 'draft10') return Number(timestamp) / 1_000;
   const seconds = Number(timestamp >> 32n) - NTP_EPOCH_SECONDS;

@@ -31,6 +31,7 @@ export type TrackerNews =
   | { readonly swarm_id: string; readonly type: 'remove_node'; readonly endpoint: Endpoint }
   | { readonly swarm_id: string; readonly type: 'other_peers'; readonly details: readonly Endpoint[] };
 
+/** With its length before it. */
 export function encodeTrackerMessage(message: TrackerRequest | TrackerNews): Buffer {
   const text = Buffer.from(JSON.stringify(message));
   return Buffer.concat([frameHeader(text), text]);
@@ -46,6 +47,7 @@ export function parseTrackerRequest(frame: Uint8Array): TrackerRequest | undefin
     : { type, swarm_id: swarm, endpoint: endpointOf(endpoint) };
 }
 
+/** As `parseTrackerRequest`. */
 export function parseTrackerNews(frame: Uint8Array): TrackerNews | undefined {
   const { type, swarm_id, endpoint, details } = fieldsOf(frame);
   if (type === 'other_peers') {

@@ -45,6 +45,7 @@ const SEQUENCE_START = 0;
 const CODED_FRAMES = 1;
 const FOURCC_END = 5;
 
+/** The body of an audio message, whose memory MP3 shares. Nothing is refused: what says nothing is silence. */
 export function parseFlvAudio(body: Uint8Array): FlvAudio {
   if (body.length < 2) return { kind: 'silence' };
   const format = body[0]! >> 4;

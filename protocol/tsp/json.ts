@@ -77,11 +77,13 @@ export function cleanText(raw: string): string {
 const PLAIN_ASCII = /^[\x01-\x7f]*$/;
 const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 
+/** RemoteProtocolError `bad-message` without `"tsp":1` (TSP §3.3). */
 export function parseHello(json: JsonObject): Hello {
   requireVersion(json, 'HELLO');
   return { tsp: 1, ...readFields<Omit<Hello, 'tsp'>>(json, HELLO_FIELDS) };
 }
 
+/** As `parseHello`. */
 export function parseWelcome(json: JsonObject): Welcome {
   requireVersion(json, 'WELCOME');
   return { tsp: 1, ...readFields<Omit<Welcome, 'tsp'>>(json, WELCOME_FIELDS) };
