@@ -2,7 +2,8 @@
  * The tracker link and the song server as a configuration wants them. Made, not started; the server needs the link, which
  * knows own song IDs and echoes the tracker's proofs (TSP §5.2).
  */
-import { addressScope, type HostPort, type ListeningAt } from '../protocol/tsp/addresses.js';
+import { addressScope } from '../protocol/ip.js';
+import type { HostPort, ListeningAt } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT } from '../protocol/tsp/constants.js';
 import type { Hello } from '../protocol/tsp/messages.js';
 import type { ContentHash } from '../protocol/tsp/rows.js';

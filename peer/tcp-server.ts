@@ -8,8 +8,9 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type ServerOpts, type Socket } from 'node:net';
+import { addressKey } from '../protocol/ip.js';
 import type { Clock, Logger, Milliseconds } from '../protocol/ports.js';
-import { addressKey, type ListeningAt } from '../protocol/tsp/addresses.js';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import { Doorkeeper, type DoorkeeperOptions } from '../protocol/tsp/doorkeeper.js';
 import type { ErrorBody } from '../protocol/tsp/messages.js';
 import { listenSomewhere, type WhereToListen } from './listen-somewhere.js';

@@ -7,8 +7,10 @@
  * The rule: all failures look the same from outside, so that a tracker is no port scanner, and no address is dialled
  * that the registrant could not itself be at. Dialling is lent (`Dialer`); time and chance too.
  */
+
+import { addressScope, canonicalIp, isIp } from '../protocol/ip.js';
 import type { Clock, Milliseconds, RandomBytes } from '../protocol/ports.js';
-import { addressScope, canonicalIp, formatHostPort, isIp, parseHostPort } from '../protocol/tsp/addresses.js';
+import { formatHostPort, parseHostPort } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import {
   LOWEST_PROVABLE_PORT,

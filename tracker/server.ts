@@ -7,7 +7,8 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { addressKey, canonicalIp, type ListeningAt } from '../protocol/tsp/addresses.js';
+import { addressKey, canonicalIp } from '../protocol/ip.js';
+import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import { DRAIN_MS, NO_SONG } from '../protocol/tsp/constants.js';
 import { Doorkeeper, LISTEN_BACKLOG, MAX_TURNED_AWAY } from '../protocol/tsp/doorkeeper.js';

@@ -6,7 +6,8 @@
  * The rule: a list is never half a list. What comes is gathered and takes effect at `end`, all of it or, when the
  * connection breaks before, nothing. Pure: no socket, no clock.
  */
-import { addressScope, formatHostPort, parseListedAddress } from '../../protocol/tsp/addresses.js';
+import { addressScope } from '../../protocol/ip.js';
+import { formatHostPort, parseListedAddress } from '../../protocol/tsp/addresses.js';
 import type { SongId } from '../../protocol/tsp/messages.js';
 import { isNewer, nextRevision } from '../../protocol/tsp/revision.js';
 import type { BroadcastRow, SongRow } from '../../protocol/tsp/rows.js';

@@ -5,8 +5,6 @@
  */
 import { canonicalIp, ipBytes } from '../ip.js';
 
-export { type AddressScope, addressKey, addressScope, canonicalIp, isIp } from '../ip.js';
-
 export interface HostPort {
   /** A literal or a name; '' in `:7461`. IPv6 without brackets. */
   readonly host: string;

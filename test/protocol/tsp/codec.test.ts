@@ -5,13 +5,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { LocalProtocolError, RemoteProtocolError, TransportError } from '../../../protocol/errors.js';
-import {
-  addressKey,
-  addressScope,
-  canonicalIp,
-  formatHostPort,
-  parseHostPort,
-} from '../../../protocol/tsp/addresses.js';
+import { addressKey, addressScope, canonicalIp } from '../../../protocol/ip.js';
+import { formatHostPort, parseHostPort } from '../../../protocol/tsp/addresses.js';
 import { decode, decodeStreamHeader, encode } from '../../../protocol/tsp/codec.js';
 import { MESSAGE_TYPE } from '../../../protocol/tsp/constants.js';
 import { type FrameEvent, Framer } from '../../../protocol/tsp/framing.js';
