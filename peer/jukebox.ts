@@ -8,7 +8,8 @@
 import type { SongRow } from '../protocol/tsp/rows.js';
 import { playableSong, type SongSources } from './playable-song.js';
 import type { ForkedAudio } from './playback/audio-process.js';
-import { Player, type PlayerEvent } from './playback/player.js';
+import { Player } from './playback/player.js';
+import type { PlayerEvent } from './playback/player-events.js';
 import type { NowPlaying, PeerEvent, PlayerControls, QueueView } from './prompt/peer-view.js';
 import type { World } from './world.js';
 

@@ -33,8 +33,6 @@ import { Scanner } from './scanner.js';
 import { SecondTries } from './second-tries.js';
 import { type LibraryStore, MemoryLibraryStore, openLibraryStore } from './store.js';
 
-export type { LibraryOptions, LibraryReport, ScanProgress };
-
 const MAX_THREADS = 4;
 const RESCAN_MS = 5 * 60_000;
 /** A vanished folder is noticed, and noticed again, within this. */

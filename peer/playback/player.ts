@@ -14,8 +14,6 @@ import type { PlayableSong, PlayerEvent, PlayerState, SongSummary } from './play
 import { Queue } from './queue.js';
 import { Turn } from './turn.js';
 
-export type { PlayableSong, PlayerEvent, PlayerState, SongSummary } from './player-events.js';
-
 /** The next song is opened when this one has so much left, or is wholly fetched, whichever is earlier. */
 const AHEAD_SECONDS = 30;
 /** Songs opened at a time: short ones need more than one ahead, and each may hold a window of bytes. */

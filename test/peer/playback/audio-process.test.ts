@@ -7,7 +7,7 @@ import { ForkedAudio } from '../../../peer/playback/audio-process.js';
 import { createDecoder } from '../../../peer/playback/decoders/auto.js';
 import { parseOutput } from '../../../peer/playback/output-choice.js';
 import type { PcmFormat } from '../../../peer/playback/pcm.js';
-import type { PlayableSong, PlayerEvent } from '../../../peer/playback/player.js';
+import type { PlayableSong, PlayerEvent } from '../../../peer/playback/player-events.js';
 import type { Clock } from '../../../protocol/ports.js';
 import { missing } from '../../support/installed.js';
 import { mp3Bytes } from '../../support/mp3.js';

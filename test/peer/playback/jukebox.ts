@@ -5,12 +5,8 @@ import type { SongStream } from '../../../peer/listening/song-stream.js';
 import { ForkedAudio } from '../../../peer/playback/audio-process.js';
 import type { DecoderName } from '../../../peer/playback/decoders/decoder.js';
 import { parseOutput } from '../../../peer/playback/output-choice.js';
-import {
-  type PlayableSong,
-  Player,
-  type PlayerEvent,
-  type SongSummary,
-} from '../../../peer/playback/player.js';
+import { Player } from '../../../peer/playback/player.js';
+import type { PlayableSong, PlayerEvent, SongSummary } from '../../../peer/playback/player-events.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
 import type { SongFields, SongRow } from '../../../protocol/tsp/rows.js';
 import { systemClock } from '../../../src/clock.js';

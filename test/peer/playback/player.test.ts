@@ -1,6 +1,7 @@
 /** The player's logic on a virtual clock, with an audio process that says what the test wants to hear. */
 import t from 'tap';
-import { type PlayableSong, Player, type PlayerEvent } from '../../../peer/playback/player.js';
+import { Player } from '../../../peer/playback/player.js';
+import type { PlayableSong, PlayerEvent } from '../../../peer/playback/player-events.js';
 import { Queue } from '../../../peer/playback/queue.js';
 import { RequestError, TransportError } from '../../../protocol/errors.js';
 import type { SongId } from '../../../protocol/tsp/messages.js';
