@@ -4,7 +4,8 @@
  *     8becd36f…  file.bin                       {"event":"seeding","swarm":"8becd36f…","size":1048577,"file":"file.bin"}
  *     tsp-peer ready on [::]:6778               {"event":"ready","address":"::","port":6778}
  *
- * Files are hashed anew at each start. One that is empty is not given, nor one that changes afterwards, which is said.
+ * Files are hashed anew at each start. One that is empty or can't be read is not given, nor one that changes afterwards, which is
+ * said; the others are given all the same.
  */
 import { toHex } from '../../protocol/bytes.js';
 import { askedToEnd } from '../asked-to-end.js';
@@ -29,10 +30,7 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   try {
     for (const path of words) {
       const file = await open(command, path, node, peers, tracker);
-      if (file === undefined) {
-        session.report(fileError(`${safeText(path)} is empty: it is not given.`).failure);
-        continue;
-      }
+      if (file === undefined) continue;
       files.push(file);
       const id = toHex(file.swarm.metadata.swarmId);
       const { size } = file;
@@ -51,7 +49,7 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   }
 }
 
-/** Undefined: it is empty. */
+/** Undefined: it is empty or can't be read, which has been said. */
 async function open(
   { session, swarm }: SwarmCommand,
   path: string,
@@ -62,26 +60,25 @@ async function open(
   const { world } = session;
   const { chunkBytes, maxPeers, dialects, hash = usualHash(dialects) } = swarm;
   let joined: JoinedSwarm | undefined;
+  const report = (message: string): void => session.report(fileError(message).failure);
   const onBroken = (error: unknown): void => {
     if (joined !== undefined) node.leave(joined);
-    const message = `${safeText(path)} is not given any more: ${(error as Error).message}.`;
-    session.report(fileError(message).failure);
+    report(`${safeText(path)} is not given any more: ${(error as Error).message}.`);
   };
   const onLoaded = (): void => node.wake();
-  const file = await seedFile({
-    path,
-    hash,
-    chunkBytes,
-    dialects,
-    signal: world.signal,
-    onLoaded,
-    onBroken,
-  }).catch((error: unknown) => {
+  let file: SeededFile | undefined;
+  try {
+    file = await seedFile({ path, hash, chunkBytes, dialects, signal: world.signal, onLoaded, onBroken });
+  } catch (error) {
     const problem = fileProblem(error, path);
     if (problem === undefined) throw error;
-    throw fileError(`${problem}.`);
-  });
-  if (file === undefined) return undefined;
+    report(`${problem}.`);
+    return undefined;
+  }
+  if (file === undefined) {
+    report(`${safeText(path)} is empty: it is not given.`);
+    return undefined;
+  }
   joined = node.join({ swarm: file.swarm, peers, maxPeers });
   tracker?.add(joined);
   return file;

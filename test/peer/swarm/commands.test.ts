@@ -339,22 +339,25 @@ t.test('two that wait, and have nothing for each other, say so', async t => {
   t.match(rows.stderr, /\n\{"event":"peers","peers":\d+\}\n$/);
 });
 
-t.test('an empty file has no ID, and is no reason not to give the others', async t => {
-  const { folder, path } = await contentIn(t, 3_000);
-  const empty = join(folder, 'empty');
-  writeFileSync(empty, '');
-  const hashed = await spawnCommand(t, 'tsp-peer', ['swarm', 'hash', empty, path]);
-  t.equal(await hashed.exitCode(), 1);
-  t.match(hashed.stderr, /empty is empty: it has no swarm ID\./);
-  t.match(hashed.lines, [/^[0-9a-f]{64} {2}.*content$/]);
-  t.equal(hashed.lines.length, 1);
-  const seeding = await seed(t, empty, path);
-  t.match(seeding.command.stderr, /empty is empty: it is not given\./);
-  t.match(seeding.command.lines[0], /content$/);
-  const nothing = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', empty, ...ANYWHERE]);
-  t.equal(await nothing.exitCode(), 1);
-  t.match(nothing.stderr, /There is nothing to give\./);
-});
+t.test(
+  'a file that is empty has no ID, and like one that is not there is no reason not to give the others',
+  async t => {
+    const { folder, path } = await contentIn(t, 3_000);
+    const empty = join(folder, 'empty');
+    writeFileSync(empty, '');
+    const hashed = await spawnCommand(t, 'tsp-peer', ['swarm', 'hash', empty, path]);
+    t.equal(await hashed.exitCode(), 1);
+    t.match(hashed.stderr, /empty is empty: it has no swarm ID\./);
+    t.match(hashed.lines, [/^[0-9a-f]{64} {2}.*content$/]);
+    t.equal(hashed.lines.length, 1);
+    const seeding = await seed(t, empty, join(folder, 'gone'), path);
+    t.match(seeding.command.stderr, /empty is empty: it is not given\..*gone: there is no such file/s);
+    t.match(seeding.command.lines[0], /content$/);
+    const nothing = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', empty, ...ANYWHERE]);
+    t.equal(await nothing.exitCode(), 1);
+    t.match(nothing.stderr, /There is nothing to give\./);
+  },
+);
 
 t.test('a signal ends it while it hashes', async t => {
   const { path } = await contentIn(t, 1);
