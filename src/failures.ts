@@ -6,7 +6,14 @@
  *       ss -ltnp 'sport = :7460' says by whom; --port 0 takes a free one.
  *     {"error":{"code":"in-use","message":"…","hint":"…"}}
  */
-import { CommandError, EXIT, errorAsJson, failureOf, fileProblem } from '../peer/failures/failure.js';
+import {
+  CommandError,
+  EXIT,
+  errorAsJson,
+  failureOf,
+  fileProblem,
+  inUseError,
+} from '../peer/failures/failure.js';
 import { type ListenOptions, listenError } from '../peer/failures/listen-error.js';
 import { safeJson, safeText } from '../peer/prompt/terminal-text.js';
 import { TransportError } from '../protocol/errors.js';
@@ -42,14 +49,8 @@ export function damagedStore(file: string): CommandError {
 }
 
 /** A data folder that another process works in. `perhaps`: what that may be, where it is not plain. */
-export function folderInUse(folder: string, holder: number, perhaps = ''): CommandError {
-  return new CommandError({
-    code: 'in-use',
-    exitCode: EXIT.unavailable,
-    message: `Process ${holder} works in ${folder}.`,
-    hint: `ps -fp ${holder} says what it is${perhaps}; --data names another folder.`,
-  });
-}
+export const folderInUse = (folder: string, holder: number, perhaps?: string): CommandError =>
+  inUseError(holder, `works in ${folder}`, '--data names another folder', perhaps);
 
 /** The text for standard error, its newline included. A bug in here brings its stack. */
 export function describeFailure(error: unknown, command: string, json: boolean): string {

@@ -7,7 +7,7 @@
  */
 import { join } from 'node:path';
 import { folderFailure, folderInUse } from './failures.js';
-import { type FolderLock, lockFolder } from './folder-lock.js';
+import { lockFolder } from './folder-lock.js';
 import { defaultPeerFolder, type PeerFolders } from './peer-options.js';
 import { type Environment, xdgFolder } from './xdg.js';
 
@@ -50,7 +50,7 @@ const usualFolders = (suffix: string, env: Environment): PeerFolders => ({
   stateDir: xdgFolder('state', env),
 });
 
-async function lockOrExplain(folder: string): Promise<FolderLock | { readonly heldBy: number }> {
+async function lockOrExplain(folder: string): ReturnType<typeof lockFolder> {
   try {
     return await lockFolder(folder);
   } catch (error) {

@@ -67,6 +67,18 @@ export const usageError = (message: string, hint = 'See --help.'): CommandError 
 export const fileError = (message: string, hint?: string): CommandError =>
   new CommandError({ code: 'file', exitCode: EXIT.failure, message, ...(hint !== undefined && { hint }) });
 
+/**
+ * Another process has what one has at a time: `Process 12 works in DIR.` `elsewhere`: how to have something else; `perhaps`: what
+ * that process may be, where it is not plain.
+ */
+export const inUseError = (holder: number, does: string, elsewhere: string, perhaps = ''): CommandError =>
+  new CommandError({
+    code: 'in-use',
+    exitCode: EXIT.unavailable,
+    message: `Process ${holder} ${does}.`,
+    hint: `ps -fp ${holder} says what it is${perhaps}; ${elsewhere}.`,
+  });
+
 /** Sorts whatever was thrown by blame. An error of no known kind is a bug here, and says so. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof CommandError) return error.failure;

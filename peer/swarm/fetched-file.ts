@@ -3,6 +3,7 @@
  *
  *     chunks ─▶ OUT.part ─ each second ─ datasync ─▶ OUT.part.json: which are here, and what proves them
  *                  └─ complete ─ rename ─▶ OUT
+ *     OUT.part.lock: who fetches to there, one at a time
  *
  * The rule: the note never says of a chunk that it is here before the disk has it. At the next start all of them are
  * hashed again, and what does not lead to the root is not believed: then it begins anew.
@@ -14,6 +15,8 @@ import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import { frontierOf, rebuiltNodes } from '../../protocol/ppspp/kept-tree.js';
+import { inUseError } from '../failures/failure.js';
+import { type Lock, takeLock } from '../lock-file.js';
 import { ChunkFile } from './chunk-file.js';
 
 /** How much a crash may cost. */
@@ -43,27 +46,35 @@ export class FetchedFile {
   readonly chunks: ChunkFile;
   readonly #options: FetchedFileOptions;
   readonly #file: FileHandle;
+  readonly #lock: Lock | undefined;
   /** What came can be gone on from. */
   #hasNote = false;
   #savedChanges = 0;
   #saving: Promise<void> | undefined;
 
-  private constructor(options: FetchedFileOptions, file: FileHandle) {
+  private constructor(options: FetchedFileOptions, file: FileHandle, lock: Lock | undefined) {
     this.#options = options;
     this.#file = file;
+    this.#lock = lock;
     const { onLoaded, onBroken, metadata } = options;
     this.chunks = new ChunkFile({ file, chunkBytes: metadata.chunkBytes, onLoaded, onBroken });
   }
 
-  /** Rejects with the file system's error. */
+  /** Rejects with the file system's error, or CommandError `in-use` while another process fetches to there. */
   static async open(options: FetchedFileOptions): Promise<FetchedFile> {
-    const kept = await resume(options);
-    if (kept === undefined) return new FetchedFile(options, await open(partOf(options.path), 'w+'));
-    const fetched = new FetchedFile(options, kept.file);
-    for (const range of kept.have.ranges) fetched.chunks.written.add(range);
-    fetched.#hasNote = true;
-    fetched.#savedChanges = fetched.chunks.written.changes;
-    return fetched;
+    const lock = await lockOf(options.path);
+    try {
+      const kept = await resume(options);
+      if (kept === undefined) return new FetchedFile(options, await open(partOf(options.path), 'w+'), lock);
+      const fetched = new FetchedFile(options, kept.file, lock);
+      for (const range of kept.have.ranges) fetched.chunks.written.add(range);
+      fetched.#hasNote = true;
+      fetched.#savedChanges = fetched.chunks.written.changes;
+      return fetched;
+    } catch (error) {
+      await lock?.release();
+      throw error;
+    }
   }
 
   /** What came is on the disk and noted. */
@@ -81,6 +92,7 @@ export class FetchedFile {
     await this.#file.close();
     await rename(partOf(this.#options.path), this.#options.path);
     await rm(noteOf(this.#options.path), { force: true });
+    await this.#lock?.release();
   }
 
   /** What came stays as it is, for the next start; where that could not go on from it, nothing stays. */
@@ -88,6 +100,7 @@ export class FetchedFile {
     await this.save().catch(() => {});
     if (!this.#hasNote) return await this.discard();
     await this.#file.close();
+    await this.#lock?.release();
   }
 
   /** Nothing of it stays. */
@@ -97,6 +110,7 @@ export class FetchedFile {
     await this.#file.close();
     for (const path of [noteOf(this.#options.path), partOf(this.#options.path)])
       await rm(path, { force: true });
+    await this.#lock?.release();
   }
 
   async #save(): Promise<void> {
@@ -128,6 +142,13 @@ export class FetchedFile {
 
 export const partOf = (path: string): string => `${path}.part`;
 const noteOf = (path: string): string => `${path}.part.json`;
+
+/** Undefined where the file system has no links. What else is wrong there shows when the file is opened. */
+async function lockOf(path: string): Promise<Lock | undefined> {
+  const lock = await takeLock(`${partOf(path)}.lock`).catch(() => undefined);
+  if (lock === undefined || !('heldBy' in lock)) return lock;
+  throw inUseError(lock.heldBy, `is fetching to ${path}`, '-o names another file');
+}
 
 /** The file and what of it is true; undefined when there is nothing to go on from. */
 async function resume(

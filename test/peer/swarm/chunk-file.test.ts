@@ -1,5 +1,5 @@
 /** The file behind a swarm, beside the plainest model of one, and through crashes; and who is dialled when. */
-import { constants, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -155,6 +155,19 @@ t.test('a crash at any moment leaves what the note says, or begins anew', async 
     t.same(again.broken, []);
     await fetched.discard();
   }
+});
+
+t.test('one at a time fetches to a place', async t => {
+  const folder = await tempFolder(t);
+  const { fetched, take } = await fetching(folder);
+  take(3);
+  const inUse = { code: 'in-use', message: `Process ${process.pid} is fetching to ${join(folder, 'out')}.` };
+  t.match(await fetching(folder).catch(error => error), { failure: inUse });
+  await fetched.close();
+  const again = await fetching(folder);
+  t.same(again.fetched.chunks.written.ranges, [{ start: 3, end: 3 }], 'nothing was spoiled');
+  await again.fetched.discard();
+  t.same(readdirSync(folder), [], 'nothing is left lying about');
 });
 
 t.test('a note about what is not so is not believed', async t => {
