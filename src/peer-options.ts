@@ -1,7 +1,7 @@
 /** The options and subcommands of `tsp-peer`, and the PeerConfig that they make. */
 import { join } from 'node:path';
 import { DEFAULT_PEER_CONFIG as DEFAULTS, type PeerConfig } from '../peer/config.js';
-import { checkDialled } from '../peer/failures/one-link.js';
+import { checkDialled, checkListened } from '../peer/failures/one-link.js';
 import { formatHostPort, type HostPort } from '../protocol/tsp/addresses.js';
 import { DEFAULT_PEER_PORT, DEFAULT_TRACKER_PORT } from '../protocol/tsp/constants.js';
 import { altoOf, altoOptions } from './alto-options.js';
@@ -137,9 +137,11 @@ export const defaultPeerFolder = (env: Environment): string => join(xdgFolder('d
 /** Folders of one peer, chosen and locked by peer-folders.ts. */
 export type PeerFolders = Pick<PeerConfig, 'dataDir' | 'cacheDir' | 'stateDir'>;
 
-/** Throws CommandError (usage) for what does not go together, and a tracker that nobody can dial. */
+/** Throws CommandError (usage) for what does not go together, and addresses of one link. */
 export function peerConfig(values: Values<PeerOptions>, origins: Origins, folders: PeerFolders): PeerConfig {
   if (values.tracker !== undefined) checkDialled(values.tracker.host);
+  for (const at of [values.listen, values.rtmp, values.icecast])
+    if (at?.host !== undefined) checkListened(at.host);
   return {
     ...folders,
     ...present({ tracker: values.tracker, port: values.port, host: values.host, name: values.name }),

@@ -2,11 +2,22 @@
 import { addressScope } from '../../protocol/ip.js';
 import { usageError } from './failure.js';
 
+const isOfOneLink = (host: string): boolean => host.includes(':') && addressScope(host) === 'link-local';
+
 /** Throws CommandError (usage) for one that cannot be dialled. */
 export function checkDialled(host: string): void {
-  if (host.includes(':') && addressScope(host) === 'link-local')
+  if (isOfOneLink(host))
     throw usageError(
       `${host} is an address of one link only: nobody is dialled there.`,
       'Another address of that machine, or its name, can be.',
+    );
+}
+
+/** Throws CommandError (usage) for one at which nobody could be answered. */
+export function checkListened(host: string): void {
+  if (isOfOneLink(host))
+    throw usageError(
+      `${host} is an address of one link only: nobody is served there.`,
+      'The port alone listens on all addresses of this machine.',
     );
 }

@@ -366,11 +366,17 @@ t.test('a tracker that names no port has the usual one of its kind', async t => 
   t.match(await peer('swarm --help', env), { text: /--tracker .*\s.*on port 6777/ });
 });
 
-t.test('a tracker that is known on one link only is refused, for nobody could tell which link', async t => {
+t.test('an address that is known on one link only is refused, for nobody could tell which link', async t => {
   const { env } = await homeWith(t);
   const folders = { dataDir: '/d', cacheDir: '/c', stateDir: '/s' };
-  for (const words of ['list', 'swarm get ab']) {
-    const { values, origins } = await peerRun(`${words} --tracker [fe80::1%lo]:7460`, env);
+  for (const words of [
+    'list --tracker',
+    'swarm get ab --tracker',
+    'swarm seed x --listen',
+    '--icecast',
+    '--rtmp',
+  ]) {
+    const { values, origins } = await peerRun(`${words} [fe80::1%lo]:7460`, env);
     const refused = async () => peerConfig(values, origins, folders);
     t.match(await failure(refused()), { exitCode: 2, message: /fe80::1 is an address of one link only/ });
   }
