@@ -181,9 +181,8 @@ export class Answers {
 
   async #feed(song: LiveSong, id: SongId): Promise<void> {
     const { rate, sent, trace } = this.#world;
-    const { places } = song.swarm ?? {};
-    if (places?.takeForPlay() === false)
-      throw new RequestError('busy', LINE_IS_FULL, { retryAfterMs: BUSY_RETRY_MS });
+    const { places } = song.feed;
+    if (!places.takeForPlay()) throw new RequestError('busy', LINE_IS_FULL, { retryAfterMs: BUSY_RETRY_MS });
     trace?.line(`${this.#remote} < SONG_DATA ${id}, live, run after run`);
     const joinsSwarms = this.#joinsSwarms;
     this.#live = new LiveAnswer(song, id, { listener: this.#listener, rate, joinsSwarms, sent });
@@ -194,7 +193,7 @@ export class Answers {
       this.#owesBytes = false;
       this.#live = undefined;
     } finally {
-      places?.releaseFromPlay();
+      places.releaseFromPlay();
     }
   }
 

@@ -54,9 +54,10 @@ export class Broadcasting {
 
   /** Rejects with ConfigError for keys that can't be read. */
   async open(): Promise<void> {
-    const { dataDir } = this.#config;
+    const { dataDir, maxUploadBytesPerSecond } = this.#config;
     const { notice } = this.#parts;
-    this.#room = await LiveRoom.open({ config: this.#live, dataDir, world: this.#world, notice });
+    const common = { config: this.#live, world: this.#world, notice };
+    this.#room = await LiveRoom.open({ ...common, dataDir, maxUploadBytesPerSecond });
   }
 
   get offers(): LiveOffers {
@@ -66,8 +67,7 @@ export class Broadcasting {
   /** On all feeds, whatever they speak; of those in a feed's swarm the ones that are fed from here. */
   get listeners(): number {
     let sum = 0;
-    for (const feed of this.#room?.feeds.feeds() ?? [])
-      sum += this.#room?.placesOf(feed)?.used ?? feed.listeners;
+    for (const { places } of this.#room?.feeds.feeds() ?? []) sum += places.used;
     return sum;
   }
 
@@ -77,11 +77,9 @@ export class Broadcasting {
     const { feeds } = room;
     const { songs, fetcher, notice } = this.#parts;
     const findSong = hostedSongFinder({ songs, ids: link, fetcher });
-    const placesOf = room.placesOf.bind(room);
-    const parts = { feeds, findSong, uploads: server.uploads, placesOf };
+    const parts = { feeds, findSong, uploads: server.uploads };
     const doors = makeDoors(this.#live, this.#config, this.#world, parts);
-    const { maxUploadBytesPerSecond } = this.#config;
-    await room.start(doors, swarms && { swarms, maxUploadBytesPerSecond });
+    await room.start(doors, swarms);
     const { clock, logger } = this.#world;
     const rowOf = (id: SongRow['id']): SongRow | undefined => link.list.get(id);
     const hostsOf = (row: SongRow): readonly string[] => {

@@ -19,6 +19,7 @@ export interface ChannelOptions {
   readonly id: ContentHash;
   readonly isRelay: boolean;
   readonly graceMs: number;
+  readonly maxUploadBytesPerSecond: number;
   readonly clock: Clock;
   readonly transcode: OpenTranscoder | undefined;
   /** It came on the air, left it, or has another title. */

@@ -4,11 +4,10 @@
  *
  *     upload rate ÷ what a listener takes = places        all taken: PLAY and players are told, a neighbour in the swarm waits
  *
- * The rule: in the swarm a listener feeds others, so one place is kept for it, and more of them it takes first come, first
+ * The rule: in a swarm a listener feeds others, so one place is kept for it, and more of them it takes first come, first
  * served.
  */
 import type { Slots } from '../swarm/served-neighbours.js';
-import type { LiveFeed } from './live-feed.js';
 
 /** Beside the music: proofs, announcements, headers; and a line that is full to the brim is late. */
 const SHARE_OF_LINE = 0.8;
@@ -18,10 +17,9 @@ const USUAL_NEIGHBOURS = 8;
 /** For who was turned away. */
 export const LINE_IS_FULL = 'as many listen here as the line can bear';
 
-/** Undefined: it has no swarm, and whoever comes is sent it. */
-export type PlacesOf = (feed: LiveFeed) => FeedPlaces | undefined;
-
 export class FeedPlaces implements Slots {
+  /** The feed has a swarm: one place is kept for it. */
+  hasSwarm = false;
   readonly #bytesPerSecond: number;
   readonly #bitrate: () => number;
   #neighbours = 0;
@@ -53,7 +51,7 @@ export class FeedPlaces implements Slots {
 
   /** For a listener by PLAY, or a player. */
   takeForPlay(): boolean {
-    const kept = this.#neighbours === 0 ? 1 : 0;
+    const kept = this.hasSwarm && this.#neighbours === 0 ? 1 : 0;
     const isFree = this.#free > kept;
     if (isFree) this.#listeners += 1;
     return isFree;
@@ -64,7 +62,8 @@ export class FeedPlaces implements Slots {
   }
 
   get #places(): number {
-    return Math.max(2, Math.floor((this.#bytesPerSecond * 8 * SHARE_OF_LINE) / this.#bitrate()));
+    const fewest = this.hasSwarm ? 2 : 1;
+    return Math.max(fewest, Math.floor((this.#bytesPerSecond * 8 * SHARE_OF_LINE) / this.#bitrate()));
   }
 
   get #free(): number {

@@ -8,7 +8,6 @@
 import type { Socket } from 'node:net';
 import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import type { SharedUploads } from '../hosting/song-server.js';
-import type { FeedPlaces } from './feed-places.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { FeedReader, LiveFeed } from './live-feed.js';
 import { takeRun } from './live-runs.js';
@@ -20,11 +19,10 @@ const STALL_MS = 30_000;
 const LOOK_MS = 5_000;
 
 export interface FeedPumpOptions {
+  /** One of its places was taken for this listener, and is given back in the end. */
   readonly feed: LiveFeed;
   readonly socket: Socket;
   readonly uploads: Pick<SharedUploads, 'rate' | 'sent'>;
-  /** One of them was taken for this listener, and is given back in the end. */
-  readonly places?: FeedPlaces | undefined;
   readonly clock: Clock;
   /** How much of the past comes first. */
   readonly burstMs: number;
@@ -167,7 +165,7 @@ export class FeedPump {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#reader.leave();
-    this.#options.places?.releaseFromPlay();
+    this.#options.feed.places.releaseFromPlay();
     this.#cancelLook?.();
     this.#options.uploads.rate.cancel(this);
     this.#options.socket.off('drain', this.#drained).off('close', this.#closed);

@@ -4,7 +4,6 @@
  *     LiveFeeds ─ on the air ─▶ FeedSource ─▶ swarm        over: its swarm lives on for those who are a little behind
  */
 import type { Clock, Logger } from '../../protocol/ports.js';
-import { FeedPlaces } from './feed-places.js';
 import { FeedSource } from './feed-source.js';
 import type { FeedIdentity } from './feed-store.js';
 import type { FeedSwarms } from './feed-swarm.js';
@@ -13,14 +12,11 @@ import type { LiveFeeds } from './live-feeds.js';
 
 /** The last chunks go to those who lack them, and the end is said again to those who did not hear it. */
 const LINGER_MS = 10_000;
-const USUAL_BITRATE = 128_000;
 
 export interface FeedSourcesOptions {
   readonly feeds: LiveFeeds;
   readonly identityOf: (name: string) => FeedIdentity;
   readonly swarms: FeedSwarms;
-  /** To all together; Infinity: nobody knows. */
-  readonly maxUploadBytesPerSecond: number;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Milliseconds since 1970; absent: what this machine says. */
@@ -30,7 +26,6 @@ export interface FeedSourcesOptions {
 /** What a song server knows of a feed's swarm. */
 export interface OwnSwarm {
   readonly source: Pick<FeedSource, 'swarmId' | 'positionOf'>;
-  readonly places: FeedPlaces;
 }
 
 interface Running extends OwnSwarm {
@@ -83,15 +78,16 @@ export class FeedSources {
   }
 
   #sourceOf(feed: LiveFeed): Running {
-    const { identityOf, swarms, maxUploadBytesPerSecond, unixMs = Date.now } = this.#options;
-    const places = new FeedPlaces(maxUploadBytesPerSecond, () => feed.format?.bitrate ?? USUAL_BITRATE);
+    const { identityOf, swarms, unixMs = Date.now } = this.#options;
+    const { places } = feed;
+    places.hasSwarm = true;
     const source = new FeedSource({
       feed,
       identity: identityOf(feed.name),
       join: ({ swarm }) => swarms.joinFeed({ swarm, slots: places }),
       unixMs,
     });
-    return { source, places, cancelLinger() {} };
+    return { source, cancelLinger() {} };
   }
 
   #leave(feed: LiveFeed): void {
@@ -100,5 +96,6 @@ export class FeedSources {
     this.#running.delete(feed);
     running.cancelLinger();
     running.source.leave();
+    feed.places.hasSwarm = false;
   }
 }

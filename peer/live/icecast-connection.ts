@@ -10,7 +10,7 @@ import type { Clock, Logger } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { BUSY_RETRY_MS } from '../hosting/slots.js';
 import { ChunkedBody } from './chunked-body.js';
-import { LINE_IS_FULL, type PlacesOf } from './feed-places.js';
+import { LINE_IS_FULL } from './feed-places.js';
 import { FeedPump, type FeedPumpOptions } from './feed-pump.js';
 import {
   END_OF_HEAD,
@@ -40,7 +40,6 @@ const LAST_SOUND_MS = 30_000;
 export interface IcecastWorld {
   readonly feeds: LiveFeeds;
   readonly uploads: FeedPumpOptions['uploads'];
-  readonly placesOf: PlacesOf;
   /** What all players are sent alike. */
   readonly runs: SharedRuns<undefined>;
   readonly clock: Clock;
@@ -206,14 +205,13 @@ export class IcecastConnection {
   }
 
   #play({ method, mount, headers }: IcecastRequest): void {
-    const { feeds, uploads, placesOf, runs, clock } = this.#world;
+    const { feeds, uploads, runs, clock } = this.#world;
     const feed = feeds.feed(mount);
     if (feed === undefined) {
       this.#answer('404 Not Found', 'Nothing is on the air under this name.');
       return;
     }
-    const places = placesOf(feed);
-    if (method === 'GET' && places?.takeForPlay() === false) {
+    if (method === 'GET' && !feed.places.takeForPlay()) {
       this.#answer('503 Service Unavailable', `${LINE_IS_FULL}.`, `Retry-After: ${BUSY_RETRY_MS / 1_000}`);
       return;
     }
@@ -234,7 +232,6 @@ export class IcecastConnection {
       feed,
       socket: this.#socket,
       uploads,
-      places,
       clock,
       burstMs: BURST_MS,
       encode: run => {

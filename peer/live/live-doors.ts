@@ -1,7 +1,6 @@
 /** The doors that a configuration wants: made, not started. */
 import type { PeerConfig } from '../config.js';
 import type { World } from '../world.js';
-import type { PlacesOf } from './feed-places.js';
 import { IcecastServer } from './icecast-server.js';
 import type { LiveConfig } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
@@ -14,17 +13,16 @@ export interface DoorParts {
   readonly findSong: FindSong;
   /** The song server's. */
   readonly uploads: PlayerUploads;
-  readonly placesOf: PlacesOf;
 }
 
 export function makeDoors(
   { rtmp, icecast }: LiveConfig,
   { maxPerAddress }: Pick<PeerConfig, 'maxPerAddress'>,
   world: Pick<World, 'clock' | 'logger' | 'maxConnections' | 'randomBytes' | 'trace'>,
-  { feeds, findSong, uploads, placesOf }: DoorParts,
+  { feeds, findSong, uploads }: DoorParts,
 ): LiveDoor[] {
   const { clock, maxConnections, randomBytes, trace } = world;
-  const common = { feeds, uploads, placesOf, clock, maxConnections, maxPerAddress };
+  const common = { feeds, uploads, clock, maxConnections, maxPerAddress };
   const doors: LiveDoor[] = [];
   if (rtmp !== undefined) {
     const logger = world.logger.child({ room: 'rtmp' });

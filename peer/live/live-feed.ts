@@ -11,6 +11,7 @@ import type { Clock, Milliseconds } from '../../protocol/ports.js';
 import { TokenBucket } from '../../protocol/token-bucket.js';
 import { type ContentHash, cleanText } from '../../protocol/tsp/rows.js';
 import type { FrameHeader } from '../mpeg/frame-header.js';
+import { FeedPlaces } from './feed-places.js';
 import { durationMs, FrameRing, type LiveFrame, RingReader } from './frame-ring.js';
 import { silenceLike } from './silence.js';
 
@@ -21,6 +22,9 @@ const TICK_MS = 250;
 
 /** Titles that are told at once, and how many a second after those: each goes to every listener and the tracker. */
 const TITLES = { burst: 4, perSecond: 1 };
+
+/** Before its first frame, bit/s. */
+const USUAL_BITRATE = 128_000;
 
 /** What is being played, as the publisher says. */
 export interface LiveTitle {
@@ -48,6 +52,8 @@ export interface LiveFeedOptions {
   /** It comes from another host (TSP §5.5). */
   readonly isRelay: boolean;
   readonly graceMs: number;
+  /** To all listeners together; Infinity: nobody knows. */
+  readonly maxUploadBytesPerSecond: number;
   readonly clock: Clock;
   /** Told before all listeners, of whom it is none. */
   readonly watcher: Required<FeedListener>;
@@ -57,6 +63,8 @@ export class LiveFeed {
   readonly name: string;
   readonly id: ContentHash;
   readonly isRelay: boolean;
+  /** Of its listeners. */
+  readonly places: FeedPlaces;
   readonly #graceMs: number;
   readonly #clock: Clock;
   readonly #ring = new FrameRing();
@@ -73,10 +81,12 @@ export class LiveFeed {
   #silentMs = 0;
   #cancelTick: (() => void) | undefined;
 
-  constructor({ name, id, isRelay, graceMs, clock, watcher }: LiveFeedOptions) {
+  constructor(options: LiveFeedOptions) {
+    const { name, id, isRelay, graceMs, maxUploadBytesPerSecond, clock, watcher } = options;
     this.name = name;
     this.id = id;
     this.isRelay = isRelay;
+    this.places = new FeedPlaces(maxUploadBytesPerSecond, () => this.format?.bitrate ?? USUAL_BITRATE);
     this.#watcher = watcher;
     this.#graceMs = graceMs;
     this.#clock = clock;

@@ -21,6 +21,8 @@ export interface LiveFeedsOptions {
   readonly forget?: (name: string) => void;
   /** How long a feed waits for a publisher that was lost. */
   readonly graceMs: number;
+  /** To all listeners together; Infinity: nobody knows. */
+  readonly maxUploadBytesPerSecond: number;
   /** Undefined: there is no ffmpeg here. */
   readonly transcode: OpenTranscoder | undefined;
   readonly clock: Clock;
@@ -141,11 +143,12 @@ export class LiveFeeds {
   }
 
   #add(name: string, id: ContentHash, isRelay: boolean): Channel {
-    const { graceMs, clock, transcode } = this.#options;
+    const { graceMs, maxUploadBytesPerSecond, clock, transcode } = this.#options;
     const changed = (): void => {
       for (const listener of [...this.#listeners]) listener();
     };
-    const channel = new Channel({ name, id, isRelay, graceMs, clock, transcode, changed });
+    const limits = { graceMs, maxUploadBytesPerSecond };
+    const channel = new Channel({ name, id, isRelay, ...limits, clock, transcode, changed });
     this.#channels.set(name, channel);
     return channel;
   }

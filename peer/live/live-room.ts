@@ -7,14 +7,13 @@
 import { join } from 'node:path';
 import { installLine } from '../failures/install-line.js';
 import type { World } from '../world.js';
-import type { FeedPlaces } from './feed-places.js';
-import { FeedSources, type FeedSourcesOptions } from './feed-sources.js';
+import { FeedSources } from './feed-sources.js';
 import { FeedStore, type StoredKey } from './feed-store.js';
+import type { FeedSwarms } from './feed-swarm.js';
 import { ffmpegTranscoder, findFfmpeg } from './ffmpeg.js';
 import { readKeysFile } from './keys-file.js';
 import type { LiveConfig } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
-import type { LiveFeed } from './live-feed.js';
 import { LiveFeeds } from './live-feeds.js';
 import { LiveOffers } from './live-offers.js';
 import { StreamKeys } from './stream-keys.js';
@@ -22,13 +21,12 @@ import { StreamKeys } from './stream-keys.js';
 export interface LiveRoomOptions {
   readonly config: LiveConfig;
   readonly dataDir: string;
+  /** To all listeners together; Infinity: nobody knows. */
+  readonly maxUploadBytesPerSecond: number;
   readonly world: Pick<World, 'clock' | 'logger' | 'randomBytes'>;
   /** Something that a person should know, said once. */
   readonly notice: (message: string, hint?: string) => void;
 }
-
-/** Where feeds are given through swarms. */
-export type SwarmsOfRoom = Pick<FeedSourcesOptions, 'swarms' | 'maxUploadBytesPerSecond'>;
 
 /** What was found out before there can be feeds. */
 interface Prepared {
@@ -63,7 +61,7 @@ export class LiveRoom {
   }
 
   private constructor(options: LiveRoomOptions, prepared: Prepared) {
-    const { config, world } = options;
+    const { config, world, maxUploadBytesPerSecond } = options;
     const { store, keys, ffmpeg } = prepared;
     const logger = world.logger.child({ room: 'live' });
     const secrets = new Map([...keys].map(([name, { key }]) => [name, key]));
@@ -74,6 +72,7 @@ export class LiveRoom {
       idOf: name => store.identity(name).id,
       forget: name => store.forget(name),
       graceMs: config.graceMs,
+      maxUploadBytesPerSecond,
       transcode: ffmpeg === undefined ? undefined : ffmpegTranscoder({ clock: world.clock, logger }),
       clock: world.clock,
       logger,
@@ -85,15 +84,11 @@ export class LiveRoom {
    * Feeds are given through `swarms`, too, where there are any. Rejects with CommandError when a door cannot listen; the
    * others are closed by `stop`.
    */
-  async start(doors: readonly LiveDoor[], swarms?: SwarmsOfRoom): Promise<void> {
+  async start(doors: readonly LiveDoor[], swarms?: FeedSwarms): Promise<void> {
     if (swarms !== undefined) this.#giveThrough(swarms);
     this.#doors = doors;
     for (const door of doors) await door.start();
     if (doors.length > 0) this.#tell();
-  }
-
-  placesOf(feed: LiveFeed): FeedPlaces | undefined {
-    return this.#sources?.of(feed)?.places;
   }
 
   /** Listeners hear the end, publishers are sent away, doors close. */
@@ -104,10 +99,10 @@ export class LiveRoom {
     await this.#prepared.store.settled();
   }
 
-  #giveThrough(swarms: SwarmsOfRoom): void {
+  #giveThrough(swarms: FeedSwarms): void {
     const { world } = this.#options;
     this.#sources = new FeedSources({
-      ...swarms,
+      swarms,
       feeds: this.feeds,
       identityOf: name => this.#prepared.store.identity(name),
       clock: world.clock,

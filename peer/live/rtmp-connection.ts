@@ -17,7 +17,6 @@ import type { WireOptions } from '../../protocol/rtmp/server-wire.js';
 import { queryOf, streamPath } from '../../protocol/rtmp/stream-path.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import type { WireTrace } from '../../protocol/tsp/describe.js';
-import type { PlacesOf } from './feed-places.js';
 import type { LiveFrame } from './frame-ring.js';
 import type { LiveFeeds } from './live-feeds.js';
 import type { SharedRuns } from './live-runs.js';
@@ -45,7 +44,6 @@ export interface RtmpWorld {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
   readonly uploads: PlayerUploads;
-  readonly placesOf: PlacesOf;
   /** What all players are sent alike. */
   readonly runs: SharedRuns<LiveFrame>;
   readonly auth: AdobeAuth;

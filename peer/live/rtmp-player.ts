@@ -164,9 +164,8 @@ export class RtmpPlayer {
 
   #beginFeed(feed: LiveFeed): void {
     const { socket, session, during, perform } = this.#connection;
-    const { clock, runs, uploads, placesOf } = this.#world;
-    const places = placesOf(feed);
-    if (places?.takeForPlay() === false) {
+    const { clock, runs, uploads } = this.#world;
+    if (!feed.places.takeForPlay()) {
       this.#turnAway(LINE_IS_FULL);
       return;
     }
@@ -177,7 +176,6 @@ export class RtmpPlayer {
       feed,
       socket,
       uploads,
-      places,
       clock,
       burstMs: FEED_BURST_MS,
       encode: run => frames.pieces(run),

@@ -7,7 +7,6 @@ import type { RandomBytes } from '../../protocol/ports.js';
 import { AdobeAuth } from '../../protocol/rtmp/adobe-auth.js';
 import type { WireTrace } from '../../protocol/tsp/describe.js';
 import { type DoorOptions, DoorServer } from './door-server.js';
-import type { PlacesOf } from './feed-places.js';
 import { DEFAULT_RTMP_PORT } from './live-config.js';
 import type { LiveDoor } from './live-door.js';
 import type { LiveFeeds } from './live-feeds.js';
@@ -19,7 +18,6 @@ export interface RtmpServerOptions extends DoorOptions {
   readonly feeds: LiveFeeds;
   readonly findSong: FindSong;
   readonly uploads: PlayerUploads;
-  readonly placesOf: PlacesOf;
   readonly randomBytes: RandomBytes;
   readonly trace?: WireTrace | undefined;
 }
@@ -28,14 +26,13 @@ export class RtmpServer implements LiveDoor {
   readonly #door: DoorServer<RtmpConnection>;
 
   constructor(options: RtmpServerOptions) {
-    const { feeds, findSong, uploads, placesOf, clock, logger, randomBytes, trace } = options;
+    const { feeds, findSong, uploads, clock, logger, randomBytes, trace } = options;
     const auth = new AdobeAuth(user => feeds.secretOf(user), randomBytes);
     const runs = rtmpRuns();
     const world: RtmpWorld = {
       feeds,
       findSong,
       uploads,
-      placesOf,
       runs,
       auth,
       clock,

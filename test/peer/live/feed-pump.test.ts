@@ -44,6 +44,7 @@ async function pumping(t: Test, limits: UploadLimits = {}) {
   const came: Buffer[] = [];
   theirs.on('data', chunk => came.push(chunk));
   const over: string[] = [];
+  publication.feed.places.takeForPlay();
   const pump = new FeedPump({
     feed: publication.feed,
     socket: ours,

@@ -60,6 +60,7 @@ export function makeFeeds(options: Partial<LiveFeedsOptions> = {}) {
     keys,
     idOf: feedId,
     graceMs: GRACE_MS,
+    maxUploadBytesPerSecond: Number.POSITIVE_INFINITY,
     transcode: undefined,
     clock,
     logger,

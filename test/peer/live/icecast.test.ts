@@ -2,7 +2,6 @@
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { ChunkedBody } from '../../../peer/live/chunked-body.js';
-import { FeedPlaces } from '../../../peer/live/feed-places.js';
 import { formatOf, parseRequest, passwordOf, titleOfUpdate } from '../../../peer/live/icecast-request.js';
 import { IcecastServer } from '../../../peer/live/icecast-server.js';
 import { IcyStream, METADATA_INTERVAL, streamTitle } from '../../../peer/live/icy-stream.js';
@@ -13,13 +12,12 @@ import { until } from '../../support/until.js';
 import { framesOf, makeFeeds, makeUploads } from './feeding.js';
 import { bytesOf } from './on-air.js';
 
-async function door(t: Test, options: Partial<LiveFeedsOptions> = {}, places?: FeedPlaces) {
+async function door(t: Test, options: Partial<LiveFeedsOptions> = {}) {
   const room = makeFeeds(options);
   const logger = new RecordingLogger();
   const server = new IcecastServer({
     feeds: room.feeds,
     uploads: makeUploads(room.clock),
-    placesOf: () => places,
     clock: room.clock,
     logger,
     at: { host: '127.0.0.1', port: 0 },
@@ -92,9 +90,10 @@ t.test('PUT, expecting and in chunks, ends with a goodbye', async t => {
 });
 
 t.test('a player whom the line does not bear is told so, and the next one when there is room', async t => {
-  const places = new FeedPlaces(50_000, () => 128_000);
-  const { server, publish } = await door(t, {}, places);
-  publish().send(mp3Bytes({ seconds: 1 }));
+  const { server, publish } = await door(t, { maxUploadBytesPerSecond: 25_000 });
+  const publication = publish();
+  publication.send(mp3Bytes({ seconds: 1 }));
+  const { places } = publication.feed;
   const get = 'GET /radio HTTP/1.0\r\n\r\n';
   const player = say(t, server, get);
   await player.says(/ 200 OK/);

@@ -12,6 +12,8 @@ import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
+import { framesOf } from './feeding.js';
+import { bytesOf } from './on-air.js';
 
 const paper: LiveDoor = {
   start: async () => {},
@@ -20,12 +22,18 @@ const paper: LiveDoor = {
   listenUrl: name => `paper://${name}`,
 };
 
-async function openRoom(t: Test, dataDir: string, live: Partial<LiveConfig>) {
+async function openRoom(
+  t: Test,
+  dataDir: string,
+  live: Partial<LiveConfig>,
+  maxUploadBytesPerSecond = Number.POSITIVE_INFINITY,
+) {
   const logger = new RecordingLogger();
   const told: string[] = [];
   const room = await LiveRoom.open({
     config: { names: [], isOpen: false, graceMs: DEFAULT_GRACE_MS, relays: [], rtmp: { port: 0 }, ...live },
     dataDir,
+    maxUploadBytesPerSecond,
     world: { clock: new VirtualClock(), logger, randomBytes },
     notice: (message, hint = '') => told.push(`${message} ${hint}`),
   });
@@ -100,6 +108,17 @@ t.test('an open peer says so loudly', async t => {
   t.match(told, /ANYBODY/);
   t.equal(room.feeds.publish({ ...publisher, key: 'whoever' }).feed.name, 'whoever');
   t.throws(() => room.feeds.publish({ ...publisher, key: 'not/a/name' }), { name: 'PublishRefused' });
+});
+
+t.test('feeds have the places of the line without swarms, too, and relayed ones', async t => {
+  const { room } = await openRoom(t, await tempFolder(t), { isOpen: true }, 32_000);
+  const own = room.feeds.publish({ ...publisher, key: 'whoever' });
+  const relayed = room.feeds.relay('relay-9', own.feed.id).publish(() => {});
+  for (const publication of [own, relayed]) {
+    publication.send(bytesOf(framesOf(1, { bitrate: 96_000 })));
+    const { places } = publication.feed;
+    t.same([places.takeForPlay(), places.takeForPlay(), places.takeForPlay()], [true, true, false]);
+  }
 });
 
 t.test('of a name without a key nothing is kept on disk', async t => {

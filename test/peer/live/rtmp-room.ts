@@ -4,7 +4,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SongFetcher } from '../../../peer/listening/fetch.js';
-import type { FeedPlaces } from '../../../peer/live/feed-places.js';
 import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
 import { RtmpServer, type RtmpServerOptions } from '../../../peer/live/rtmp-server.js';
 import { hostedSongFinder } from '../../../peer/live/rtmp-songs.js';
@@ -26,8 +25,6 @@ export interface RoomOptions {
   readonly server?: Partial<RtmpServerOptions>;
   readonly song?: Mp3Options;
   readonly limits?: UploadLimits;
-  /** Of every feed; default: no limit. */
-  readonly places?: FeedPlaces;
 }
 
 type RtmpRoom = Awaited<ReturnType<typeof rtmpRoom>>;
@@ -58,7 +55,6 @@ export async function rtmpRoom(t: Teardown, options: RoomOptions = {}) {
       fetcher,
     }),
     uploads,
-    placesOf: () => options.places,
     at: { host: '127.0.0.1', port: 0 },
     maxConnections: 100,
     maxPerAddress: Number.POSITIVE_INFINITY,

@@ -3,7 +3,6 @@
  * do is in rtmp-strangers.test.ts, real clients are in test/process/rtmp-clients.test.ts.
  */
 import t from 'tap';
-import { FeedPlaces } from '../../../peer/live/feed-places.js';
 import type { ListenAt } from '../../../peer/live/live-config.js';
 import type { EncodedFormat } from '../../../peer/live/publication.js';
 import { adobeResponse } from '../../../protocol/rtmp/adobe-auth.js';
@@ -75,9 +74,9 @@ t.test('a goodbye ends the feed for its players, a lost connection does not', as
 });
 
 t.test('a player whom the line does not bear is told so, and the next one when there is room', async t => {
-  const places = new FeedPlaces(50_000, () => 128_000);
-  const room = await rtmpRoom(t, { places });
+  const room = await rtmpRoom(t, { feeds: { maxUploadBytesPerSecond: 25_000 } });
   await publishing(t, room);
+  const { places } = room.feeds.feed('radio')!;
   const player = await RtmpClient.connected(t, room.port);
   player.play('radio');
   await player.heard(1);

@@ -94,6 +94,7 @@ t.test('clocks that drift are no lag', async t => {
 
 t.test('a line has as many places as it bears, and one is for the swarm', async t => {
   const line = new FeedPlaces(64_000, () => 128_000);
+  line.hasSwarm = true;
   t.ok(line.takeForPlay());
   t.ok(line.takeForPlay());
   t.notOk(line.takeForPlay(), 'the third is kept');
@@ -104,6 +105,11 @@ t.test('a line has as many places as it bears, and one is for the swarm', async 
   line.releaseFromPlay();
   t.ok(line.take());
   line.release();
+  line.release();
+  line.hasSwarm = false;
+  t.ok(line.takeForPlay());
+  t.ok(line.takeForPlay(), 'without a swarm none is kept');
+  t.notOk(line.takeForPlay());
   const unknown = new FeedPlaces(Number.POSITIVE_INFINITY, () => 128_000);
   t.equal(Array.from({ length: 20 }, () => unknown.take()).filter(Boolean).length, 8);
   t.ok(Array.from({ length: 100 }, () => unknown.takeForPlay()).every(Boolean));
@@ -124,8 +130,7 @@ async function entering(t: Test) {
       }),
   };
   const identityOf = (name: string) => store.identity(name);
-  const limits = { maxUploadBytesPerSecond: Number.POSITIVE_INFINITY };
-  const sources = new FeedSources({ feeds, identityOf, swarms, ...limits, clock, logger, unixMs: () => 0 });
+  const sources = new FeedSources({ feeds, identityOf, swarms, clock, logger, unixMs: () => 0 });
   sources.start();
   const publication = publish();
   publication.send(bytesOf(framesOf(2)));
