@@ -10,11 +10,21 @@ import { RunQueue } from './run-queue.js';
 /** Who says where a run lies gives a burst of three seconds. */
 const PLACED_SEAM_RUNS = 16;
 
+/** A host, or the swarm, which knows by itself who gave what. */
+interface Giver {
+  readonly host?: string;
+}
+
+const SWARM: Giver = {};
+
 export class FeedSeam {
-  readonly queue = new RunQueue();
+  readonly queue = new RunQueue(bytes => {
+    const host = this.#giver?.host;
+    if (host !== undefined) this.#count(host, bytes);
+  });
   /** Where what was heard ends; undefined: nothing was, or nobody said where. */
   #next: number | undefined;
-  #giver: object | undefined;
+  #giver: Giver | undefined;
   #verifiedBytes = 0;
   readonly #sources = new Map<string, number>();
 
@@ -43,11 +53,8 @@ export class FeedSeam {
     if (!isPlaced && isNew && this.#giver !== undefined)
       this.queue.broken(at === undefined ? undefined : PLACED_SEAM_RUNS);
     if (!isPlaced) this.#next = at;
-    const fresh = at === undefined ? run : this.#fresh(run, at, mayJump);
-    if (fresh === undefined) return;
-    if (at === undefined) this.queue.push(run);
-    this.#giver = connection;
-    this.#count(connection.host, fresh.length);
+    if (at === undefined) this.#give(connection, run);
+    else this.#giveFresh(connection, run, at, mayJump);
   }
 
   /** Whole, proven frames; `giversOf`: who gave what lies from there up to there. True: it was new. */
@@ -57,9 +64,8 @@ export class FeedSeam {
     giversOf: (from: number, to: number) => ReadonlyMap<string, number>,
     mayJump: boolean,
   ): boolean {
-    const fresh = this.#fresh(frames, at, mayJump);
+    const fresh = this.#giveFresh(SWARM, frames, at, mayJump);
     if (fresh === undefined) return false;
-    this.#giver = this;
     this.#verifiedBytes += fresh.length;
     for (const [host, bytes] of giversOf(at + frames.length - fresh.length, at + frames.length))
       this.#count(host, bytes);
@@ -67,14 +73,19 @@ export class FeedSeam {
   }
 
   /** Gives what was not heard yet. Undefined: nothing. */
-  #fresh(bytes: Uint8Array, at: number, mayJump: boolean): Uint8Array | undefined {
+  #giveFresh(giver: Giver, bytes: Uint8Array, at: number, mayJump: boolean): Uint8Array | undefined {
     const next = this.#next ?? at;
     const end = at + bytes.length;
     if (end <= next || (at > next && !mayJump)) return undefined;
     const fresh = bytes.subarray(Math.max(0, next - at));
     this.#next = end;
-    this.queue.push(fresh);
+    this.#give(giver, fresh);
     return fresh;
+  }
+
+  #give(giver: Giver, bytes: Uint8Array): void {
+    this.#giver = giver;
+    this.queue.push(bytes);
   }
 
   #count(host: string, bytes: number): void {

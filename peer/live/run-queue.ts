@@ -15,6 +15,7 @@ const SEAM_BYTES = 512;
 const SEAM_RUNS = 6;
 
 export class RunQueue {
+  readonly #added: (bytes: number) => void;
   #runs: Uint8Array[] = [];
   #queuedBytes = 0;
   #waiting: { resolve(result: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
@@ -26,6 +27,11 @@ export class RunQueue {
   #opening: Uint8Array[] | undefined;
   /** In so many of its runs the seam is looked for. */
   #seamRuns = SEAM_RUNS;
+
+  /** `added`: told of bytes that are new, as soon as that is known. */
+  constructor(added: (bytes: number) => void = () => {}) {
+    this.#added = added;
+  }
 
   push(run: Uint8Array): void {
     if (this.#isOver) return;
@@ -80,6 +86,7 @@ export class RunQueue {
     this.#tail = Buffer.concat([this.#tail, run]).subarray(-SEAM_BYTES);
     this.#runs.push(run);
     this.#queuedBytes += run.length;
+    this.#added(run.length);
     while (this.#queuedBytes > MAX_QUEUED_BYTES) this.#queuedBytes -= this.#runs.shift()!.length;
     this.#settle();
   }

@@ -60,6 +60,11 @@ t.test('a host that says no place is sewn on by its bytes', async t => {
   t.equal(seam.next, undefined);
   seam.fromHost(HOST, STREAM.subarray(900, 2_000), 900, true);
   t.equal(seam.next, 2_000);
+  const shares = [
+    [HOST.host, 1_500],
+    [OTHER.host, 500],
+  ];
+  t.same([...seam.sources], shares, 'what two had is counted once');
   t.ok((await heard(seam)).equals(STREAM.subarray(0, 2_000)));
 });
 
