@@ -12,7 +12,14 @@ import { RemoteProtocolError } from '../../protocol/errors.js';
 import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
-import { EXIT, exitCodeOfServer, fileError, fileProblem, usageError } from '../failures/failure.js';
+import {
+  CommandError,
+  EXIT,
+  exitCodeOfServer,
+  fileError,
+  fileProblem,
+  usageError,
+} from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import { readyLine } from '../ready-line.js';
 import { AltoRanking } from '../swarm/alto-ranking.js';
@@ -44,12 +51,13 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
       'swarm seed --live takes no file.',
       'The stream comes from standard input: … | tsp-peer swarm seed --live',
     );
-  const identity = await openIdentity(config.dataDir);
-  const live = liveSwarm(liveSwarmId(ECDSA_P256, identity.key), swarm);
   const peers = await addressesOf(swarm.peers, world.signal);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
   const tracker = openTracker(session, at);
+  let identity: LiveIdentity | undefined;
   try {
+    identity = await openIdentity(config.dataDir);
+    const live = liveSwarm(liveSwarmId(ECDSA_P256, identity.key), swarm);
     const joined = node.join({ swarm: live.swarm, peers, maxPeers: swarm.maxPeers });
     tracker?.add(joined);
     const id = toHex(live.swarm.metadata.swarmId);
@@ -66,6 +74,7 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   } finally {
     tracker?.stop();
     await node.stop();
+    await identity?.release();
   }
 }
 
@@ -143,6 +152,7 @@ async function openIdentity(dataDir: string): Promise<LiveIdentity> {
   try {
     return await openLiveIdentity(dataDir);
   } catch (error) {
+    if (error instanceof CommandError) throw error;
     throw fileError(`${fileProblem(error, dataDir) ?? (error as Error).message}.`);
   }
 }

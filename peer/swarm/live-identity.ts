@@ -2,10 +2,13 @@
  * What a live source keeps between its starts: its key, which is its swarm's ID, and the number that its next chunk may have.
  *
  *     DIR/live-key.pem    P-256, PKCS #8, for its owner's eyes           DIR/live-next    see ChunkNumbers
+ *     DIR/live.lock       who gives a stream with them: of two under one ID listeners would hear both, mixed
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inUseError } from '../failures/failure.js';
+import { takeLock } from '../lock-file.js';
 import { makeFolder } from '../make-folder.js';
 import { ChunkNumbers } from './chunk-numbers.js';
 import { writeDurably } from './write-durably.js';
@@ -13,13 +16,26 @@ import { writeDurably } from './write-durably.js';
 export interface LiveIdentity {
   readonly key: KeyObject;
   readonly numbers: ChunkNumbers;
+  /** Another process may have it. */
+  release(): Promise<void>;
 }
 
-/** Makes what is not there. Rejects with the file system's error, or when there is something else than a P-256 key. */
+/**
+ * Makes what is not there. Rejects with the file system's error, when there is something else than a P-256 key, and with
+ * CommandError `in-use` while another process has it.
+ */
 export async function openLiveIdentity(dataDir: string): Promise<LiveIdentity> {
   await makeFolder(dataDir);
-  const key = await keyIn(join(dataDir, 'live-key.pem'));
-  return { key, numbers: await ChunkNumbers.open(join(dataDir, 'live-next')) };
+  const lock = await takeLock(join(dataDir, 'live.lock'));
+  if ('heldBy' in lock)
+    throw inUseError(lock.heldBy, `gives the stream of ${dataDir}`, '--data names another folder');
+  try {
+    const key = await keyIn(join(dataDir, 'live-key.pem'));
+    return { key, numbers: await ChunkNumbers.open(join(dataDir, 'live-next')), ...lock };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
 }
 
 async function keyIn(path: string): Promise<KeyObject> {

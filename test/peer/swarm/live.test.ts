@@ -215,6 +215,21 @@ t.test('a source that is killed goes on with its key, under numbers that it neve
   t.equal(statSync(join(home, key!)).mode & 0o777, 0o600);
 });
 
+t.test('one source at a time has a key', async t => {
+  const home = await tempFolder(t);
+  const { command } = await source(t, home);
+  const words = ['swarm', 'seed', '--live', '--listen', '127.0.0.1:0', '--json'];
+  const second = await spawnCommand(t, 'tsp-peer', words, { home });
+  t.equal(await second.exitCode(), 69);
+  t.match(second.stderr, `"code":"in-use","message":"Process ${command.pid} gives the stream of ${home}`);
+  await command.end();
+  const left = readdirSync(home, { recursive: true, encoding: 'utf8' });
+  t.notOk(
+    left.some(path => path.includes('lock')),
+    'it is free again',
+  );
+});
+
 t.test('what somebody has and nobody gives is left out, and counted', async t => {
   const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const id = liveSwarmId(ECDSA_P256, key);
