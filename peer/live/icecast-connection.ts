@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import type { Clock, Logger } from '../../protocol/ports.js';
 import { formatHostPort } from '../../protocol/tsp/addresses.js';
 import { BUSY_RETRY_MS } from '../hosting/slots.js';
+import { safeText } from '../prompt/terminal-text.js';
 import { ChunkedBody } from './chunked-body.js';
 import { LINE_IS_FULL } from './feed-places.js';
 import { FeedPump, type FeedPumpOptions } from './feed-pump.js';
@@ -226,7 +227,7 @@ export class IcecastConnection {
       this.#end(LINGER_MS);
       return;
     }
-    const tellTitle = (): void => icy?.setTitle(streamTitle(feed.title, feed.name));
+    const tellTitle = (): void => icy?.setTitle(streamTitle(feed.title, stationOf(feed)));
     tellTitle();
     new FeedPump({
       feed,
@@ -264,8 +265,12 @@ export class IcecastConnection {
   }
 }
 
-function describe({ name, format }: LiveFeed): string[] {
+/** A relayed feed goes by the name that it has at its source. */
+const stationOf = ({ name, title: { station = name } }: LiveFeed): string => station;
+
+function describe(feed: LiveFeed): string[] {
+  const { format } = feed;
   const kbits = format === undefined ? [] : [`icy-br: ${Math.round(format.bitrate / 1_000)}`];
-  const fields = ['Content-Type: audio/mpeg', `icy-name: ${name}`, ...kbits];
+  const fields = ['Content-Type: audio/mpeg', `icy-name: ${safeText(stationOf(feed))}`, ...kbits];
   return [...fields, 'Cache-Control: no-cache', 'Access-Control-Allow-Origin: *', 'Connection: close'];
 }

@@ -9,7 +9,7 @@ import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
 import { mp3Bytes } from '../../support/mp3.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { until } from '../../support/until.js';
-import { framesOf, makeFeeds, makeUploads } from './feeding.js';
+import { feedId, framesOf, makeFeeds, makeUploads } from './feeding.js';
 import { bytesOf } from './on-air.js';
 
 async function door(t: Test, options: Partial<LiveFeedsOptions> = {}) {
@@ -103,6 +103,15 @@ t.test('a player whom the line does not bear is told so, and the next one when t
   player.socket.resetAndDestroy();
   await until('its place is free', () => places.used === 0);
   await say(t, server, get).says(/ 200 OK/);
+});
+
+t.test('a relayed feed goes by its own name', async t => {
+  const { server, feeds } = await door(t);
+  const publication = feeds.relay('relay-9', feedId('radio')).publish(() => {});
+  publication.titled({ station: 'Radio\r\nX: Sur' });
+  publication.send(mp3Bytes({ seconds: 1 }));
+  const player = say(t, server, 'GET /relay-9 HTTP/1.0\r\nIcy-MetaData: 1\r\n\r\n');
+  await player.says(/\r\nicy-name: Radio[^\r\n]*X: Sur\r\n/);
 });
 
 t.test('a wrong key, another mount, a format that is none, and one publisher too many', async t => {
