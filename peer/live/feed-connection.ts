@@ -40,7 +40,8 @@ export interface FeedHolder {
   /** Whole frames; `at`: where they lie in the swarm's stream, if the host says so. */
   run(bytes: Uint8Array, at: number | undefined): void;
   ended(): void;
-  lost(why: string): void;
+  /** `isBusy`: it has no place free. */
+  lost(why: string, isBusy: boolean): void;
 }
 
 export class FeedConnection implements WireOwner {
@@ -136,7 +137,7 @@ export class FeedConnection implements WireOwner {
       case 'refused':
         // Not everybody knows HELLO.
         if (told.question.type === 'HELLO') return;
-        this.#lost(told.error.message ?? told.error.code);
+        this.#lost(told.error.message ?? told.error.code, told.error.code === 'busy');
         return;
       case 'warned':
         return;
@@ -175,8 +176,8 @@ export class FeedConnection implements WireOwner {
     if (this.#download.owed > 0) this.#wire?.send({ type: 'STOP', song: NO_SONG });
   }
 
-  #lost(why = 'ended the connection'): void {
-    this.#finish(() => this.#holder.lost(why));
+  #lost(why = 'ended the connection', isBusy = false): void {
+    this.#finish(() => this.#holder.lost(why, isBusy));
   }
 
   #finish(tell: () => void): void {

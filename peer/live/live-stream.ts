@@ -98,6 +98,8 @@ export class LiveStream implements SongStream {
   #titleAt: Milliseconds = Number.NEGATIVE_INFINITY;
   /** All hosts will be asked again. */
   #isPausing = false;
+  /** The last host that was lost had no place free. */
+  #areBusy = false;
   /** Since when nobody is heard. */
   #lostAt: Milliseconds;
   #cancelTimer: (() => void) | undefined;
@@ -162,7 +164,7 @@ export class LiveStream implements SongStream {
         described: row => this.#described(candidate, row),
         run: (bytes, at) => this.#run(candidate, bytes, at),
         ended: () => this.#finish(() => this.#seam.queue.end()),
-        lost: why => this.#lost(candidate, why),
+        lost: (why, isBusy) => this.#lost(candidate, why, isBusy),
       },
     );
     const candidate: Candidate = { connection };
@@ -190,7 +192,7 @@ export class LiveStream implements SongStream {
 
   #dismiss(candidate: Candidate): void {
     candidate.connection.close();
-    this.#lost(candidate, 'is not the source');
+    this.#lost(candidate, 'is not the source', false);
   }
 
   get #haveAllAnswered(): boolean {
@@ -227,7 +229,9 @@ export class LiveStream implements SongStream {
   }
 
   #run(candidate: Candidate, bytes: Uint8Array, at: number | undefined): void {
-    this.#firstByteMs ??= this.#options.clock.now() - this.#startedAt;
+    const now = this.#options.clock.now();
+    this.#firstByteMs ??= now - this.#startedAt;
+    this.#lostAt = now;
     this.#seam.fromHost(candidate.connection, bytes, at, !this.#isSwarmTimely);
     if (at === undefined) this.#leaveSwarm();
     else if (this.#swarm === undefined) this.#joinSwarm(candidate);
@@ -307,8 +311,9 @@ export class LiveStream implements SongStream {
     this.#candidates = [];
   }
 
-  #lost(candidate: Candidate, why: string): void {
+  #lost(candidate: Candidate, why: string, isBusy: boolean): void {
     if (this.#isOver) return;
+    this.#areBusy = isBusy;
     const { connection } = candidate;
     const { host } = connection;
     this.#options.logger.info({ host, why }, 'a host of a live feed was lost');
@@ -319,10 +324,11 @@ export class LiveStream implements SongStream {
     this.#candidates = this.#candidates.filter(other => other !== candidate);
     if (connection === this.#heard) {
       this.#heard = undefined;
-      this.#lostAt = this.#options.clock.now();
       this.#untried = this.#feed.hosts.filter(other => other !== host);
       // It may be full; those that it feeds are not.
       if (this.#swarm === undefined) this.#joinSwarm(candidate);
+      // Without a swarm, to hear for ever that it is full is no progress.
+      if (!isBusy || this.#swarm !== undefined) this.#lostAt = this.#options.clock.now();
       this.#audition();
       return;
     }
@@ -366,6 +372,7 @@ export class LiveStream implements SongStream {
     const last = this.#failed.at(-1);
     if (last === undefined) return new RequestError('no-such-song', 'nobody broadcasts this feed now');
     const { host, why } = last;
+    if (this.#areBusy) return new RequestError('busy', `${host}: ${why}`);
     return new TransportError(`the feed was lost: ${host} ${why}`);
   }
 

@@ -197,6 +197,23 @@ t.test('a feed that nobody has fails, and not as an end', async t => {
   t.equal(clock.pending, 0);
 });
 
+t.test('who finds no place for long enough is told that the hosts are busy', async t => {
+  const clock = new VirtualClock();
+  const host = await onAir(t, { feedBytesPerSecond: 20_000 });
+  host.publication.send(mp3Bytes({ seconds: 1 }));
+  t.ok(host.feed.places.takeForPlay());
+  const { over } = record(fetcher(t, { clock }).listen(radio(host.address)));
+  let isOver = false;
+  over.catch(() => {
+    isOver = true;
+  });
+  await until('it gives up', () => {
+    clock.advance(100);
+    return isOver;
+  });
+  await t.rejects(over, { code: 'busy', message: /the line can bear/ });
+});
+
 t.test('whoever has it now is asked for, and a reader that leaves closes the connection', async t => {
   const host = await onAir(t);
   host.publication.send(mp3Bytes({ seconds: 2 }));

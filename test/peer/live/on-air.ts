@@ -13,9 +13,16 @@ export const RADIO = 12;
 export const bytesOf = (frames: readonly { readonly bytes: Uint8Array }[]): Buffer =>
   Buffer.concat(frames.map(({ bytes }) => bytes));
 
-/** `relay`: it says that it has the feed from another host. */
-export async function onAir(t: Teardown, options: Partial<SongServerOptions> & { relay?: boolean } = {}) {
-  const room = makeFeeds();
+interface OnAirOptions extends Partial<SongServerOptions> {
+  /** It says that it has the feed from another host. */
+  readonly relay?: boolean;
+  /** What the line bears of its feeds. */
+  readonly feedBytesPerSecond?: number;
+}
+
+export async function onAir(t: Teardown, options: OnAirOptions = {}) {
+  const { relay = false, feedBytesPerSecond = Number.POSITIVE_INFINITY, ...more } = options;
+  const room = makeFeeds({ maxUploadBytesPerSecond: feedBytesPerSecond });
   const servers = new Set<Server>();
   const sockets = new Set<Socket>();
   const make = ((tcp: object, accept: (socket: Socket) => void) => {
@@ -26,7 +33,6 @@ export async function onAir(t: Teardown, options: Partial<SongServerOptions> & {
     servers.add(server);
     return server;
   }) as typeof createServer;
-  const { relay = false, ...more } = options;
   const live = new LiveOffers(room.feeds);
   const host = await hostSongs(t, { 10: songBytes(5_000) }, { live, createServer: make, ...more });
   host.feeds.set(RADIO, feedId('radio'));
