@@ -7,6 +7,7 @@
  * Files are hashed anew at each start. One that is empty or can't be read is not given, nor one that changes afterwards, which is
  * said; the others are given all the same.
  */
+import { stat } from 'node:fs/promises';
 import { toHex } from '../../protocol/bytes.js';
 import { askedToEnd } from '../asked-to-end.js';
 import { exitCodeOfServer, fileError, fileProblem } from '../failures/failure.js';
@@ -49,7 +50,7 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   }
 }
 
-/** Undefined: it is empty or can't be read, which has been said. */
+/** Undefined: it is empty, no file, or can't be read, which has been said. */
 async function open(
   { session, swarm }: SwarmCommand,
   path: string,
@@ -60,7 +61,10 @@ async function open(
   const { world } = session;
   const { chunkBytes, maxPeers, dialects, hash = usualHash(dialects) } = swarm;
   let joined: JoinedSwarm | undefined;
-  const report = (message: string): void => session.report(fileError(message).failure);
+  const report = (message: string): undefined => {
+    session.report(fileError(message).failure);
+    return undefined;
+  };
   const onBroken = (error: unknown): void => {
     if (joined !== undefined) node.leave(joined);
     report(`${safeText(path)} is not given any more: ${(error as Error).message}.`);
@@ -68,17 +72,15 @@ async function open(
   const onLoaded = (): void => node.wake();
   let file: SeededFile | undefined;
   try {
+    // To open a pipe would be to wait for its writer.
+    if (!(await stat(path)).isFile()) return report(`${safeText(path)} is no file: it is not given.`);
     file = await seedFile({ path, hash, chunkBytes, dialects, signal: world.signal, onLoaded, onBroken });
   } catch (error) {
     const problem = fileProblem(error, path);
     if (problem === undefined) throw error;
-    report(`${problem}.`);
-    return undefined;
+    return report(`${problem}.`);
   }
-  if (file === undefined) {
-    report(`${safeText(path)} is empty: it is not given.`);
-    return undefined;
-  }
+  if (file === undefined) return report(`${safeText(path)} is empty: it is not given.`);
   joined = node.join({ swarm: file.swarm, peers, maxPeers });
   tracker?.add(joined);
   return file;
