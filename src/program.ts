@@ -6,12 +6,12 @@
  */
 import { setTimeout as passed } from 'node:timers/promises';
 import { askedToEnd } from '../peer/asked-to-end.js';
-import { EXIT, failureOf, fileError, fileProblem } from '../peer/failures/failure.js';
+import { EXIT, exitCodeOfSignal, failureOf, fileError, fileProblem } from '../peer/failures/failure.js';
 import type { CommandLineSpec } from './command-line.js';
 import { COMPLETIONS_FLAG, completionsFor } from './completion.js';
 import { describeFailure } from './failures.js';
 import { yesOrNo } from './options.js';
-import { endingSignal } from './signals.js';
+import { dieOf, endingSignal } from './signals.js';
 import { flushed, surviveClosedOutput } from './streams.js';
 
 export interface Program {
@@ -53,7 +53,9 @@ export async function runProgram(
   const written = Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   await Promise.race([written, tookTooLong(program.signal)]);
   // Commands were piped in, and their answers are lost. Who ends a server by a signal asks for no answers.
-  const isIncomplete = unwritten !== undefined && code === EXIT.ok && !program.signal.aborted;
+  const { aborted, reason } = program.signal;
+  if (aborted && code === exitCodeOfSignal(reason)) dieOf(process, reason);
+  const isIncomplete = unwritten !== undefined && code === EXIT.ok && !aborted;
   process.exit(isIncomplete ? fail(unwritten) : code);
 }
 

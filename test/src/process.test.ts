@@ -2,6 +2,7 @@
  * What `src/` puts around a tracker or a peer: the clock, locks of folders, signals, outputs that nobody reads, and how
  * failures are told.
  */
+import { execFileSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,11 +19,15 @@ import { endingSignal } from '../../src/signals.js';
 import { surviveClosedOutput } from '../../src/streams.js';
 import { lockTrackerFolder } from '../../src/tracker-folder.js';
 import { agent, version } from '../../src/version.js';
+import { missing } from '../support/installed.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { noMounts, spawnWithMount } from '../support/private-mounts.js';
-import { commandPath, spawnProgram } from '../support/spawn-command.js';
+import { commandPath, spawnCommand, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { noPermissions, unprivileged } from '../support/unprivileged.js';
+import { until, within } from '../support/until.js';
+
+const noPipes = missing('mkfifo');
 
 t.test('the clock goes forward and calls back, unless it is told not to', async t => {
   const before = systemClock.now();
@@ -157,18 +162,33 @@ t.test('a disk without room for a registry is said, instead of a crash', { skip:
 });
 
 t.test('the first signal asks, the second ends', async t => {
-  const exits: (number | undefined)[] = [];
-  const program = Object.assign(new EventEmitter(), { exit: (code?: number) => void exits.push(code) });
+  const kills: unknown[] = [];
+  const kill = (...told: unknown[]) => void kills.push(told);
+  const program = Object.assign(new EventEmitter(), { pid: 12, stdin: {}, kill });
   const signal = endingSignal(program as unknown as NodeJS.Process);
   const asking = askedToEnd(signal);
   program.emit('SIGTERM');
   t.equal(await asking, 'SIGTERM');
   t.equal(await askedToEnd(signal), 'SIGTERM', 'whoever asks late is told at once');
-  t.same(exits, []);
+  t.same(kills, []);
   program.emit('SIGINT');
-  t.same(exits, [130]);
+  t.same(kills, [[12, 'SIGINT']]);
+  t.equal(program.listenerCount('SIGINT'), 0, 'so that it ends the process');
   t.equal(exitCodeOfServer('SIGTERM'), 0, 'a server that was asked to end and did has done well');
   t.equal(exitCodeOfServer('SIGINT'), 130);
+});
+
+t.test('signals end also what waits for a file system that says nothing', { skip: noPipes }, async t => {
+  const folder = await tempFolder(t);
+  const [song, pipe] = [join(folder, 'song.mp3'), join(folder, 'pipe')];
+  writeFileSync(song, mp3Bytes());
+  execFileSync('mkfifo', [pipe]);
+  const hash = await spawnCommand(t, 'tsp-peer', ['hash', song, pipe]);
+  await until('it waits for somebody to write into the pipe', () => hash.stdout.includes(song));
+  hash.kill('SIGINT');
+  hash.kill('SIGTERM');
+  const { signal } = await within('it ends', hash.exited);
+  t.ok(signal === 'SIGINT' || signal === 'SIGTERM', 'and whoever runs it knows by what');
 });
 
 t.test('an output that nobody reads, or that is full, is told and ends nobody by itself', async t => {

@@ -39,6 +39,9 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** What a shell says of those that ask a process to end. */
+const ASKING: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
 export class RunningCommand {
   readonly #out: Buffer[] = [];
   readonly #decoder = new StringDecoder('utf8');
@@ -127,9 +130,10 @@ export class RunningCommand {
     this.child.kill(signal);
   }
 
-  /** The exit code; rejects when a signal ended it, or at the deadline. */
+  /** The exit code, of what ended by a signal that asks it to 128 + its number; rejects when another did, or at the deadline. */
   async exitCode(deadlineMs = DEADLINE_MS): Promise<number> {
     const { code, signal } = await within(`${this.name} ends\n${this.#told()}`, this.exited, deadlineMs);
+    if (signal !== null && signal in ASKING) return ASKING[signal]!;
     if (code === null) throw new Error(`${this.name} was ended by ${signal}\n${this.#told()}`);
     return code;
   }
