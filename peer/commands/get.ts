@@ -35,11 +35,12 @@ const MAX_NAME_BYTES = 200;
 export function runGet(config: PeerConfig, { words, out }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
     const row = await session.song(requireId(words[0]));
+    const file = out ?? (await freeName(fileNameOf(row)));
     const cache = new CacheReader(config.cacheDir);
     if (row.hash !== undefined) await cache.look(row.hash);
     const fetching = new SongFetching(config, world, { cache });
     try {
-      await fetchInto(out ?? fileNameOf(row), row, openSong(session, fetching.fetcher, row), session);
+      await fetchInto(file, row, openSong(session, fetching.fetcher, row), session);
     } finally {
       await fetching.stop();
     }
@@ -167,10 +168,18 @@ interface Sink {
   discard(): Promise<void>;
 }
 
+/** Throws CommandError when there is something of that name, which was not asked for. */
+async function freeName(name: string): Promise<string> {
+  if (await stat(name).catch(() => undefined))
+    throw fileError(`${name} is there already.`, '-o FILE names another, or this one to replace it.');
+  return name;
+}
+
 /** Throws CommandError, before a byte is fetched, when nothing can be written there. */
 async function openFile(out: string): Promise<Sink> {
   const existing = await stat(out).catch(() => undefined);
-  if (existing?.isDirectory() === true) throw fileError(`${safeText(out)} is a folder.`, '-o names a file.');
+  if (existing?.isDirectory() === true || out.endsWith('/'))
+    throw fileError(`${safeText(out)} names a folder.`, '-o names a file.');
   if (existing !== undefined && !existing.isFile()) return new OpenFileSink(await open(out, 'w'));
   // Through a link to what it points to: the link stays one.
   const path = existing === undefined ? out : await realpath(out);

@@ -113,10 +113,11 @@ t.test('get replaces what a link points to, writes into what is no file, and ref
   t.ok((await readFile(join(folder, 'target'))).equals(bytes));
   t.same((await readdir(folder)).sort(), ['link', 'target']);
   t.equal(await runGet(config, { words: ['10'], out: '/dev/null' }, world), 0);
-  t.match(await failureFrom(runGet(config, { words: ['10'], out: folder }, world)), {
-    exitCode: 1,
-    message: /is a folder/,
-  });
+  for (const out of [folder, join(folder, 'not', 'yet', '/')])
+    t.match(await failureFrom(runGet(config, { words: ['10'], out }, world)), {
+      exitCode: 1,
+      message: /names a folder/,
+    });
   const nowhere = join(folder, 'no', 'such', 'file');
   t.match(await failureFrom(runGet(config, { words: ['10'], out: nowhere }, world)), {
     exitCode: 1,
@@ -126,6 +127,23 @@ t.test('get replaces what a link points to, writes into what is no file, and ref
     exitCode: 1,
     message: /the disk is full/,
   });
+});
+
+t.test('get replaces a file only if it was named', async t => {
+  const { config, world, folder } = await setUp(t, { 10: songBytes(5_000) });
+  const before = process.cwd();
+  process.chdir(folder);
+  t.teardown(() => process.chdir(before));
+  const name = 'Band - Song 10.mp3';
+  t.equal(await runGet(config, { words: ['10'] }, world), 0);
+  await writeFile(name, 'something else');
+  t.match(await failureFrom(runGet(config, { words: ['10'] }, world)), {
+    exitCode: 1,
+    message: `${name} is there already.`,
+  });
+  t.equal(await readFile(name, 'utf8'), 'something else');
+  t.equal(await runGet(config, { words: ['10'], out: name }, world), 0);
+  t.equal((await readFile(name)).length, 5_000);
 });
 
 t.test('get of no song, of no ID, and of a song whose hosts are gone', async t => {
