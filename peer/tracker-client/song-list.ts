@@ -50,9 +50,9 @@ export class SongList {
   readonly #kept = new Map<number, Batch>();
   #trackerAddress: string | undefined;
 
-  /** In the tracker's order. The array is not changed afterwards. */
+  /** By ID, as in the tracker's own list. The array is not changed afterwards. */
   get songs(): readonly SongRow[] {
-    this.#snapshot ??= [...this.#rows.values()];
+    this.#snapshot ??= [...this.#rows.values()].sort((one, other) => one.id - other.id);
     return this.#snapshot;
   }
 

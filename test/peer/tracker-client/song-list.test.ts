@@ -53,6 +53,13 @@ t.test('a whole batch is the list; the next ones change it', async t => {
   t.equal(list.revision, 6);
 });
 
+t.test('a song that comes back has its old place', async t => {
+  const list = current(5, 3);
+  batch(list, 6, [partial(2, { hosts: [] })]);
+  batch(list, 7, [row(2)]);
+  t.same(ids(list), [1, 2, 3]);
+});
+
 t.test('keys that did not change may be left out; a change of hosts alone is no news', async t => {
   const list = current();
   t.match(batch(list, 6, [partial(1, { hosts: ['10.0.0.2:1', '10.0.0.3:1'], hostCount: 7 })]), {
