@@ -40,10 +40,11 @@ export class CommandRunner {
         return { kind: 'songs', songs, words: command.words, stale };
       }
       case 'find': {
-        await this.#list();
-        const songs = await peer.find(command.words);
+        const { songs: listed, stale } = await this.#list();
+        const { words } = command;
+        const songs = stale ? this.#matcher.matches(listed, words) : await peer.find(words);
         peer.shown(songs);
-        return { kind: 'songs', songs, words: command.words, stale: false };
+        return { kind: 'songs', songs, words, stale };
       }
       case 'info': {
         const songs = await this.#info(command.wanted);

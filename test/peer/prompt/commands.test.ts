@@ -113,6 +113,15 @@ t.test(
   },
 );
 
+t.test('find without the tracker finds what the last list has, and says so', async t => {
+  const peer = new FakePeer();
+  peer.songs = [songRow(10, 'Blue Moon')];
+  peer.trackerGone = true;
+  peer.stale = true;
+  t.match(await run(peer, 'find moon'), /Blue Moon/);
+  t.match(await run(peer, 'find moon'), await run(peer, 'list moon'));
+});
+
 function runScript(peer: FakePeer, input: string, json = false) {
   const lines: string[] = [];
   const remarks: string[] = [];
