@@ -5,7 +5,8 @@
  *     `curl …` ⏎  ─▶ sh ─▶ curl ─▶ nginx ─▶ mpg123 ─▶ PCM on stdout           and ffmpeg, which asks nginx itself
  *
  * Besides from two hosts at once, through the songs' swarms and without them. All prompts are running and idle when the line is written to them, and all are read through a pipe of the same kind.
- * Then the same from a host that is 25 ms away in each direction, over a connection that is there and one that is not.
+ * Then the same from a host that is 25 ms away in each direction, over a connection that is there and one that is not; and what
+ * `tsp-peer play` takes as a command of its own, which has Node to start, twice, and all of its code to load.
  */
 import {
   type ChildProcess,
@@ -13,6 +14,7 @@ import {
   execFileSync,
   spawn,
 } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +35,7 @@ const SECONDS = 60;
 const WARM_UPS = 5;
 const FAR_PLAYS = 15;
 const COLD_PLAYS = 5;
+const COMMANDS = 9;
 const DEADLINE_MS = 20_000;
 const END_MS = 5_000;
 /** No more sound for so long: the last play is over. */
@@ -52,7 +55,7 @@ export async function run(): Promise<BenchResult> {
           server { listen 127.0.0.1:${port}; root ${join(folder, 'songs')}; } }`,
     );
     started.push(nginx.process);
-    const { play: prompt, swarm, noSwarm, fromAfar } = await startPeers(folder, started);
+    const { play: prompt, swarm, noSwarm, fromAfar, commands } = await startPeers(folder, started);
     const shell = start(started, 'sh', []);
     let plays = 0;
     const twoHosts = {
@@ -73,14 +76,14 @@ export async function run(): Promise<BenchResult> {
     for (let warmUp = 0; warmUp < WARM_UPS; warmUp += 1)
       for (const play of Object.values({ ...variants, ...twoHosts })) await play();
     const samples = await interleave({ ...variants, ...twoHosts }, PLAYS);
-    return report(samples, await fromAfar());
+    return report(samples, await fromAfar(), await commands());
   } finally {
     await Promise.all(started.map(end));
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
-function report(samples: Record<string, number[]>, far: FarAway): BenchResult {
+function report(samples: Record<string, number[]>, far: FarAway, commands: number[]): BenchResult {
   const [ours = [], curl = [], ffmpeg = [], swarm = [], noSwarm = []] = Object.values(samples);
   const ratio = (q: number, theirs: readonly number[]): number => quantile(ours, q) / quantile(theirs, q);
   return {
@@ -109,15 +112,18 @@ function report(samples: Record<string, number[]>, far: FarAway): BenchResult {
       {
         caption: 'Milliseconds',
         columns: ['', 'p50', 'p95', 'least', 'most'],
-        rows: Object.entries({ ...samples, 'from afar, warm': far.warm, 'from afar, cold': far.cold }).map(
-          ([variant, values]) => [
-            variant,
-            ...[median(values), quantile(values, 0.95), Math.min(...values), Math.max(...values)].map(round),
-          ],
-        ),
+        rows: Object.entries({
+          ...samples,
+          'from afar, warm': far.warm,
+          'from afar, cold': far.cold,
+          '`tsp-peer play`, a whole command': commands,
+        }).map(([variant, values]) => [
+          variant,
+          ...[median(values), quantile(values, 0.95), Math.min(...values), Math.max(...values)].map(round),
+        ]),
       },
     ],
-    samples: { ...samples, far },
+    samples: { ...samples, far, commands },
   };
 }
 
@@ -175,7 +181,7 @@ interface FarAway {
 
 /**
  * A tracker, a host and a listener with the list on its screen; `play` plays song n and says when it sounds, `fromAfar`
- * does so through a long line.
+ * does so through a long line, `commands` without a peer that runs.
  */
 async function startPeers(
   folder: string,
@@ -183,6 +189,7 @@ async function startPeers(
 ): Promise<
   Readonly<Record<'play' | 'swarm' | 'noSwarm', (song: number) => Promise<number>>> & {
     fromAfar(): Promise<FarAway>;
+    commands(): Promise<number[]>;
   }
 > {
   const tracker = async (name: string): Promise<string[]> => {
@@ -239,9 +246,22 @@ async function startPeers(
     line.server.close();
     return { warm, cold };
   };
+  const commands = async (): Promise<number[]> => {
+    const took: number[] = [];
+    for (let play = 0; play < COMMANDS; play += 1) {
+      const from = performance.now();
+      const child = peer('none', 'play', `${1 + play}`, ...near, '--output', 'stdout');
+      child.stderr.resume();
+      await once(child.stdout, 'data');
+      took.push(performance.now() - from);
+      child.stdout.resume();
+      await end(child);
+    }
+    return took;
+  };
   const from = (child: ChildProcessWithoutNullStreams) => (song: number) =>
     timed(child, `play ${song + 1}\n`, 'stop\n');
-  return { play: from(ears), swarm: from(inSwarm), noSwarm: from(alone), fromAfar };
+  return { play: from(ears), swarm: from(inSwarm), noSwarm: from(alone), fromAfar, commands };
 }
 
 function start(
