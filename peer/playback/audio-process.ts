@@ -277,9 +277,10 @@ export class ForkedAudio implements AudioProcess {
     if (child !== this.#child) return;
     this.#child = undefined;
     const facts = { why, output: this.#choice.current?.kind };
-    // An output that is only tried may abort it; then it is the next one's turn, and nothing for a person to see.
-    if (this.#state === 'setting-up') this.#logger.debug(facts, 'an output ended the audio process');
-    else this.#logger.warn(facts, 'the audio process died');
+    // A song is told of its death. Before that an output that is only tried may abort it, and then it is the next one's turn;
+    // or Ctrl-C did, which until its code is loaded it heeds.
+    if (this.#state === 'ready') this.#logger.warn(facts, 'the audio process died');
+    else this.#logger.debug(facts, 'the audio process died before it was ready');
     if (this.#state === 'setting-up') {
       this.#choice.failed(why, 'broken');
       this.#setUp();

@@ -222,6 +222,18 @@ t.test('the process that was launched ahead is the one that plays, or is gone', 
   t.notOk(isAlive(another));
 });
 
+t.test('one that Ctrl-C ends while it loads is replaced without a word', async t => {
+  const logger = new RecordingLogger();
+  const audio = audioInto('null', new VirtualClock(), logger);
+  t.teardown(() => audio.stop());
+  audio.launch();
+  process.kill(audio.pid!, 'SIGINT');
+  await until('it is gone', () => audio.pid === undefined);
+  await audio.start();
+  t.ok(isAlive(audio.pid!));
+  t.same(logger.messages('warn'), []);
+});
+
 t.test('what is asked for before it is ready is done when it is', async t => {
   const audio = audioInto('null', new VirtualClock());
   t.teardown(() => audio.stop());
@@ -261,13 +273,8 @@ t.test('when the peer is gone, so is the audio process', async t => {
   t.pass('and not before, whatever the terminal says');
 });
 
-const audioInto = (output: string, clock: Clock): ForkedAudio =>
-  new ForkedAudio({
-    outputs: parseOutput(output)!,
-    decoder: 'auto',
-    clock,
-    logger: new RecordingLogger(),
-  });
+const audioInto = (output: string, clock: Clock, logger = new RecordingLogger()): ForkedAudio =>
+  new ForkedAudio({ outputs: parseOutput(output)!, decoder: 'auto', clock, logger });
 
 function isAlive(pid: number): boolean {
   try {
