@@ -46,7 +46,7 @@ export class OneShot {
     return styleOf('stdout', this.world, this.config);
   }
 
-  /** Asks the tracker; what fails is told with what to do. */
+  /** Asks the tracker; what fails is told with what to do. Rejects with the signal's name once there was one. */
   async ask<T>(question: (client: LightClient) => Promise<T>): Promise<T> {
     const { world, client } = this;
     const line = new StatusLine(world.stderr, world.isTerminal.stderr);
@@ -54,6 +54,7 @@ export class OneShot {
       line.show(waitingForTracker(client.tracker, styleOf('stderr', world, this.config))),
     );
     try {
+      world.signal.throwIfAborted();
       return await question(client);
     } catch (error) {
       throw error instanceof TransportError ? trackerGone(failureOf(error)) : error;

@@ -196,6 +196,18 @@ t.test('a signal ends a question that waits, with the code of the signal', async
   t.equal(await runList(configIn('/nowhere', { tracker: silent }), { words: [] }, world), 130);
 });
 
+t.test('one that came before the question ends it, too', async t => {
+  const world = new TestWorld();
+  let dialled = 0;
+  const silent = await serverAt(t, socket => {
+    dialled += 1;
+    socket.destroy();
+  });
+  world.end('SIGINT');
+  t.equal(await runList(configIn('/nowhere', { tracker: silent }), { words: [] }, world), 130);
+  t.equal(dialled, 0, 'and nobody is waited for');
+});
+
 t.test('questions share a connection, and a tracker that ended it is dialled again', async t => {
   const { fake, tracker, world } = await setUp(t);
   const client = new LightClient({ tracker, clock: world.clock });
