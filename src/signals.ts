@@ -4,9 +4,14 @@
  *     SIGTERM ──▶ abort('SIGTERM') ──▶ songs on their way are finished ──▶ exit code
  *     SIGTERM ──▶ the process is no more
  */
+import { exitCodeOfSignal } from '../peer/failures/failure.js';
 import type { EndingSignal } from '../peer/world.js';
+import { blocking } from './streams.js';
 
-type Program = Pick<NodeJS.Process, 'on' | 'removeAllListeners' | 'kill' | 'pid' | 'stdin'>;
+type Program = Pick<
+  NodeJS.Process,
+  'on' | 'removeAllListeners' | 'kill' | 'exit' | 'pid' | 'stdin' | 'stdout' | 'stderr'
+>;
 
 const SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
@@ -27,7 +32,11 @@ export function endingSignal(program: Program): AbortSignal {
  * file system was asked, which may be what hangs.
  */
 export function dieOf(program: Program, signal: EndingSignal): void {
-  if (program.stdin.isTTY) program.stdin.setRawMode(false);
+  const { stdin, stdout, stderr } = program;
+  if (stdin.isTTY) stdin.setRawMode(false);
+  for (const stream of [stdin, stdout, stderr]) blocking(stream);
   program.removeAllListeners(signal);
   program.kill(program.pid, signal);
+  // The first process of a container lives on: the kernel spares it what it does not handle.
+  program.exit(exitCodeOfSignal(signal));
 }

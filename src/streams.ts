@@ -25,3 +25,11 @@ export const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise(resolve => {
     stream.write('', () => resolve());
   });
+
+/**
+ * A pipe's reads and writes wait again, as before Node took it: whoever has it next, as the next command of a script, expects that.
+ * exit() sees to it; no other end does.
+ */
+export function blocking(stream: object & { _handle?: { setBlocking?(on: boolean): void } | null }): void {
+  stream._handle?.setBlocking?.(true);
+}

@@ -4,7 +4,15 @@
  */
 import { execFileSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { askedToEnd } from '../../peer/asked-to-end.js';
@@ -22,6 +30,7 @@ import { agent, version } from '../../src/version.js';
 import { missing } from '../support/installed.js';
 import { mp3Bytes } from '../support/mp3.js';
 import { noMounts, spawnWithMount } from '../support/private-mounts.js';
+import { childrenOf, noProc } from '../support/proc.js';
 import { commandPath, spawnCommand, spawnProgram } from '../support/spawn-command.js';
 import { tempFolder } from '../support/temp-folder.js';
 import { noPermissions, unprivileged } from '../support/unprivileged.js';
@@ -164,7 +173,16 @@ t.test('a disk without room for a registry is said, instead of a crash', { skip:
 t.test('the first signal asks, the second ends', async t => {
   const kills: unknown[] = [];
   const kill = (...told: unknown[]) => void kills.push(told);
-  const program = Object.assign(new EventEmitter(), { pid: 12, stdin: {}, kill });
+  const exits: unknown[] = [];
+  const exit = (code: unknown) => void exits.push(code);
+  const program = Object.assign(new EventEmitter(), {
+    pid: 12,
+    stdin: {},
+    stdout: {},
+    stderr: {},
+    kill,
+    exit,
+  });
   const signal = endingSignal(program as unknown as NodeJS.Process);
   const asking = askedToEnd(signal);
   program.emit('SIGTERM');
@@ -174,6 +192,7 @@ t.test('the first signal asks, the second ends', async t => {
   program.emit('SIGINT');
   t.same(kills, [[12, 'SIGINT']]);
   t.equal(program.listenerCount('SIGINT'), 0, 'so that it ends the process');
+  t.same(exits, [130], 'but for the first of a container, which the kernel spares');
   t.equal(exitCodeOfServer('SIGTERM'), 0, 'a server that was asked to end and did has done well');
   t.equal(exitCodeOfServer('SIGINT'), 130);
 });
@@ -189,6 +208,25 @@ t.test('signals end also what waits for a file system that says nothing', { skip
   hash.kill('SIGTERM');
   const { signal } = await within('it ends', hash.exited);
   t.ok(signal === 'SIGINT' || signal === 'SIGTERM', 'and whoever runs it knows by what');
+});
+
+t.test('whoever has the pipes next finds them as they were', { skip: noProc || noPipes }, async t => {
+  const folder = await tempFolder(t);
+  const [song, pipe] = [join(folder, 'song.mp3'), join(folder, 'pipe')];
+  writeFileSync(song, mp3Bytes());
+  execFileSync('mkfifo', [pipe]);
+  const hash = [process.execPath, commandPath('tsp-peer'), 'hash', song, pipe];
+  const shell = await spawnProgram(t, 'sh', ['-c', '"$@"; cat /proc/self/fdinfo/[012]', 'sh', ...hash]);
+  await shell.says(/song/);
+  const [command] = await childrenOf(shell.pid);
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.kill(command!, signal);
+  await shell.exited;
+  const flags = [...shell.stdout.matchAll(/^flags:\s+(\d+)$/gm)].map(([, octal]) =>
+    Number.parseInt(octal!, 8),
+  );
+  t.equal(flags.length, 3);
+  for (const each of flags)
+    t.equal(each & constants.O_NONBLOCK, 0, 'a write waits for room, a read for bytes');
 });
 
 t.test('an output that nobody reads, or that is full, is told and ends nobody by itself', async t => {
