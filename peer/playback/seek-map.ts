@@ -111,8 +111,8 @@ function exact(
 ): SeekPoint | undefined {
   if (outline === undefined || outline.header.bitrate === 0) return undefined;
   const { header, tag } = outline;
-  const isConstant = tag === undefined ? lastsAsItsFirstFrame(outline, song, size) : tag.constantBitrate;
-  if (song.vbr === true || isConstant !== true) return undefined;
+  const seemsConstant = tag === undefined ? lastsAsItsFirstFrame(outline, song, size) : tag.constantBitrate;
+  if (song.vbr ?? !seemsConstant) return undefined;
   const trimmed = tag?.delay === undefined ? 0 : tag.delay + DECODER_DELAY;
   const sample = Math.round(seconds * header.sampleRate) + trimmed;
   const frame = Math.max(0, Math.floor(sample / header.samples) - PRE_ROLL_FRAMES);

@@ -200,6 +200,14 @@ t.test(
       `${read19} s by proportion, where the first frame's bitrate is not the song's`,
     );
 
+    const bare = constant.subarray(scan(constant).frames[1]!.offset);
+    const fields = { duration: 20, vbr: false };
+    t.strictSame(
+      seekPoint(19, outline(bare), fields, bare.length + 100_000),
+      seekPoint(19, outline(bare), fields, bare.length),
+      'of a bitrate that is known not to vary the file may end in a tag with pictures',
+    );
+
     t.equal(songSeconds(cbr, { duration: 4 }), 4, 'cut: its tag is of what it was');
     const joined = Buffer.concat([variable, variable]);
     t.equal(songSeconds(outline(joined), { duration: 40 }), 40);
