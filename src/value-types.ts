@@ -6,7 +6,7 @@
  * Each `parse` returns undefined for text that it does not take; whoever knows where the text came from complains.
  */
 import { isIP } from 'node:net';
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { formatHostPort, type HostPort, parseHostPort } from '../protocol/tsp/addresses.js';
 import { homeFolder } from './xdg.js';
 
@@ -213,5 +213,5 @@ export const output = (choices: readonly string[]): ValueType<string> => ({
 function absolutePath(text: string): string | undefined {
   if (text === '' || text.includes('\0')) return undefined;
   if (text === '~' || text.startsWith('~/')) return join(homeFolder(), text.slice(1));
-  return isAbsolute(text) ? text : resolve(text);
+  return isAbsolute(text) ? text : join(process.cwd(), text);
 }

@@ -84,6 +84,7 @@ t.test('paths are absolute, and ~ is the home folder', async t => {
   t.equal(type.folder.parse(''), undefined);
   t.equal(type.folder.parse('a\0b'), undefined);
   t.equal(type.outputFile.parse('-'), '-');
+  t.equal(type.outputFile.parse('a/'), join(process.cwd(), 'a/'), 'which is no file');
   t.equal(type.output(['null']).parse('file:a.wav'), `file:${join(process.cwd(), 'a.wav')}`);
   t.equal(type.output(['null']).parse('null'), 'null');
   t.equal(type.output(['null']).parse('loud'), undefined);
