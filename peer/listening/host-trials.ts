@@ -9,6 +9,9 @@ import type { Milliseconds } from '../../protocol/ports.js';
 import type { HostBook } from './choose-host.js';
 import type { FetchReport } from './song-stream.js';
 
+/** Why a listener waits. */
+export const ALL_ARE_BUSY = 'all hosts are busy, trying again';
+
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 4_000;
 
@@ -91,7 +94,7 @@ export class HostTrials {
 
   /** Why nobody is asked at the moment. */
   get shortage(): string {
-    return this.#areBusy ? 'all hosts are busy, trying again' : 'no host left, trying again';
+    return this.#areBusy ? ALL_ARE_BUSY : 'no host left, trying again';
   }
 
   /** Why the song can't be had; to be asked once nobody is left. */

@@ -7,7 +7,7 @@
  *        └ left, once the swarm brings the same, proven and in time
  *
  * The rule: the source itself is preferred to a relay, also when it is back later. The stream ends without an error only when
- * a host said that the feed is over, or the source signed it; when nobody has it for fifteen seconds, it fails. What comes
+ * a host said that the feed is over, or the source signed it; when nobody gives it for fifteen seconds, it fails. What comes
  * over plain TSP is not verified: a live feed can't be.
  */
 import { fromHex } from '../../protocol/bytes.js';
@@ -16,6 +16,7 @@ import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import type { WireTrace } from '../../protocol/tsp/describe.js';
 import type { Hello, SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, HostRow, OfferRow } from '../../protocol/tsp/rows.js';
+import { ALL_ARE_BUSY } from '../listening/host-trials.js';
 import type { FetchReport, SongStream } from '../listening/song-stream.js';
 import type { OpenSocket } from '../wire/wire-connection.js';
 import { FeedConnection } from './feed-connection.js';
@@ -39,7 +40,7 @@ const SWARM_ROUND_MS = 2_000;
 const TITLE_EACH_MS = 3_000;
 /** How often it is looked whether a swarm is late. */
 const LOOK_MS = 250;
-/** Of a feed that was never heard. */
+/** Of a feed that was never heard, and has no swarm that is joined. */
 const NEVER_HEARD_MS = 5_000;
 /** Hosts and what was wrong with them, the last ones. */
 const MAX_FAILED = 100;
@@ -144,7 +145,7 @@ export class LiveStream implements SongStream {
       ...(verifiedBytes > 0 && { verifiedBytes }),
       ...(this.#isRelayed && { relayed: true }),
       ...(this.#firstByteMs !== undefined && { firstByteMs: this.#firstByteMs }),
-      ...(isWaiting && { waiting: 'looking for a host of this feed' }),
+      ...(isWaiting && { waiting: this.#areBusy ? ALL_ARE_BUSY : 'looking for a host of this feed' }),
     };
   }
 
@@ -327,8 +328,8 @@ export class LiveStream implements SongStream {
       this.#untried = this.#feed.hosts.filter(other => other !== host);
       // It may be full; those that it feeds are not.
       if (this.#swarm === undefined) this.#joinSwarm(candidate);
-      // Without a swarm, to hear for ever that it is full is no progress.
-      if (!isBusy || this.#swarm !== undefined) this.#lostAt = this.#options.clock.now();
+      // To hear for ever that it is full is no progress.
+      if (!isBusy) this.#lostAt = this.#options.clock.now();
       this.#audition();
       return;
     }
@@ -343,7 +344,8 @@ export class LiveStream implements SongStream {
     const { clock } = this.#options;
     // Else it is looked whether it still is (#look).
     if (this.#isSwarmTimely) return;
-    const patienceMs = this.#firstByteMs === undefined ? NEVER_HEARD_MS : GIVE_UP_MS;
+    const isThere = this.#firstByteMs !== undefined || this.#swarm !== undefined;
+    const patienceMs = isThere ? GIVE_UP_MS : NEVER_HEARD_MS;
     if (clock.now() - this.#lostAt >= patienceMs) {
       this.#finish(() => this.#seam.queue.fail(this.#failure()));
       return;

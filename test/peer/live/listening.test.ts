@@ -1,8 +1,11 @@
 /** Listening to live feeds: joining, titles, the seam between two hosts, and the difference between an end and a loss. */
+import { generateKeyPairSync } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { SongStream } from '../../../peer/listening/song-stream.js';
 import type { FeedToHear } from '../../../peer/live/live-stream.js';
 import { RunQueue } from '../../../peer/live/run-queue.js';
+import { ECDSA_P256 } from '../../../protocol/ppspp/constants.js';
+import { liveSwarmId } from '../../../protocol/ppspp/signatures.js';
 import type { OfferRow } from '../../../protocol/tsp/rows.js';
 import { asId } from '../../support/hosted-songs.js';
 import { mp3Bytes } from '../../support/mp3.js';
@@ -213,6 +216,37 @@ t.test('who finds no place for long enough is told that the hosts are busy', asy
   });
   await t.rejects(over, { code: 'busy', message: /the line can bear/ });
 });
+
+t.test(
+  'who finds a place neither at the host nor in its swarm says so, and is told after a while',
+  async t => {
+    const clock = new VirtualClock();
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const swarmId = liveSwarmId(ECDSA_P256, privateKey);
+    const host = await onAir(t, { feedBytesPerSecond: 20_000, swarmId });
+    host.publication.send(mp3Bytes({ seconds: 1 }));
+    t.ok(host.feed.places.takeForPlay());
+    // Whoever is there gives nothing.
+    const never = () => new Promise<never>(() => {});
+    const swarms = { port: undefined, join: never, joinFeed: never };
+    const feed = { ...radio(host.address), feed: host.feed.id };
+    const stream = fetcher(t, { clock, swarms }).listen(feed);
+    const { over } = record(stream);
+    const waits = new Set<string | undefined>();
+    let isOver = false;
+    over.catch(() => {
+      isOver = true;
+    });
+    await until('it gives up', () => {
+      clock.advance(100);
+      waits.add(stream.report().waiting);
+      return isOver;
+    });
+    await t.rejects(over, { code: 'busy', message: /the line can bear/ });
+    t.ok(waits.has('all hosts are busy, trying again'));
+    t.ok(clock.now() >= 15_000, 'a swarm may take longer than a host');
+  },
+);
 
 t.test('whoever has it now is asked for, and a reader that leaves closes the connection', async t => {
   const host = await onAir(t);
