@@ -45,6 +45,6 @@ export interface Pending {
   readonly gone: readonly ContentHash[];
   /** Songs that the host is to have besides: those that it has (true), or none but `placed`. */
   readonly keepsOthers: boolean;
-  /** How many songs more the list has then; fewer, where more leave it than come. */
+  /** How many songs more the list may have then. */
   readonly newSongs: number;
 }

@@ -4,8 +4,7 @@
  *     offer ─▶ enlist ─▶ quotas ─▶ IDs ─▶ registry.flushed ─▶ SONG_IDS ─▶ publish ─▶ table        leave ─▶ table, registry
  *
  * The rules: an ID is durable before anybody hears of it, and a song enters the list only after its host was told the
- * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices of
- * 100 songs, so that nobody else waits.
+ * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices.
  */
 import { type ErrorCode, RequestError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
@@ -60,7 +59,7 @@ export class Registrar {
   #isStopped = false;
   /** Songs offered and not listed, over all members. */
   #offered = 0;
-  /** How many songs more the list will have once what is pending is published. */
+  /** How many songs more the list may have once what is under way is published; each is counted as soon as it is let in. */
   #reserved = 0;
 
   constructor({ table, registry, config, clock, logger, pause }: RegistrarOptions) {
@@ -203,44 +202,47 @@ export class Registrar {
   ): Promise<Enlisted> {
     const placed: { id: SongId; offer: OfferRow }[] = [];
     // What nobody else has makes room for what comes with it.
-    let newSongs = -gone.filter(hash => host.songs.get(hash)?.holdings.length === 1).length;
+    let leaving = gone.filter(hash => host.songs.get(hash)?.holdings.length === 1).length;
+    let newSongs = 0;
     let delayed = false;
-    let index = -1;
-    for (const offer of offers) {
-      index += 1;
-      if (index % PART_SONGS === PART_SONGS - 1) await this.#flushed();
-      else if (isSliceEnd(index)) await this.#pause();
-      if (!member.live) return { rows: rows.bytes() };
-      const { hash } = offer;
-      const listed = this.#table.songOf(hash);
-      const isAnother = listed !== undefined && shownOffer(listed)?.live !== offer.live;
-      const id = isAnother ? 'refused' : (listed?.id ?? this.#idFor(member, hash, newSongs));
-      if (typeof id === 'string') {
-        rows.refused(hash, id);
-        if (id === 'unavailable') delayed = true;
-        else this.#forget(member, hash);
-        continue;
-      }
-      if (listed === undefined) newSongs += 1;
-      placed.push({ id, offer });
-      rows.id(hash, id);
-      const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
-      if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, id, offer);
-    }
-    this.#reserved += newSongs;
-    for (const hash of gone) {
-      const id = this.#table.songOf(hash)?.id ?? this.#registry.idOf(hash);
-      if (id !== undefined) this.#registry.removeRow(host.key, id);
-    }
     try {
+      for (const [index, offer] of offers.entries()) {
+        if (index % PART_SONGS === PART_SONGS - 1) await this.#flushed();
+        else if (isSliceEnd(index)) await this.#pause();
+        if (!member.live) return { rows: rows.bytes() };
+        const { hash } = offer;
+        const listed = this.#table.songOf(hash);
+        const isAnother = listed !== undefined && shownOffer(listed)?.live !== offer.live;
+        const id = isAnother ? 'refused' : (listed?.id ?? this.#idFor(member, hash, leaving));
+        if (typeof id === 'string') {
+          rows.refused(hash, id);
+          if (id === 'unavailable') delayed = true;
+          else this.#forget(member, hash);
+          continue;
+        }
+        if (listed === undefined && leaving > 0) leaving -= 1;
+        else if (listed === undefined) {
+          newSongs += 1;
+          this.#reserved += 1;
+        }
+        placed.push({ id, offer });
+        rows.id(hash, id);
+        const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
+        if (known === undefined || !sameOffer(known.offer, offer)) this.#registry.putRow(host.key, id, offer);
+      }
+      for (const hash of gone) {
+        const id = this.#table.songOf(hash)?.id ?? this.#registry.idOf(hash);
+        if (id !== undefined) this.#registry.removeRow(host.key, id);
+      }
       await this.#flushed();
-    } catch (error) {
+      if (member.live) {
+        member.pending = { host, addresses, placed, gone, keepsOthers, newSongs };
+        newSongs = 0;
+      }
+      return { rows: rows.bytes(), ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
+    } finally {
       this.#reserved -= newSongs;
-      throw error;
     }
-    if (member.live) member.pending = { host, addresses, placed, gone, keepsOthers, newSongs };
-    else this.#reserved -= newSongs;
-    return { rows: rows.bytes(), ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
   }
 
   async #flushed(): Promise<void> {
@@ -252,10 +254,10 @@ export class Registrar {
     }
   }
 
-  /** Of a song that is not listed. `newSongs`: how many more the list will have without this one. */
-  #idFor(member: Member, hash: ContentHash, newSongs: number): SongId | ErrorCode {
+  /** Of a song that is not listed. `leaving`: how many songs make room for it. */
+  #idFor(member: Member, hash: ContentHash, leaving: number): SongId | ErrorCode {
     const { maxSongs, maxIds } = this.#config;
-    if (this.#table.songCount + this.#reserved + newSongs >= maxSongs) return 'refused';
+    if (this.#table.songCount + this.#reserved - leaving >= maxSongs) return 'refused';
     const known = this.#registry.idOf(hash);
     if (known !== undefined) return known;
     if (this.#registry.idCount >= maxIds) return 'refused';
@@ -287,19 +289,23 @@ export class Registrar {
   }
 
   async #publish(member: Member, pending: Pending): Promise<void> {
-    const { host, placed, gone, keepsOthers, newSongs } = pending;
-    this.#reserved -= newSongs;
+    const { host, placed, gone, keepsOthers } = pending;
+    let { newSongs } = pending;
     this.#own(member, pending);
     const before = keepsOthers ? [] : [...host.songs.values()];
     for (const hash of gone) this.#table.withdraw(host, hash);
-    let index = 0;
-    for (const { id, offer } of placed) {
+    for (const [index, { id, offer }] of placed.entries()) {
       this.#forget(member, offer.hash);
+      if (newSongs > 0 && this.#table.songOf(offer.hash) === undefined) {
+        newSongs -= 1;
+        this.#reserved -= 1;
+      }
       this.#table.place(host, id, offer);
-      if (isSliceEnd(index++)) await this.#pause();
-      if (this.#owners.get(host) !== member) return;
+      if (isSliceEnd(index)) await this.#pause();
+      if (this.#owners.get(host) !== member) break;
     }
-    if (before.length === 0) return;
+    this.#reserved -= newSongs;
+    if (before.length === 0 || this.#owners.get(host) !== member) return;
     const kept = new Set(placed.map(({ id }) => id));
     const dropped = before.filter(({ id }) => !kept.has(id));
     for (const { id } of dropped) this.#registry.removeRow(host.key, id);
@@ -349,11 +355,10 @@ export class Registrar {
 
   /** As long as the host is its `owner`'s, or nobody's. */
   async #withdraw(host: Host, songs: readonly Song[], owner: Member | undefined): Promise<void> {
-    let index = 0;
-    for (const { hash } of songs) {
+    for (const [index, { hash }] of songs.entries()) {
       if (this.#owners.get(host) !== owner) return;
       this.#table.withdraw(host, hash);
-      if (isSliceEnd(index++)) await this.#pause();
+      if (isSliceEnd(index)) await this.#pause();
     }
   }
 

@@ -56,6 +56,16 @@ t.test('a song that takes the place of another in one UPDATE is past no quota', 
   }
 });
 
+t.test('peers that come at once have no more songs together than one after the other', async t => {
+  const tracker = await startTracker(t, { maxSongs: 600 });
+  const library = (first: number, count: number) => Array.from({ length: count }, (_, n) => song(first + n));
+  await registerHost(t, tracker, { songs: library(1, 400) });
+  const hosts = await Promise.all(
+    [1_001, 2_001].map(first => registerHost(t, tracker, { songs: library(first, 200) })),
+  );
+  t.equal(hosts.flatMap(({ ids }) => ids).filter(({ id }) => id !== undefined).length, 200);
+});
+
 t.test('never-seen songs of one address past 10,000 wait for their ID, and get it unasked', async t => {
   const clock = new VirtualClock();
   const tracker = await startTracker(t, { clock, maxPerAddress: 64 });
