@@ -286,8 +286,9 @@ export class JoinedSwarm {
     if (!store.isFull) this.#picker.pick(this.swarm.integrity.chunks, now);
   }
 
-  /** Nothing more comes. */
+  /** Nothing more comes, and nobody is served. */
   left(): void {
+    for (const channel of this.#open.keys()) this.served?.left(channel);
     this.#problem = 'the swarm was left';
   }
 

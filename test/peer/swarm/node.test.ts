@@ -6,7 +6,7 @@ import t from 'tap';
 import { UploadSlots } from '../../../peer/hosting/slots.js';
 import type { Asked } from '../../../peer/swarm/asked-host.js';
 import { JoinedSwarm } from '../../../peer/swarm/joined-swarm.js';
-import type { ChunkStore } from '../../../peer/swarm/joining.js';
+import type { ChunkStore, JoinOptions } from '../../../peer/swarm/joining.js';
 import type { OfferedContent } from '../../../peer/swarm/offered-content.js';
 import { ServedNeighbours } from '../../../peer/swarm/served-neighbours.js';
 import { staticMetadata, staticSwarm } from '../../../peer/swarm/static-swarm.js';
@@ -59,7 +59,7 @@ async function nodeFor(
 
 const giving = (content: OfferedContent) => (id: string) => (id === toHex(DIGEST.root) ? content : undefined);
 
-function listen(node: SwarmNode, peers: readonly PeerAddress[], serves = true): JoinedSwarm {
+function listen(node: SwarmNode, peers: readonly PeerAddress[], more: Partial<JoinOptions> = {}) {
   const chunks = new Map<number, Uint8Array>();
   const store: ChunkStore = {
     isFull: false,
@@ -71,7 +71,7 @@ function listen(node: SwarmNode, peers: readonly PeerAddress[], serves = true): 
   const metadata = staticMetadata(DIGEST.root, 'sha256', 1_024);
   const tree = new HashTree({ root: DIGEST.root, size: CONTENT.length });
   const swarm = staticSwarm({ metadata, tree, have: new ChunkSet(), source: store });
-  return node.join({ swarm, store, peers, serves });
+  return node.join({ swarm, store, peers, ...more });
 }
 
 async function all(bytes: AsyncIterable<Uint8Array>): Promise<Buffer> {
@@ -181,7 +181,7 @@ t.test('one slot for two listeners: the second has its turn', async t => {
   const slots = new UploadSlots(1);
   const host = await nodeFor(t, { offered: giving(offer()), slots });
   const [a, b] = [await nodeFor(t), await nodeFor(t)];
-  const first = listen(a.node, [host.at], false);
+  const first = listen(a.node, [host.at], { serves: false });
   await until('the first is served', () => first.isComplete);
   t.equal(slots.used, 1);
   const second = listen(b.node, [host.at]);
@@ -189,6 +189,17 @@ t.test('one slot for two listeners: the second has its turn', async t => {
   t.ok(second.swarm.have.isEmpty);
   a.node.leave(first);
   await until('the second is served', () => second.isComplete);
+});
+
+t.test('who leaves a swarm has its slots back', async t => {
+  const slots = new UploadSlots(1);
+  const [host, { node }] = [await nodeFor(t), await nodeFor(t)];
+  const source = listen(host.node, [], { slots });
+  source.swarm.have.add({ start: 0, end: 5 });
+  listen(node, [host.at]);
+  await until('somebody is served', () => slots.used === 1);
+  host.node.leave(source);
+  t.equal(slots.used, 0);
 });
 
 t.test('who asks and falls silent gives its slot to others, until it is heard again', async t => {
