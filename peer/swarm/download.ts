@@ -126,6 +126,13 @@ async function untilComplete(
 ): Promise<void> {
   const { clock, signal, onProgress } = options;
   const { joined, tree, fetched, unproven, ended } = state;
+  const tell = (): void =>
+    onProgress({
+      bytes: bytesOf(joined, tree),
+      peers: joined.peers,
+      lacks: joined.lacks,
+      ...(tree.chunks === undefined ? {} : { size: tree.size ?? tree.chunks * tree.chunkBytes }),
+    });
   let savedAt = clock.now();
   while (!joined.isComplete) {
     signal.throwIfAborted();
@@ -139,14 +146,11 @@ async function untilComplete(
     if (state.broken() !== undefined) throw state.broken();
     if (unproven?.covers({ start: 0, end: tree.chunks! - 1 }))
       await checkWhole(options, joined, tree, fetched);
-    onProgress({
-      bytes: bytesOf(joined, tree),
-      peers: joined.peers,
-      lacks: joined.lacks,
-      ...(tree.chunks === undefined ? {} : { size: tree.size ?? tree.chunks * tree.chunkBytes }),
-    });
+    tell();
     await unlessAborted(Promise.race([ended, passed(clock, LOOK_EVERY_MS)]), signal);
   }
+  // All of it may have come since the last look.
+  tell();
 }
 
 const passed = (clock: Clock, delayMs: number): Promise<void> =>
