@@ -252,7 +252,11 @@ async function startPeers(
       const from = performance.now();
       const child = peer('none', 'play', `${1 + play}`, ...near, '--output', 'stdout');
       child.stderr.resume();
-      await once(child.stdout, 'data');
+      const late = rest(DEADLINE_MS, undefined, { ref: false });
+      await Promise.race([
+        once(child.stdout, 'data'),
+        late.then(() => Promise.reject(new Error('no sound'))),
+      ]);
       took.push(performance.now() - from);
       child.stdout.resume();
       await end(child);
