@@ -35,7 +35,8 @@ const MAX_NAME_BYTES = 200;
 export function runGet(config: PeerConfig, { words, out }: CommandArguments, world: World): Promise<number> {
   return oneShot(config, world, async session => {
     const row = await session.song(requireId(words[0]));
-    const file = out ?? (await freeName(fileNameOf(row)));
+    const file = out ?? fileNameOf(row);
+    if (out === undefined) await mustBeFree(file);
     const cache = new CacheReader(config.cacheDir);
     if (row.hash !== undefined) await cache.look(row.hash);
     const fetching = new SongFetching(config, world, { cache });
@@ -169,10 +170,9 @@ interface Sink {
 }
 
 /** Throws CommandError when there is something of that name, which was not asked for. */
-async function freeName(name: string): Promise<string> {
+async function mustBeFree(name: string): Promise<void> {
   if (await stat(name).catch(() => undefined))
     throw fileError(`${name} is there already.`, '-o FILE names another, or this one to replace it.');
-  return name;
 }
 
 /** Throws CommandError, before a byte is fetched, when nothing can be written there. */

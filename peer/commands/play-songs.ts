@@ -28,6 +28,7 @@ import { type OneShot, oneShot, requireId } from './one-shot.js';
 /** A song that waits is as worth looking at as one that plays. */
 const REDRAW_MS = 250;
 
+/** Stops `audio` in the end. */
 export function playSongs(
   config: PeerConfig,
   { words }: CommandArguments,
@@ -36,7 +37,6 @@ export function playSongs(
 ): Promise<number> {
   return oneShot(config, world, async session => {
     const { client } = session;
-    const wanted = words.every(looksLikeNumber) ? words.map(requireId) : words.join(' ');
     const cache = new CacheReader(config.cacheDir);
     const fetching = new SongFetching(config, world, { cache });
     const jukebox = new Jukebox(audio, world, {
@@ -44,8 +44,9 @@ export function playSongs(
       hostsOf: row => client.hostsOf(row),
       info: id => client.info(id),
     });
-    void audio.start();
     try {
+      const wanted = words.every(looksLikeNumber) ? words.map(requireId) : words.join(' ');
+      void audio.start();
       const songs = await choose(session, wanted);
       await Promise.all(songs.map(({ hash }) => hash && cache.look(hash)));
       return await playOut(jukebox, songs, session);

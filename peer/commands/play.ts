@@ -12,10 +12,6 @@ import type { CommandArguments } from './arguments.js';
 export async function runPlay(config: PeerConfig, words: CommandArguments, world: World): Promise<number> {
   const audio = openAudio(config, world);
   audio.launch();
-  try {
-    const { playSongs } = await import('./play-songs.js');
-    return await playSongs(config, words, world, audio);
-  } finally {
-    await audio.stop();
-  }
+  const { playSongs } = await import('./play-songs.js');
+  return await playSongs(config, words, world, audio);
 }
