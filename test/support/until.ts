@@ -31,6 +31,23 @@ export async function until<T>(
   }
 }
 
+/** Resolves with what `attempt` comes to, once it no longer rejects; rejects with `what` and its reason at the deadline. */
+export async function untilDone<T>(what: string, attempt: () => Promise<T>): Promise<T> {
+  let why: unknown;
+  const done = await until(
+    () => `${what}: ${why}`,
+    () =>
+      attempt().then(
+        value => ({ value }),
+        (error: unknown) => {
+          why = error;
+          return undefined;
+        },
+      ),
+  );
+  return done.value;
+}
+
 /** `promise`, or a rejection that says what was waited for. */
 export async function within<T>(what: string, promise: Promise<T>, deadlineMs = DEADLINE_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
