@@ -5,6 +5,7 @@
  */
 import type { SongId } from '../protocol/tsp/messages.js';
 import type { ContentHash, OfferRow } from '../protocol/tsp/rows.js';
+import type { Reservation } from './reservations.js';
 import type { Host } from './song-table.js';
 
 export class Member {
@@ -45,6 +46,6 @@ export interface Pending {
   readonly gone: readonly ContentHash[];
   /** Songs that the host is to have besides: those that it has (true), or none but `placed`. */
   readonly keepsOthers: boolean;
-  /** How many songs more the list may have then. */
-  readonly newSongs: number;
+  /** Of those that are new to the list. */
+  readonly reservation: Reservation;
 }

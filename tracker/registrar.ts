@@ -17,6 +17,7 @@ import type { TrackerConfig } from './config.js';
 import { IdRows } from './id-rows.js';
 import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
+import { Reservations } from './reservations.js';
 import { type Host, type Song, type SongTable, sameOffer, shownOffer } from './song-table.js';
 
 /** About 1 ms of this thread: several members may have a slice each in one turn of the event loop. */
@@ -56,11 +57,10 @@ export class Registrar {
   /** Hosts of the run before, until they are back or this is over. */
   readonly #awaited = new Set<Host>();
   readonly #disarms = new Set<() => void>();
+  readonly #reservations = new Reservations();
   #isStopped = false;
   /** Songs offered and not listed, over all members. */
   #offered = 0;
-  /** How many songs more the list may have once what is under way is published; each is counted as soon as it is let in. */
-  #reserved = 0;
 
   constructor({ table, registry, config, clock, logger, pause }: RegistrarOptions) {
     this.#table = table;
@@ -183,7 +183,7 @@ export class Registrar {
     this.#offered -= member.offers.size;
     member.offers.clear();
     const { host } = member;
-    this.#reserved -= member.pending?.newSongs ?? 0;
+    member.pending?.reservation.release();
     member.pending = undefined;
     if (host === undefined) return;
     const owner = this.#owners.get(host);
@@ -203,7 +203,7 @@ export class Registrar {
     const placed: { id: SongId; offer: OfferRow }[] = [];
     // What nobody else has makes room for what comes with it.
     let leaving = gone.filter(hash => host.songs.get(hash)?.holdings.length === 1).length;
-    let newSongs = 0;
+    const reservation = this.#reservations.open();
     let delayed = false;
     try {
       for (const [index, offer] of offers.entries()) {
@@ -221,10 +221,7 @@ export class Registrar {
           continue;
         }
         if (listed === undefined && leaving > 0) leaving -= 1;
-        else if (listed === undefined) {
-          newSongs += 1;
-          this.#reserved += 1;
-        }
+        else if (listed === undefined) reservation.take();
         placed.push({ id, offer });
         rows.id(hash, id);
         const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
@@ -235,13 +232,10 @@ export class Registrar {
         if (id !== undefined) this.#registry.removeRow(host.key, id);
       }
       await this.#flushed();
-      if (member.live) {
-        member.pending = { host, addresses, placed, gone, keepsOthers, newSongs };
-        newSongs = 0;
-      }
+      if (member.live) member.pending = { host, addresses, placed, gone, keepsOthers, reservation };
       return { rows: rows.bytes(), ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
     } finally {
-      this.#reserved -= newSongs;
+      if (member.pending?.reservation !== reservation) reservation.release();
     }
   }
 
@@ -257,7 +251,7 @@ export class Registrar {
   /** Of a song that is not listed. `leaving`: how many songs make room for it. */
   #idFor(member: Member, hash: ContentHash, leaving: number): SongId | ErrorCode {
     const { maxSongs, maxIds } = this.#config;
-    if (this.#table.songCount + this.#reserved - leaving >= maxSongs) return 'refused';
+    if (this.#table.songCount + this.#reservations.places - leaving >= maxSongs) return 'refused';
     const known = this.#registry.idOf(hash);
     if (known !== undefined) return known;
     if (this.#registry.idCount >= maxIds) return 'refused';
@@ -289,22 +283,18 @@ export class Registrar {
   }
 
   async #publish(member: Member, pending: Pending): Promise<void> {
-    const { host, placed, gone, keepsOthers } = pending;
-    let { newSongs } = pending;
+    const { host, placed, gone, keepsOthers, reservation } = pending;
     this.#own(member, pending);
     const before = keepsOthers ? [] : [...host.songs.values()];
     for (const hash of gone) this.#table.withdraw(host, hash);
     for (const [index, { id, offer }] of placed.entries()) {
       this.#forget(member, offer.hash);
-      if (newSongs > 0 && this.#table.songOf(offer.hash) === undefined) {
-        newSongs -= 1;
-        this.#reserved -= 1;
-      }
+      if (this.#table.songOf(offer.hash) === undefined) reservation.use();
       this.#table.place(host, id, offer);
       if (isSliceEnd(index)) await this.#pause();
       if (this.#owners.get(host) !== member) break;
     }
-    this.#reserved -= newSongs;
+    reservation.release();
     if (before.length === 0 || this.#owners.get(host) !== member) return;
     const kept = new Set(placed.map(({ id }) => id));
     const dropped = before.filter(({ id }) => !kept.has(id));
