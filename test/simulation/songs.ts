@@ -26,11 +26,13 @@ export type DiskKind = 'honest' | 'lie-in-bytes' | 'lie-in-hashes' | 'fail' | 's
 const SLOWEST_READ_MS = 20_000;
 
 const PIECE = 64 * 1024;
+/** Two nodes: no song has this length (TSP §4). */
+const NO_SONG_BYTES = 64;
 
 export function makeSong(chance: Chance, index: number): Song {
   const length = chance.is(0.4) ? chance.int(1, 2_000) : chance.int(1, 3 * PIECE);
-  const bytes = Buffer.alloc(length);
-  for (let at = 0; at < length; at += 4) bytes[at] = chance.int(0, 255);
+  const bytes = Buffer.alloc(length === NO_SONG_BYTES ? length + 1 : length);
+  for (let at = 0; at < bytes.length; at += 4) bytes[at] = chance.int(0, 255);
   bytes[0] = index;
   const { root, nodes } = new MerkleTree().update(bytes).digest();
   return { hash: toHex(root) as ContentHash, title: `Song ${index}`, bytes, nodes: nodes(PIECE_LEVEL) };
