@@ -100,7 +100,7 @@ export class SongFetcher {
     if (this.#stopped) throw new LocalProtocolError('the fetcher has been stopped');
     const { agent, swarms } = this.#options;
     // Its own port is opened when the swarm is joined.
-    const hello = { ...helloOf(agent, swarms?.port), features: [SWARM_FEATURE] };
+    const hello = swarms && { ...helloOf(agent, swarms.port), features: [SWARM_FEATURE] };
     const stream = new LiveStream(feed, { ...this.#options, hello, described });
     this.#feeds.add(stream);
     stream.start(() => this.#feeds.delete(stream));

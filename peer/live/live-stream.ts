@@ -1,35 +1,26 @@
 /**
  * A live feed as its listener has it: whole frames from the present on, from whichever host has them.
  *
- *     hosts ─▶ audition: who has it, and is it the source? ─▶ runs ─┬─▶ FeedSeam ─▶ reader
- *        ▲  ▲                        its swarm is joined meanwhile ─┘ └ lost: the next host, from where this one broke off
- *        │  └ the swarm is late
- *        └ left, once the swarm brings the same, proven and in time
+ *     hosts ─▶ FeedAudition: who is heard? ─▶ runs ─┬─▶ FeedSeam ─▶ reader
+ *        ▲  ▲                                       │ └ lost: the next host, from where this one broke off
+ *        │  └ the swarm is late                     │
+ *        └ left, once the swarm, joined meanwhile ──┘ brings the same, proven and in time
  *
- * The rule: the source itself is preferred to a relay, also when it is back later. The stream ends without an error only when
- * a host said that the feed is over, or the source signed it; when nobody gives it for fifteen seconds, it fails. What comes
- * over plain TSP is not verified: a live feed can't be.
+ * The rule: the stream ends without an error only when a host said that the feed is over, or the source signed it; when
+ * nobody gives it for fifteen seconds, it fails. What comes over plain TSP is not verified: a live feed can't be.
  */
 import { fromHex } from '../../protocol/bytes.js';
 import { RequestError, TransportError } from '../../protocol/errors.js';
-import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
-import type { WireTrace } from '../../protocol/tsp/describe.js';
-import type { Hello, SongId } from '../../protocol/tsp/messages.js';
-import type { ContentHash, HostRow, OfferRow } from '../../protocol/tsp/rows.js';
+import type { Logger, Milliseconds } from '../../protocol/ports.js';
+import type { HostRow, OfferRow } from '../../protocol/tsp/rows.js';
 import { ALL_ARE_BUSY } from '../listening/host-trials.js';
 import type { FetchReport, SongStream } from '../listening/song-stream.js';
-import type { OpenSocket } from '../wire/wire-connection.js';
-import { FeedConnection } from './feed-connection.js';
+import { type AuditionFeed, type AuditionWorld, type Candidate, FeedAudition } from './feed-audition.js';
+import type { FeedConnection } from './feed-connection.js';
 import { FeedHearing } from './feed-hearing.js';
 import { FeedSeam } from './feed-seam.js';
 import { type FeedSwarms, feedIdOf } from './feed-swarm.js';
 
-/** Asked at a time what they have. */
-const AUDITIONED = 4;
-/** A relay that has answered waits so long for the source to answer too. */
-const PREFER_SOURCE_MS = 250;
-/** Who hears a relay looks for the source after so long, then after twice that, and so on. */
-const SEEK_SOURCE_MS = 10_000;
 /** Between two rounds of asking all hosts. */
 const ROUND_MS = 500;
 /** Longer than a publisher's grace, so that a host that comes back finds its listeners. */
@@ -47,35 +38,21 @@ const MAX_FAILED = 100;
 
 export type FeedTitle = Pick<OfferRow, 'title' | 'artist' | 'album'>;
 
-export interface FeedToHear {
-  readonly feed: ContentHash;
-  readonly id: SongId;
+export interface FeedToHear extends AuditionFeed {
   /** `host:port`, ready to be dialled; the longest-standing first. */
   readonly hosts: readonly string[];
   /** Who has it now, asked for when those above are used up. */
   readonly moreHosts?: () => Promise<readonly string[]>;
   /** What plays now, for whoever has no host that tells it. */
   readonly titleNow?: () => Promise<FeedTitle | undefined>;
-  /** Nothing is wanted of relays. */
-  readonly sourceOnly?: boolean;
 }
 
-export interface LiveStreamOptions {
-  readonly clock: Clock;
+export interface LiveStreamOptions extends AuditionWorld {
   readonly logger: Logger;
-  readonly trace?: WireTrace | undefined;
-  readonly openSocket?: OpenSocket | undefined;
   /** Absent: TSP alone. */
   readonly swarms?: FeedSwarms | undefined;
-  /** Said to hosts, where there are swarms. */
-  readonly hello?: Hello | undefined;
   /** What the host that is heard says of the feed: at once, and whenever its title changes. */
   readonly described?: ((row: OfferRow) => void) | undefined;
-}
-
-interface Candidate {
-  readonly connection: FeedConnection;
-  row?: HostRow;
 }
 
 export class LiveStream implements SongStream {
@@ -88,12 +65,8 @@ export class LiveStream implements SongStream {
   readonly #failed: { host: string; why: string }[] = [];
   #firstByteMs: number | undefined;
   #isRelayed = false;
-  #seekSourceMs = SEEK_SOURCE_MS;
   #isOver = false;
-  /** Not yet asked in this round. */
-  #untried: string[];
-  #candidates: Candidate[] = [];
-  #heard: FeedConnection | undefined;
+  readonly #audition: FeedAudition;
   #swarm: FeedHearing | undefined;
   #cancelLook: (() => void) | undefined;
   #titleAt: Milliseconds = Number.NEGATIVE_INFINITY;
@@ -103,7 +76,7 @@ export class LiveStream implements SongStream {
   #areBusy = false;
   /** Since when nobody is heard. */
   #lostAt: Milliseconds;
-  #cancelTimer: (() => void) | undefined;
+  #cancelRound: (() => void) | undefined;
   #ended = (): void => {};
 
   constructor(feed: FeedToHear, options: LiveStreamOptions) {
@@ -111,14 +84,20 @@ export class LiveStream implements SongStream {
     this.#options = options;
     this.#startedAt = options.clock.now();
     this.#lostAt = this.#startedAt;
-    this.#untried = [...feed.hosts];
+    this.#audition = new FeedAudition(feed, options, {
+      described: row => this.#described(row),
+      run: (giver, bytes, at) => this.#run(giver, bytes, at),
+      ended: () => this.#finish(() => this.#seam.queue.end()),
+      lost: (giver, why, isBusy) => this.#lost(giver, why, isBusy),
+      exhausted: () => this.#nextRound(),
+      hostsNow: () => this.#hostsNow(),
+    });
   }
 
   /** `ended` is called when nothing of it is open any more. */
   start(ended: () => void): void {
     this.#ended = ended;
-    if (this.#untried.length === 0) this.#nextRound();
-    else this.#audition();
+    this.#audition.ask(this.#feed.hosts);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
@@ -136,7 +115,7 @@ export class LiveStream implements SongStream {
   }
 
   report(): FetchReport {
-    const isWaiting = !this.#isOver && this.#heard === undefined && !this.#isSwarmTimely;
+    const isWaiting = !this.#isOver && this.#audition.heard === undefined && !this.#isSwarmTimely;
     const { sources, verifiedBytes } = this.#seam;
     return {
       sources: [...sources].map(([host, bytes]) => ({ host, bytes })),
@@ -149,93 +128,18 @@ export class LiveStream implements SongStream {
     };
   }
 
-  /** Asks as many hosts as may be asked at a time. */
-  #audition(): void {
-    while (this.#candidates.length < AUDITIONED && this.#untried.length > 0)
-      this.#try(this.#untried.shift()!);
-    if (this.#candidates.length === 0) this.#nextRound();
+  #described(row: HostRow): void {
+    if (row.relay === true) this.#isRelayed = true;
+    this.#options.described?.(row);
   }
 
-  #try(host: string): void {
-    const { feed, id } = this.#feed;
-    const { clock, trace, openSocket, swarms, hello } = this.#options;
-    const connection = new FeedConnection(
-      { host, feed, id, clock, trace, openSocket, ...(swarms && { hello }) },
-      {
-        described: row => this.#described(candidate, row),
-        run: (bytes, at) => this.#run(candidate, bytes, at),
-        ended: () => this.#finish(() => this.#seam.queue.end()),
-        lost: (why, isBusy) => this.#lost(candidate, why, isBusy),
-      },
-    );
-    const candidate: Candidate = { connection };
-    this.#candidates.push(candidate);
-    connection.open();
-  }
-
-  #described(candidate: Candidate, row: HostRow): void {
-    const isFirst = candidate.row === undefined;
-    candidate.row = row;
-    if (candidate.connection === this.#heard) this.#options.described?.(row);
-    else if (row.relay === true && this.#heard !== undefined) this.#pass(candidate);
-    else if (row.relay === true && this.#feed.sourceOnly === true) this.#dismiss(candidate);
-    else if (isFirst && row.relay !== true) this.#choose(candidate);
-    else if (isFirst && this.#haveAllAnswered) this.#chooseRelay();
-    else if (isFirst) this.#setTimer(PREFER_SOURCE_MS, () => this.#chooseRelay());
-  }
-
-  /** It is no better than the one that is heard. */
-  #pass(candidate: Candidate): void {
-    candidate.connection.close();
-    this.#candidates = this.#candidates.filter(other => other !== candidate);
-    this.#audition();
-  }
-
-  #dismiss(candidate: Candidate): void {
-    candidate.connection.close();
-    this.#lost(candidate, 'is not the source', false);
-  }
-
-  get #haveAllAnswered(): boolean {
-    return this.#candidates.every(({ row }) => row !== undefined);
-  }
-
-  #chooseRelay(): void {
-    const answered = this.#candidates.find(({ row }) => row !== undefined);
-    if (answered !== undefined) this.#choose(answered);
-  }
-
-  #choose(chosen: Candidate): void {
-    this.#cancelTimer?.();
-    for (const other of this.#candidates) if (other !== chosen) other.connection.close();
-    this.#candidates = [chosen];
-    this.#heard = chosen.connection;
-    if (chosen.row?.relay === true) {
-      this.#isRelayed = true;
-      this.#setTimer(this.#seekSourceMs, () => this.#seekSource(chosen.connection));
-    }
-    if (chosen.row !== undefined) this.#options.described?.(chosen.row);
-    chosen.connection.play();
-  }
-
-  #seekSource(relay: FeedConnection): void {
-    if (this.#heard !== relay) return;
-    this.#seekSourceMs *= 2;
-    this.#setTimer(this.#seekSourceMs, () => this.#seekSource(relay));
-    void this.#hostsNow().then(hosts => {
-      if (this.#isOver || this.#heard !== relay) return;
-      this.#untried = hosts.filter(host => host !== relay.host);
-      this.#audition();
-    });
-  }
-
-  #run(candidate: Candidate, bytes: Uint8Array, at: number | undefined): void {
+  #run(giver: Candidate, bytes: Uint8Array, at: number | undefined): void {
     const now = this.#options.clock.now();
     this.#firstByteMs ??= now - this.#startedAt;
     this.#lostAt = now;
-    this.#seam.fromHost(candidate.connection, bytes, at, !this.#isSwarmTimely);
+    this.#seam.fromHost(giver.connection, bytes, at, !this.#isSwarmTimely);
     if (at === undefined) this.#leaveSwarm();
-    else if (this.#swarm === undefined) this.#joinSwarm(candidate);
+    else if (this.#swarm === undefined) this.#joinSwarm(giver);
   }
 
   get #isSwarmTimely(): boolean {
@@ -276,7 +180,7 @@ export class LiveStream implements SongStream {
     if (this.#isOver) return;
     const now = this.#options.clock.now();
     const giversOf = (from: number, to: number) => swarm.giversOf(from, to);
-    if (!this.#seam.fromSwarm(at, frames, giversOf, this.#heard === undefined)) return;
+    if (!this.#seam.fromSwarm(at, frames, giversOf, this.#audition.heard === undefined)) return;
     this.#firstByteMs ??= now - this.#startedAt;
     this.#lostAt = now;
   }
@@ -286,15 +190,16 @@ export class LiveStream implements SongStream {
     const { clock } = this.#options;
     this.#cancelLook = clock.after(LOOK_MS, () => this.#look(swarm));
     const now = clock.now();
-    if (this.#heard === undefined && now >= this.#titleAt) void this.#askTitle(now);
-    if (this.#heard !== undefined && swarm.lag.isTimely(now)) this.#leaveHost(this.#heard);
-    else if (this.#candidates.length === 0 && !this.#isPausing && swarm.lag.isLate(now)) this.#askAnew();
+    const { heard, isIdle } = this.#audition;
+    if (heard === undefined && now >= this.#titleAt) void this.#askTitle(now);
+    if (heard !== undefined && swarm.lag.isTimely(now)) this.#leaveHost(heard);
+    else if (isIdle && !this.#isPausing && swarm.lag.isLate(now)) this.#askAnew();
   }
 
   async #askTitle(now: Milliseconds): Promise<void> {
     this.#titleAt = now + TITLE_EACH_MS;
     const row = await this.#feed.titleNow?.().catch(() => undefined);
-    if (row === undefined || this.#isOver || this.#heard !== undefined) return;
+    if (row === undefined || this.#isOver || this.#audition.heard !== undefined) return;
     const { title, artist, album } = row;
     this.#options.described?.({
       hash: this.#feed.feed,
@@ -305,38 +210,24 @@ export class LiveStream implements SongStream {
     });
   }
 
-  #leaveHost(connection: FeedConnection): void {
-    this.#options.logger.debug({ host: connection.host }, 'the swarm of a live feed is enough');
-    connection.close();
-    this.#heard = undefined;
-    this.#candidates = [];
+  #leaveHost({ host }: FeedConnection): void {
+    this.#options.logger.debug({ host }, 'the swarm of a live feed is enough');
+    this.#audition.leave();
   }
 
-  #lost(candidate: Candidate, why: string, isBusy: boolean): void {
-    if (this.#isOver) return;
+  #lost(giver: Candidate, why: string, isBusy: boolean): void {
+    const { host } = giver.connection;
     this.#areBusy = isBusy;
-    const { connection } = candidate;
-    const { host } = connection;
     this.#options.logger.info({ host, why }, 'a host of a live feed was lost');
     if (!this.#failed.some(failure => failure.host === host && failure.why === why)) {
       this.#failed.push({ host, why });
       if (this.#failed.length > MAX_FAILED) this.#failed.shift();
     }
-    this.#candidates = this.#candidates.filter(other => other !== candidate);
-    if (connection === this.#heard) {
-      this.#heard = undefined;
-      this.#untried = this.#feed.hosts.filter(other => other !== host);
-      // It may be full; those that it feeds are not.
-      if (this.#swarm === undefined) this.#joinSwarm(candidate);
-      // To hear for ever that it is full is no progress.
-      if (!isBusy) this.#lostAt = this.#options.clock.now();
-      this.#audition();
-      return;
-    }
-    // Relays that answered were waiting for this one.
-    if (this.#heard === undefined && this.#candidates.length > 0 && this.#haveAllAnswered)
-      this.#chooseRelay();
-    else this.#audition();
+    if (!giver.wasHeard) return;
+    // It may be full; those that it feeds are not.
+    if (this.#swarm === undefined) this.#joinSwarm(giver);
+    // To hear for ever that it is full is no progress.
+    if (!isBusy) this.#lostAt = this.#options.clock.now();
   }
 
   /** Nobody is left to ask: a moment later they are asked again, and who has come since. */
@@ -351,16 +242,15 @@ export class LiveStream implements SongStream {
       return;
     }
     this.#isPausing = true;
-    this.#setTimer(this.#swarm === undefined ? ROUND_MS : SWARM_ROUND_MS, () => this.#askAnew());
+    const pauseMs = this.#swarm === undefined ? ROUND_MS : SWARM_ROUND_MS;
+    this.#cancelRound = clock.after(pauseMs, () => this.#askAnew());
   }
 
   #askAnew(): void {
     this.#isPausing = true;
     void this.#hostsNow().then(hosts => {
       this.#isPausing = false;
-      if (this.#isOver || this.#candidates.length > 0) return;
-      this.#untried = [...hosts];
-      this.#audition();
+      if (!this.#isOver && this.#audition.isIdle) this.#audition.ask(hosts);
     });
   }
 
@@ -378,18 +268,12 @@ export class LiveStream implements SongStream {
     return new TransportError(`the feed was lost: ${host} ${why}`);
   }
 
-  #setTimer(delayMs: number, then: () => void): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = this.#options.clock.after(delayMs, then);
-  }
-
   #finish(tell: () => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#cancelTimer?.();
+    this.#cancelRound?.();
     this.#leaveSwarm();
-    for (const { connection } of this.#candidates) connection.close();
-    this.#candidates = [];
+    this.#audition.leave();
     tell();
     this.#ended();
   }
