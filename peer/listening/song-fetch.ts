@@ -10,6 +10,7 @@ import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
+import { DeadlineTimer } from '../deadline-timer.js';
 import type { HostBook } from './choose-host.js';
 import type { HostConnection, HostConnections } from './connections.js';
 import type { FetchEffect, FetchTask } from './fetch-effects.js';
@@ -72,7 +73,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   #bytes: number | undefined;
   #sizeKnown: { resolve: (bytes: number) => void; reject: (error: unknown) => void } | undefined;
   readonly #swarm: SwarmPart | undefined;
-  #timer: { readonly at: Milliseconds; readonly cancel: () => void } | undefined;
+  readonly #timer: DeadlineTimer;
   #openedAt: Milliseconds = 0;
   #firstByteMs: number | undefined;
   readonly #localBytes = new Map<string, number>();
@@ -83,6 +84,11 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#deps = deps;
     this.#takenTo = task.fromByte;
     this.#queuedTo = task.fromByte;
+    this.#timer = new DeadlineTimer(
+      deps.clock,
+      () => (this.#ending === undefined ? this.#logic?.nextDeadline() : undefined),
+      now => this.#perform(this.#logic!.expire(now)),
+    );
     if (deps.swarms !== undefined) this.#swarm = new SwarmPart(deps.swarms, deps.logger);
     this.size = new Promise((resolve, reject) => {
       this.#sizeKnown = { resolve, reject };
@@ -202,7 +208,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#performing = true;
     for (let effect = this.#todo.shift(); effect !== undefined; effect = this.#todo.shift()) this.#do(effect);
     this.#performing = false;
-    this.#arm();
+    this.#timer.arm();
   }
 
   #do(effect: FetchEffect): void {
@@ -357,7 +363,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   #end(ending: Ending): void {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
-    this.#timer?.cancel();
+    this.#timer.cancel();
     this.#roomAwaited?.();
     for (const cancel of this.#greetings) cancel();
     this.#swarm?.leave();
@@ -372,20 +378,5 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     } else {
       waiting?.resolve({ done: true, value: undefined });
     }
-  }
-
-  /** One timer; one that fires too early is set again, which is cheaper than moving it with every chunk. */
-  #arm(): void {
-    const at = this.#ending === undefined ? this.#logic?.nextDeadline() : undefined;
-    if (at === undefined || (this.#timer !== undefined && this.#timer.at <= at)) return;
-    this.#timer?.cancel();
-    const { clock } = this.#deps;
-    const cancel = clock.after(Math.max(0, at - clock.now()), () => {
-      this.#timer = undefined;
-      const due = this.#logic!.nextDeadline();
-      const now = clock.now();
-      this.#perform(due !== undefined && now >= due ? this.#logic!.expire(now) : []);
-    });
-    this.#timer = { at, cancel };
   }
 }

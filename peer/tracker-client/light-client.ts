@@ -23,6 +23,7 @@ import { Download, type DownloadEvent, type Question } from '../../protocol/tsp/
 import type { FrameEvent } from '../../protocol/tsp/framing.js';
 import type { ErrorBody, SongId } from '../../protocol/tsp/messages.js';
 import { parseSongRow, type SongRow } from '../../protocol/tsp/rows.js';
+import { DeadlineTimer } from '../deadline-timer.js';
 import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import { resolveHost } from './song-list.js';
 
@@ -104,7 +105,8 @@ class Inquiry implements WireOwner {
   /** Of those that wait: not sent yet. */
   readonly #unasked: Asked[] = [];
   #warning: ErrorBody | undefined;
-  #cancelTimer: (() => void) | undefined;
+  /** Gives up when an owed answer shows no sign of life. */
+  readonly #timer: DeadlineTimer;
   isClosed = false;
   /** Kept after the end: rows that came over this connection still name hosts by it. */
   trackerAddress: string | undefined;
@@ -112,6 +114,11 @@ class Inquiry implements WireOwner {
   constructor({ tracker, clock, trace }: LightClientOptions) {
     this.#clock = clock;
     this.#wire = new WireConnection({ to: tracker, clock, trace }, this);
+    this.#timer = new DeadlineTimer(
+      clock,
+      () => (this.isClosed ? undefined : this.#download.nextDeadline()),
+      now => this.#wire.close(new TransportError('does not answer', { cause: this.#download.expire(now) })),
+    );
     this.#wire.open();
   }
 
@@ -142,7 +149,7 @@ class Inquiry implements WireOwner {
 
   closed(error: Error | undefined): void {
     this.isClosed = true;
-    this.#cancelTimer?.();
+    this.#timer.cancel();
     const { name } = this.#wire;
     this.#fail(this.#warning === undefined ? named(error, name) : errorOf(this.#warning, name));
   }
@@ -158,7 +165,7 @@ class Inquiry implements WireOwner {
       this.#download.ask(question, this.#clock.now());
       this.#wire.send(question);
     }
-    this.#watch();
+    this.#timer.arm();
   }
 
   #perform(told: DownloadEvent): void {
@@ -177,18 +184,6 @@ class Inquiry implements WireOwner {
       this.#waiting.delete(told.question);
       waiting.reject(errorOf(told.error, this.#wire.name));
     }
-  }
-
-  /** Gives up when an owed answer shows no sign of life. One timer at a time: when it fires too early, it is set again. */
-  #watch(): void {
-    const deadline = this.#download.nextDeadline();
-    if (deadline === undefined || this.#cancelTimer !== undefined) return;
-    this.#cancelTimer = this.#clock.after(deadline - this.#clock.now(), () => {
-      this.#cancelTimer = undefined;
-      const late = this.#download.expire(this.#clock.now());
-      if (late === undefined) this.#watch();
-      else this.#wire.close(new TransportError('does not answer', { cause: late }));
-    });
   }
 }
 

@@ -21,6 +21,7 @@ import {
   type SongIdRow,
   type SongRow,
 } from '../../protocol/tsp/rows.js';
+import { DeadlineTimer } from '../deadline-timer.js';
 import type { ProofEcho, SongIdTable } from '../hosting/neighbours.js';
 import { WireConnection, type WireOwner } from '../wire/wire-connection.js';
 import { Backoff } from './backoff.js';
@@ -58,7 +59,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
   #why: string | undefined;
   /** While the songs are being sent, what else there is to say waits: nothing may come between their rows. */
   #held: Message[] | undefined;
-  #timer: { readonly at: Milliseconds; readonly cancel: () => void } | undefined;
+  readonly #timer: DeadlineTimer;
   #cancelRetry: (() => void) | undefined;
   #endSongs: (() => void) | undefined;
   #attempted: ((registered: boolean) => void) | undefined;
@@ -67,6 +68,11 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
   constructor(options: TrackerLinkOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.randomUnit);
+    this.#timer = new DeadlineTimer(
+      options.clock,
+      () => this.#session?.nextDeadline(),
+      now => this.#perform(this.#session!.expire(now)),
+    );
   }
 
   /**
@@ -170,8 +176,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     this.#session = undefined;
     this.#registeredAt = undefined;
     this.#held = undefined;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#timer.cancel();
     this.list.lost();
     for (const { reject } of this.#questions.values())
       reject(new TransportError(`the tracker is gone: ${why}`));
@@ -227,7 +232,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
 
   #perform(effects: readonly PeerEffect[]): void {
     for (const effect of effects) this.#do(effect);
-    this.#arm();
+    this.#timer.arm();
   }
 
   #do(effect: PeerEffect): void {
@@ -311,7 +316,7 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const message of held) this.#send(message);
-    this.#arm();
+    this.#timer.arm();
   }
 
   #welcomed(revision: number, welcome: Welcome): void {
@@ -366,19 +371,6 @@ export class TrackerLink implements SongIdTable, ProofEcho, WireOwner {
     }
     this.#goodbye = error;
     this.#wire?.close(new TransportError(say(error)));
-  }
-
-  #arm(): void {
-    const at = this.#session?.nextDeadline();
-    if (at === undefined || (this.#timer !== undefined && this.#timer.at <= at)) return;
-    this.#timer?.cancel();
-    const { clock } = this.#options;
-    const cancel = clock.after(Math.max(0, at - clock.now()), () => {
-      this.#timer = undefined;
-      const due = this.#session?.nextDeadline();
-      this.#perform(due !== undefined && this.#now >= due ? this.#session!.expire(this.#now) : []);
-    });
-    this.#timer = { at, cancel };
   }
 
   #emit(event: LinkEvent): void {

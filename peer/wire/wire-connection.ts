@@ -17,6 +17,7 @@ import { type FrameEvent, Framer } from '../../protocol/tsp/framing.js';
 import { breachBody } from '../../protocol/tsp/json.js';
 import type { Message } from '../../protocol/tsp/messages.js';
 import { ReadingPace } from '../../protocol/tsp/reading-pace.js';
+import { DeadlineTimer } from '../deadline-timer.js';
 import { breachOf, socketProblem } from './connect-error.js';
 
 /** Who does not take a connection within this is not there; what a song waits for at the worst before the next host. */
@@ -60,7 +61,7 @@ export class WireConnection {
   #pace: ReadingPace | undefined;
   #closed = false;
   #cancelDial: (() => void) | undefined;
-  #cancelPace: (() => void) | undefined;
+  readonly #paceTimer: DeadlineTimer;
   #cancelYield: (() => void) | undefined;
   /** The other side ended it while there was still something to read. */
   #endedEarly = false;
@@ -74,6 +75,11 @@ export class WireConnection {
     this.#options = options;
     this.#owner = owner;
     this.#socket = openSocket();
+    this.#paceTimer = new DeadlineTimer(
+      options.clock,
+      () => (this.#closed ? undefined : this.#pace?.nextDeadline()),
+      now => this.close(this.#pace?.expired(now)),
+    );
     this.over = new Promise(resolve => {
       this.#socket.once('close', () => resolve());
     });
@@ -125,7 +131,7 @@ export class WireConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelDial?.();
-    this.#cancelPace?.();
+    this.#paceTimer.cancel();
     this.#cancelYield?.();
     if (error instanceof RemoteProtocolError) this.#sayGoodbye(error);
     else if (error === undefined && !this.#socket.connecting) this.#leave();
@@ -173,7 +179,7 @@ export class WireConnection {
       return;
     }
     pace.received(this.#framer, this.#options.clock.now());
-    this.#watchPace(pace);
+    this.#paceTimer.arm();
   }
 
   #begun(): void {
@@ -188,19 +194,6 @@ export class WireConnection {
       if (this.#endedEarly && this.#cancelYield === undefined) this.#ended();
     });
     this.#cancelYield = () => clearImmediate(turn);
-  }
-
-  /** One timer at a time: when it fires too early, it is set again. */
-  #watchPace(pace: ReadingPace): void {
-    const deadline = pace.nextDeadline();
-    if (deadline === undefined || this.#cancelPace !== undefined) return;
-    const { clock } = this.#options;
-    this.#cancelPace = clock.after(deadline - clock.now(), () => {
-      this.#cancelPace = undefined;
-      const late = pace.expired(clock.now());
-      if (late === undefined) this.#watchPace(pace);
-      else this.close(late);
-    });
   }
 
   #ended(): void {
