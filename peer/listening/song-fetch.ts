@@ -10,6 +10,7 @@ import { RequestError, TransportError } from '../../protocol/errors.js';
 import type { Clock, Logger, Milliseconds } from '../../protocol/ports.js';
 import { PIECE_BYTES } from '../../protocol/tsp/constants.js';
 import type { Hello } from '../../protocol/tsp/messages.js';
+import { ChunkQueue } from '../chunk-queue.js';
 import { DeadlineTimer } from '../deadline-timer.js';
 import type { HostBook } from './choose-host.js';
 import type { HostConnection, HostConnections } from './connections.js';
@@ -46,12 +47,6 @@ export interface SongFetchDeps {
 /** With so much read from disk and not taken, reading waits. */
 const LOCAL_AHEAD_BYTES = 16 * PIECE_BYTES;
 
-type Ending = { readonly kind: 'finished' } | { readonly kind: 'failed'; readonly error: unknown };
-interface Waiting {
-  readonly resolve: (result: IteratorResult<Uint8Array>) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   readonly size: Promise<number>;
   readonly #task: FetchTask;
@@ -61,14 +56,11 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   #logic: FetchLogic | undefined;
   readonly #todo: FetchEffect[] = [];
   #performing = false;
-  readonly #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
-  /** The byte after the last one that the reader took, and after the last one that was queued. */
-  #takenTo: number;
+  readonly #queue = new ChunkQueue();
+  /** The byte after the last one that was queued. */
   #queuedTo: number;
-  #waiting: Waiting | undefined;
   #roomAwaited: (() => void) | undefined;
-  #ending: Ending | undefined;
+  #isOver = false;
   /** The song's, as soon as somebody has said it. */
   #bytes: number | undefined;
   #sizeKnown: { resolve: (bytes: number) => void; reject: (error: unknown) => void } | undefined;
@@ -82,11 +74,10 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   constructor(task: FetchTask, deps: SongFetchDeps) {
     this.#task = task;
     this.#deps = deps;
-    this.#takenTo = task.fromByte;
     this.#queuedTo = task.fromByte;
     this.#timer = new DeadlineTimer(
       deps.clock,
-      () => (this.#ending === undefined ? this.#logic?.nextDeadline() : undefined),
+      () => (this.#isOver ? undefined : this.#logic?.nextDeadline()),
       now => this.#perform(this.#logic!.expire(now)),
     );
     if (deps.swarms !== undefined) this.#swarm = new SwarmPart(deps.swarms, deps.logger);
@@ -109,17 +100,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
 
   next(): Promise<IteratorResult<Uint8Array>> {
     this.#cameBack();
-    const bytes = this.#queue.shift();
-    if (bytes !== undefined) {
-      this.#queuedBytes -= bytes.length;
-      this.#takenTo += bytes.length;
-      return Promise.resolve({ done: false, value: bytes });
-    }
-    if (this.#ending?.kind === 'failed') return Promise.reject(this.#ending.error);
-    if (this.#ending !== undefined) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-    });
+    return this.#queue.next();
   }
 
   return(): Promise<IteratorResult<Uint8Array>> {
@@ -128,10 +109,9 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
   }
 
   cancel(): void {
-    if (this.#ending === undefined) this.#perform(this.#logic?.cancel() ?? []);
-    this.#queue.length = 0;
-    this.#queuedBytes = 0;
-    this.#end({ kind: 'finished' });
+    if (!this.#isOver) this.#perform(this.#logic?.cancel() ?? []);
+    this.#queue.clear();
+    this.#end();
     this.#sizeKnown?.reject(new TransportError('the song was not needed any more'));
   }
 
@@ -144,7 +124,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
       failed: [...this.#localFailures, ...(online?.failed ?? [])],
       verified: local.length > 0 || online?.verified === true,
       ...(firstByteMs === undefined ? {} : { firstByteMs }),
-      ...(online?.waiting === undefined || this.#ending !== undefined ? {} : { waiting: online.waiting }),
+      ...(online?.waiting === undefined || this.#isOver ? {} : { waiting: online.waiting }),
     };
   }
 
@@ -154,14 +134,14 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
       try {
         this.#learnSize(song.size);
         for await (const { index, bytes } of readLocalSong(this.#task.song.hash, song, this.#nextPiece)) {
-          if (this.#ending !== undefined) return;
+          if (this.#isOver) return;
           const skip = this.#queuedTo - index * PIECE_BYTES;
           this.#localBytes.set(name, (this.#localBytes.get(name) ?? 0) + Math.max(0, bytes.length - skip));
           this.#deliver(bytes, skip);
-          if (this.#queuedBytes >= LOCAL_AHEAD_BYTES) await this.#room();
-          if (this.#ending !== undefined) return;
+          if (this.#queue.bytes >= LOCAL_AHEAD_BYTES) await this.#room();
+          if (this.#isOver) return;
         }
-        this.#end({ kind: 'finished' });
+        this.#end();
         return;
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
@@ -173,7 +153,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         if (!isNoRoom(error)) spoiled();
       }
     }
-    if (this.#ending === undefined) this.#goOnline();
+    if (!this.#isOver) this.#goOnline();
   }
 
   /** One after the other, for those that come first are needed first. */
@@ -184,7 +164,7 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         logger.info({ hash: this.#task.song.hash, err: error }, 'a piece on disk cannot be used');
         return undefined;
       });
-      if (this.#ending !== undefined) return;
+      if (this.#isOver) return;
       this.#perform(this.#logic!.read(index, bytes, clock.now()));
     }
   }
@@ -252,10 +232,10 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
         this.#swarm?.unwant(effect.pieces);
         return;
       case 'finish':
-        this.#end({ kind: 'finished' });
+        this.#end();
         return;
       case 'fail':
-        this.#end({ kind: 'failed', error: effect.error });
+        this.#end(effect.error);
         return;
     }
   }
@@ -323,21 +303,14 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     const bytes = skip > 0 ? piece.subarray(skip) : piece;
     if (bytes.length === 0) return;
     this.#queuedTo += bytes.length;
-    const waiting = this.#waiting;
-    if (waiting === undefined) {
-      this.#queue.push(bytes);
-      this.#queuedBytes += bytes.length;
-      return;
-    }
-    this.#waiting = undefined;
-    this.#takenTo += bytes.length;
-    waiting.resolve({ done: false, value: bytes });
+    this.#queue.push(bytes);
   }
 
   /** The reader wants more: what it was given before is used, and there is room again. */
   #cameBack(): void {
     this.#roomAwaited?.();
-    if (this.#logic !== undefined) this.#perform(this.#logic.consumed(this.#takenTo, this.#deps.clock.now()));
+    const takenTo = this.#task.fromByte + this.#queue.taken;
+    if (this.#logic !== undefined) this.#perform(this.#logic.consumed(takenTo, this.#deps.clock.now()));
   }
 
   #room(): Promise<void> {
@@ -360,23 +333,19 @@ export class SongFetch implements SongStream, AsyncIterator<Uint8Array> {
     this.#sizeKnown?.resolve(bytes);
   }
 
-  #end(ending: Ending): void {
-    if (this.#ending !== undefined) return;
-    this.#ending = ending;
+  #end(error?: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#timer.cancel();
     this.#roomAwaited?.();
     for (const cancel of this.#greetings) cancel();
     this.#swarm?.leave();
     this.#deps.ended();
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (ending.kind === 'failed') {
-      this.#sizeKnown?.reject(ending.error);
-      if (!(ending.error instanceof TransportError || ending.error instanceof RequestError))
-        this.#deps.logger.error({ err: ending.error }, 'a fetch failed in an unexpected way');
-      waiting?.reject(ending.error);
-    } else {
-      waiting?.resolve({ done: true, value: undefined });
+    if (error !== undefined) {
+      this.#sizeKnown?.reject(error);
+      if (!(error instanceof TransportError || error instanceof RequestError))
+        this.#deps.logger.error({ err: error }, 'a fetch failed in an unexpected way');
     }
+    this.#queue.end(error);
   }
 }

@@ -87,7 +87,7 @@ export class LiveStream implements SongStream {
     this.#audition = new FeedAudition(feed, options, {
       described: row => this.#described(row),
       run: (giver, bytes, at) => this.#run(giver, bytes, at),
-      ended: () => this.#finish(() => this.#seam.queue.end()),
+      ended: () => this.#finish(),
       lost: (giver, why, isBusy) => this.#lost(giver, why, isBusy),
       exhausted: () => this.#nextRound(),
       hostsNow: () => this.#hostsNow(),
@@ -111,7 +111,7 @@ export class LiveStream implements SongStream {
   }
 
   cancel(): void {
-    this.#finish(() => this.#seam.queue.end());
+    this.#finish();
   }
 
   report(): FetchReport {
@@ -162,7 +162,7 @@ export class LiveStream implements SongStream {
       clock,
       logger,
       heard: (at, frames) => this.#proven(swarm, at, frames),
-      ended: () => this.#finish(() => this.#seam.queue.end()),
+      ended: () => this.#finish(),
     });
     this.#swarm = swarm;
     swarm.meet(host, swarmPort);
@@ -238,7 +238,7 @@ export class LiveStream implements SongStream {
     const isThere = this.#firstByteMs !== undefined || this.#swarm !== undefined;
     const patienceMs = isThere ? GIVE_UP_MS : NEVER_HEARD_MS;
     if (clock.now() - this.#lostAt >= patienceMs) {
-      this.#finish(() => this.#seam.queue.fail(this.#failure()));
+      this.#finish(this.#failure());
       return;
     }
     this.#isPausing = true;
@@ -268,13 +268,13 @@ export class LiveStream implements SongStream {
     return new TransportError(`the feed was lost: ${host} ${why}`);
   }
 
-  #finish(tell: () => void): void {
+  #finish(error?: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#cancelRound?.();
     this.#leaveSwarm();
     this.#audition.leave();
-    tell();
+    this.#seam.queue.end(error);
     this.#ended();
   }
 }

@@ -6,6 +6,7 @@
  *
  * A reader that is slower than the feed loses whole runs, the oldest first.
  */
+import { ChunkQueue } from '../chunk-queue.js';
 
 /** Half a minute of 128 kbit/s: a reader that pauses for longer joins the present again. */
 const MAX_QUEUED_BYTES = 512 * 1024;
@@ -16,11 +17,7 @@ const SEAM_RUNS = 6;
 
 export class RunQueue {
   readonly #added: (bytes: number) => void;
-  #runs: Uint8Array[] = [];
-  #queuedBytes = 0;
-  #waiting: { resolve(result: IteratorResult<Uint8Array>): void; reject(error: Error): void } | undefined;
-  #isOver = false;
-  #error: Error | undefined;
+  readonly #queue = new ChunkQueue();
   /** The end of what came. */
   #tail: Buffer = Buffer.alloc(0);
   /** Of the host that goes on, as long as the seam is not found. */
@@ -34,7 +31,6 @@ export class RunQueue {
   }
 
   push(run: Uint8Array): void {
-    if (this.#isOver) return;
     if (this.#opening === undefined) this.#add(run);
     else this.#sew(run);
   }
@@ -46,23 +42,14 @@ export class RunQueue {
     if (this.#tail.length > 0) this.#opening = [];
   }
 
-  end(): void {
+  end(error?: Error): void {
     this.#flush();
-    this.#isOver = true;
-    this.#settle();
-  }
-
-  fail(error: Error): void {
-    this.#error = error;
-    this.end();
+    this.#queue.end(error);
   }
 
   /** One reader at a time. */
   next(): Promise<IteratorResult<Uint8Array>> {
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#settle();
-    });
+    return this.#queue.next();
   }
 
   #sew(run: Uint8Array): void {
@@ -84,23 +71,8 @@ export class RunQueue {
 
   #add(run: Uint8Array): void {
     this.#tail = Buffer.concat([this.#tail, run]).subarray(-SEAM_BYTES);
-    this.#runs.push(run);
-    this.#queuedBytes += run.length;
     this.#added(run.length);
-    while (this.#queuedBytes > MAX_QUEUED_BYTES) this.#queuedBytes -= this.#runs.shift()!.length;
-    this.#settle();
-  }
-
-  #settle(): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return;
-    const run = this.#runs.shift();
-    if (run === undefined && !this.#isOver) return;
-    this.#waiting = undefined;
-    if (run !== undefined) {
-      this.#queuedBytes -= run.length;
-      waiting.resolve({ done: false, value: run });
-    } else if (this.#error !== undefined) waiting.reject(this.#error);
-    else waiting.resolve({ done: true, value: undefined });
+    this.#queue.push(run);
+    while (this.#queue.bytes > MAX_QUEUED_BYTES) this.#queue.dropOldest();
   }
 }

@@ -290,7 +290,7 @@ t.test('where no seam is found, the next host is heard all the same', async t =>
   t.same(heard, ['before', 'run 0 run 1 run 2 run 3 run 4 run 5 ']);
   queue.broken();
   queue.push(Buffer.from('the last'));
-  queue.fail(new Error('gone'));
+  queue.end(new Error('gone'));
   t.equal(String((await queue.next()).value), 'the last');
   await t.rejects(queue.next(), { message: 'gone' });
 });

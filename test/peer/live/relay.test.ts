@@ -94,7 +94,7 @@ t.test('each time that it begins, is lost or is over is told once', async t => {
   t.same(told.splice(0), ['Relay 12: radio is offered to others now.']);
   await clock.advanceSlowly(GRACE_MS);
   t.same(told.splice(0), ['Relay 12: radio was lost (no sound came for 10 s); it is waited for.']);
-  heard.at(-1)!.fail(new Error('nobody broadcasts this feed now'));
+  heard.at(-1)!.end(new Error('nobody broadcasts this feed now'));
   await clock.advanceSlowly(A_LOOK_MS);
   t.same(told, [], 'that it is not back yet is no news');
   heard.at(-1)!.push(SECOND);
@@ -115,7 +115,7 @@ t.test('listeners hear silence for the grace and no longer, also while the sourc
   relay.start();
   heard[0]!.push(SECOND);
   await clock.advanceSlowly(1_000);
-  heard[0]!.fail(new Error('the feed was lost'));
+  heard[0]!.end(new Error('the feed was lost'));
   await clock.advanceSlowly(GRACE_MS - 2_000);
   t.ok(feeds.feed('relay-12'));
   t.equal(heard.length, 2, 'it is looked for');
