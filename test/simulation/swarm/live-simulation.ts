@@ -119,7 +119,9 @@ export class LiveSimulation {
     return this.#listeners.filter(
       ({ first, program }) =>
         program !== undefined &&
-        (first === undefined || !program.joined.swarm.have.covers({ start: first, end: last })),
+        (first === undefined ||
+          // Who came when all was over tunes in behind the end, and lacks nothing.
+          (first <= last && !program.joined.swarm.have.covers({ start: first, end: last }))),
     );
   }
 
