@@ -27,18 +27,22 @@ const MAX_OUTLINE_BYTES = 16_777_216;
 /** Scanned at a time, since mostly the first few hundred bytes tell. */
 const SLICE_BYTES = 4_096;
 
-/** What a song's first frame tells. */
+/** What a song's first frames tell. */
 export interface SongOutline {
   /** Offset of the first frame. */
   readonly audioStart: number;
+  /** Offset of the first frame that sounds: behind the tag's, if there is one. */
+  readonly musicStart: number;
+  /** Of the frame there; the tag's may have another bitrate, where it needs more room than a frame of music. */
   readonly header: FrameHeader;
   readonly tag?: InfoTag;
 }
 
-/** Looks for the first frame in the bytes as they pass. */
+/** Looks for the first frames in the bytes as they pass. */
 export class OutlineReader {
   readonly #scanner = new FrameScanner();
   #seen = 0;
+  #tagged: { readonly audioStart: number; readonly tag: InfoTag } | undefined;
   outline: SongOutline | undefined;
 
   push(chunk: Uint8Array): void {
@@ -46,15 +50,17 @@ export class OutlineReader {
       if (this.#seen > MAX_OUTLINE_BYTES) return;
       const slice = chunk.subarray(at, at + SLICE_BYTES);
       this.#seen += slice.length;
-      const frame = this.#scanner.push(slice)[0];
-      if (frame !== undefined) this.outline = outlineOf(frame);
+      for (const frame of this.#scanner.push(slice)) this.#found(frame);
     }
   }
-}
 
-function outlineOf(frame: Frame): SongOutline {
-  const tag = parseInfoTag(frame);
-  return { audioStart: frame.offset, header: frame.header, ...(tag !== undefined && { tag }) };
+  #found(frame: Frame): void {
+    if (this.outline !== undefined) return;
+    const { offset, header } = frame;
+    const tag = this.#tagged === undefined ? parseInfoTag(frame) : undefined;
+    if (tag === undefined) this.outline = { audioStart: offset, ...this.#tagged, musicStart: offset, header };
+    else this.#tagged = { audioStart: offset, tag };
+  }
 }
 
 export interface SeekPoint {
@@ -117,9 +123,8 @@ function exact(
   const sample = Math.round(seconds * header.sampleRate) + trimmed;
   const frame = Math.max(0, Math.floor(sample / header.samples) - PRE_ROLL_FRAMES);
   const frameBytes = ((header.samples / 8) * header.bitrate) / header.sampleRate;
-  const music = outline.audioStart + (tag === undefined ? 0 : header.bytes);
   return {
-    fromByte: Math.max(0, Math.floor(music + frame * frameBytes) - EARLY_BYTES),
+    fromByte: Math.max(0, Math.floor(outline.musicStart + frame * frameBytes) - EARLY_BYTES),
     begin: { ...begin, preRollSeconds: (sample - frame * header.samples) / header.sampleRate },
   };
 }

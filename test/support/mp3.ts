@@ -36,6 +36,8 @@ export interface Mp3Options {
   readonly channels?: 1 | 2;
   /** A first frame that tells frames and bytes; default none. */
   readonly header?: 'Xing' | 'Info' | 'VBRI';
+  /** bit/s, of that frame; default the first of `bitrate`. */
+  readonly headerBitrate?: number;
   /** Zero bytes at the end of the ID3v2 tag. */
   readonly tagPadding?: number;
 }
@@ -101,7 +103,7 @@ export function mpegFrames(options: Mp3Options = {}): Buffer {
     frames.push(out);
   }
   if (header === undefined) return Buffer.concat(frames);
-  const first = frame(bitrates[0]!);
+  const first = frame(options.headerBitrate ?? bitrates[0]!);
   const byteCount = frames.reduce((sum, each) => sum + each.length, first.length);
   if (header === 'VBRI') {
     first.write('VBRI', HEADER_BYTES + 32, 'latin1');

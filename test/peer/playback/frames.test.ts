@@ -225,6 +225,15 @@ t.test(
   },
 );
 
+t.test('a seek goes by the bitrate of the music, where the frame of the tag has another', async t => {
+  const song = mp3Bytes({ seconds: 20, bitrate: 32_000, header: 'Info', headerBitrate: 64_000 });
+  const reader = new OutlineReader();
+  reader.push(song);
+  const point = seekPoint(19, reader.outline, {}, song.length);
+  const at = frameTime(song, point.fromByte) + point.begin.preRollSeconds!;
+  t.ok(Math.abs(at - 19) < 0.1, `${at} s`);
+});
+
 function frameTime(song: Uint8Array, byte: number): number {
   const frames = scan(song).frames;
   return ((frames.findIndex(each => each.offset >= byte) - 1) * 1_152 - 1_105) / 44_100;
