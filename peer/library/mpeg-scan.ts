@@ -8,6 +8,7 @@
  * does not count as sound, nor do the samples that its tag says the encoder put before and after the music.
  */
 import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from '../mpeg/frame-header.js';
+import { freeFrameBytes } from '../mpeg/free-format.js';
 import { ID3V2_HEADER_BYTES, id3v2Bytes } from '../mpeg/id3v2.js';
 import { parseInfoTag } from '../mpeg/info-tag.js';
 
@@ -26,7 +27,7 @@ export interface MpegAudio {
 /** `truncated`: it begins like MP3 and ends before there is anything to play. */
 export type NotMpeg = 'not-mp3' | 'truncated';
 
-/** A frame at 320 kbit/s and 32 kHz, or at 160 kbit/s and 8 kHz. */
+/** A frame at 640 kbit/s (which only the free format has) and 32 kHz, or at 160 kbit/s and 8 kHz. */
 const LONGEST_FRAME_BYTES = 2_881;
 /** So many frames of one kind in a row do not happen by chance: each header has 1 chance in some 10,000. */
 const CHAIN_FRAMES = 4;
@@ -47,6 +48,8 @@ export class MpegScan {
     | (FrameHeader & { readonly at: number; readonly isInfo: boolean; readonly trimmed: number })
     | undefined;
   #last: FrameHeader | undefined;
+  /** Of a frame without its padding, in the free format; else 0. */
+  #freeBytes = 0;
   #frames = 0;
   #frameBytes = 0;
   #lowest = Number.POSITIVE_INFINITY;
@@ -80,7 +83,8 @@ export class MpegScan {
     if (this.#frames < FEWEST_FRAMES) return 'truncated';
     const samples = this.#frames * first.samples;
     const vbr = this.#lowest !== this.#highest;
-    const bitrate = vbr ? Math.round((this.#frameBytes * 8 * first.sampleRate) / samples) : this.#lowest;
+    const mean = Math.round((this.#frameBytes * 8 * first.sampleRate) / samples);
+    const bitrate = vbr || this.#lowest === 0 ? mean : this.#lowest;
     const heard = Math.max(0, samples - first.trimmed);
     const duration = Math.round((heard / first.sampleRate) * 1000) / 1000;
     return {
@@ -124,9 +128,10 @@ export class MpegScan {
     const end = Math.min(view.length, from + SEARCH_BYTES);
     let cut = false;
     for (let at = view.indexOf(0xff, from); at !== -1 && at < end; at = view.indexOf(0xff, at + 1)) {
-      const header = layer3Header(view, at);
+      this.#freeBytes = freeBytesAt(view, at);
+      const header = this.#header(view, at);
       if (header === undefined) continue;
-      const chain = chainLength(view, at, header);
+      const chain = this.#chainLength(view, at, header);
       if (chain === 'cut') cut ||= start + at === this.#searchStart;
       if (chain !== 'whole') continue;
       this.#first = { ...header, at: start + at, ...readInfo(view, at, header) };
@@ -138,7 +143,7 @@ export class MpegScan {
   }
 
   #walk(view: Uint8Array, at: number): void {
-    const header = layer3Header(view, at);
+    const header = this.#header(view, at);
     if (header === undefined || !this.#isLikeFirst(header)) {
       this.#state = 'resync';
       this.#next += 1;
@@ -155,11 +160,11 @@ export class MpegScan {
   #resync(view: Uint8Array, from: number, final: boolean): boolean {
     const last = view.length - FRAME_HEADER_BYTES;
     for (let at = view.indexOf(0xff, from); at !== -1 && at <= last; at = view.indexOf(0xff, at + 1)) {
-      const header = layer3Header(view, at);
+      const header = this.#header(view, at);
       if (header === undefined || !this.#isLikeFirst(header)) continue;
       const following = at + header.bytes;
       const isLast = following > last;
-      if (!isLast && layer3Header(view, following) === undefined) continue;
+      if (!isLast && this.#header(view, following) === undefined) continue;
       this.#next += at - from;
       if (isLast && !final) return false;
       this.#state = 'frames';
@@ -173,6 +178,33 @@ export class MpegScan {
     return this.#first !== undefined && fits(this.#first, header);
   }
 
+  /** Undefined also for a frame of another layer. */
+  #header(view: Uint8Array, at: number): FrameHeader | undefined {
+    const header = parseFrameHeader(view, at);
+    if (header?.layer !== 3) return undefined;
+    if (header.bitrate > 0) return header;
+    return this.#freeBytes === 0 ? undefined : { ...header, bytes: this.#freeBytes + header.padding };
+  }
+
+  /** `cut`: the view ends before the chain is long enough to be believed. */
+  #chainLength(view: Uint8Array, at: number, first: FrameHeader): 'whole' | 'cut' | 'broken' {
+    let next = at + first.bytes;
+    for (let frames = 1; frames < CHAIN_FRAMES; frames += 1) {
+      if (next + FRAME_HEADER_BYTES > view.length) return frames >= FEWEST_FRAMES ? 'whole' : 'cut';
+      const header = this.#header(view, next);
+      if (header === undefined || !fits(first, header)) {
+        const isTag =
+          frames >= FEWEST_FRAMES &&
+          view[next] === 0x54 &&
+          view[next + 1] === 0x41 &&
+          view[next + 2] === 0x47;
+        return isTag ? 'whole' : 'broken';
+      }
+      next += header.bytes;
+    }
+    return 'whole';
+  }
+
   #count(header: FrameHeader, sign: 1 | -1): void {
     this.#frames += sign;
     this.#frameBytes += sign * header.bytes;
@@ -184,26 +216,12 @@ export class MpegScan {
   }
 }
 
-/** Undefined also for a frame of another layer, and for the free format, which no length follows from. */
-function layer3Header(view: Uint8Array, at: number): FrameHeader | undefined {
+/** In the free format, bytes of the frame at `at` without its padding; else 0. */
+function freeBytesAt(view: Uint8Array, at: number): number {
   const header = parseFrameHeader(view, at);
-  return header?.layer === 3 && header.bitrate > 0 ? header : undefined;
-}
-
-/** `cut`: the view ends before the chain is long enough to be believed. */
-function chainLength(view: Uint8Array, at: number, first: FrameHeader): 'whole' | 'cut' | 'broken' {
-  let next = at + first.bytes;
-  for (let frames = 1; frames < CHAIN_FRAMES; frames += 1) {
-    if (next + FRAME_HEADER_BYTES > view.length) return frames >= FEWEST_FRAMES ? 'whole' : 'cut';
-    const header = layer3Header(view, next);
-    if (header === undefined || !fits(first, header)) {
-      const isTag =
-        frames >= FEWEST_FRAMES && view[next] === 0x54 && view[next + 1] === 0x41 && view[next + 2] === 0x47;
-      return isTag ? 'whole' : 'broken';
-    }
-    next += header.bytes;
-  }
-  return 'whole';
+  if (header === undefined || header.bitrate > 0) return 0;
+  const bytes = freeFrameBytes(view, at, header, true);
+  return typeof bytes === 'number' ? bytes - header.padding : 0;
 }
 
 /** Whether the frame at `at` tells about the file instead of sounding, and the samples that LAME says to leave out. */

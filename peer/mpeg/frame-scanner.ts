@@ -9,6 +9,7 @@
  * a header counts only if another that fits follows its frame.
  */
 import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from './frame-header.js';
+import { freeFrameBytes } from './free-format.js';
 import { ID3V2_HEADER_BYTES, id3v2Bytes } from './id3v2.js';
 
 export interface Frame {
@@ -18,9 +19,6 @@ export interface Frame {
   /** Where the frame begins, counted from the first byte pushed. */
   readonly offset: number;
 }
-
-/** The longest frame read: free format at 640 kbit/s and 32 kHz is 2,881 bytes; more than twice that is garbage. */
-const MAX_FRAME_BYTES = 6_144;
 
 /** Finds the frames. Holds at most a few frames' bytes, whatever is pushed. */
 export class FrameScanner {
@@ -111,23 +109,8 @@ export class FrameScanner {
 
   #freeLength(bytes: Uint8Array, at: number, header: FrameHeader, atEnd: boolean): number | 'more' | 'none' {
     if (this.#last?.bitrate === 0 && this.#freeBytes > 0) return this.#freeBytes + header.padding;
-    for (let next = at + FRAME_HEADER_BYTES; next < at + MAX_FRAME_BYTES; next++) {
-      if (next + FRAME_HEADER_BYTES > bytes.length) return atEnd ? 'none' : 'more';
-      const other = parseFrameHeader(bytes, next);
-      if (other === undefined || !fits(header, other) || !sameFixedBits(bytes, at, next)) continue;
-      const length = next - at;
-      // Twice the same distance, or it was chance.
-      const after = next + length - header.padding + other.padding;
-      if (after + FRAME_HEADER_BYTES > bytes.length && !atEnd) return 'more';
-      if (after + FRAME_HEADER_BYTES <= bytes.length && parseFrameHeader(bytes, after) === undefined)
-        continue;
-      this.#freeBytes = length - header.padding;
-      return length;
-    }
-    return 'none';
+    const length = freeFrameBytes(bytes, at, header, atEnd);
+    if (typeof length === 'number') this.#freeBytes = length - header.padding;
+    return length;
   }
 }
-
-/** Everything in a header but padding, private bit, channel mode and what follows it. */
-const sameFixedBits = (bytes: Uint8Array, a: number, b: number): boolean =>
-  bytes[a + 1] === bytes[b + 1] && (bytes[a + 2]! & 0xfc) === (bytes[b + 2]! & 0xfc);

@@ -30,6 +30,8 @@ export interface Mp3Options {
   readonly seed?: number;
   /** bit/s, default 128,000 (64,000 below 32 kHz). A list is a VBR file: its bitrates take turns. */
   readonly bitrate?: number | readonly number[];
+  /** The headers do not tell it: any bitrate that MPEG has. */
+  readonly freeFormat?: boolean;
   /** 8,000 … 48,000 as MPEG has them; default 44,100. */
   readonly sampleRate?: number;
   /** Default 2. */
@@ -91,7 +93,10 @@ export function mpegFrames(options: Mp3Options = {}): Buffer {
     const out = Buffer.alloc(bytes);
     out[0] = 0xff;
     out[1] = 0xe0 | ([3, 2, 0][halvings]! << 3) | (1 << 1) | 1;
-    out[2] = (index << 4) | (SAMPLE_RATES.indexOf(sampleRate << halvings) << 2) | (padded ? 2 : 0);
+    out[2] =
+      ((options.freeFormat ? 0 : index) << 4) |
+      (SAMPLE_RATES.indexOf(sampleRate << halvings) << 2) |
+      (padded ? 2 : 0);
     out[3] = channels === 2 ? 0x00 : 0xc0;
     return out;
   };

@@ -46,6 +46,21 @@ t.test('a changing bitrate is VBR and its mean is given, with a header frame or 
   t.match(scan(constant), { vbr: false, bitrate: 64_000, audioStart: 0 });
 });
 
+t.test('in the free format the frames tell the bitrate by their length', async t => {
+  for (const [bitrate, sampleRate] of [
+    [320_000, 32_000],
+    [160_000, 44_100],
+    [8_000, 24_000],
+  ] as const) {
+    const bytes = mp3Bytes({ seconds: 7, freeFormat: true, bitrate, sampleRate, seed: 3, title: 'x' });
+    const audio = scan(bytes);
+    t.match(audio, { vbr: false, sampleRate, channels: 2 });
+    t.ok(isClose(audio, 7), `${bitrate}`);
+    t.ok(typeof audio === 'object' && Math.abs(audio.bitrate - bitrate) < bitrate / 500);
+    t.same(scan(bytes.subarray(0, 9_000), bytes.subarray(9_000)), audio, 'however it comes');
+  }
+});
+
 t.test('what LAME says that the encoder added is not counted', async t => {
   const bytes = Buffer.from(mp3Bytes({ seconds: 2, header: 'Info' }));
   const lame = 4 + 32 + 8 + 8;
@@ -96,7 +111,7 @@ t.test('what is no MP3 is refused, early where that is possible', async t => {
   for (const [what, bytes] of [
     ['zeros', Buffer.alloc(mega)],
     ['0xff', Buffer.alloc(mega, 0xff)],
-    ['free format', Buffer.alloc(mega, Buffer.of(0xff, 0xfb, 0, 0))],
+    ['headers of the free format without frames', Buffer.alloc(mega, Buffer.of(0xff, 0xfb, 0, 0))],
     ['layer II', Buffer.alloc(mega, Buffer.concat([Buffer.of(0xff, 0xfd, 0x80, 0), Buffer.alloc(413)]))],
     ['headers without frames', Buffer.alloc(mega, Buffer.of(0xff, 0xfb, 0x90, 0))],
     ['WAV', wavBytes({ seconds: 5 })],

@@ -192,6 +192,7 @@ t.test(
       ['CBR', ['-b', '192'], { bitrate: 192_000, vbr: false }],
       ['VBR', ['-V', '4'], { vbr: true }],
       ['ABR', ['--abr', '130'], {}],
+      ['free format', ['--freeformat', '-b', '170'], { bitrate: 170_000, vbr: false }],
       ['no header frame', ['-b', '128', '-t'], { bitrate: 128_000, vbr: false }],
       ['mono at 22 kHz', ['-m', 'm', '--resample', '22.05', '-b', '64'], { channels: 1, sampleRate: 22_050 }],
       [
