@@ -47,10 +47,12 @@ export class MpegScan {
   #first:
     | (FrameHeader & { readonly at: number; readonly isInfo: boolean; readonly trimmed: number })
     | undefined;
+  /** What the next frame is like. */
   #last: FrameHeader | undefined;
   /** Of a frame without its padding, in the free format; else 0. */
   #freeBytes = 0;
   #frames = 0;
+  #seconds = 0;
   #frameBytes = 0;
   #lowest = Number.POSITIVE_INFINITY;
   #highest = 0;
@@ -81,12 +83,11 @@ export class MpegScan {
     if (first === undefined) return this.#refusal;
     if (this.#next > this.#received && this.#last !== undefined) this.#count(this.#last, -1);
     if (this.#frames < FEWEST_FRAMES) return 'truncated';
-    const samples = this.#frames * first.samples;
     const vbr = this.#lowest !== this.#highest;
-    const mean = Math.round((this.#frameBytes * 8 * first.sampleRate) / samples);
-    const bitrate = vbr || this.#lowest === 0 ? mean : this.#lowest;
-    const heard = Math.max(0, samples - first.trimmed);
-    const duration = Math.round((heard / first.sampleRate) * 1000) / 1000;
+    const bitrate =
+      vbr || this.#lowest === 0 ? Math.round((this.#frameBytes * 8) / this.#seconds) : this.#lowest;
+    const heard = Math.max(0, this.#seconds - first.trimmed / first.sampleRate);
+    const duration = Math.round(heard * 1000) / 1000;
     return {
       audioStart: first.at,
       bitrate,
@@ -134,6 +135,7 @@ export class MpegScan {
       const chain = this.#chainLength(view, at, header);
       if (chain === 'cut') cut ||= start + at === this.#searchStart;
       if (chain !== 'whole') continue;
+      this.#last = header;
       this.#first = { ...header, at: start + at, ...readInfo(view, at, header) };
       this.#next = start + at + (this.#first.isInfo ? header.bytes : 0);
       this.#state = 'frames';
@@ -144,7 +146,7 @@ export class MpegScan {
 
   #walk(view: Uint8Array, at: number): void {
     const header = this.#header(view, at);
-    if (header === undefined || !this.#isLikeFirst(header)) {
+    if (header === undefined || this.#last === undefined || !fits(this.#last, header)) {
       this.#state = 'resync';
       this.#next += 1;
       return;
@@ -156,26 +158,26 @@ export class MpegScan {
     this.#next += header.bytes;
   }
 
-  /** After the frames stopped: tags at the end, or damage with more frames behind it. False: more bytes are needed. */
+  /**
+   * After the frames stopped: tags at the end, or damage with more frames behind it, or the next part of a file that was
+   * joined from several, at a sample rate of its own. False: more bytes are needed.
+   */
   #resync(view: Uint8Array, from: number, final: boolean): boolean {
     const last = view.length - FRAME_HEADER_BYTES;
     for (let at = view.indexOf(0xff, from); at !== -1 && at <= last; at = view.indexOf(0xff, at + 1)) {
       const header = this.#header(view, at);
-      if (header === undefined || !this.#isLikeFirst(header)) continue;
-      const following = at + header.bytes;
-      const isLast = following > last;
-      if (!isLast && this.#header(view, following) === undefined) continue;
+      if (header === undefined) continue;
+      const isWithin = at + CHAIN_FRAMES * LONGEST_FRAME_BYTES <= view.length;
+      if (isWithin || final) {
+        if (this.#chainLength(view, at, header) !== 'whole') continue;
+        this.#last = header;
+        this.#state = 'frames';
+      }
       this.#next += at - from;
-      if (isLast && !final) return false;
-      this.#state = 'frames';
-      return true;
+      return isWithin || final;
     }
     this.#next += last + 1 - from;
     return true;
-  }
-
-  #isLikeFirst(header: FrameHeader): boolean {
-    return this.#first !== undefined && fits(this.#first, header);
   }
 
   /** Undefined also for a frame of another layer. */
@@ -207,6 +209,7 @@ export class MpegScan {
 
   #count(header: FrameHeader, sign: 1 | -1): void {
     this.#frames += sign;
+    this.#seconds += (sign * header.samples) / header.sampleRate;
     this.#frameBytes += sign * header.bytes;
   }
 

@@ -106,6 +106,19 @@ t.test('damage in the middle and rubbish at the end cost only themselves', async
   });
 });
 
+t.test('a file joined from parts of several kinds lasts as long as all of them', async t => {
+  for (const [what, ...parts] of [
+    ['sample rates', { sampleRate: 44_100 }, { sampleRate: 48_000 }, { sampleRate: 44_100 }],
+    ['versions of MPEG', { sampleRate: 48_000 }, { sampleRate: 24_000 }, { sampleRate: 12_000 }],
+    ['kinds, each with its tags', { title: 'x', header: 'Info' }, { title: 'y', sampleRate: 32_000 }],
+  ] as const) {
+    const bytes = Buffer.concat(parts.map(part => mp3Bytes({ seconds: 4, seed: 5, ...part })));
+    const audio = scan(bytes);
+    t.ok(isClose(audio, 4 * parts.length), what);
+    t.same(scan(bytes.subarray(0, 66_000), bytes.subarray(66_000)), audio, 'however it comes');
+  }
+});
+
 t.test('what is no MP3 is refused, early where that is possible', async t => {
   const mega = 1024 * 1024;
   for (const [what, bytes] of [
