@@ -61,7 +61,7 @@ interface Said {
 /** Of a song that is new. */
 const NOTHING: Said = Object.freeze({ offer: undefined, hosts: [], hostCount: 0 });
 
-const BROADCAST_FIELDS = ['title', 'artist', 'duration'] as const;
+const BROADCAST_FIELDS = ['title', 'artist', 'duration', 'vbr'] as const;
 /** As they stand in a row, and nothing else there: in a text the quotes would be escaped. */
 const BROADCAST_KEYS = BROADCAST_FIELDS.map(field => Buffer.from(`"${field}":`));
 
@@ -281,6 +281,6 @@ const left = (id: SongId): Buffer => encodeBroadcastRow({ kind: 'song', id, chan
 
 /** What is not known is left out. */
 function listRow(id: SongId, offer: OfferRow, hosts: readonly string[], hostCount: number): Buffer {
-  const { title, artist, duration } = offer;
-  return encodeRow({ id, ...identityOf(offer), title, artist, duration, hosts, hostCount });
+  const { title, artist, duration, vbr } = offer;
+  return encodeRow({ id, ...identityOf(offer), title, artist, duration, vbr, hosts, hostCount });
 }

@@ -60,8 +60,8 @@ export class SongLists {
 
 /** What a list says of a song; INFO says the rest. */
 const listRow: RowOf = ({ offer }, id) => {
-  const { title, artist, duration } = offer;
-  return { id, ...identityOf(offer), title, artist, duration };
+  const { title, artist, duration, vbr } = offer;
+  return { id, ...identityOf(offer), title, artist, duration, vbr };
 };
 
 export const infoRow: RowOf = ({ offer: { hash, live, ...fields }, size, swarm }, id) => ({

@@ -37,6 +37,7 @@ export interface SongFields {
   readonly artist?: string;
   /** Seconds. */
   readonly duration?: number;
+  readonly vbr?: boolean;
   readonly size?: number;
   readonly album?: string;
   readonly albumArtist?: string;
@@ -46,7 +47,6 @@ export interface SongFields {
   readonly genre?: string;
   /** bit/s */
   readonly bitrate?: number;
-  readonly vbr?: boolean;
   /** Hz */
   readonly sampleRate?: number;
   readonly channels?: number;
@@ -56,7 +56,7 @@ export interface SongFields {
   readonly relay?: boolean;
 }
 
-/** A song (or, with `live`, a feed) in somebody's list. LIST_INFO carries the first three of SongFields, SONG_INFO all. */
+/** A song (or, with `live`, a feed) in somebody's list. LIST_INFO carries the first four of SongFields, SONG_INFO all. */
 export interface SongRow extends SongFields {
   readonly id: SongId;
   /** Absent in a live feed. */

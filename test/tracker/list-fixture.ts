@@ -122,7 +122,7 @@ export function listOfSongs(store = new MemoryStore()) {
   };
   let moves = 0;
   /** One thing that a host does; a host that is not there does nothing but come. */
-  const act = ({ host: key, song: n, title, what }: HostAction): void => {
+  const act = ({ host: key, song: n, title, vbr, what }: HostAction): void => {
     const at = [...table.hosts].find(known => known.key === key);
     if (what === 'place') {
       // Some hosts are reached at two addresses.
@@ -130,6 +130,7 @@ export function listOfSongs(store = new MemoryStore()) {
       table.place(at ?? host(key, ...addresses), n as SongId, {
         hash: hashOf(n),
         ...(title === undefined ? {} : { title }),
+        ...(vbr === undefined ? {} : { vbr }),
       });
     } else if (at === undefined) return;
     else if (what === 'withdraw') table.withdraw(at, hashOf(n));
@@ -147,6 +148,7 @@ export interface HostAction {
   readonly host: number;
   readonly song: number;
   readonly title: string | undefined;
+  readonly vbr: boolean | undefined;
   readonly what: string;
 }
 
@@ -159,6 +161,7 @@ export const historySteps = (
     host: fc.integer({ min: 1, max: hosts }),
     song: fc.integer({ min: 1, max: songs }),
     title: fc.constantFrom('a', 'b', undefined),
+    vbr: fc.constantFrom(true, false, undefined),
     what: fc.constantFrom('place', 'place', 'place', 'withdraw', 'leave', 'move', ...events),
     chance: fc.nat(1_000),
   });

@@ -14,7 +14,7 @@ import { ended, registerHost, registerListener, settledList, song, startTracker 
 
 t.test('property: whoever applies the batches has what LIST says, at every revision', async t => {
   const step = historySteps({ hosts: 14, songs: 4 }, ['prepare', 'flush', 'flush']);
-  const ends = { host: 1, song: 1, title: 'a', what: 'flush' };
+  const ends = { host: 1, song: 1, title: 'a', vbr: true, what: 'flush' };
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), steps => {
       const { broadcast, act, listed } = listOfSongs();

@@ -181,7 +181,7 @@ t.test('what left long ago is forgotten, and with it who has been away so long',
 
 t.test('property: whoever comes back, whenever, whatever was on disk, has what LIST says', async t => {
   const step = historySteps({ hosts: 6, songs: 5 }, ['flush', 'flush', 'save', 'crash']);
-  const ends = { host: 1, song: 1, title: 'a', what: 'crash', chance: 0 };
+  const ends = { host: 1, song: 1, title: 'a', vbr: true, what: 'crash', chance: 0 };
   let [comebacks, wholes] = [0, 0];
   const history = fc.asyncProperty(fc.array(step, { maxLength: 100 }), async steps => {
     let store = new MemoryStore();

@@ -22,7 +22,10 @@ import {
 t.test('a host registers by INIT or HELLO, is listed, and QUIT takes it out again', async t => {
   for (const init of [true, false]) {
     const tracker = await startTracker(t);
-    const host = await registerHost(t, tracker, { init, songs: [song(1, { artist: 'A', duration: 1.5 })] });
+    const host = await registerHost(t, tracker, {
+      init,
+      songs: [song(1, { artist: 'A', duration: 1.5, vbr: false })],
+    });
     t.strictSame(host.ids, [{ hash: hashOf(1), id: 1 }]);
     t.strictSame(host.listed, [`:${host.port}`]);
     const first = await host.client.receive('BROADCAST_LIST');
@@ -34,6 +37,7 @@ t.test('a host registers by INIT or HELLO, is listed, and QUIT takes it out agai
         title: 'Song 1',
         artist: 'A',
         duration: 1.5,
+        vbr: false,
         hosts: [`:${host.port}`],
         hostCount: 1,
       },

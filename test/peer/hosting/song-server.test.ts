@@ -106,10 +106,12 @@ t.test('LIST and INFO show the own songs, with the ID where it is known', async 
     title: 'So What',
     artist: 'Miles Davis',
     duration: 545.2,
+    vbr: true,
     year: 1959,
   });
   const client = await connectTsp(t, host.port);
-  const listed = { id: 7, hash: song.hash, title: 'So What', artist: 'Miles Davis', duration: 545.2 };
+  const about = { title: 'So What', artist: 'Miles Davis', duration: 545.2, vbr: true };
+  const listed = { id: 7, hash: song.hash, ...about };
   client.send(
     { type: 'LIST' },
     { type: 'INFO', song: 0 },
