@@ -5,8 +5,9 @@
  *                                                 ▲ read from here  ▲ sound from here
  *
  * A frame leans on up to 511 bytes before it (the bit reservoir), so reading begins ten frames earlier. Exact to the sample
- * at a constant bitrate; by the tag's table of a hundred points at a variable one; else in proportion. Where nothing is known
- * yet, it is read from its beginning, and what is before is dropped: a guess may lie past the end. Pure.
+ * at a constant bitrate; by the tag's table of a hundred points at a variable one; else in proportion. Where it is
+ * not known yet where the music begins, it is read from its beginning, and what is before is dropped: a guess may lie
+ * within a picture. Pure.
  */
 import type { SongFields } from '../../protocol/tsp/rows.js';
 import type { FrameHeader } from '../mpeg/frame-header.js';
@@ -77,8 +78,8 @@ export function seekPoint(
 ): SeekPoint {
   const outline = asItIs(found, song);
   if (seconds < FROM_THE_START_SECONDS) return { fromByte: 0, begin: { startSeconds: 0 } };
-  const isUnknown = outline === undefined && (size ?? song.size ?? song.bitrate) === undefined;
-  if (isUnknown) return { fromByte: 0, begin: { startSeconds: seconds, preRollSeconds: seconds } };
+  if (outline === undefined && song.audioStart === undefined)
+    return { fromByte: 0, begin: { startSeconds: seconds, preRollSeconds: seconds } };
   const endPadding = outline?.tag?.padding;
   const begin = { startSeconds: seconds, ...(endPadding !== undefined && { endPadding }) };
   return exact(seconds, begin, outline, song, size) ?? approximate(seconds, begin, outline, song, size);

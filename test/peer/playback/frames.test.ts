@@ -221,6 +221,11 @@ t.test(
       { fromByte: 0, begin: { startSeconds: 10, preRollSeconds: 10 } },
       'from its beginning where a guess may lie past its end',
     );
+    t.strictSame(
+      seekPoint(10, undefined, { duration: 20 }, 5_000_000),
+      { fromByte: 0, begin: { startSeconds: 10, preRollSeconds: 10 } },
+      'and where it may lie within the picture before the music',
+    );
     t.ok(seekPoint(99, undefined, {}, 1_000).fromByte < 1_000, 'never past the end');
   },
 );
