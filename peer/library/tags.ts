@@ -9,7 +9,7 @@
 import { createRequire } from 'node:module';
 import type { ICommonTagsResult } from 'music-metadata';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
-import { id3v2Bytes, synchsafe } from '../mpeg/id3v2.js';
+import { id3v2Bytes, synchsafe, unsynchsafe } from '../mpeg/id3v2.js';
 
 /** `import` opens its hundred files all at once, and a thread that finds no descriptor for one never closes the others. */
 const { parseBuffer } = createRequire(import.meta.url)('music-metadata') as typeof import('music-metadata');
@@ -28,6 +28,7 @@ const AUDIO_SAMPLE_BYTES = 8 * 1024;
 const LATEST_YEAR = 9_999;
 const ID3_HEADER_BYTES = 10;
 const UNSYNCHRONISED = 0x80;
+const EXTENDED = 0x40;
 /** So many zeros at the end of the last frame may be part of its text (UTF-16 and its terminator). */
 const TEXT_ZEROS_BYTES = 16;
 
@@ -67,7 +68,8 @@ function artistOf(
 function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
   const tagBytes = id3v2Bytes(head, 0);
   const tagEnd = Math.min(tagBytes, head.length);
-  const tag = synchronised(head.subarray(0, tagBytes === 0 ? 0 : withoutPadding(head, tagEnd)));
+  const framesEnd = tagBytes === 0 ? 0 : withoutPadding(head, tagEnd);
+  const tag = withoutExtendedHeader(synchronised(head.subarray(0, framesEnd)));
   const sample = Buffer.concat([
     tag,
     head.subarray(tagEnd, Math.min(tagEnd + AUDIO_SAMPLE_BYTES, TAG_HEAD_BYTES)),
@@ -90,6 +92,18 @@ function synchronised(tag: Uint8Array): Uint8Array {
   if (version >= 4 || (flags & UNSYNCHRONISED) === 0) return tag;
   const bytes = tag.filter((byte, at) => byte !== 0 || tag[at - 1] !== 0xff);
   bytes[5] = flags & ~UNSYNCHRONISED;
+  return bytes;
+}
+
+/** The parser takes each for one of ten bytes, and loses all frames behind another (ID3v2.3.0 §3.2, v2.4.0 §3.2). */
+function withoutExtendedHeader(tag: Uint8Array): Uint8Array {
+  const [, , , version = 0, , flags = 0] = tag;
+  if (version < 3 || (flags & EXTENDED) === 0) return tag;
+  const size = unsynchsafe(tag.subarray(ID3_HEADER_BYTES, ID3_HEADER_BYTES + 4));
+  // In v2.3 the four bytes that tell the size are not part of it.
+  const end = ID3_HEADER_BYTES + size + (version === 3 ? 4 : 0);
+  const bytes = Buffer.concat([tag.subarray(0, ID3_HEADER_BYTES), tag.subarray(end)]);
+  bytes[5] = flags & ~EXTENDED;
   return bytes;
 }
 

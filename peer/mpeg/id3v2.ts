@@ -40,6 +40,9 @@ export function id3v2Tag(texts: readonly (readonly [id: string, text: string])[]
 export const synchsafe = (size: number): Buffer =>
   Buffer.from([21, 14, 7, 0].map(shift => (size >> shift) & 0x7f));
 
+export const unsynchsafe = (size: Uint8Array): number =>
+  size.reduce((sum, byte) => (sum << 7) | (byte & 0x7f), 0);
+
 const SCRAMBLED = 0xc0;
 const FRAME_HEADER_BYTES = 10;
 /** By the first byte of a text (ID3v2.4.0 §4). */
@@ -63,5 +66,3 @@ export function id3v2Texts(tag: Buffer): Map<string, string> {
   }
   return texts;
 }
-
-const unsynchsafe = (size: Uint8Array): number => size.reduce((sum, byte) => (sum << 7) | (byte & 0x7f), 0);

@@ -92,6 +92,22 @@ t.test('a tag that is unsynchronised as a whole is read, as those before ID3v2.4
   }
 });
 
+t.test('a tag with an extended header is read, however long that is', async t => {
+  for (const [version, what, header] of [
+    ['id3v2.3', 'without a checksum', '\0\0\0\x06\0\0\0\0\0\0'],
+    ['id3v2.3', 'with one', '\0\0\0\x0a\x80\0\0\0\0\0\x12\x34\x56\x78'],
+    ['id3v2.4', 'of nothing', '\0\0\0\x06\x01\0'],
+    ['id3v2.4', 'with a checksum', '\0\0\0\x0c\x01\x20\x05\x01\x02\x03\x04\x05'],
+  ] as const) {
+    const tag = id3v2(version, { title: 'Größe', artist: 'ÿ' });
+    const body = Buffer.concat([Buffer.from(header, 'latin1'), tag.subarray(10)]);
+    tag[5] = 0x40;
+    tag.set(synchsafe(body.length), 6);
+    const bytes = Buffer.concat([tag.subarray(0, 10), body, mp3Bytes()]);
+    t.match(fieldsOf(await readBytes(t, bytes)), { title: 'Größe', artist: 'ÿ' }, `${version} ${what}`);
+  }
+});
+
 t.test('all artists are named, and those with a slash in their name whole', async t => {
   for (const [tags, artist, expected] of [
     ['id3v2.2', 'AC/DC', 'AC/DC'],
