@@ -103,7 +103,8 @@ export const hostPort = (defaultPort: number): ValueType<HostPort> => ({
   expected: `HOST:PORT, such as music.example:${defaultPort} or [2001:db8::2]:${defaultPort}`,
   parse(text) {
     const address = parseHostPort(text.trim(), defaultPort);
-    return address?.host === '' ? undefined : address;
+    // Digits alone are a port whose host was forgotten.
+    return address === undefined || /^\d*$/.test(address.host) ? undefined : address;
   },
   show: ({ host, port }) => formatHostPort(host, port),
 });

@@ -67,7 +67,18 @@ t.test('addresses are names or literals, with or without a port', async t => {
   t.same(tracker.parse('10.0.0.4:99'), { host: '10.0.0.4', port: 99 });
   t.same(tracker.parse('[2001:db8::2]:99'), { host: '2001:db8::2', port: 99 });
   t.same(tracker.parse('::1'), { host: '::1', port: 7460 });
-  for (const text of ['', ':7460', 'host:', 'host:0', 'host:65536', 'a b', 'http://host', '[::1', 'host:1:2'])
+  for (const text of [
+    '',
+    ':7460',
+    'host:',
+    'host:0',
+    'host:65536',
+    'a b',
+    'http://host',
+    '[::1',
+    'host:1:2',
+    '7470',
+  ])
     t.equal(tracker.parse(text), undefined, JSON.stringify(text));
   t.match(type.hostPort(6778).expected, 'music.example:6778', 'the usual port of what is named');
   t.equal(tracker.show({ host: '2001:db8::2', port: 99 }), '[2001:db8::2]:99');
