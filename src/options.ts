@@ -163,16 +163,17 @@ export function yesOrNo(text: string): boolean | undefined {
 /** `items`: texts, or JSON values of a configuration file. */
 function read(option: Option, items: readonly unknown[], wrong: (item: unknown) => Error): unknown {
   const values = items.map(item => {
-    const text =
-      typeof item === 'string' || typeof item === 'number' || typeof item === 'boolean'
-        ? String(item)
-        : undefined;
-    const value = text === undefined ? undefined : readText(option, text);
-    if (value === undefined) throw wrong(item);
+    const value = typeof item === 'object' ? undefined : readText(option, String(item));
+    if (value === undefined || !isWritten(item, option, value)) throw wrong(item);
     return value;
   });
   return option.kind === 'list' ? values : values[0];
 }
+
+/** A number or a boolean in a file stands only for what is shown as one: a host is not called 5, nor a folder true. */
+const isWritten = (item: unknown, option: Option, value: unknown): boolean =>
+  typeof item === 'string' ||
+  typeof item === typeof (option.kind === 'flag' ? value : option.type.show(value));
 
 const readText = (option: Option, text: string): unknown =>
   option.kind === 'flag' ? yesOrNo(text) : option.type.parse(text);

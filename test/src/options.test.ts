@@ -100,16 +100,16 @@ t.test('each wrong value is told with the place where it stood', async t => {
     message: /^--port: "x" is not a port/,
     code: 'usage',
   });
-  const { env: nested } = await homeWith(t, { library: [{}] });
-  t.match(await failure(peer('', nested)), {
-    exitCode: 78,
-    message: /library: \{\} is not the path of a folder/,
-  });
-  const { env: flagged } = await homeWith(t, { headless: 'perhaps' });
-  t.match(await failure(peer('', flagged)), {
-    exitCode: 78,
-    message: /headless: "perhaps" is not true or false/,
-  });
+  const wrong: [content: object, message: RegExp][] = [
+    [{ library: [{}] }, /library: \{\} is not the path of a folder/],
+    [{ headless: 'perhaps' }, /headless: "perhaps" is not true or false/],
+    [{ headless: 1 }, /headless: 1 is not true or false/],
+    [{ tracker: 5 }, /tracker: 5 is not HOST:PORT/],
+    [{ name: true }, /name: true is not a name/],
+    [{ rtmp: [1935] }, /rtmp: \[1935\] is not PORT, HOST or HOST:PORT/],
+  ];
+  for (const [content, message] of wrong)
+    t.match(await failure(peer('', (await homeWith(t, content)).env)), { exitCode: 78, message });
 });
 
 t.test('what only its use shows to be wrong is told with that place too', async t => {
