@@ -20,10 +20,14 @@ export function surviveClosedOutput(
 const isGone = ({ code }: NodeJS.ErrnoException): boolean =>
   code === 'EPIPE' || code === 'ECONNRESET' || code === 'EIO';
 
-/** Resolves when what was written has left the process. */
+/**
+ * Resolves when what was written has left the process, or its failure was told. Where nothing waits nothing is written:
+ * a full disk refuses even that.
+ */
 export const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise(resolve => {
-    stream.write('', () => resolve());
+    if (stream.writableLength === 0) setImmediate(resolve);
+    else stream.write('', () => resolve());
   });
 
 /**

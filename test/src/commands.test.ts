@@ -99,13 +99,16 @@ t.test(
   },
   t => {
     const line = 'exec "$0" "$@" > /dev/full';
-    const { status, stderr } = spawnSync(
-      'sh',
-      ['-c', line, process.execPath, commandPath('tsp-peer'), '--help', '--json'],
-      { encoding: 'utf8' },
-    );
+    const intoFull = (flag: string) =>
+      spawnSync('sh', ['-c', line, process.execPath, commandPath('tsp-peer'), flag, '--json'], {
+        encoding: 'utf8',
+      });
+    const { status, stderr } = intoFull('--help');
     t.equal(status, 1);
     t.same(JSON.parse(stderr), { error: { code: 'file', message: 'standard output: the disk is full.' } });
+    const wrong = intoFull('--bogus');
+    t.equal(wrong.status, 2, 'what had nothing to write there loses nothing');
+    t.match(JSON.parse(wrong.stderr), { error: { code: 'usage' } });
     t.end();
   },
 );
