@@ -10,7 +10,6 @@
  * Ctrl-C clears the line, or else stops the song; Ctrl-D on an empty line leaves.
  */
 import { createInterface, type Interface } from 'node:readline';
-import { stripVTControlCharacters } from 'node:util';
 import type { Clock } from '../../protocol/ports.js';
 import type { World } from '../world.js';
 import type { Answer } from './answers.js';
@@ -24,7 +23,6 @@ import { parseFailure } from './parse-failure.js';
 import type { PeerEvent, PeerView } from './peer-view.js';
 import { renderAnswer, renderEvent, SAY_WAITING_MS, waitingForTracker } from './render.js';
 import { painted, type Style } from './style.js';
-import { widthOf } from './terminal-text.js';
 
 export const PROMPT = 'torero> ';
 /** How often the clock of the now-playing line moves. */
@@ -133,12 +131,12 @@ export class Prompt {
     });
     const resized = (): void => this.#redraw();
     // Before readline's own listener, which erases from where it believes the upper line to begin.
-    stdout.prependListener('resize', this.#beforeResize);
+    stdout.prependListener('resize', this.#countRows);
     stdout.on('resize', resized);
     stdin.on('data', this.#countRows);
     const stopEvents = this.#peer.onEvent(event => this.#happened(event));
     this.#stopListening = () => {
-      stdout.off('resize', this.#beforeResize);
+      stdout.off('resize', this.#countRows);
       stdout.off('resize', resized);
       stdin.off('data', this.#countRows);
       stopEvents();
@@ -146,16 +144,10 @@ export class Prompt {
     this.#redraw();
   }
 
-  /** Terminals break lines anew: the upper line takes more rows in a window that became narrower. */
-  readonly #beforeResize = (): void => {
-    const { stdout } = this.#world;
-    const rows = Math.ceil(
-      widthOf(stripVTControlCharacters(this.#shownAbove ?? '')) / Math.max(1, stdout.columns ?? 1),
-    );
-    if (rows > 1) stdout.write(`\x1b[${rows - 1}A`);
-  };
-
-  /** Readline goes up by the rows that it drew last, but writes pasted text without counting those that it takes. */
+  /**
+   * Readline goes up by the rows that it drew last, but writes pasted text without counting those that it takes; and
+   * terminals break both lines anew in a window of another width.
+   */
   readonly #countRows = (): void => {
     const readline = this.#readline;
     if (readline !== undefined) Object.assign(readline, { prevRows: readline.getCursorPos().rows });

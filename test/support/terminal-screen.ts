@@ -14,6 +14,8 @@ const SEQUENCE = new RegExp(
 
 export class TerminalScreen {
   #rows: string[][] = [[]];
+  /** Rows whose text goes on in the next. */
+  readonly #wrapped = new WeakSet<readonly string[]>();
   #row = 0;
   #column = 0;
   #saved = { row: 0, column: 0 };
@@ -57,19 +59,27 @@ export class TerminalScreen {
     }
   }
 
-  /** Another width, and lines that are too long for it broken anew, as most terminals do; the cursor stays at its text. */
+  /** Another width, and what was written as one line broken anew, as most terminals do; the cursor stays at its text. */
   reflow(columns: number): void {
     this.columns = columns;
-    const rows = this.#rows.map(row => {
-      const text = row.slice(0, textOf(row).length);
-      const parts = [text.splice(0, columns)];
-      while (text.length > 0) parts.push(text.splice(0, columns));
-      return parts;
-    });
-    const above = rows.slice(0, this.#row).flat().length;
-    this.#row = above + Math.floor(this.#column / columns);
-    this.#column %= columns;
-    this.#rows = rows.flat();
+    const written: string[][] = [];
+    let cursor = { line: 0, column: 0 };
+    for (const [at, row] of this.#rows.entries()) {
+      const line = this.#wrapped.has(this.#rows[at - 1] ?? []) ? written.pop()! : [];
+      if (at === this.#row) cursor = { line: written.length, column: line.length + this.#column };
+      written.push([...line, ...row]);
+    }
+    this.#rows = [];
+    for (const [at, line] of written.entries()) {
+      if (at === cursor.line) this.#row = this.#rows.length + Math.floor(cursor.column / columns);
+      const text = line.slice(0, textOf(line).length);
+      for (let row = text.splice(0, columns); ; row = text.splice(0, columns)) {
+        this.#rows.push(row);
+        if (text.length === 0) break;
+        this.#wrapped.add(row);
+      }
+    }
+    this.#column = cursor.column % columns;
   }
 
   #put(character: string): void {
@@ -78,6 +88,7 @@ export class TerminalScreen {
     else if (character === '\b') this.#column = Math.max(0, this.#column - 1);
     else if (character >= ' ') {
       if (this.#column >= this.columns) {
+        this.#wrapped.add(this.#rows[this.#row]!);
         this.#column = 0;
         this.#down();
       }
@@ -121,6 +132,7 @@ export class TerminalScreen {
 
   #eraseLine(mode: number): void {
     const cells = this.#rows[this.#row]!;
+    this.#wrapped.delete(cells);
     if (mode === 0) cells.length = Math.min(cells.length, this.#column);
     else if (mode === 1) cells.fill(' ', 0, this.#column + 1);
     else cells.length = 0;

@@ -8,6 +8,7 @@ import { milestone } from '../../../peer/milestone.js';
 import { History, MOST_LINES } from '../../../peer/prompt/history.js';
 import { ListChangeNotice } from '../../../peer/prompt/list-changes.js';
 import { PROMPT, Prompt } from '../../../peer/prompt/prompt.js';
+import { lengthOf } from '../../../peer/prompt/render-song.js';
 import type { ContentHash, SongRow } from '../../../protocol/tsp/rows.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { TerminalScreen } from '../../support/terminal-screen.js';
@@ -173,6 +174,22 @@ t.test('a narrower window redraws both lines', async t => {
   stdout.emit('resize');
   await shows(/▶ 0:00\/3:07 {2}buffer 0 s .*\ntorero> sta$/);
   t.equal(screen.lines.filter(line => line.includes('0:00')).length, 1, 'nothing is left of the wide one');
+});
+
+t.test('typed text of several rows stands there once in a window of any other width', async t => {
+  const { stdin, stdout, shows, peer, screen } = await openPrompt(t, 40);
+  peer.play([peer.songs[0]!]);
+  stdin.write(`find ${'x'.repeat(150)}`);
+  await shows(/x{40}\nx{3}$/);
+  for (const columns of [25, 70, 30, 120]) {
+    peer.now = { ...peer.now, positionSeconds: columns };
+    stdout.columns = columns;
+    screen.reflow(columns);
+    stdout.emit('resize');
+    await shows(new RegExp(`${lengthOf(columns)}[^▶]*\\ntorero> find x+\\n[x\\n]+$`));
+    const { lines } = screen;
+    t.equal(lines.filter(line => /▶.* \d:|torero/.test(line)).length, 2, lines.join('\n'));
+  }
 });
 
 t.test('pasted text that takes several rows stands there once, whatever is drawn after it', async t => {
