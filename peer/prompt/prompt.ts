@@ -121,7 +121,11 @@ export class Prompt {
     this.#readline = readline;
     readline.on('line', line => this.#entered(line));
     readline.on('SIGINT', () => this.#interrupted());
-    readline.on('SIGCONT', () => this.#redraw());
+    readline.on('SIGCONT', () => {
+      // The shell has written below both lines, and readline goes up by their rows.
+      stdout.write('\n'.repeat(readline.getCursorPos().rows));
+      this.#redraw();
+    });
     readline.on('close', () => {
       stdin.off('keypress', this.#beforeKey);
       if (this.#readline === undefined) return;
