@@ -191,13 +191,14 @@ function flagsOf(
     const name = spec.letters[key] ?? key;
     const option = spec.options[name];
     if (option === undefined) {
-      const dashes = key.length === 1 ? '-' : '--';
-      throw usageError(`Unknown option ${dashes}${key}${didYouMean(key, known, '--')}.`);
+      throw usageError(`Unknown option ${dashed(key)}${didYouMean(key, known, '--')}.`);
     }
     const users = spec.only[name];
     if (users !== undefined && !users.includes(command ?? '')) {
       throw usageError(`--${name} is for ${users.map(user => `${spec.name} ${user}`).join(', ')}.`);
     }
+    if (option.kind !== 'flag' && [value].flat().includes(false))
+      throw usageError(`--${name} wants a value: there is no --no-${name}.`);
     flags[name] = typeof value === 'boolean' ? value : textsOf(value);
   }
   return flags;
@@ -227,8 +228,10 @@ const placesOf = ({ words }: Subcommand): string[] => [...words.matchAll(/[\w-]+
 const plain = (message: string): string =>
   message.replace(
     /^Not enough arguments following: (.*)$/,
-    (_, option: string) => `--${option} wants a value.`,
+    (_, option: string) => `${dashed(option)} wants a value.`,
   );
+
+const dashed = (option: string): string => `${option.length === 1 ? '-' : '--'}${option}`;
 
 /** Whether an option is worth showing to somebody who types `command`; undefined: no subcommand. */
 export const isShown = (spec: CommandLineSpec, command: string | undefined, option: string): boolean =>
