@@ -38,6 +38,7 @@ export async function runPeerCommand(
     return EXIT.ok;
   }
   const { values, origins } = invocation;
+  program.json = values.json;
   if (values.raw && origins.raw === 'flag' && values.output !== 'stdout')
     throw usageError('--raw goes with --output stdout.');
   const connections = await maxConnections();

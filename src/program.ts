@@ -21,6 +21,8 @@ export interface Program {
   readonly signal: AbortSignal;
   /** What happens when standard output can't be written: a server goes on; all else ends, quietly if nobody reads it. */
   onClosedOutput: 'go-on' | 'end';
+  /** Whether a failure is told in JSON; a file of options may want it too. */
+  json: boolean;
 }
 
 /** A reader that takes nothing more, as a paused pager does, holds up no command that a signal ends. */
@@ -35,7 +37,13 @@ export async function runProgram(
   body: (program: Program) => Promise<number>,
 ): Promise<never> {
   const argv = process.argv.slice(2);
-  const program: Program = { argv, env: process.env, signal: endingSignal(process), onClosedOutput: 'end' };
+  const program: Program = {
+    argv,
+    env: process.env,
+    signal: endingSignal(process),
+    onClosedOutput: 'end',
+    json: wantsJson(argv, process.env),
+  };
   let unwritten: Error | undefined;
   surviveClosedOutput(process.stdout, process.stderr, (error, readerIsGone) => {
     const goesOn = program.onClosedOutput === 'go-on';
@@ -45,7 +53,7 @@ export async function runProgram(
     if (!goesOn) throw unwritten;
   });
   const fail = (error: unknown): number => {
-    process.stderr.write(describeFailure(error, spec.name, wantsJson(argv, process.env)));
+    process.stderr.write(describeFailure(error, spec.name, program.json));
     return failureOf(error).exitCode;
   };
   process.on('uncaughtException', error => process.exit(fail(error)));

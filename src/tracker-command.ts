@@ -29,6 +29,7 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
     return EXIT.ok;
   }
   const { values } = invocation;
+  program.json = values.json;
   const sockets = await maxConnections();
   const forSwarms =
     values['swarm-port'] === undefined ? 0 : Math.min(MAX_SWARM_CONNECTIONS, Math.floor(sockets / 4));

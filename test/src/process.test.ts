@@ -265,6 +265,14 @@ t.test('failures are told in a line and a hint, or in JSON', async t => {
   t.notMatch(describeFailure(usageError('\x1b[31m\u202e'), 'x', false), /[\x1b\u202e]/);
 });
 
+t.test('a file of options that wants JSON gets failures in it too', async t => {
+  const config = join(await tempFolder(t), 'config.json');
+  writeFileSync(config, '{ "json": true, "tracker": "127.0.0.1:1" }');
+  const command = await spawnCommand(t, 'tsp-peer', ['list', '--config', config], { input: '' });
+  t.equal(await command.exitCode(), 69);
+  t.match(JSON.parse(command.stderr), { error: { code: 'unreachable' } });
+});
+
 t.test('what the system says of a port or a folder becomes what to do', async t => {
   const told = (code: string): unknown =>
     listenFailure(Object.assign(new Error(), { code, syscall: 'listen' }), '::', 80);
