@@ -23,6 +23,7 @@ import { parseFailure } from './parse-failure.js';
 import type { PeerEvent, PeerView } from './peer-view.js';
 import { renderAnswer, renderEvent, SAY_WAITING_MS, waitingForTracker } from './render.js';
 import { painted, type Style } from './style.js';
+import { excessInReadline } from './terminal-text.js';
 
 export const PROMPT = 'torero> ';
 /** How often the clock of the now-playing line moves. */
@@ -214,9 +215,14 @@ export class Prompt {
     else if (this.#above() !== this.#shownAbove) this.#redraw();
   }
 
-  /** What stands above the prompt now. */
+  /** What stands above the prompt now: one row, to readline too, which else would erase as many as it takes it for. */
   #above(): string | undefined {
     const style = this.#style();
+    const excess = excessInReadline(this.#upperLine(style) ?? '');
+    return this.#upperLine({ ...style, width: style.width - excess });
+  }
+
+  #upperLine(style: Style): string | undefined {
     const playing = renderNowPlaying(this.#peer.player.nowPlaying(), style);
     return playing ?? (this.#scan && renderScan(this.#scan.done, this.#scan.total, style));
   }

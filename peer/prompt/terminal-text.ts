@@ -51,6 +51,13 @@ export function widthOf(text: string): number {
   return columns;
 }
 
+/** What readline takes for two columns: halves of flags, and marks of kana, Hanzi and notes. */
+const WIDER_TO_READLINE =
+  /[\u302a-\u302d\u3099\u309a\u{16fe4}\u{1d15e}-\u{1d164}\u{1d1bb}-\u{1d1c0}\u{1f1e6}-\u{1f1ff}]/gu;
+
+/** Columns, at most, by which `text` is wider to readline than `widthOf` says. */
+export const excessInReadline = (text: string): number => 2 * (text.match(WIDER_TO_READLINE)?.length ?? 0);
+
 /** `text` cut to at most `columns`, with … where something is missing. */
 export function cutToWidth(text: string, columns: number): string {
   if (widthOf(text) <= columns) return text;

@@ -225,6 +225,21 @@ t.test('pasted text that takes several rows stands there once, whatever is drawn
   t.equal(screen.lines.filter(line => /▶ 0:|torero/.test(line)).length, 2, 'after news');
 });
 
+t.test('a title that readline takes for wider than it is costs no line above', async t => {
+  const { screen, shows, peer } = await openPrompt(t, 40);
+  peer.songs = [
+    '🇩🇪🇪🇸🇫🇷🇮🇹🇯🇵🇰🇷🇧🇷',
+    'か\u3099き\u3099く\u3099け\u3099こ\u3099さ\u3099し\u3099す\u3099せ\u3099',
+    'Plain',
+  ].map((title, index) => songRow(20 + index, title));
+  for (const song of peer.songs) {
+    peer.play([song]);
+    peer.emit({ kind: 'notice', message: `That was ${song.id}.` });
+    await shows(new RegExp(`That was ${song.id}\\.\n.*0:00`));
+  }
+  for (const { id } of peer.songs) t.ok(screen.lines.includes(`That was ${id}.`), screen.lines.join('\n'));
+});
+
 t.test('a scan shows how far it is while nothing plays', async t => {
   const { peer, shows, screen } = await openPrompt(t);
   peer.emit({ kind: 'scanning', done: 5, total: 10 });

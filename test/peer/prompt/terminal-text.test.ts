@@ -1,10 +1,13 @@
 /** Remote text on a terminal: what is replaced, how wide the rest is, and how it is cut. */
+import { createInterface } from 'node:readline';
+import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import t from 'tap';
 import { renderAnswer } from '../../../peer/prompt/render.js';
 import { layOut } from '../../../peer/prompt/table.js';
 import {
   cutToWidth,
+  excessInReadline,
   fitToWidth,
   safeJson,
   safeText,
@@ -62,6 +65,22 @@ t.test('widths count wide characters twice and combining ones not at all', async
   t.equal(cutToWidth('abc', 0), '');
   t.equal(fitToWidth('日', 4), '日  ');
   t.equal(fitToWidth('7', 3, 'right'), '  7');
+});
+
+t.test('no character that is shown is wider to readline than is known', async t => {
+  const output = Object.assign(new PassThrough(), { columns: 100, isTTY: true });
+  const readline = createInterface({ input: new PassThrough(), output, terminal: true });
+  t.teardown(() => readline.close());
+  const wider: string[] = [];
+  for (let code = 0x20; code <= 0x10ffff; code++) {
+    const text = `a${String.fromCodePoint(code)}`;
+    if (safeText(text) !== text) continue;
+    readline.setPrompt(text);
+    if (readline.getCursorPos().cols > widthOf(text) + excessInReadline(text)) wider.push(code.toString(16));
+  }
+  t.same(wider, []);
+  t.ok(excessInReadline('🇩🇪') > 0);
+  t.equal(excessInReadline('Café 青い空'), 0);
 });
 
 t.test('any text is cut and filled to exactly the width, and cleaning twice changes nothing', async () => {
