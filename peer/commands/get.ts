@@ -114,7 +114,7 @@ class Progress {
     this.#row = row;
     this.#stream = stream;
     this.#session = session;
-    this.#line = new StatusLine(session.world.stderr, session.world.isTerminal.stderr);
+    this.#line = new StatusLine(session.world, session.config);
     this.#size = row.size;
     stream.size.then(
       size => {
@@ -135,8 +135,7 @@ class Progress {
   }
 
   #tick(): void {
-    const { world, config } = this.#session;
-    const style = styleOf('stderr', world, config);
+    const { style } = this.#line;
     const share = this.#size === undefined ? 0 : this.bytes / this.#size;
     const amount = `${sizeOf(this.bytes)}${this.#size === undefined ? '' : ` of ${sizeOf(this.#size)}`}`;
     const { waiting } = this.#stream.report();
@@ -148,7 +147,7 @@ class Progress {
         ? nameStateAndBar(name, state, share, style)
         : nameAndState(name, state, style.width);
     this.#line.show(text);
-    this.#cancel = world.clock.after(REDRAW_MS, () => this.#tick());
+    this.#cancel = this.#session.world.clock.after(REDRAW_MS, () => this.#tick());
   }
 }
 

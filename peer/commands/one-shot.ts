@@ -49,9 +49,9 @@ export class OneShot {
   /** Asks the tracker; what fails is told with what to do. Rejects with the signal's name once there was one. */
   async ask<T>(question: (client: LightClient) => Promise<T>): Promise<T> {
     const { world, client } = this;
-    const line = new StatusLine(world.stderr, world.isTerminal.stderr);
+    const line = new StatusLine(world, this.config);
     const cancel = world.clock.after(SAY_WAITING_MS, () =>
-      line.show(waitingForTracker(client.tracker, styleOf('stderr', world, this.config))),
+      line.show(waitingForTracker(client.tracker, line.style)),
     );
     try {
       world.signal.throwIfAborted();

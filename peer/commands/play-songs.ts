@@ -74,7 +74,7 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
   const { config, world } = session;
   const out = config.output === 'stdout' ? 'stderr' : 'stdout';
   const style = (): Style => styleOf(out, world, config);
-  const line = new StatusLine(world[out], world.isTerminal[out] && !config.json);
+  const line = new StatusLine(world, config, out);
   let code: number = EXIT.ok;
   const tell = (event: PeerEvent): void => {
     // Nobody wants the rest (`| head -c 1000`): that is an end, not a failure.
@@ -87,10 +87,10 @@ async function playOut(jukebox: Jukebox, songs: readonly SongRow[], session: One
   };
   let cancel = (): void => {};
   const redraw = (): void => {
-    line.show(renderNowPlaying(jukebox.nowPlaying(), style()) ?? '');
+    line.show(renderNowPlaying(jukebox.nowPlaying(), line.style) ?? '');
     cancel = world.clock.after(REDRAW_MS, redraw);
   };
-  redraw();
+  if (!config.json) redraw();
   await new Promise<void>(resolve => {
     jukebox.onEvent(event => {
       tell(event);

@@ -9,7 +9,6 @@ import type { Milliseconds } from '../../protocol/ports.js';
 import { EXIT } from '../failures/failure.js';
 import { counted, sizeOf } from '../prompt/render-song.js';
 import { nameAndState, nameStateAndBar, StatusLine } from '../prompt/status-line.js';
-import { styleOf } from '../prompt/style.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
 import type { Lack } from '../swarm/joining.js';
 import type { Failed } from '../swarm/tally.js';
@@ -72,7 +71,7 @@ export class SwarmProgress {
     this.#name = name;
     this.#hasRows = hasRows && config.json;
     this.#waits = waits;
-    this.#line = new StatusLine(world.stderr, world.isTerminal.stderr);
+    this.#line = new StatusLine(world, config);
     this.#lacksSince = world.clock.now();
     this.#rowAt = this.#lacksSince + ROW_EVERY_MS;
   }
@@ -129,8 +128,7 @@ export class SwarmProgress {
   }
 
   #text({ bytes, size, peers, lacks }: SwarmState, rate: number): string {
-    const { world, config } = this.#session;
-    const style = styleOf('stderr', world, config);
+    const { style } = this.#line;
     const amount = `${sizeOf(bytes)}${size === undefined ? '' : ` of ${sizeOf(size)}`}`;
     const here = counted(peers, 'peer');
     const waits = lacks === 'peer' ? 'waiting for a peer' : `waiting for more of it beside ${here}`;

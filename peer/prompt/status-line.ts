@@ -2,14 +2,17 @@
  * One line on a terminal that is written over and over: the progress of a one-shot command. Elsewhere, nothing.
  */
 import { stripVTControlCharacters } from 'node:util';
-import type { TextOutput } from '../world.js';
+import type { PeerConfig } from '../config.js';
+import type { World } from '../world.js';
 import { renderBar } from './now-playing.js';
-import type { Style } from './style.js';
+import { type Style, styleOf } from './style.js';
 import { cutToWidth, widthOf } from './terminal-text.js';
 
 /** A name that is shorter says nothing. */
 const NARROWEST_NAME = 8;
 const BAR_COLUMNS = 20;
+/** What a terminal writes behind the line when somebody ends the command. */
+const ECHO = '^C';
 
 /** `name  state` within `columns`: how far it is matters more than its whole name. */
 export function nameAndState(name: string, state: string, columns: number): string {
@@ -26,19 +29,30 @@ export function nameStateAndBar(name: string, state: string, share: number, styl
   return `${nameAndState(name, state, room)}  ${renderBar(share, 0, BAR_COLUMNS, style)}`;
 }
 
+type Place = Pick<World, 'stdout' | 'stderr' | 'isTerminal' | 'env'>;
+
 export class StatusLine {
-  readonly #stream: TextOutput;
-  readonly #isTerminal: boolean;
+  readonly #world: Place;
+  readonly #config: Pick<PeerConfig, 'color'>;
+  readonly #out: 'stdout' | 'stderr';
   #shown = '';
 
-  constructor(stream: TextOutput, isTerminal: boolean) {
-    this.#stream = stream;
-    this.#isTerminal = isTerminal;
+  constructor(world: Place, config: Pick<PeerConfig, 'color'>, out: 'stdout' | 'stderr' = 'stderr') {
+    this.#world = world;
+    this.#config = config;
+    this.#out = out;
   }
 
-  /** `line` is safe, and narrower than the window. */
+  /** That of what is shown: an echo behind it must not go on in the next row, for then the line would stay. */
+  get style(): Style {
+    const style = styleOf(this.#out, this.#world, this.#config);
+    return { ...style, width: style.width - ECHO.length };
+  }
+
+  /** `line` is safe, and in this line's style. */
   show(line: string): void {
-    if (!this.#isTerminal || line === this.#shown) return;
+    const { isTerminal, env } = this.#world;
+    if (!isTerminal[this.#out] || env.TERM === 'dumb' || line === this.#shown) return;
     this.#stream.write(`${this.#eraser()}${line}`);
     this.#shown = line;
   }
@@ -48,6 +62,10 @@ export class StatusLine {
     if (this.#shown === '') return;
     this.#stream.write(this.#eraser());
     this.#shown = '';
+  }
+
+  get #stream(): World['stdout'] {
+    return this.#world[this.#out];
   }
 
   /**

@@ -2,15 +2,23 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
 import { nameStateAndBar, StatusLine } from '../../../peer/prompt/status-line.js';
+import { TerminalScreen } from '../../support/terminal-screen.js';
 
 class Window extends PassThrough {
   columns = 40;
   taken = (): string => String(this.read() ?? '');
 }
 
+/** The line on standard error, in a world that has nothing else. */
+const lineOn = (stderr: Window, isTerminal = true, env = {}): StatusLine =>
+  new StatusLine(
+    { stderr, stdout: stderr, env, isTerminal: { stdin: true, stdout: false, stderr: isTerminal } },
+    { color: false },
+  );
+
 t.test('a line is written over, and gone when another is to stay', async t => {
   const window = new Window();
-  const line = new StatusLine(window, true);
+  const line = lineOn(window);
   line.show('10 %');
   line.show('10 %');
   line.show('20 %');
@@ -18,13 +26,26 @@ t.test('a line is written over, and gone when another is to stay', async t => {
   line.clear();
   line.clear();
   t.equal(window.taken(), '\r\x1b[K');
-  new StatusLine(window, false).show('30 %');
-  t.equal(window.taken(), '', 'nothing where there is no terminal');
+  lineOn(window, false).show('30 %');
+  lineOn(window, true, { TERM: 'dumb' }).show('30 %');
+  t.equal(window.taken(), '', 'nothing where there is no terminal, or one that can’t erase');
+});
+
+t.test('the echo of Ctrl-C behind the widest line leaves nothing of it', async t => {
+  const window = new Window();
+  const screen = new TerminalScreen(window.columns, 5);
+  window.on('data', bytes => screen.write(String(bytes)));
+  const line = lineOn(window);
+  line.show('='.repeat(line.style.width));
+  window.write('^C');
+  line.clear();
+  window.write('Ended.');
+  t.same(screen.lines, ['Ended.']);
 });
 
 t.test('in a window that became narrower all rows of it go', async t => {
   const window = new Window();
-  const line = new StatusLine(window, true);
+  const line = lineOn(window);
   line.show(`\x1b[2m${'='.repeat(39)}\x1b[0m`);
   window.taken();
   window.columns = 13;
