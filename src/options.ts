@@ -89,13 +89,7 @@ export function resolveOptions<Table extends OptionTable>(table: Table, sources:
 export function checkKeys(file: ConfigFile, known: readonly string[]): void {
   const spellings = new Set(known.flatMap(name => [name, camelCaseOf(name)]));
   for (const key of Object.keys(file.values)) {
-    if (!spellings.has(key)) {
-      throw new ConfigError(
-        `${file.path}: ${key}`,
-        file.values[key],
-        `a known option${didYouMean(key, known)}`,
-      );
-    }
+    if (!spellings.has(key)) throw new ConfigError(file.path, key, `a known option${didYouMean(key, known)}`);
   }
 }
 

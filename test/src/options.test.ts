@@ -134,8 +134,8 @@ t.test('a configuration file that is missing, torn, no object, too large or miss
   t.match(await failure(peer('', list)), { exitCode: 78, message: /is not a JSON object/ });
   const { env: section } = await homeWith(t, { 'tsp-peer': 5 });
   t.match(await failure(peer('', section)), { exitCode: 78, message: /is not an object of options/ });
-  const { env: misspelt } = await homeWith(t, { slosts: 5 });
-  t.match(await failure(peer('', misspelt)), { exitCode: 78, message: /slosts.*did you mean slots/ });
+  const { env: typo } = await homeWith(t, { slosts: 5 });
+  t.match(await failure(peer('', typo)), { exitCode: 78, message: /: "slosts" is not .*did you mean slots/ });
   const { env: large } = await homeWith(t, ' '.repeat(1024 * 1024 + 1));
   t.match(await failure(peer('', large)), { exitCode: 78, message: /too large/ });
   const { env } = await homeWith(t);
