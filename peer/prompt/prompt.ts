@@ -9,7 +9,7 @@
  *
  * Ctrl-C clears the line, or else stops the song; Ctrl-D on an empty line leaves.
  */
-import { createInterface, type Interface } from 'node:readline';
+import { createInterface, type Interface, type Key } from 'node:readline';
 import type { Clock } from '../../protocol/ports.js';
 import type { World } from '../world.js';
 import type { Answer } from './answers.js';
@@ -55,6 +55,8 @@ export class Prompt {
   #stopListening: () => void = () => {};
   #scan: { readonly done: number; readonly total: number } | undefined;
   #shownAbove: string | undefined;
+  /** By Ctrl-Z, since both lines were drawn. */
+  #wasStopped = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor({ peer, world, history, style }: PromptOptions) {
@@ -122,11 +124,7 @@ export class Prompt {
     this.#readline = readline;
     readline.on('line', line => this.#entered(line));
     readline.on('SIGINT', () => this.#interrupted());
-    readline.on('SIGCONT', () => {
-      // The shell has written below both lines, and readline goes up by their rows.
-      stdout.write('\n'.repeat(readline.getCursorPos().rows));
-      this.#redraw();
-    });
+    readline.on('SIGCONT', () => this.#redraw());
     readline.on('close', () => {
       stdin.off('keypress', this.#beforeKey);
       if (this.#readline === undefined) return;
@@ -158,8 +156,12 @@ export class Prompt {
     if (readline !== undefined) Object.assign(readline, { prevRows: readline.getCursorPos().rows });
   };
 
-  readonly #beforeKey = (_text: string, key: { readonly name?: string } | undefined): void => {
+  readonly #beforeKey = (_text: string, key: Partial<Key> | undefined): void => {
     if (key?.name === 'return' || key?.name === 'enter') this.#redraw('plain');
+    if (key?.ctrl !== true || key.name !== 'z') return;
+    // Readline stops the process, and the shell writes here.
+    this.#wasStopped = true;
+    this.#world.stdout.write('\x1b[J');
   };
 
   #entered(line: string): void {
@@ -232,6 +234,7 @@ export class Prompt {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#cancelRedraw();
+    this.#goBelowShell(readline);
     this.#countRows();
     this.#shownAbove = how === 'plain' ? undefined : this.#above();
     const prompt = painted(PROMPT, 'bold', this.#style());
@@ -247,11 +250,18 @@ export class Prompt {
     }
   }
 
+  /** Whatever is drawn first after a stop goes up by the rows of both lines, and the shell has written below them. */
+  #goBelowShell(readline: Interface): void {
+    if (this.#wasStopped) this.#world.stdout.write('\n'.repeat(readline.getCursorPos().rows));
+    this.#wasStopped = false;
+  }
+
   /** Erases both lines, writes `lines` there, and draws both lines below. */
   #print(lines: readonly string[]): void {
     const { stdout } = this.#world;
     const readline = this.#readline;
     if (readline === undefined) return;
+    this.#goBelowShell(readline);
     const { rows } = readline.getCursorPos();
     // Readline goes up by the rows that it knows of before it redraws: so many empty ones are put there for it.
     stdout.write(`${eraser(readline)}${lines.join('\n')}\n${'\n'.repeat(rows)}`);

@@ -193,18 +193,22 @@ t.test('typed text of several rows stands there once in a window of any other wi
 });
 
 t.test('what the shell said while the prompt was stopped stays', async t => {
-  const { stdin, stdout, shows, peer, screen } = await openPrompt(t);
+  const { stdin, stdout, shows, peer, screen, clock } = await openPrompt(t);
   // A test may not be stopped.
   const kill = t.capture(process, 'kill', () => true);
   peer.play([peer.songs[0]!]);
   stdin.write('sta');
   await shows(/sta$/);
-  stdin.write('\x1a');
+  stdin.write('\x1b[D\x1a');
   await until('it stops', () => kill().length > 0);
   stdout.write('\n[1]+  Stopped\n$ fg\ntsp-peer\n');
+  peer.now = { ...peer.now, positionSeconds: 7 };
+  clock.advance(5_000);
+  await shows(/tsp-peer\n▶ Blue Moon — Somebody {2}0:07 .*\ntorero> sta$/);
+  peer.now = { ...peer.now, positionSeconds: 8 };
   process.emit('SIGCONT');
-  await shows(/tsp-peer\n▶ Blue Moon — Somebody {2}0:00 .*\ntorero> sta$/);
-  t.match(screen.lines.join('\n'), /torero> sta\n\[1\]\+ {2}Stopped\n\$ fg\ntsp-peer\n/);
+  await shows(/tsp-peer\n▶ Blue Moon — Somebody {2}0:08 .*\ntorero> sta$/);
+  t.match(screen.lines.join('\n'), /torero> st\n\[1\]\+ {2}Stopped\n\$ fg\ntsp-peer\n/);
 });
 
 t.test('pasted text that takes several rows stands there once, whatever is drawn after it', async t => {
