@@ -10,6 +10,8 @@
  * Ctrl-C clears the line, or else stops the song; Ctrl-D on an empty line leaves.
  */
 import { createInterface, type Interface, type Key } from 'node:readline';
+import type { Readable } from 'node:stream';
+import type { ReadStream } from 'node:tty';
 import type { Clock } from '../../protocol/ports.js';
 import type { World } from '../world.js';
 import type { Answer } from './answers.js';
@@ -159,9 +161,11 @@ export class Prompt {
   readonly #beforeKey = (_text: string, key: Partial<Key> | undefined): void => {
     if (key?.name === 'return' || key?.name === 'enter') this.#redraw('plain');
     if (key?.ctrl !== true || key.name !== 'z') return;
-    // Readline stops the process, and the shell writes here.
+    // Readline stops the process, and the shell writes here; or there is no shell, and it goes on at once.
     this.#wasStopped = true;
     this.#world.stdout.write('\x1b[J');
+    this.#cancelRedraw();
+    this.#cancelRedraw = this.#clock.after(REDRAW_WAITING_MS, () => this.#redraw());
   };
 
   #entered(line: string): void {
@@ -252,8 +256,12 @@ export class Prompt {
 
   /** Whatever is drawn first after a stop goes up by the rows of both lines, and the shell has written below them. */
   #goBelowShell(readline: Interface): void {
-    if (this.#wasStopped) this.#world.stdout.write('\n'.repeat(readline.getCursorPos().rows));
+    if (!this.#wasStopped) return;
     this.#wasStopped = false;
+    const stdin: Readable & Pick<Partial<ReadStream>, 'setRawMode'> = this.#world.stdin;
+    // Readline does so on SIGCONT, which does not come to a process that was never stopped.
+    stdin.setRawMode?.(true);
+    this.#world.stdout.write('\n'.repeat(readline.getCursorPos().rows));
   }
 
   /** Erases both lines, writes `lines` there, and draws both lines below. */

@@ -211,6 +211,18 @@ t.test('what the shell said while the prompt was stopped stays', async t => {
   t.match(screen.lines.join('\n'), /torero> st\n\[1\]\+ {2}Stopped\n\$ fg\ntsp-peer\n/);
 });
 
+t.test('Ctrl-Z where no shell could go on with it leaves the keys to the prompt', async t => {
+  const { stdin, clock } = await openPrompt(t);
+  const kill = t.capture(process, 'kill', () => true);
+  const modes: boolean[] = [];
+  Object.assign(stdin, { setRawMode: (raw: boolean) => modes.push(raw) });
+  stdin.write('\x1a');
+  await until('it would stop', () => kill().length > 0);
+  t.same(modes, [false], 'as readline leaves it');
+  clock.advance(1_000);
+  t.same(modes, [false, true]);
+});
+
 t.test('pasted text that takes several rows stands there once, whatever is drawn after it', async t => {
   const { stdin, screen, shows, peer, clock } = await openPrompt(t, 40);
   peer.play([peer.songs[0]!]);
