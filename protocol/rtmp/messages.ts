@@ -76,9 +76,9 @@ export function decodeMessage({ type, timestamp, payload }: RawMessage): Message
     case MESSAGE_TYPE.COMMAND_AMF3:
       return decodeCommand(unwrapped(payload));
     case MESSAGE_TYPE.DATA_AMF0:
-      return { kind: 'data', values: decodeAmf0(payload) };
+      return { kind: 'data', values: decodeData(payload) };
     case MESSAGE_TYPE.DATA_AMF3:
-      return { kind: 'data', values: decodeAmf0(unwrapped(payload)) };
+      return { kind: 'data', values: decodeData(unwrapped(payload)) };
     case MESSAGE_TYPE.AUDIO:
       return { kind: 'audio', timestamp, body: payload };
   }
@@ -115,6 +115,16 @@ function decodeCommand(payload: Uint8Array): Command {
 }
 
 /** In a message for AMF3 the first byte says how it goes on: 0, with AMF0. */
+/** Encoders write their metadata in all sorts of ways; what is no AMF0 says nothing, but breaks nothing either. */
+function decodeData(payload: Uint8Array): readonly AmfValue[] {
+  try {
+    return decodeAmf0(payload);
+  } catch (error) {
+    if (error instanceof RemoteProtocolError) return [];
+    throw error;
+  }
+}
+
 function unwrapped(payload: Uint8Array): Uint8Array {
   if (payload[0] !== 0) throw new RemoteProtocolError('bad-message', 'AMF3 is not spoken here');
   return payload.subarray(1);
