@@ -92,9 +92,9 @@ export class RingReader {
     return frame;
   }
 
-  /** Begins anew, as a listener that joins now. What lies between is not lost, it was not wanted. */
+  /** Goes on as a listener that joins now, but never back. What lies between is not lost, it was not wanted. */
   rejoin(burstMs: number): void {
-    this.#seq = this.#ring.seqBefore(burstMs);
+    this.#seq = Math.max(this.#seq, this.#ring.seqBefore(burstMs));
   }
 
   /** Frames that left the ring before this reader came to them. */

@@ -69,6 +69,10 @@ t.test('a joiner begins with the frame in which its burst begins', async t => {
   away.rejoin(1_000);
   t.equal(away.next()?.seq, first?.seq);
   t.equal(away.lostFrames, 0);
+  const near = new RingReader(ring, 500);
+  const next = near.peek();
+  near.rejoin(1_000);
+  t.equal(near.next(), next, 'who was away for less hears nothing twice');
 });
 
 t.test('silence is as long as its model, in every format', async t => {

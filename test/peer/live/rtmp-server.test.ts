@@ -271,6 +271,12 @@ t.test('a live player pauses, goes on at the present, and seeks in vain', async 
   t.equal(player.hearing.audio.length, frames.length);
   player.say(command('pause', 0, null, false, 0), 1);
   await player.heard(frames.length + 10);
+  const times = player.hearing.audio.map(({ timestamp }) => timestamp);
+  t.same(
+    times,
+    [...new Set(times)].sort((a, b) => a - b),
+    'nothing comes twice',
+  );
   player.say(command('deleteStream', 0, null, 1));
   player.say(command('createStream', 9, null));
   await player.told('_result', 2);
