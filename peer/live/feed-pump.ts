@@ -76,12 +76,13 @@ export class FeedPump {
     this.#isPaused = true;
   }
 
-  /** Joins at the present again. */
+  /** Joins at the present again, and is told what plays there. */
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     this.#progressAt = this.#options.clock.now();
     this.#reader.rejoin(this.#options.burstMs);
+    this.#title();
     this.#run();
   }
 

@@ -107,10 +107,11 @@ t.test('paused it sends nothing, and goes on at the present', async t => {
   const before = bytes().length;
   pump.pause();
   publication.send(mp3Bytes({ seconds: 5, seed: 2 }));
-  publication.titled({ title: 'unheard' });
+  publication.titled({ title: 'another' });
   pump.resume();
   pump.resume();
   await until('a new burst', () => bytes().length >= before + 12_000);
+  t.ok(bytes().includes('title!', before), 'with the title that came meanwhile');
   t.ok(bytes().length < before + 18_000, 'of a second, not of five');
   t.equal(pump.lostFrames, 0, 'what was not wanted is not lost');
   pump.pause();
