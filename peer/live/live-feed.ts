@@ -147,13 +147,15 @@ export class LiveFeed {
     this.#tell(listener => listener.frames());
   }
 
-  /** Absent keys stay as they are. Of changes that come too fast the last is told. */
+  /** Absent keys stay as they are, but for the artist of another title. Of changes that come too fast the last is told. */
   setTitle(change: LiveTitle): void {
     const before = this.#title;
     for (const key of ['title', 'artist', 'station'] as const) {
       const text = change[key] === undefined ? undefined : cleanText(change[key]);
       if (text !== undefined && text !== before[key]) this.#title = { ...this.#title, [key]: text };
     }
+    if (this.#title.title !== before.title && change.artist === undefined)
+      this.#title = { ...this.#title, artist: undefined };
     if (this.#title !== before && this.#cancelTitle === undefined) this.#tellTitle();
   }
 

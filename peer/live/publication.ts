@@ -108,7 +108,7 @@ export class Publication {
     this.#scan(bytes);
   }
 
-  /** Absent keys stay as they are. */
+  /** Of the feed (`setTitle`). */
   titled(title: LiveTitle): void {
     if (!this.#isOver) this.feed.setTitle(title);
   }

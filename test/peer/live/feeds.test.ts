@@ -127,14 +127,17 @@ t.test('a feed is on the air from its first frame until it ends', async t => {
   t.equal(heard.titles, 1, 'a title is told when it is news');
   t.same(publication.feed.title, { title: 'So What', artist: 'Miles Davis' });
   t.equal(changes, 2);
+  publication.titled({ title: 'News' });
+  t.match(publication.feed.title, { title: 'News', artist: undefined }, 'nobody else’s');
+  t.equal(changes, 3);
   publication.end();
   t.equal(heard.ended, 1);
   t.equal(feeds.feed('radio'), undefined);
-  t.equal(changes, 3);
+  t.equal(changes, 4);
   t.ok(readAll(reader).length > 10, 'what was there can still be read');
   publication.send(mp3Bytes({ seconds: 1 }));
   publication.lost();
-  t.equal(changes, 3, 'a publication that is over says nothing');
+  t.equal(changes, 4, 'a publication that is over says nothing');
   t.not(publish().feed, publication.feed, 'the next broadcast is a new one');
 });
 
