@@ -6,6 +6,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { ConfigError } from '../../protocol/errors.js';
+import { streamPath } from '../../protocol/rtmp/stream-path.js';
 import { isFeedName } from './stream-keys.js';
 
 /** Shorter ones are guessed. */
@@ -30,11 +31,15 @@ export async function readKeysFile(path: string): Promise<ReadonlyMap<string, st
   for (const [index, line] of text.split('\n').entries()) {
     const [name, key, ...rest] = line.trim().split(/\s+/);
     if (name === undefined || name === '' || name.startsWith('#')) continue;
-    if (key === undefined || rest.length > 0 || !isFeedName(name) || key.length < FEWEST_KEY_CHARS) {
-      const expected = `a file of lines NAME KEY, with keys of at least ${FEWEST_KEY_CHARS} characters: line ${index + 1} is none`;
+    if (key === undefined || rest.length > 0 || !isFeedName(name) || !isKey(key)) {
+      const expected = `a file of lines NAME KEY, with keys of at least ${FEWEST_KEY_CHARS} characters that stand in a URL as they are: line ${index + 1} is none`;
       throw new ConfigError(OPTION, path, expected);
     }
     keys.set(name, key);
   }
   return keys;
 }
+
+/** What follows a `?`, or looks like an escape or a suffix, is not what a publisher's URL says. */
+const isKey = (key: string): boolean =>
+  key.length >= FEWEST_KEY_CHARS && streamPath('live', key)?.name === key;

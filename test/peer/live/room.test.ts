@@ -92,7 +92,9 @@ t.test('keys may be brought, in a file that nobody else can read', async t => {
   await chmod(file, 0o640);
   await t.rejects(readKeysFile(file), { key: 'live-keys', message: /chmod 600/ });
   await chmod(file, 0o600);
-  for (const wrong of ['radio', 'radio short', 'radio two keys-here', '../etc password123']) {
+  const inNoUrl = ['100%password123', 'password123?', 'password123.flv', 'a//password123'];
+  const wrongs = ['radio', 'radio short', 'radio two keys-here', '../etc password123'];
+  for (const wrong of [...wrongs, ...inNoUrl.map(key => `radio ${key}`)]) {
     await writeFile(file, `radio fine-enough\n${wrong}\n`);
     const refused = await readKeysFile(file).catch((error: Error) => error.message);
     t.match(refused, /line 2/, wrong);
