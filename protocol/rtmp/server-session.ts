@@ -7,6 +7,7 @@
  * `connect`, `publish`, `play` and `seek` are questions to the shell: until it answers, and then says `proceed`, nothing more
  * is read (`wantsInput`), so that what comes behind them finds the state that they led to. README.md says what clients need.
  */
+import { U32_MAX } from '../bytes.js';
 import { RemoteProtocolError } from '../errors.js';
 import type { Milliseconds } from '../ports.js';
 import type { AmfValue } from './amf0.js';
@@ -392,4 +393,6 @@ function spanOf(values: readonly AmfValue[]): { startMs: number; lengthMs: numbe
   };
 }
 
-const millisecondsOf = (value: AmfValue): number => (typeof value === 'number' && value > 0 ? value : 0);
+/** No time of RTMP is later than a u32 can say. */
+const millisecondsOf = (value: AmfValue): number =>
+  typeof value === 'number' && value > 0 ? Math.min(value, U32_MAX) : 0;

@@ -3,6 +3,7 @@
  * answers, how it ends, and each of its deadlines.
  */
 import t from 'tap';
+import { U32_MAX } from '../../../protocol/bytes.js';
 import {
   CLOSE_AFTER_MS,
   CONNECT_MS,
@@ -273,7 +274,11 @@ t.test('seek, pause and the buffer', async t => {
   say({ kind: 'user-control', event: 'set-buffer-length', stream: 1, ms: 3000 });
   t.same(did('buffer-length'), [{ do: 'buffer-length', ms: 3000 }]);
   say(command('seek', 0, null, 8000), 1);
-  t.same(did('seek'), [{ do: 'seek', ms: 8000 }]);
+  say(command('seek', 0, null, Number.POSITIVE_INFINITY), 1);
+  t.same(did('seek'), [
+    { do: 'seek', ms: 8000 },
+    { do: 'seek', ms: U32_MAX },
+  ]);
   t.same(hearing.told.slice(-3), ['stream-begin', 'NetStream.Seek.Notify', 'NetStream.Play.Start']);
   say(command('pause', 0, null, true, 8000), 1);
   say(command('pauseRaw', 0, null, false, 8000), 1);
