@@ -114,7 +114,6 @@ function decodeCommand(payload: Uint8Array): Command {
   return { kind: 'command', name, transaction, values };
 }
 
-/** In a message for AMF3 the first byte says how it goes on: 0, with AMF0. */
 /** Encoders write their metadata in all sorts of ways; what is no AMF0 says nothing, but breaks nothing either. */
 function decodeData(payload: Uint8Array): readonly AmfValue[] {
   try {
@@ -125,6 +124,7 @@ function decodeData(payload: Uint8Array): readonly AmfValue[] {
   }
 }
 
+/** In a message for AMF3 the first byte says how it goes on: 0, with AMF0. */
 function unwrapped(payload: Uint8Array): Uint8Array {
   if (payload[0] !== 0) throw new RemoteProtocolError('bad-message', 'AMF3 is not spoken here');
   return payload.subarray(1);
