@@ -169,7 +169,9 @@ export class MpegScan {
       if (header === undefined) continue;
       const isWithin = at + CHAIN_FRAMES * LONGEST_FRAME_BYTES <= view.length;
       if (isWithin || final) {
-        if (this.#chainLength(view, at, header) !== 'whole') continue;
+        const isLikeBefore = this.#last !== undefined && fits(this.#last, header);
+        const wanted = isLikeBefore ? FEWEST_FRAMES : CHAIN_FRAMES;
+        if (this.#chainLength(view, at, header, wanted) !== 'whole') continue;
         this.#last = header;
         this.#state = 'frames';
       }
@@ -189,9 +191,14 @@ export class MpegScan {
   }
 
   /** `cut`: the view ends before the chain is long enough to be believed. */
-  #chainLength(view: Uint8Array, at: number, first: FrameHeader): 'whole' | 'cut' | 'broken' {
+  #chainLength(
+    view: Uint8Array,
+    at: number,
+    first: FrameHeader,
+    wanted = CHAIN_FRAMES,
+  ): 'whole' | 'cut' | 'broken' {
     let next = at + first.bytes;
-    for (let frames = 1; frames < CHAIN_FRAMES; frames += 1) {
+    for (let frames = 1; frames < wanted; frames += 1) {
       if (next + FRAME_HEADER_BYTES > view.length) return frames >= FEWEST_FRAMES ? 'whole' : 'cut';
       const header = this.#header(view, next);
       if (header === undefined || !fits(first, header)) {

@@ -96,6 +96,11 @@ t.test('damage in the middle and rubbish at the end cost only themselves', async
     frames.subarray(20_000),
   ]);
   t.ok(isClose(scan(damaged), 4), 'rubbish between');
+  const threeFrames = 3 * 418;
+  const scratched = [frames.subarray(0, 2_000)];
+  for (let at = 2_000; at < frames.length; at += threeFrames)
+    scratched.push(Buffer.alloc(20), frames.subarray(at, at + threeFrames));
+  t.ok(isClose(scan(Buffer.concat(scratched)), 4), 'rubbish in every third frame');
   t.ok(
     isClose(scan(Buffer.concat([frames, Buffer.from('APETAGEX'), Buffer.alloc(9_000)])), 4),
     'rubbish behind',
