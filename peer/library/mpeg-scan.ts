@@ -6,6 +6,8 @@
  *
  * Frames are counted, not estimated, since all bytes pass by anyway; a Xing, Info or VBRI frame
  * does not count as sound, nor do the samples that its tag says the encoder put before and after the music.
+ * Only right behind the tags frames of the free format are believed: whatever repeats itself, as a tone in a WAV file
+ * does, looks like them, for any length would do.
  */
 import { FRAME_HEADER_BYTES, type FrameHeader, fits, parseFrameHeader } from '../mpeg/frame-header.js';
 import { freeFrameBytes } from '../mpeg/free-format.js';
@@ -129,7 +131,7 @@ export class MpegScan {
     const end = Math.min(view.length, from + SEARCH_BYTES);
     let cut = false;
     for (let at = view.indexOf(0xff, from); at !== -1 && at < end; at = view.indexOf(0xff, at + 1)) {
-      this.#freeBytes = freeBytesAt(view, at);
+      this.#freeBytes = at === from ? freeBytesAt(view, at) : 0;
       const header = this.#header(view, at);
       if (header === undefined) continue;
       const chain = this.#chainLength(view, at, header);

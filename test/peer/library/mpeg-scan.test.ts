@@ -133,6 +133,10 @@ t.test('what is no MP3 is refused, early where that is possible', async t => {
     ['layer II', Buffer.alloc(mega, Buffer.concat([Buffer.of(0xff, 0xfd, 0x80, 0), Buffer.alloc(413)]))],
     ['headers without frames', Buffer.alloc(mega, Buffer.of(0xff, 0xfb, 0x90, 0))],
     ['WAV', wavBytes({ seconds: 5 })],
+    [
+      'a tone that repeats what looks like a header of the free format',
+      wavBytes({ seconds: 5, channels: 1 }),
+    ],
     ['text', Buffer.alloc(mega, 'la la la ')],
     [
       'a tag with zeros behind',
