@@ -19,8 +19,8 @@ import type { KnownFile, LibraryStore, StoreOptions } from './store.js';
 // As a tracker loads it (tracker/registry/lmdb.ts), which may be in the same process: it is loaded once.
 const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
 
-/** Entries of another format are forgotten: reading the files again gives better ones. */
-const FORMAT = 1;
+/** Raised when the same file is read otherwise. Entries of another are forgotten: reading the files again gives better ones. */
+const FORMAT = 2;
 /** With less free nothing is written: what is gathered may be a few hundred files, each with some pages of 4 KiB. */
 const MIN_FREE_BYTES = 4 * 1024 * 1024;
 /** What is put within this goes in one transaction: one for each of fifty thousand files would be a sixth of reading them. */

@@ -1,6 +1,7 @@
-/** A damaged lmdb file is known before lmdb opens it, which would end the process. */
+/** A damaged lmdb file is known before lmdb opens it, which would end the process; what one of before says is not believed. */
 import { open, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { open as openLmdb } from 'lmdb';
 import t from 'tap';
 import { openLibraryStore } from '../../../peer/library/store.js';
 import { damagedStoreFile } from '../../../peer/library/store-file.js';
@@ -53,3 +54,14 @@ async function zero(path: string, at: number, bytes: number): Promise<void> {
   await file.write(Buffer.alloc(bytes), 0, bytes, at);
   await file.close();
 }
+
+t.test('what was read before there were songs in the free format is read again', async t => {
+  const folder = await tempFolder(t);
+  const before = openLmdb({ path: folder, maxDbs: 4, keyEncoding: 'binary' });
+  const files = before.openDB({ name: 'files-1', keyEncoding: 'binary' });
+  await files.put(Buffer.alloc(32), ['/free.mp3', 1, '1', '1', '1', 'not-mp3', null]);
+  await before.close();
+  const store = await openLibraryStore({ folder, openDisk, clock: patientClock, logger });
+  t.same([...store.entries()], []);
+  await store.close();
+});
