@@ -36,7 +36,7 @@ export interface Disk<S extends Stores> {
   readonly stores: S;
   /**
    * Resolves when all that `perform` puts and removes is durable; else nothing of it is, and it rejects with the reason:
-   * Node's error, the store's, or RequestError `unavailable`.
+   * Node's error or the store's.
    */
   commit(perform: () => readonly Promise<unknown>[]): Promise<void>;
   close(): Promise<void>;

@@ -10,7 +10,6 @@
 import { closeSync, ftruncate, mkdirSync, openSync, rmSync, statfs, write } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { RequestError } from '../protocol/errors.js';
 import type { Disk, OpenDisk, Stores } from '../protocol/ports.js';
 
 const BYTE = Buffer.alloc(1);
@@ -74,9 +73,11 @@ class AskedDisk<S extends Stores> implements Disk<S> {
   async #ask(): Promise<void> {
     const { bavail, bsize } = await statfsOf(this.#folder);
     if (bavail * bsize < this.#minFreeBytes)
-      throw new RequestError(
-        'unavailable',
-        `${bavail * bsize} bytes are free on the disk, and ${this.#minFreeBytes} are needed`,
+      throw Object.assign(
+        new Error(
+          `ENOSPC: ${bavail * bsize} bytes are free on the disk, and ${this.#minFreeBytes} are needed`,
+        ),
+        { code: 'ENOSPC', syscall: 'statfs', path: this.#folder },
       );
     await writeAt(this.#file, BYTE, 0, BYTE.length, 0);
     // So that the next one needs room again.

@@ -46,7 +46,7 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
     consoleToLog(console, world.logger);
     const tracker = new Tracker({ ...config, ...world });
     const at = await tracker.start().catch(error => {
-      throw listenFailure(error, config.host, config.port);
+      throw folderFailure(listenFailure(error, config.host, config.port));
     });
     const swarms = await openSwarms(
       { ...config, port: values['swarm-port'], maxConnections: forSwarms },

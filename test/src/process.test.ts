@@ -170,6 +170,19 @@ t.test('a disk without room for a registry is said, instead of a crash', { skip:
   t.match(tracker.stderr, /^tsp-tracker: the disk is full\.\n/);
 });
 
+t.test('nor is it a riddle when there is room for the registry and no more', { skip: noMounts }, async t => {
+  const home = await tempFolder(t);
+  const data = join(home, 'data');
+  mkdirSync(data);
+  const program = [process.execPath, commandPath('tsp-tracker'), '--data', data, '--port', '0'];
+  const tracker = await spawnWithMount(t, { folder: data, size: '4M' }, program, { home });
+  t.equal(await tracker.exitCode(), 78);
+  t.equal(
+    tracker.stderr,
+    `tsp-tracker: ${data}/registry: the disk is full.\n  --data names another folder.\n`,
+  );
+});
+
 t.test('the first signal asks, the second ends', async t => {
   const kills: unknown[] = [];
   const kill = (...told: unknown[]) => void kills.push(told);

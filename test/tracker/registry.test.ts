@@ -134,6 +134,24 @@ t.test('on disk', async t => {
     },
   );
 
+  t.test('on a disk with too little room it is not opened, says why, and leaves nothing open', async t => {
+    const folder = join(await tempFolder(t), 'registry');
+    let closed = 0;
+    const watched: OpenDisk = (...place) => {
+      const disk = openDisk(...place);
+      const { close } = disk;
+      return Object.assign(disk, {
+        close: () => {
+          closed += 1;
+          return close.call(disk);
+        },
+      });
+    };
+    const options = { randomBytes, openDisk: watched, minFreeBytes: Number.MAX_SAFE_INTEGER };
+    await t.rejects(LmdbRegistry.open(folder, options), { code: 'ENOSPC', path: folder });
+    t.equal(closed, 1);
+  });
+
   const skip = canMount() ? false : 'only root can mount a small disk';
   t.test('with the disk full nothing is acknowledged, no ID twice, and room mends it', { skip }, async t => {
     const folder = await tempFolder(t);

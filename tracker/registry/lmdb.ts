@@ -99,11 +99,19 @@ export class LmdbRegistry implements Registry {
   #lastRevision: number;
   #closed: Promise<void> | undefined;
 
-  /** Opens the store in `folder`, or makes it. Resolves when the tracker's name is durable. */
+  /**
+   * Opens the store in `folder`, or makes it. Resolves when the tracker's name is durable; rejects with Node's error, or the
+   * store's, when it can't be made so.
+   */
   static async open(folder: string, options: LmdbOptions): Promise<LmdbRegistry> {
     const registry = new LmdbRegistry(folder, options);
     for (const write of registry.#ids.rewrite()) registry.#enqueue(write);
-    await registry.flushed();
+    try {
+      await registry.flushed();
+    } catch (error) {
+      await registry.close();
+      throw (error as RequestError).cause;
+    }
     return registry;
   }
 
