@@ -20,6 +20,8 @@ interface Holder {
 
 /** Somebody else may take the lock each time that we remove a stale one; then they hold it. */
 const ATTEMPTS = 5;
+/** In the place of a start time: that of no holder. */
+const ENDED = 'ended';
 
 /**
  * `path` is the lock file's. Resolves with the holder's process ID when somebody has it; rejects with the file system's error,
@@ -90,7 +92,10 @@ async function isAlive({ pid, startedAt }: Holder): Promise<boolean> {
 async function startOf(pid: number): Promise<string> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // It has ended, and its parent has not asked how, which some never do (the first process of a container).
+    if (fields[0] === 'Z') return ENDED;
+    return fields[19] ?? '';
   } catch {
     return '';
   }

@@ -86,6 +86,22 @@ t.test('a holder that is no more holds nothing, however it ended', async t => {
   t.same(readdirSync(folder), []);
 });
 
+t.test(
+  'a holder that was killed holds nothing, though its parent has not noticed',
+  { skip: noProc },
+  async t => {
+    const folder = await tempFolder(t);
+    const parent = await spawnProgram(t, 'sh', ['-c', 'sleep 60 & echo $!; exec sleep 60']);
+    const pid = Number((await parent.says(/^(\d+)\n/))[1]);
+    const stat = (): string[] => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ');
+    writeFileSync(join(folder, 'lock'), JSON.stringify({ pid, startedAt: stat()[19] }));
+    t.same(await lockFolder(folder), { heldBy: pid });
+    process.kill(pid, 'SIGKILL');
+    await until('it has ended', () => stat()[0] === 'Z');
+    t.notOk('heldBy' in (await lockFolder(folder)));
+  },
+);
+
 t.test('of many that want a folder one gets it', async t => {
   const folder = await tempFolder(t);
   writeFileSync(join(folder, 'lock'), 'torn');
