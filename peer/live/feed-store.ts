@@ -8,8 +8,8 @@
  * What has no stream key, at an open peer, is kept in memory alone, while there is room for it.
  * A feed's ID is the SHA-256 of its public key, written as the ID of a PPSPP live swarm (TSP §5.5).
  */
-import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createHash, type KeyObject } from 'node:crypto';
+import { chmod, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../protocol/bytes.js';
 import type { Logger, RandomBytes } from '../../protocol/ports.js';
@@ -18,6 +18,8 @@ import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { makeFolder } from '../make-folder.js';
 import { ChunkNumbers } from '../swarm/chunk-numbers.js';
+import { newP256Key, p256Pem, readP256Pem } from '../swarm/p256-key.js';
+import { writeDurably } from '../swarm/write-durably.js';
 import { isFeedName } from './stream-keys.js';
 
 const STREAM_KEY_BYTES = 16;
@@ -53,14 +55,15 @@ export class FeedStore {
     this.#logger = logger;
   }
 
-  /** Reads all identities. Rejects with the file system's error. */
+  /** Reads all identities. Rejects with the file system's error, and with CommandError when one is damaged. */
   async load(): Promise<void> {
     await makeFolder(this.#folder);
     for (const file of await readdir(this.#folder)) {
       const name = file.slice(0, -PEM.length);
       if (!file.endsWith(PEM) || !isFeedName(name)) continue;
       const numbers = await ChunkNumbers.open(this.#pathOf(`${name}${NEXT}`));
-      this.#kept.set(name, identityOf(createPrivateKey(await this.#readSecret(file)), numbers));
+      const key = readP256Pem(await this.#readSecret(file), this.#pathOf(file));
+      this.#kept.set(name, identityOf(key, numbers));
     }
   }
 
@@ -68,7 +71,7 @@ export class FeedStore {
   identity(name: string): FeedIdentity {
     const known = this.#kept.get(name) ?? this.#fleeting.get(name);
     if (known !== undefined) return known;
-    const made = identityOf(newKey(), ChunkNumbers.anew());
+    const made = identityOf(newP256Key(), ChunkNumbers.anew());
     this.#fleeting.set(name, made);
     return made;
   }
@@ -82,12 +85,11 @@ export class FeedStore {
   keep(name: string): FeedIdentity {
     const known = this.#kept.get(name);
     if (known !== undefined) return known;
-    const privateKey = newKey();
+    const privateKey = newP256Key();
     const made = identityOf(privateKey, ChunkNumbers.anew(this.#pathOf(`${name}${NEXT}`)));
     this.#kept.set(name, made);
-    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     this.#writing = this.#writing
-      .then(() => this.#writeSecret(`${name}${PEM}`, pem))
+      .then(() => writeDurably(this.#pathOf(`${name}${PEM}`), p256Pem(privateKey)))
       .catch((error: unknown) =>
         this.#logger.error({ err: error, feed: name }, "a feed's identity could not be kept"),
       );
@@ -100,7 +102,7 @@ export class FeedStore {
     const known = (await this.#readSecret(file).catch(noneYet)).trim();
     if (known !== '') return { key: known, isNew: false };
     const key = toHex(this.#randomBytes(STREAM_KEY_BYTES));
-    await this.#writeSecret(file, `${key}\n`);
+    await writeDurably(this.#pathOf(file), `${key}\n`);
     return { key, isNew: true };
   }
 
@@ -124,19 +126,11 @@ export class FeedStore {
     await chmod(path, OWNER_ONLY);
     return text;
   }
-
-  async #writeSecret(file: string, text: string): Promise<void> {
-    const path = this.#pathOf(file);
-    await writeFile(`${path}.new`, text, { mode: OWNER_ONLY });
-    await rename(`${path}.new`, path);
-  }
 }
 
 const PEM = '.pem';
 const KEY = '.key';
 const NEXT = '.next';
-
-const newKey = (): KeyObject => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 
 function identityOf(privateKey: KeyObject, numbers: ChunkNumbers): FeedIdentity {
   const swarmId = liveSwarmId(ECDSA_P256, privateKey);

@@ -7,6 +7,7 @@
  * blocks, ahead of their use, and what was lent and not used before a crash is lost.
  */
 import { readFile } from 'node:fs/promises';
+import { fileError } from '../failures/failure.js';
 import { writeDurably } from './write-durably.js';
 
 /** Lent at once: some minutes of music. A multiple of every subtree that a source signs. */
@@ -23,13 +24,20 @@ export class ChunkNumbers {
     this.#lentUntil = lentUntil;
   }
 
-  /** Of a file that is not there, from 0 on. Rejects with the file system's error, or when it says something else. */
+  /**
+   * Of a file that is not there, from 0 on. Rejects with the file system's error, and with CommandError when it says something
+   * else.
+   */
   static async open(path: string): Promise<ChunkNumbers> {
     const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return '0';
       throw error;
     });
-    if (!/^\d{1,15}\s*$/.test(text)) throw new Error(`${path} is no number of a chunk`);
+    if (!/^\d{1,15}\s*$/.test(text))
+      throw fileError(
+        `${path} is no number of a chunk.`,
+        'Write a number into it that is above all that were used, or move it away together with its key.',
+      );
     return new ChunkNumbers(path, Number(text));
   }
 

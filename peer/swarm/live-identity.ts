@@ -4,13 +4,14 @@
  *     DIR/live-key.pem    P-256, PKCS #8, for its owner's eyes           DIR/live-next    see ChunkNumbers
  *     DIR/live.lock       who gives a stream with them: of two under one ID listeners would hear both, mixed
  */
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inUseError } from '../failures/failure.js';
 import { takeLock } from '../lock-file.js';
 import { makeFolder } from '../make-folder.js';
 import { ChunkNumbers } from './chunk-numbers.js';
+import { newP256Key, p256Pem, readP256Pem } from './p256-key.js';
 import { writeDurably } from './write-durably.js';
 
 export interface LiveIdentity {
@@ -21,8 +22,8 @@ export interface LiveIdentity {
 }
 
 /**
- * Makes what is not there. Rejects with the file system's error, when there is something else than a P-256 key, and with
- * CommandError `in-use` while another process has it.
+ * Makes what is not there. Rejects with the file system's error, and with CommandError when there is something else than a
+ * P-256 key or a number, and `in-use` while another process has it.
  */
 export async function openLiveIdentity(dataDir: string): Promise<LiveIdentity> {
   await makeFolder(dataDir);
@@ -42,20 +43,8 @@ async function keyIn(path: string): Promise<KeyObject> {
   const known = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
-  if (known === undefined) {
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    await writeDurably(path, privateKey.export({ format: 'pem', type: 'pkcs8' }).toString());
-    return privateKey;
-  }
-  const key = pemKey(known);
-  if (key?.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
-  throw new Error(`${path} is no P-256 key`);
-}
-
-function pemKey(text: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(text);
-  } catch {
-    return undefined;
-  }
+  if (known !== undefined) return readP256Pem(known, path);
+  const key = newP256Key();
+  await writeDurably(path, p256Pem(key));
+  return key;
 }

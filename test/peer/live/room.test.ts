@@ -1,6 +1,6 @@
 /** What a broadcasting peer keeps, is brought, and tells: identities, stream keys, URLs. */
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { FeedStore } from '../../../peer/live/feed-store.js';
@@ -79,6 +79,25 @@ t.test('a feed goes by the hash of its public key, as PPSPP writes that', async 
   const again = new FeedStore(join(data, 'live'), randomBytes, new RecordingLogger());
   await again.load();
   t.equal(again.identity('radio').id, id);
+});
+
+t.test('an identity that is damaged, or another kind of key, is said by the name of its file', async t => {
+  const data = await tempFolder(t);
+  const { room } = await openRoom(t, data, { names: ['radio'] });
+  await room.stop();
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  for (const [file, what, texts] of [
+    ['radio.next', 'is no number of a chunk.', ['', '-1']],
+    ['radio.pem', 'is no P-256 key.', ['', 'torn', rsa.export({ format: 'pem', type: 'pkcs8' })]],
+  ] as const) {
+    const path = join(data, 'live', file);
+    for (const text of texts) {
+      await writeFile(path, text);
+      const failure = { code: 'file', exitCode: 1, message: `${path} ${what}`, hint: String };
+      t.match(await openRoom(t, data, { names: ['talk'] }).catch(error => error), { failure });
+    }
+    await rm(path);
+  }
 });
 
 t.test('keys may be brought, in a file that nobody else can read', async t => {
