@@ -141,9 +141,9 @@ export class Wire {
     this.#socket.destroy();
   }
 
-  /** Does work of the user's that came from elsewhere, and reads on if there is room for it now. */
+  /** Does work of the user's that came from elsewhere, unless the last word is said, and reads on if there is room for it now. */
   later(work: () => void): void {
-    if (this.#socket.destroyed) return;
+    if (this.#socket.destroyed || this.#ending !== undefined) return;
     this.guard(() => {
       work();
       this.#pump();

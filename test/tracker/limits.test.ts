@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
+import { encode } from '../../protocol/tsp/codec.js';
 import { TURN_MS, Turns } from '../../protocol/turns.js';
 import { MemoryRegistry } from '../../tracker/registry/memory.js';
 import { hashOf } from '../support/content.js';
@@ -148,6 +149,24 @@ t.test('with 17 questions at once everything is answered, in order', async t => 
     answers.flatMap(answer => (answer.type === 'PONG' ? [answer.value] : [])),
     Array.from({ length: 100 }, (_, n) => n),
   );
+});
+
+t.test('who breaks a rule while an answer is being made is heard out, and not reset', async t => {
+  const clock = new VirtualClock();
+  const { tracker, port } = await startTracker(t, { clock });
+  const [client, other] = [await connectTsp(t, port), await connectTsp(t, port)];
+  client.write(
+    Buffer.concat([
+      encode({ type: 'INFO', song: 0 }),
+      encode({ type: 'WELCOME', revision: 0, welcome: { tsp: 1 } }),
+    ]),
+  );
+  t.match(await client.receive('ERROR'), { error: { code: 'bad-message' } });
+  other.send({ type: 'PING', value: 1 });
+  await other.receive('PONG');
+  t.equal(tracker.status().connections, 2, 'what still comes is read for a second');
+  clock.advance(1_000);
+  await until('and no longer', () => tracker.status().connections === 1);
 });
 
 t.test('who asks and does not read is not read either, and then gets everything', async t => {
