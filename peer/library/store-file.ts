@@ -8,7 +8,7 @@
  * Both first pages carry the magic number, the newer one (by its transaction) is in force, and the pages that it calls the
  * roots are where it says. Damage deeper down is not found. Layout of the lmdb package, 64 bit.
  */
-import { type FileHandle, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, constants, type FileHandle, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../make-folder.js';
 
@@ -28,8 +28,8 @@ const ROOM_BYTES = 256 * 1024;
 const STAT_BLOCK_BYTES = 512;
 
 /**
- * Makes `folder`, and rejects with Node's error (ENOSPC) when its disk has no room for a store to begin in. One that has
- * begun is left alone: it is read on a full disk too.
+ * Makes `folder`, and rejects with Node's error when its disk has no room for a store to begin in (ENOSPC), or when one that
+ * has begun may not be written (EACCES: somebody else began it). Else that is left alone: it is read on a full disk too.
  */
 export async function makeRoom(folder: string): Promise<void> {
   await makeFolder(folder);
@@ -42,9 +42,10 @@ export async function makeRoom(folder: string): Promise<void> {
   }
 }
 
-/** Whether there is something, with blocks behind all of it. */
+/** Whether there is something, with blocks behind all of it. Rejects when it may not be written. */
 async function hasRoom(path: string): Promise<boolean> {
   const { size = 0, blocks = 0 } = (await stat(path).catch(() => undefined)) ?? {};
+  if (size > 0) await access(path, constants.R_OK | constants.W_OK);
   return size > 0 && blocks * STAT_BLOCK_BYTES >= size;
 }
 

@@ -176,6 +176,20 @@ t.test('a registry that is damaged is not opened, and its lock is given back', a
   }
 });
 
+t.test('a registry of another user is said, by the name of the file', { skip: noPermissions }, async t => {
+  const home = await tempFolder(t);
+  const file = join(home, 'registry', 'lock.mdb');
+  mkdirSync(join(home, 'registry'));
+  writeFileSync(file, 'begun');
+  for (const folder of [home, join(home, 'registry')]) chmodSync(folder, 0o777);
+  chmodSync(file, 0o444);
+  const words = [process.execPath, commandPath('tsp-tracker'), '--data', home, '--port', '0'];
+  const [program, ...rest] = unprivileged(...words);
+  const tracker = await spawnProgram(t, program, rest, { home });
+  t.equal(await tracker.exitCode(), 78);
+  t.equal(tracker.stderr, `tsp-tracker: ${file}: permission denied.\n  --data names another folder.\n`);
+});
+
 t.test('a disk without room for a registry is said, instead of a crash', { skip: noMounts }, async t => {
   const home = await tempFolder(t);
   const data = join(home, 'data');
