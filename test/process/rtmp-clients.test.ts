@@ -19,6 +19,7 @@ const noFfmpeg = missing('ffmpeg');
 const noRtmpdump = missing('rtmpdump') || noFfmpeg;
 const noGStreamer = missing('gst-launch-1.0') || noFfmpeg;
 
+const README = await readFile(new URL('../../../README.md', import.meta.url), 'utf8');
 const FFMPEG = ['-hide_banner', '-nostdin', '-loglevel', 'error', '-y'];
 
 const ffmpeg = (t: Teardown, ...args: string[]): Promise<RunningCommand> =>
@@ -91,6 +92,19 @@ for (const [what, options] of [
     t.ok((await framesIn(out('played.mp3'))).equals(bytes));
   });
 }
+
+/** The README's words, for a source as slow as our tunes: FLV takes MP3 of 32 kHz from nobody. */
+t.test('ffmpeg publishes by the line of the README, whatever the rate', { skip: noFfmpeg }, async t => {
+  const { url, awaited } = await room(t);
+  const { out } = await published(t);
+  const [, line = ''] = /`ffmpeg -re -i \S+ (.+) rtmp:\S+\/KEY`/.exec(README)!;
+  const player = await ffmpeg(t, '-i', `${url}/live/radio`, '-c', 'copy', ...RAW_MP3, out('played.mp3'));
+  await awaited(1);
+  const source = ['-f', 'lavfi', '-i', 'sine=sample_rate=32000:duration=2'];
+  await ends(await ffmpeg(t, ...source, ...line.split(' '), `${url}/live/${RADIO_KEY}`));
+  await ends(player);
+  t.ok((await framesIn(out('played.mp3'))).length > 16_000, 'a second at least');
+});
 
 t.test(
   'rtmpdump and GStreamer play what ffmpeg publishes with a picture',
