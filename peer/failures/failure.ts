@@ -20,7 +20,7 @@ export const EXIT = {
   /** No such song, or what came is not the song. */
   failure: 1,
   usage: 2,
-  /** The tracker, or every host, cannot be reached. */
+  /** The tracker, every host, a sound output or a port cannot be had. */
   unavailable: 69,
   internal: 70,
   /** All hosts are busy. */
