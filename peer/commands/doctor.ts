@@ -2,7 +2,7 @@
  * `tsp-peer doctor`: looks at this machine and the way to the tracker, a line a finding, with what to do.
  *
  *     ✓ Node      20.20.2
- *     ! lame      node-lame is not installed; npm rebuild node-lame, or …
+ *     ! lame      node-lame is not installed: npm install …
  *     ✓ tracker   127.0.0.1:7460: 12 songs, answered in 2 ms
  *     ✗ port      the tracker cannot reach 7461 → open TCP port 7461 in the firewall or router, or use --advertise
  *

@@ -4,6 +4,9 @@
  *     installLine('ffmpeg')     apt install ffmpeg (Fedora: dnf install ffmpeg-free, Arch: pacman -S ffmpeg)
  */
 
+/** What is said where npm left node-lame out. */
+export const NO_NODE_LAME = 'node-lame is not installed: npm install --include=optional installs it';
+
 interface Packages {
   readonly debian: string;
   readonly fedora: string;

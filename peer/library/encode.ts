@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { delimiter } from 'node:path';
-import { installLine } from '../failures/install-line.js';
+import { installLine, NO_NODE_LAME } from '../failures/install-line.js';
 import { isRunnable } from '../programs.js';
 import { openFile } from './open-file.js';
 import { pcmKind } from './pcm-kind.js';
@@ -32,7 +32,7 @@ const NOT_FOR_LAME = /can't init infile/i;
 export class LameEncoder implements Encoder {
   async missing(): Promise<string | undefined> {
     const lame = await import('node-lame').catch(() => undefined);
-    if (lame === undefined) return 'node-lame is not installed: npm install --include=optional installs it';
+    if (lame === undefined) return NO_NODE_LAME;
     const binary = lame.resolveLameBinary();
     return (await isRunnable(binary)) ? undefined : `lame is not installed: ${installLine('lame')}`;
   }

@@ -8,7 +8,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
-import { installLine } from '../../failures/install-line.js';
+import { installLine, NO_NODE_LAME } from '../../failures/install-line.js';
 import { type Pcm, remix } from '../pcm.js';
 import { type Decoder, DecoderError, type FrameRun } from './decoder.js';
 import { warmUpFrames } from './warm-up.js';
@@ -29,6 +29,7 @@ export class LameDecoder implements Decoder {
 
   /** Runs it, for only that shows whether it can be had. */
   async load(): Promise<void> {
+    this.#open ??= await load();
     try {
       let samples = 0;
       for await (const pcm of this.decode(each(warmUpFrames()))) samples += pcm.samples.length;
@@ -76,7 +77,7 @@ export class LameDecoder implements Decoder {
 
 async function load(): Promise<() => Duplex> {
   const { LameStream } = await import('node-lame').catch(error => {
-    throw new DecoderError('node-lame is not installed', { cause: error });
+    throw new DecoderError(NO_NODE_LAME, { cause: error });
   });
   return () => {
     const stream = new LameStream({

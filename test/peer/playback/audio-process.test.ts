@@ -1,5 +1,5 @@
 /** The audio process as a process: what kills it, what hangs it, and what it plays all the same. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -167,6 +167,22 @@ t.test('a seek sounds from the very sample', { skip: noLame }, async t => {
   const [wav, expected] = [await readWav(path), await reference(mp3)];
   const tail = expected.samples.subarray(10 * 88_200);
   t.ok(difference(wav.samples.subarray(wav.samples.length - tail.length), tail) <= 1);
+});
+
+t.test('without node-lame, lame says what installs that', t => {
+  const hooks = `export const resolve = (name, context, next) => {
+    if (name === 'node-lame') throw new Error('Cannot find package');
+    return next(name, context);
+  };`;
+  const program = `import { register } from 'node:module';
+    register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});
+    const { createDecoder } = await import(${JSON.stringify(import.meta.resolve('../../../peer/playback/decoders/auto.js'))});
+    await createDecoder('lame').load().catch(error => console.log(error.message));`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+  });
+  t.equal(stdout, 'node-lame is not installed: npm install --include=optional installs it\n');
+  t.end();
 });
 
 t.test('both decoders play; lame alone plays the free format', { skip: noLame }, async t => {
