@@ -5,12 +5,10 @@
  *              ▲              └ lost ─▶ the next; nobody left: `exhausted`            └ now and then: is the source back?
  *              └──────────────────────────────────────────────── lost, and none heard ◀─┘
  */
-import type { Clock, Milliseconds } from '../../protocol/ports.js';
-import type { WireTrace } from '../../protocol/tsp/describe.js';
-import type { Hello, SongId } from '../../protocol/tsp/messages.js';
+import type { Milliseconds } from '../../protocol/ports.js';
+import type { SongId } from '../../protocol/tsp/messages.js';
 import type { ContentHash, HostRow } from '../../protocol/tsp/rows.js';
-import type { OpenSocket } from '../wire/wire-connection.js';
-import { FeedConnection } from './feed-connection.js';
+import { FeedConnection, type FeedWorld } from './feed-connection.js';
 
 /** Asked at a time what they have. */
 const ASKED = 4;
@@ -32,14 +30,6 @@ export interface AuditionFeed {
   readonly id: SongId;
   /** Nothing is wanted of relays. */
   readonly sourceOnly?: boolean;
-}
-
-export interface AuditionWorld {
-  readonly clock: Clock;
-  readonly trace?: WireTrace | undefined;
-  readonly openSocket?: OpenSocket | undefined;
-  /** Said to hosts first, where there is more to say than a feed. */
-  readonly hello?: Hello | undefined;
 }
 
 export interface AuditionHolder {
@@ -64,7 +54,7 @@ interface Asked extends Candidate {
 
 export class FeedAudition {
   readonly #feed: AuditionFeed;
-  readonly #world: AuditionWorld;
+  readonly #world: FeedWorld;
   readonly #holder: AuditionHolder;
   #hosts: readonly string[] = [];
   /** Of those, not yet asked. */
@@ -74,7 +64,7 @@ export class FeedAudition {
   #seekSourceMs = SEEK_SOURCE_MS;
   #cancelTimer: (() => void) | undefined;
 
-  constructor(feed: AuditionFeed, world: AuditionWorld, holder: AuditionHolder) {
+  constructor(feed: AuditionFeed, world: FeedWorld, holder: AuditionHolder) {
     this.#feed = feed;
     this.#world = world;
     this.#holder = holder;
@@ -186,7 +176,8 @@ export class FeedAudition {
     if (asked === this.#heard) {
       this.#heard = undefined;
       this.#cancelTimer?.();
-      this.#untried = this.#hosts.filter(host => host !== asked.connection.host);
+      const known = new Set([asked, ...this.#asked].map(({ connection }) => connection.host));
+      this.#untried = this.#hosts.filter(host => !known.has(host));
     }
     this.#holder.lost(asked, why, isBusy);
     // Relays that answered were waiting for this one.

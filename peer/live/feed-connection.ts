@@ -22,15 +22,19 @@ import { type OpenSocket, WireConnection, type WireOwner } from '../wire/wire-co
 /** A run comes each 200 ms, silence too; who says nothing for so long is gone, and a listener still has some sound. */
 const PATIENCE_MS = 2_000;
 
-export interface FeedConnectionOptions {
-  readonly host: string;
-  readonly feed: ContentHash;
-  readonly id: SongId;
+/** What each connection of a listener is lent. */
+export interface FeedWorld {
   readonly clock: Clock;
   readonly trace?: WireTrace | undefined;
   readonly openSocket?: OpenSocket | undefined;
-  /** Said first, where there is more to say than a feed. */
+  /** Said to hosts first, where there is more to say than a feed. */
   readonly hello?: Hello | undefined;
+}
+
+export interface FeedConnectionOptions extends FeedWorld {
+  readonly host: string;
+  readonly feed: ContentHash;
+  readonly id: SongId;
 }
 
 /** Each of the last two at most once, and then nothing. */

@@ -15,8 +15,8 @@ import type { Logger, Milliseconds } from '../../protocol/ports.js';
 import type { HostRow, OfferRow } from '../../protocol/tsp/rows.js';
 import { ALL_ARE_BUSY } from '../listening/host-trials.js';
 import type { FetchReport, SongStream } from '../listening/song-stream.js';
-import { type AuditionFeed, type AuditionWorld, type Candidate, FeedAudition } from './feed-audition.js';
-import type { FeedConnection } from './feed-connection.js';
+import { type AuditionFeed, type Candidate, FeedAudition } from './feed-audition.js';
+import type { FeedConnection, FeedWorld } from './feed-connection.js';
 import { FeedHearing } from './feed-hearing.js';
 import { FeedSeam } from './feed-seam.js';
 import { type FeedSwarms, feedIdOf } from './feed-swarm.js';
@@ -47,7 +47,7 @@ export interface FeedToHear extends AuditionFeed {
   readonly titleNow?: () => Promise<FeedTitle | undefined>;
 }
 
-export interface LiveStreamOptions extends AuditionWorld {
+export interface LiveStreamOptions extends FeedWorld {
   readonly logger: Logger;
   /** Absent: TSP alone. */
   readonly swarms?: FeedSwarms | undefined;

@@ -1,5 +1,7 @@
 /** Listening to live feeds: joining, titles, the seam between two hosts, and the difference between an end and a loss. */
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import type { SongStream } from '../../../peer/listening/song-stream.js';
 import type { FeedToHear } from '../../../peer/live/live-stream.js';
@@ -141,6 +143,42 @@ t.test('who hears a relay goes back to the source, and no frame is missing or he
     ['127.0.0.1:1'],
     'another relay is no failure',
   );
+});
+
+t.test('who is asked already when a relay is lost is not asked a second time', async t => {
+  const relay = await onAir(t, { relay: true });
+  const ports: (number | undefined)[] = [];
+  const quiet = await scriptedHost(t, [testSong(1_000, RADIO)], {
+    connected: ({ socket }) => ports.push(socket.remotePort),
+    info() {},
+  });
+  const clock = new VirtualClock();
+  const stream = fetcher(t, { clock }).listen(radio(relay.address, quiet.address));
+  const { bytes } = record(stream);
+  const frames = framesOf(60);
+  const send = (): void => relay.publication.send(bytesOf(frames.splice(0, 8)));
+  send();
+  await until('the relay is heard', () => {
+    // Slower than real time, so that nobody seems silent.
+    clock.advance(5);
+    return bytes().length > 0;
+  });
+  while (quiet.connections < 2 && frames.length > 8) {
+    const before = bytes().length;
+    send();
+    await until('that is heard', () => bytes().length > before);
+    clock.advance(200);
+  }
+  t.equal(quiet.connections, 2, 'at first, and whether it is the source');
+  relay.crash();
+  await until('the relay is lost', () => stream.report().failed.length > 0);
+  // Connections come in the order in which they were made.
+  const last = connect(Number(quiet.address.split(':')[1]), '127.0.0.1');
+  t.teardown(() => last.destroy());
+  await once(last, 'connect');
+  await until('it came', () => ports.includes(last.localPort));
+  t.equal(quiet.connections, 3);
+  stream.cancel();
 });
 
 t.test('a host with something else under that ID is not heard', async t => {
