@@ -161,7 +161,8 @@ export class Registrar {
     const { pending } = member;
     if (pending === undefined || !member.live) return;
     member.pending = undefined;
-    member.publishing = this.#inBackground(this.#publish(member, pending));
+    const publishing = this.#publish(member, pending).finally(() => pending.reservation.release());
+    member.publishing = this.#inBackground(publishing);
   }
 
   /** The member's songs leave the list and are offered again: its address is to be proven anew. */
@@ -292,10 +293,9 @@ export class Registrar {
       if (this.#table.songOf(offer.hash) === undefined) reservation.use();
       this.#table.place(host, id, offer);
       if (isSliceEnd(index)) await this.#pause();
-      if (this.#owners.get(host) !== member) break;
+      if (this.#owners.get(host) !== member) return;
     }
-    reservation.release();
-    if (before.length === 0 || this.#owners.get(host) !== member) return;
+    if (before.length === 0) return;
     const kept = new Set(placed.map(({ id }) => id));
     const dropped = before.filter(({ id }) => !kept.has(id));
     for (const { id } of dropped) this.#registry.removeRow(host.key, id);
