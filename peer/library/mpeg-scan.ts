@@ -148,7 +148,7 @@ export class MpegScan {
 
   #walk(view: Uint8Array, at: number): void {
     const header = this.#header(view, at);
-    if (header === undefined || this.#last === undefined || !fits(this.#last, header)) {
+    if (header === undefined || !this.#isLikeLast(header)) {
       this.#state = 'resync';
       this.#next += 1;
       return;
@@ -171,8 +171,7 @@ export class MpegScan {
       if (header === undefined) continue;
       const isWithin = at + CHAIN_FRAMES * LONGEST_FRAME_BYTES <= view.length;
       if (isWithin || final) {
-        const isLikeBefore = this.#last !== undefined && fits(this.#last, header);
-        const wanted = isLikeBefore ? FEWEST_FRAMES : CHAIN_FRAMES;
+        const wanted = this.#isLikeLast(header) ? FEWEST_FRAMES : CHAIN_FRAMES;
         if (this.#chainLength(view, at, header, wanted) !== 'whole') continue;
         this.#last = header;
         this.#state = 'frames';
@@ -184,7 +183,11 @@ export class MpegScan {
     return true;
   }
 
-  /** Undefined also for a frame of another layer. */
+  #isLikeLast(header: FrameHeader): boolean {
+    return this.#last !== undefined && fits(this.#last, header);
+  }
+
+  /** Undefined also for a frame of another layer, and for one of the free format where that is not believed. */
   #header(view: Uint8Array, at: number): FrameHeader | undefined {
     const header = parseFrameHeader(view, at);
     if (header?.layer !== 3) return undefined;

@@ -224,8 +224,9 @@ export class Prompt {
   /** What stands above the prompt now: one row, to readline too, which else would erase as many as it takes it for. */
   #above(): string | undefined {
     const style = this.#style();
-    const excess = excessInReadline(this.#upperLine(style) ?? '');
-    return this.#upperLine({ ...style, width: style.width - excess });
+    const line = this.#upperLine(style);
+    const excess = excessInReadline(line ?? '');
+    return excess === 0 ? line : this.#upperLine({ ...style, width: style.width - excess });
   }
 
   #upperLine(style: Style): string | undefined {
