@@ -11,6 +11,15 @@
  * The addresses stay mapped as long as the process lives, so no view of them ever dangles.
  */
 import { closeSync, openSync } from 'node:fs';
+import {
+  F_SETPIPE_SZ,
+  type Kernel,
+  loadKernel,
+  MSG_DONTWAIT_NOSIGNAL,
+  MSG_MORE,
+  O_NONBLOCK_CLOEXEC,
+  SPLICE_F_MOVE_NONBLOCK,
+} from './kernel.js';
 import type { SliceRoom } from './slice-memory.js';
 
 /** Half of a huge page: two slots side by side share one, and a packet then needs few pieces. */
@@ -25,10 +34,6 @@ const MAP_FAILED = -1n;
 const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
-const O_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
-const F_SETPIPE_SZ = 1031;
-const SPLICE_F_MOVE_NONBLOCK = 0x1 | 0x2;
-const MSG_DONTWAIT_NOSIGNAL_MORE = 0x40 | 0x4000 | 0x8000;
 
 export class PageArena implements SliceRoom {
   readonly #kernel: Kernel;
@@ -117,7 +122,7 @@ export class PageArena implements SliceRoom {
 
   /** Copied, and kept back until bytes follow or are written. */
   #announce(socket: number, header: Uint8Array): number {
-    return Math.max(0, this.#kernel.send(socket, header, header.length, MSG_DONTWAIT_NOSIGNAL_MORE));
+    return Math.max(0, this.#kernel.send(socket, header, header.length, MSG_DONTWAIT_NOSIGNAL | MSG_MORE));
   }
 
   #splice(socket: number, bytes: Uint8Array): number {
@@ -153,44 +158,7 @@ export class PageArena implements SliceRoom {
   }
 }
 
-/** The calls as Linux has them; addresses are numbers. Negative answers are refusals. */
-export interface Kernel {
-  mmap(
-    at: null,
-    length: number,
-    protection: number,
-    flags: number,
-    fd: number,
-    offset: number,
-  ): number | bigint;
-  madvise(at: bigint, length: number, advice: number): number;
-  pipe2(ends: number[], flags: number): number;
-  fcntl(fd: number, command: number, value: number): number;
-  send(socket: number, bytes: Uint8Array, count: number, flags: number): number;
-  vmsplice(pipe: number, pieces: BigUint64Array, count: number, flags: number): number;
-  splice(from: number, fromOffset: null, to: number, toOffset: null, count: number, flags: number): number;
-  view(at: bigint, length: number): ArrayBuffer;
-}
-
 /** Rejects with the reason where songs have to be copied. */
 export async function openPageArena(bytes: number): Promise<PageArena> {
-  if (process.platform !== 'linux') throw new Error('only Linux can send them otherwise');
   return new PageArena(await loadKernel(), bytes);
-}
-
-async function loadKernel(): Promise<Kernel> {
-  const { load, view } = await import('koffi').catch(cause => {
-    throw new Error('koffi is not installed', { cause });
-  });
-  const libc = load(null);
-  return {
-    mmap: libc.func('intptr_t mmap(void *at, size_t length, int protection, int flags, int fd, long offset)'),
-    madvise: libc.func('int madvise(uintptr_t at, size_t length, int advice)'),
-    pipe2: libc.func('int pipe2(_Out_ int *ends, int flags)'),
-    fcntl: libc.func('int fcntl(int fd, int command, int value)'),
-    send: libc.func('long send(int socket, const void *bytes, size_t count, int flags)'),
-    vmsplice: libc.func('long vmsplice(int pipe, const void *pieces, size_t count, unsigned int flags)'),
-    splice: libc.func('long splice(int from, void *a, int to, void *b, size_t count, unsigned int flags)'),
-    view,
-  };
 }

@@ -1,35 +1,16 @@
 /** Songs that the kernel sends from where they lie: byte-exact whatever becomes of their memory meanwhile. */
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import t from 'tap';
-import { type Kernel, openPageArena, PageArena } from '../../../peer/hosting/page-arena.js';
+import type { Kernel } from '../../../peer/hosting/kernel.js';
+import { openPageArena, PageArena } from '../../../peer/hosting/page-arena.js';
 import { hostSongs, MIB, play, songBytes } from '../../support/hosted-songs.js';
+import { arenaMissing, connection } from '../../support/page-arenas.js';
 import { connectTsp } from '../../support/tsp-client.js';
-import { type Teardown, until } from '../../support/until.js';
-
-const missing = await openPageArena(MIB).then(
-  arena => {
-    arena.close();
-    return false;
-  },
-  (error: Error) => error.message,
-);
+import { until } from '../../support/until.js';
 
 const NO_HEADER = new Uint8Array();
-
-/** Both ends of a connection. Nothing is read at the far end until somebody does. */
-async function connection(t: Teardown): Promise<{ near: Socket; far: Socket; descriptor: number }> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const far = connect((server.address() as { port: number }).port, '127.0.0.1').pause();
-  const [near] = (await once(server, 'connection')) as [Socket];
-  t.teardown(() => {
-    for (const end of [near, far, server]) 'destroy' in end ? end.destroy() : end.close();
-  });
-  return { near, far, descriptor: (near as unknown as { _handle: { fd: number } })._handle.fd };
-}
 
 async function take(socket: Socket, count: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -45,7 +26,7 @@ async function take(socket: Socket, count: number): Promise<Buffer> {
 
 t.test(
   'what is under way stays as it was sent, though its slot is filled anew',
-  { skip: missing },
+  { skip: arenaMissing },
   async t => {
     const arena = await openPageArena(MIB);
     const { far, descriptor } = await connection(t);
@@ -73,7 +54,7 @@ t.test(
   },
 );
 
-t.test('headers are copied, and go before what they announce', { skip: missing }, async t => {
+t.test('headers are copied, and go before what they announce', { skip: arenaMissing }, async t => {
   const arena = await openPageArena(MIB);
   const { far, descriptor } = await connection(t);
   const slot = arena.allocate(MIB)!.fill(0xff);
@@ -94,7 +75,7 @@ t.test('headers are copied, and go before what they announce', { skip: missing }
   arena.close();
 });
 
-t.test('an arena has as many slots as fit, and takes them back', { skip: missing }, async t => {
+t.test('an arena has as many slots as fit, and takes them back', { skip: arenaMissing }, async t => {
   const arena = await openPageArena(2.5 * MIB);
   const [first, second] = [arena.allocate(10)!, arena.allocate(MIB)!];
   t.equal(arena.costOf(), MIB);
@@ -109,7 +90,7 @@ t.test('an arena has as many slots as fit, and takes them back', { skip: missing
 
 t.test(
   'to a socket that is gone nothing is sent, and nothing of it comes to the next',
-  { skip: missing },
+  { skip: arenaMissing },
   async t => {
     const arena = await openPageArena(MIB);
     const gone = await connection(t);
@@ -128,7 +109,7 @@ t.test(
   },
 );
 
-t.test('a kernel that refuses is not used, and leaves nothing open', { skip: missing }, async t => {
+t.test('a kernel that refuses is not used, and leaves nothing open', { skip: arenaMissing }, async t => {
   const kernel = (changes: Partial<Kernel>): Kernel => ({
     mmap: () => 0x1000_0000,
     madvise: () => 0,
@@ -166,26 +147,30 @@ t.test('a kernel that refuses is not used, and leaves nothing open', { skip: mis
 
 for (const copying of [false, true]) {
   const how = copying ? 'copied' : 'not copied';
-  t.test(`songs come exactly to slow and quick listeners, ${how}`, { skip: !copying && missing }, async t => {
-    const files = { 1: songBytes(9 * MIB + 77), 2: songBytes(5 * MIB), 3: songBytes(100) };
-    // Less than one song: slots are filled anew all the time.
-    const host = await hostSongs(t, files, { cacheBytes: 4 * MIB, copying });
-    const listen = async (song: 1 | 2 | 3, slow: boolean) => {
-      const client = await connectTsp(t, host.port);
-      if (slow) client.socket.pause();
-      client.send(play(song), play(song));
-      if (slow) {
-        await until('the socket is full', () => host.server.status().uploads > 0);
-        client.socket.resume();
-      }
-      for (let again = 0; again < 2; again++) {
-        const { payload } = await client.receive('SONG_DATA');
-        t.ok(payload.equals(files[song]), `song ${song}`);
-      }
-    };
-    await Promise.all(
-      [1, 2, 3].flatMap(song => [false, true, false].map(slow => listen(song as 1 | 2 | 3, slow))),
-    );
-    t.ok(host.server.status().cachedBytes <= 4 * MIB);
-  });
+  t.test(
+    `songs come exactly to slow and quick listeners, ${how}`,
+    { skip: !copying && arenaMissing },
+    async t => {
+      const files = { 1: songBytes(9 * MIB + 77), 2: songBytes(5 * MIB), 3: songBytes(100) };
+      // Less than one song: slots are filled anew all the time.
+      const host = await hostSongs(t, files, { cacheBytes: 4 * MIB, copying });
+      const listen = async (song: 1 | 2 | 3, slow: boolean) => {
+        const client = await connectTsp(t, host.port);
+        if (slow) client.socket.pause();
+        client.send(play(song), play(song));
+        if (slow) {
+          await until('the socket is full', () => host.server.status().uploads > 0);
+          client.socket.resume();
+        }
+        for (let again = 0; again < 2; again++) {
+          const { payload } = await client.receive('SONG_DATA');
+          t.ok(payload.equals(files[song]), `song ${song}`);
+        }
+      };
+      await Promise.all(
+        [1, 2, 3].flatMap(song => [false, true, false].map(slow => listen(song as 1 | 2 | 3, slow))),
+      );
+      t.ok(host.server.status().cachedBytes <= 4 * MIB);
+    },
+  );
 }
