@@ -22,10 +22,12 @@ export interface Kernel {
   ): number | bigint;
   madvise(at: bigint, length: number, advice: number): number;
   pipe2(ends: number[], flags: number): number;
+  socketpair(family: number, type: number, protocol: number, ends: number[]): number;
   fcntl(fd: number, command: number, value: number): number;
   send(socket: number, bytes: Uint8Array, count: number, flags: number): number;
   vmsplice(pipe: number, pieces: BigUint64Array, count: number, flags: number): number;
   splice(from: number, fromOffset: null, to: number, toOffset: null, count: number, flags: number): number;
+  tee(from: number, to: number, count: number, flags: number): number;
   view(at: bigint, length: number): ArrayBuffer;
 }
 
@@ -40,10 +42,12 @@ export async function loadKernel(): Promise<Kernel> {
     mmap: libc.func('intptr_t mmap(void *at, size_t length, int protection, int flags, int fd, long offset)'),
     madvise: libc.func('int madvise(uintptr_t at, size_t length, int advice)'),
     pipe2: libc.func('int pipe2(_Out_ int *ends, int flags)'),
+    socketpair: libc.func('int socketpair(int family, int type, int protocol, _Out_ int *ends)'),
     fcntl: libc.func('int fcntl(int fd, int command, int value)'),
     send: libc.func('long send(int socket, const void *bytes, size_t count, int flags)'),
     vmsplice: libc.func('long vmsplice(int pipe, const void *pieces, size_t count, unsigned int flags)'),
     splice: libc.func('long splice(int from, void *a, int to, void *b, size_t count, unsigned int flags)'),
+    tee: libc.func('long tee(int from, int to, size_t count, unsigned int flags)'),
     view,
   };
 }

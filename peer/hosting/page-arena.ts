@@ -11,6 +11,7 @@
  * The addresses stay mapped as long as the process lives, so no view of them ever dangles.
  */
 import { closeSync, openSync } from 'node:fs';
+import { HotSlices } from './hot-slices.js';
 import {
   F_SETPIPE_SZ,
   type Kernel,
@@ -40,6 +41,7 @@ export class PageArena implements SliceRoom {
   readonly #base: bigint;
   readonly #memory: ArrayBuffer;
   readonly #free: number[];
+  readonly #hot: HotSlices;
   readonly #pipe: { readonly read: number; readonly write: number };
   readonly #nowhere: number;
   /** A struct iovec: an address and a length. */
@@ -66,6 +68,7 @@ export class PageArena implements SliceRoom {
     kernel.madvise(this.#base, size, MADV_HUGEPAGE);
     this.#memory = kernel.view(this.#base, size);
     this.#free = Array.from({ length: slots }, (_, index) => slots - 1 - index);
+    this.#hot = new HotSlices(kernel, slots);
     const ends = [0, 0];
     if (kernel.pipe2(ends, O_NONBLOCK_CLOEXEC) !== 0) throw new Error('no pipe can be had');
     const [read, write] = ends as [number, number];
@@ -94,7 +97,9 @@ export class PageArena implements SliceRoom {
   free({ byteOffset }: Uint8Array): void {
     // From now on other pages lie there, all zeros.
     this.#kernel.madvise(this.#base + BigInt(byteOffset), SLOT_BYTES, MADV_DONTNEED);
-    this.#free.push(byteOffset / SLOT_BYTES);
+    const slot = byteOffset / SLOT_BYTES;
+    this.#hot.forget(slot);
+    this.#free.push(slot);
   }
 
   /** Whether `send` can send these bytes. */
@@ -115,6 +120,7 @@ export class PageArena implements SliceRoom {
   /** Nothing is sent any more. */
   close(): void {
     this.#isUsable = false;
+    this.#hot.close();
     closeSync(this.#pipe.read);
     closeSync(this.#pipe.write);
     closeSync(this.#nowhere);
@@ -126,21 +132,28 @@ export class PageArena implements SliceRoom {
   }
 
   #splice(socket: number, bytes: Uint8Array): number {
+    const { byteOffset, length } = bytes;
+    if (byteOffset % SLOT_BYTES === 0) this.#hot.sending(byteOffset / SLOT_BYTES, bytes);
     let sent = 0;
-    while (sent < bytes.length && this.#isUsable) {
-      const piped = this.#pipeIn(bytes.byteOffset + sent, bytes.length - sent);
+    while (sent < length && this.#isUsable) {
+      const piped = this.#pipeIn(byteOffset + sent, length - sent);
       if (piped <= 0) break;
       const passed = Math.max(0, this.#pass(socket, piped));
       sent += passed;
       if (passed === piped) continue;
-      // What stayed in the pipe would go to the next listener.
-      this.#isUsable = this.#pass(this.#nowhere, piped - passed) === piped - passed;
+      this.#drop(piped - passed);
       break;
     }
     return sent;
   }
 
+  /** Answers how many bytes are in the pipe now. */
   #pipeIn(offset: number, count: number): number {
+    const start = offset % SLOT_BYTES;
+    const end = start + count;
+    const copied = this.#hot.pipeInto(this.#pipe.write, Math.floor(offset / SLOT_BYTES), end);
+    this.#drop(copied === end ? start : copied);
+    if (copied === end) return this.#isUsable ? count : 0;
     this.#piece[0] = this.#base + BigInt(offset);
     this.#piece[1] = BigInt(count);
     return this.#kernel.vmsplice(this.#pipe.write, this.#piece, 1, SPLICE_F_MOVE_NONBLOCK);
@@ -148,6 +161,11 @@ export class PageArena implements SliceRoom {
 
   #pass(to: number, count: number): number {
     return this.#kernel.splice(this.#pipe.read, null, to, null, count, SPLICE_F_MOVE_NONBLOCK);
+  }
+
+  /** What stayed in the pipe would go to the next listener. */
+  #drop(count: number): void {
+    if (count > 0 && this.#pass(this.#nowhere, count) !== count) this.#isUsable = false;
   }
 
   #tryOut(): void {

@@ -114,10 +114,12 @@ t.test('a kernel that refuses is not used, and leaves nothing open', { skip: are
     mmap: () => 0x1000_0000,
     madvise: () => 0,
     pipe2: () => -1,
+    socketpair: () => -1,
     fcntl: () => MIB,
     send: (_socket, _bytes, count) => count,
     vmsplice: () => 1,
     splice: () => 1,
+    tee: () => -1,
     view: (_, length) => new ArrayBuffer(length),
     ...changes,
   });
