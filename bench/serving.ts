@@ -4,9 +4,9 @@
  *     load ─▶ song server │ the same, copying │ bare.ts │ nginx, sendfile on        in turn, five times each
  *
  * nginx with sendfile never touches the bytes: the kernel sends the pages of the file's cache. Ours neither: it sends
- * the pages in which it holds the song (page-arena.ts), so that what was hashed is what leaves; without koffi, or where
- * there is no Linux, each byte is copied once. The bare server sends those pages to whoever says anything, and does
- * nothing else: no server in Node can cost less.
+ * the pages in which it holds the song (page-arena.ts), or copies of them that the kernel sends for less (hot-slices.ts),
+ * so that what was hashed is what leaves; without koffi, or where there is no Linux, each byte is copied once. The bare
+ * server sends the same to whoever says anything, and does nothing else: no server in Node can cost less.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
