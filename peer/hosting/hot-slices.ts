@@ -65,7 +65,7 @@ export class HotSlices {
     return Math.max(0, this.#kernel.tee(hot.pipe, pipe, end, SPLICE_F_MOVE_NONBLOCK));
   }
 
-  /** Other bytes come to lie in the slot. */
+  /** Other bytes come to lie in the slot, or nobody asks for these any more. */
   forget(slot: number): void {
     this.#sendings[slot] = 0;
     const hot = this.#hot.get(slot);

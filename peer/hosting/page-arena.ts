@@ -94,6 +94,11 @@ export class PageArena implements SliceRoom {
     return slot === undefined ? undefined : new Uint8Array(this.#memory, slot * SLOT_BYTES, length);
   }
 
+  /** What it takes beside its slot is given back. */
+  rest({ byteOffset }: Uint8Array): void {
+    this.#hot.forget(byteOffset / SLOT_BYTES);
+  }
+
   free({ byteOffset }: Uint8Array): void {
     // From now on other pages lie there, all zeros.
     this.#kernel.madvise(this.#base + BigInt(byteOffset), SLOT_BYTES, MADV_DONTNEED);

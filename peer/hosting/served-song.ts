@@ -90,8 +90,9 @@ export class ServedSong {
     return this.#readSlowly(offset, most);
   }
 
-  /** Closes the descriptor; slices stay, and `ready` opens it again. */
+  /** Closes the descriptor; slices stay, at rest, and `ready` opens it again. */
   async close(): Promise<void> {
+    for (const { slice } of this.#slices.values()) this.#world.memory.rest(slice);
     const file = this.#file;
     this.#file = undefined;
     this.#checkedAt = Number.NEGATIVE_INFINITY;

@@ -13,6 +13,8 @@ export interface SliceRoom {
   costOf(length: number): number;
   /** Undefined when there is none left. */
   allocate(length: number): Uint8Array | undefined;
+  /** They stay, but nobody has asked for them for a while. */
+  rest(bytes: Uint8Array): void;
   /** Nobody reads or writes these bytes any more. */
   free(bytes: Uint8Array): void;
 }
@@ -21,6 +23,7 @@ export interface SliceRoom {
 const HEAP: SliceRoom = {
   costOf: length => length,
   allocate: length => Buffer.allocUnsafeSlow(length),
+  rest() {},
   free() {},
 };
 
@@ -76,6 +79,11 @@ export class SliceMemory {
   release(slice: Slice): void {
     slice.pins -= 1;
     if (slice.isForgotten && slice.pins === 0) this.#free(slice);
+  }
+
+  /** It stays, at less expense. */
+  rest(slice: Slice): void {
+    this.#room.rest(slice.bytes);
   }
 
   /** Nobody finds it any more; who uses it may go on. */

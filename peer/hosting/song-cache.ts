@@ -3,7 +3,8 @@
  *
  *     open(song) ─▶ SongReader ─▶ read … read ─▶ close()          the last to close leaves the descriptor idle
  *
- * Idle descriptors are closed after ten seconds, sooner when there are many or when the process runs out of them.
+ * Idle descriptors are closed after ten seconds, sooner when there are many or when the process runs out of them; what
+ * their slices take beside memory goes with them.
  * Slices stay until the memory budget wants them (slice-memory.ts).
  */
 import { RequestError } from '../../protocol/errors.js';

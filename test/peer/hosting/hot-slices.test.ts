@@ -60,8 +60,12 @@ t.test('what is sent often has a copy, and comes exactly, from wherever', { skip
     [MIB - 8, MIB - 7],
   ] as const)
     t.ok((await send(slot.subarray(start, end))).equals(bytes.subarray(start, end)), `${start} to ${end}`);
+  arena.rest(slot);
+  t.equal(await openDescriptors(), before, 'a slice at rest has none');
+  for (let sending = 0; sending < OFTEN; sending++) t.ok((await send(slot)).equals(bytes));
+  t.equal(await openDescriptors(), before + 1);
   arena.free(slot);
-  t.equal(await openDescriptors(), before, 'a slot that is given back has none');
+  t.equal(await openDescriptors(), before, 'nor has a slot that is given back');
   const other = filled(arena, MIB);
   t.equal(other.slot.byteOffset, slot.byteOffset);
   t.ok((await send(other.slot)).equals(other.bytes), 'what lies there now');

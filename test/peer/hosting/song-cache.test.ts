@@ -81,8 +81,15 @@ t.test('a file is opened once, read once and checked rarely, however many listen
   t.strictSame(cache.status(), { songs: 0, slices: 0, heldBytes: 0 });
 });
 
-t.test('an idle descriptor is closed after ten seconds, its slices stay', async t => {
+t.test('an idle descriptor is closed after ten seconds, its slices stay, at rest', async t => {
   const { cache, listen, counts, add, clock } = await openCache(t);
+  const rested: number[] = [];
+  cache.useRoom({
+    costOf: length => length,
+    allocate: length => Buffer.allocUnsafeSlow(length),
+    rest: ({ length }) => rested.push(length),
+    free() {},
+  });
   const song = await add('a.mp3', songBytes(1_000));
   const first = await listen(song);
   await readAll(first, 1_000);
@@ -91,9 +98,11 @@ t.test('an idle descriptor is closed after ten seconds, its slices stay', async 
   const second = await listen(song);
   clock.advance(20_000);
   t.equal(counts.open, 1, 'in use again');
+  t.strictSame(rested, []);
   second.close();
   await clock.advanceSlowly(10_000);
   t.equal(counts.open, 0);
+  t.strictSame(rested, [1_000]);
   t.equal(cache.status().songs, 1);
   const third = await listen(song);
   await readAll(third, 1_000);
