@@ -64,10 +64,16 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   };
   try {
     const onProgress = progress.show.bind(progress);
+    const onDamaged = ({ lost, kept }: { readonly lost: number; readonly kept: number }): void => {
+      const part = safeText(partOf(path));
+      progress.tell(
+        `tsp-peer: ${part} was damaged: ${sizeOf(lost)} of it are fetched again, ${sizeOf(kept)} are kept.\n`,
+      );
+    };
     const done =
       path === STDOUT
         ? await intoStdout(command, options, progress)
-        : await download({ ...options, ...world, path, allowUnverified, onProgress });
+        : await download({ ...options, ...world, path, allowUnverified, onProgress, onDamaged });
     progress.clear();
     const seconds = (world.clock.now() - startedAt) / 1_000;
     await tellMix(path, metadata, done, seconds, command);

@@ -43,6 +43,8 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** Told once, as soon as peers can be dialled. */
   readonly onJoined: (joined: JoinedSwarm) => void;
+  /** Told once if some of what was here from another time is not what it was, and is fetched again. */
+  readonly onDamaged?: (bytes: { readonly lost: number; readonly kept: number }) => void;
   /** Told of each who was caught lying, once. */
   readonly onLiar?: (liar: Failed) => void;
   /** Often, for a progress bar. */
@@ -98,6 +100,8 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
   });
   options.onJoined(joined);
   const resumedBytes = bytesOf(joined, tree);
+  if (fetched.lostChunks > 0)
+    options.onDamaged?.({ lost: fetched.lostChunks * chunkBytes, kept: resumedBytes });
   const ended = new Promise<void>(resolve => {
     changed = resolve;
   });

@@ -6,15 +6,15 @@
  *     OUT.part.lock: who fetches to there, one at a time
  *
  * The rule: the note never says of a chunk that it is here before the disk has it. At the next start all of them are
- * hashed again, and what does not lead to the root is not believed: then it begins anew.
+ * hashed again: what was damaged meanwhile is lost, with its neighbours under one node of the note, and the rest is kept.
  */
 import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { fromHex, toHex } from '../../protocol/bytes.js';
-import { hashChunk } from '../../protocol/merkle.js';
+import { layerOf, rangeOf } from '../../protocol/ppspp/bins.js';
 import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import type { SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
-import { frontierOf, rebuiltNodes } from '../../protocol/ppspp/kept-tree.js';
+import { cutOf, nodesFrom } from '../../protocol/ppspp/kept-tree.js';
 import { inUseError } from '../failures/failure.js';
 import { type Lock, takeLock } from '../lock-file.js';
 import { ChunkFile } from './chunk-file.js';
@@ -44,6 +44,8 @@ export interface FetchedFileOptions {
 
 export class FetchedFile {
   readonly chunks: ChunkFile;
+  /** Chunks that were here when this was left, and are not what they were. */
+  readonly lostChunks: number;
   readonly #options: FetchedFileOptions;
   readonly #file: FileHandle;
   readonly #lock: Lock | undefined;
@@ -52,10 +54,11 @@ export class FetchedFile {
   #savedChanges = 0;
   #saving: Promise<void> | undefined;
 
-  private constructor(options: FetchedFileOptions, file: FileHandle, lock: Lock | undefined) {
+  private constructor(options: FetchedFileOptions, { file, lostChunks }: Opened, lock: Lock | undefined) {
     this.#options = options;
     this.#file = file;
     this.#lock = lock;
+    this.lostChunks = lostChunks;
     const { onLoaded, onBroken, metadata } = options;
     this.chunks = new ChunkFile({ file, chunkBytes: metadata.chunkBytes, onLoaded, onBroken });
   }
@@ -64,11 +67,10 @@ export class FetchedFile {
   static async open(options: FetchedFileOptions): Promise<FetchedFile> {
     const lock = await lockOf(options.path);
     try {
-      const kept = await resume(options);
-      if (kept === undefined) return new FetchedFile(options, await open(partOf(options.path), 'w+'), lock);
-      const fetched = new FetchedFile(options, kept.file, lock);
-      for (const range of kept.have.ranges) fetched.chunks.written.add(range);
-      fetched.#hasNote = true;
+      const opened = await openPart(options);
+      const fetched = new FetchedFile(options, opened, lock);
+      for (const range of opened.have.ranges) fetched.chunks.written.add(range);
+      fetched.#hasNote = !opened.have.isEmpty;
       fetched.#savedChanges = fetched.chunks.written.changes;
       return fetched;
     } catch (error) {
@@ -89,6 +91,9 @@ export class FetchedFile {
   async finish(): Promise<void> {
     await this.#saving?.catch(() => {});
     await this.chunks.checkpoint();
+    const { size } = this.#options.tree;
+    // Something may have been written behind its end while nobody was here.
+    if (size !== undefined) await this.#file.truncate(size);
     await this.#file.close();
     await rename(partOf(this.#options.path), this.#options.path);
     await rm(noteOf(this.#options.path), { force: true });
@@ -126,7 +131,7 @@ export class FetchedFile {
       chunks: tree.chunks,
       ...(tree.size === undefined ? {} : { size: tree.size }),
       have: written.ranges.map(({ start, end }) => [start, end]),
-      nodes: frontierOf(tree, written).map(([bin, hash]) => [bin, toHex(hash)]),
+      nodes: cutOf(tree, written).map(([bin, hash]) => [bin, toHex(hash)]),
     };
     const fresh = `${noteOf(path)}.new`;
     try {
@@ -150,65 +155,52 @@ async function lockOf(path: string): Promise<Lock | undefined> {
   throw inUseError(lock.heldBy, `is fetching to ${path}`, '-o names another file');
 }
 
-/** The file and what of it is true; undefined when there is nothing to go on from. */
-async function resume(
-  options: FetchedFileOptions,
-): Promise<{ file: FileHandle; have: ChunkSet } | undefined> {
-  const { path, metadata, tree } = options;
-  const note = await readNote(noteOf(path));
-  if (note === undefined || note.swarm !== toHex(metadata.swarmId) || note.hash !== metadata.hash)
-    return undefined;
-  if (note.chunkBytes !== metadata.chunkBytes) return undefined;
-  const file = await open(partOf(path), 'r+').catch(() => undefined);
-  if (file === undefined) return undefined;
-  const have = new ChunkSet();
-  for (const [start, end] of note.have) have.add({ start, end });
-  const leaves = await leavesOf(file, have, metadata);
-  const nodes =
-    leaves &&
-    rebuiltNodes({
-      root: metadata.swarmId,
-      hash: metadata.hash,
-      chunks: note.chunks,
-      have,
-      frontier: new Map(note.nodes.map(([bin, hash]) => [bin, fromHex(hash) ?? new Uint8Array()])),
-      leafOf: chunk => leaves.get(chunk)!,
-    });
-  if (nodes === undefined) {
-    await file.close();
-    return undefined;
-  }
-  tree.rebuild(note.chunks, note.size, nodes);
-  return { file, have };
+interface Opened {
+  readonly file: FileHandle;
+  /** What of it is true. */
+  readonly have: ChunkSet;
+  readonly lostChunks: number;
 }
 
-async function readNote(path: string): Promise<Note | undefined> {
+/** To go on with, if anything of it is true; else new. */
+async function openPart(options: FetchedFileOptions): Promise<Opened> {
+  const { path, metadata, tree } = options;
+  const note = await readNote(noteOf(path), metadata);
+  const file = note && (await open(partOf(path), 'r+').catch(() => undefined));
+  const have = new ChunkSet();
+  if (note === undefined || file === undefined)
+    return { file: await open(partOf(path), 'w+'), have, lostChunks: 0 };
+  const noted = new ChunkSet();
+  for (const [start, end] of note.have) noted.add({ start, end });
+  const cut = new Map(note.nodes.map(([bin, hash]) => [bin, fromHex(hash) ?? new Uint8Array()]));
+  const nodes = nodesFrom({ root: metadata.swarmId, hash: metadata.hash, chunks: note.chunks, cut });
+  if (nodes !== undefined) {
+    tree.rebuild(note.chunks, note.size, nodes);
+    for (const bin of cut.keys())
+      if (noted.covers(rangeOf(bin)) && (await isTrue(file, tree, bin))) have.add(rangeOf(bin));
+  }
+  if (have.isEmpty) await file.truncate();
+  return { file, have, lostChunks: noted.size - have.size };
+}
+
+/** Undefined where there is none of this swarm. */
+async function readNote(
+  path: string,
+  { swarmId, hash, chunkBytes }: SwarmMetadata,
+): Promise<Note | undefined> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as Note;
+    const note = JSON.parse(await readFile(path, 'utf8')) as Note;
+    const isOfSwarm = note.swarm === toHex(swarmId) && note.hash === hash && note.chunkBytes === chunkBytes;
+    return isOfSwarm ? note : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Undefined when the file is shorter than it should be. */
-async function leavesOf(
-  file: FileHandle,
-  have: ChunkSet,
-  { chunkBytes, hash }: SwarmMetadata,
-): Promise<Map<number, Uint8Array> | undefined> {
-  const leaves = new Map<number, Uint8Array>();
-  const together = Math.max(1, Math.floor((1_024 * 1_024) / chunkBytes));
-  for (const { start, end } of have.ranges) {
-    for (let first = start; first <= end; first += together) {
-      const count = Math.min(together, end - first + 1);
-      const bytes = Buffer.allocUnsafe(count * chunkBytes);
-      const { bytesRead } = await file.read(bytes, 0, bytes.length, first * chunkBytes);
-      if (bytesRead <= (count - 1) * chunkBytes) return undefined;
-      for (let i = 0; i < count; i += 1) {
-        const chunk = bytes.subarray(i * chunkBytes, Math.min(bytesRead, (i + 1) * chunkBytes));
-        leaves.set(first + i, hashChunk(chunk, hash));
-      }
-    }
-  }
-  return leaves;
+/** Whether the chunks below a proven node are what it says. */
+async function isTrue(file: FileHandle, tree: HashTree, bin: number): Promise<boolean> {
+  const { start, end } = rangeOf(bin);
+  const bytes = Buffer.allocUnsafe((end + 1 - start) * tree.chunkBytes);
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, start * tree.chunkBytes);
+  return tree.verifyPiece(start, bytes.subarray(0, bytesRead), layerOf(bin));
 }

@@ -1,9 +1,10 @@
 /**
- * What of a tree is to be kept with some chunks of a content, so that they can be proven to others after a new start.
+ * What of a tree is to be kept with some chunks of a content, so that after a new start they can be told from what was damaged
+ * meanwhile, and proven to others.
  *
- *              ●                ● is computed from the chunks that are here
- *          ●       ○            ○ is kept: nothing of what is below it is here, but the node beside it needs it
- *        ●   ●                  a dozen for each gap, whatever the size of the content
+ *              ○                ● is kept: side by side they lead to the root, so that they prove themselves
+ *          ○       ●            below one either all chunks are here, or none is
+ *        ●   ●                  a dozen or two for each gap, and as many as GRAIN_LEVELS tells apart, whatever the size
  *      [c0][c1]
  */
 import { HASH_LENGTH, type HashName, hashPair, heightOf } from '../merkle.js';
@@ -13,47 +14,48 @@ import type { HashTree } from './hash-tree.js';
 
 export type TreeNode = readonly [bin: number, hash: Uint8Array];
 
-/** The proven nodes that the chunks of `have` do not give. Empty while the size is not known. */
-export function frontierOf(tree: HashTree, have: ChunkSet): TreeNode[] {
+/** A thousandth of the content is lost with a damaged byte; more of them would make a note that is long to write each second. */
+const GRAIN_LEVELS = 10;
+
+/** Proven nodes, from left to right, each above chunks of which all are in `have` or none. Empty while the size is not known. */
+export function cutOf(tree: HashTree, have: ChunkSet): TreeNode[] {
   const { chunks } = tree;
   if (chunks === undefined) return [];
-  const frontier: TreeNode[] = [];
+  const grain = Math.max(0, heightOf(chunks) - GRAIN_LEVELS);
+  const cut: TreeNode[] = [];
   const visit = (bin: number): void => {
     const { start, end } = rangeOf(bin);
-    if (start >= chunks || have.covers({ start, end: Math.min(end, chunks - 1) })) return;
+    if (start >= chunks) return;
+    const isHere = layerOf(bin) <= grain && have.covers({ start, end });
     // Of what reaches past the content its peaks are kept, for others prove chunks up to these only (RFC 7574 §5.6.1).
-    if (end < chunks && !have.touches({ start, end })) {
+    if (end < chunks && (isHere || !have.touches({ start, end }))) {
       const hash = tree.node(bin);
-      if (hash !== undefined) frontier.push([bin, hash]);
+      if (hash !== undefined) cut.push([bin, hash]);
       return;
     }
     for (const child of childrenOf(bin)) visit(child);
   };
   visit(binAt(heightOf(chunks), 0));
-  return frontier;
+  return cut;
 }
 
-/** All nodes above the chunks of `have`; undefined if with those of the frontier they do not lead to the root. */
-export function rebuiltNodes(kept: {
+/** The nodes of a cut and all above them; undefined if they do not lead to the root. */
+export function nodesFrom(kept: {
   readonly root: Uint8Array;
   readonly hash: HashName;
   readonly chunks: number;
-  readonly have: ChunkSet;
-  readonly frontier: ReadonlyMap<number, Uint8Array>;
-  /** The hash of a chunk of `have`. */
-  leafOf(chunk: number): Uint8Array;
+  readonly cut: ReadonlyMap<number, Uint8Array>;
 }): TreeNode[] | undefined {
-  const { chunks, have, frontier, hash: hashName } = kept;
+  const { chunks, cut, hash: hashName } = kept;
   const nodes: TreeNode[] = [];
   const visit = (bin: number): Uint8Array | undefined => {
-    const range = rangeOf(bin);
-    if (range.start >= chunks) return new Uint8Array(HASH_LENGTH[hashName]);
-    let hash: Uint8Array | undefined;
-    if (range.end < chunks && !have.touches(range)) hash = frontier.get(bin);
-    else if (layerOf(bin) === 0) hash = kept.leafOf(range.start);
-    else {
-      const [left, right] = childrenOf(bin).map(visit);
-      hash = left && right && hashPair(left, right, hashName);
+    if (rangeOf(bin).start >= chunks) return new Uint8Array(HASH_LENGTH[hashName]);
+    let hash = cut.get(bin);
+    if (hash === undefined && layerOf(bin) > 0) {
+      const [left, right] = childrenOf(bin);
+      const leftHash = visit(left);
+      const rightHash = leftHash && visit(right);
+      hash = rightHash && hashPair(leftHash, rightHash, hashName);
     }
     if (hash !== undefined) nodes.push([bin, hash]);
     return hash;

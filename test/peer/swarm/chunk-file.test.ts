@@ -1,5 +1,13 @@
 /** The file behind a swarm, beside the plainest model of one, and through crashes; and who is dialled when. */
-import { constants, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  constants,
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -170,14 +178,45 @@ t.test('one at a time fetches to a place', async t => {
   t.same(readdirSync(folder), [], 'nothing is left lying about');
 });
 
+t.test(
+  'what was damaged while nobody was here is fetched again, and what lies around it is kept',
+  async t => {
+    const damage: [string, have: number, (path: string) => void, lost: number][] = [
+      ['a changed byte', 1_001, path => flip(path, 700 * CHUNK_BYTES + 5), 2],
+      ['one in the last chunk but one', CHUNKS, path => flip(path, CONTENT.length - CHUNK_BYTES), 2],
+      ['a lost end', 1_001, path => truncateSync(path, 999 * CHUNK_BYTES + 5), 3],
+      ['a longer end', CHUNKS, path => appendFileSync(path, 'more'), 2],
+      ['nothing left', 1_001, path => truncateSync(path, 0), 1_001],
+      ['an end far behind it', 1_001, path => truncateSync(path, 2 * CONTENT.length), 0],
+    ];
+    for (const [what, have, spoil, lost] of damage) {
+      const folder = await tempFolder(t);
+      const { fetched, take } = await fetching(folder);
+      for (let chunk = 0; chunk < have; chunk += 1) take(chunk);
+      await fetched.close();
+      spoil(partOf(join(folder, 'out')));
+      const again = await fetching(folder);
+      const { written } = again.fetched.chunks;
+      t.same([again.fetched.lostChunks, written.size], [lost, have - lost], what);
+      for (let chunk = 0; chunk < CHUNKS; chunk += 1) if (!written.has(chunk)) again.take(chunk);
+      await again.fetched.finish();
+      t.ok(readFileSync(join(folder, 'out')).equals(CONTENT), `${what}: byte by byte`);
+    }
+  },
+);
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at]! ^= 1;
+  writeFileSync(path, bytes);
+}
+
 t.test('a note about what is not so is not believed', async t => {
   const spoil: Record<string, (folder: string) => void> = {
-    'a changed byte': folder => {
-      const bytes = readFileSync(join(folder, 'out.part'));
-      bytes[5]! ^= 1;
-      writeFileSync(join(folder, 'out.part'), bytes);
+    'a changed hash': folder => {
+      const note = readFileSync(join(folder, 'out.part.json'), 'utf8');
+      writeFileSync(join(folder, 'out.part.json'), note.replace(/"[0-9a-f]{4}(?=[0-9a-f]*"\]\])/, '"0000'));
     },
-    'a short file': folder => writeFileSync(join(folder, 'out.part'), CONTENT.subarray(0, 2_000)),
     'no note': folder => writeFileSync(join(folder, 'out.part.json'), '{"swarm":'),
     'another swarm': folder => {
       const note = readFileSync(join(folder, 'out.part.json'), 'utf8');

@@ -216,6 +216,29 @@ t.test('a listener that was killed goes on from where it was', async t => {
   t.equal(told.resumed + told.sources.reduce((sum, { bytes }) => sum + bytes, 0), content.length);
 });
 
+t.test('a byte that was damaged meanwhile costs a thousandth of what was here, which is said', async t => {
+  const { folder, path, content } = await contentIn(t, 3_000_000);
+  const slow = await seed(t, path, '--max-upload', '1M');
+  const out = join(folder, 'out');
+  const first = await get(t, slow.id, out, ...slow.peer);
+  await until('a note', () => existsSync(`${out}.part.json`));
+  first.kill('SIGTERM');
+  await first.exited;
+  const [[start]] = JSON.parse(readFileSync(`${out}.part.json`, 'utf8')).have;
+  const part = readFileSync(`${out}.part`);
+  part[start * 1_024]! ^= 1;
+  writeFileSync(`${out}.part`, part);
+  const fast = await seed(t, path);
+  const second = await get(t, slow.id, out, ...fast.peer);
+  t.equal(await second.exitCode(), 0, second.stderr);
+  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
+  t.match(
+    second.stderr,
+    /out\.part was damaged: \d\.\d kB of it are fetched again, [\d.]+ [kM]B are kept\.\n/,
+  );
+  t.ok(got(second).resumed > 0, 'the rest was here');
+});
+
 t.test('a disk that has no room for the last block: it does not appear', { skip: noMounts }, async t => {
   const { folder, path } = await contentIn(t, 1_400_000);
   const { id, peer } = await seed(t, path);

@@ -20,7 +20,7 @@ import { ChunkSet } from '../../../protocol/ppspp/chunk-set.js';
 import { Claims } from '../../../protocol/ppspp/claims.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
 import { MerkleIntegrity } from '../../../protocol/ppspp/integrity.js';
-import { frontierOf, rebuiltNodes } from '../../../protocol/ppspp/kept-tree.js';
+import { cutOf, nodesFrom } from '../../../protocol/ppspp/kept-tree.js';
 import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
 import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
 import { content } from '../../support/content.js';
@@ -249,16 +249,12 @@ t.test(
           have.add({ start: chunk, end: chunk });
         }
         if (chunks.length === 0) return;
-        const frontier = new Map(frontierOf(reader, have));
-        const kept = {
-          root,
-          hash: 'sha256' as const,
-          chunks: reader.chunks!,
-          have,
-          leafOf: (chunk: number) => hashChunk(chunkOf(bytes, chunk), 'sha256'),
-        };
+        const cut = new Map(cutOf(reader, have));
+        const kept = { root, hash: 'sha256' as const, chunks: reader.chunks! };
         const again = new HashTree({ root, size });
-        again.rebuild(reader.chunks!, size, rebuiltNodes({ ...kept, frontier })!);
+        again.rebuild(reader.chunks!, size, nodesFrom({ ...kept, cut })!);
+        for (const chunk of chunks)
+          t.ok(again.verifyPiece(chunk, chunkOf(bytes, chunk), 0), `chunk ${chunk}`);
         for (const chunk of chunks)
           t.same(
             again.proofOf(chunk, true, () => false),
@@ -266,21 +262,20 @@ t.test(
           );
         for (let chunk = 0; chunk < reader.chunks!; chunk += 1) fetch(again, chunk);
         const wrong = chunks[spoilt % chunks.length]!;
-        const flipped = (chunk: number) =>
-          hashChunk(
-            chunkOf(bytes, chunk).map(byte => byte ^ 1),
-            'sha256',
-          );
-        const leafOf = (chunk: number) => (chunk === wrong ? flipped(chunk) : kept.leafOf(chunk));
-        t.equal(rebuiltNodes({ ...kept, frontier, leafOf }), undefined);
+        const flipped = chunkOf(bytes, wrong).map(byte => byte ^ 1);
+        t.notOk(again.verifyPiece(wrong, flipped, 0));
+        const [bin, hash] = [...cut][spoilt % cut.size]!;
+        cut.set(
+          bin,
+          hash.map(byte => byte ^ 1),
+        );
+        t.equal(nodesFrom({ ...kept, cut }), undefined);
+        cut.delete(bin);
+        t.equal(nodesFrom({ ...kept, cut }), undefined);
       }),
       { numRuns: 60 },
     );
-    t.same(
-      frontierOf(new HashTree({ root: treeOf(content(3_000)).root }), new ChunkSet()),
-      [],
-      'no size yet',
-    );
+    t.same(cutOf(new HashTree({ root: treeOf(content(3_000)).root }), new ChunkSet()), [], 'no size yet');
   },
 );
 
