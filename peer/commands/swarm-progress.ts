@@ -1,6 +1,6 @@
 /**
  * How far `swarm get` is: a line on a terminal, rows with `--json`. A stream has neither a size nor a bar. Where it waits longer
- * than a moment for a peer, or for one that has more, that is said once, and once more when it is there.
+ * than a moment for a peer, for one that has more, or for a place at one, that is said once, and once more when it is there.
  *
  *     file.bin  31.2 MB of 100 MB, 24.1 MB/s from 3 peers  ━━━━━━──────────────
  *     {"event":"progress","bytes":31200000,"size":100000000,"bytesPerSecond":24100000,"peers":3}     "lacks":"chunks" if it waits
@@ -31,6 +31,10 @@ const WAITING: Readonly<Record<Lack, { readonly message: string; readonly hint: 
   chunks: {
     message: 'no peer has more of it: waiting for one that has.',
     hint: 'A seed of this very ID has to be there, or somebody who got further.',
+  },
+  place: {
+    message: 'no peer has a place for more: waiting for one that has.',
+    hint: 'Those who are there give as much as they may: --slots, --max-upload or --no-serve limits it there.',
   },
 };
 
@@ -131,8 +135,12 @@ export class SwarmProgress {
     const { style } = this.#line;
     const amount = `${sizeOf(bytes)}${size === undefined ? '' : ` of ${sizeOf(size)}`}`;
     const here = counted(peers, 'peer');
-    const waits = lacks === 'peer' ? 'waiting for a peer' : `waiting for more of it beside ${here}`;
-    const from = lacks === undefined ? `${sizeOf(rate)}/s from ${here}` : waits;
+    const waits = {
+      peer: 'waiting for a peer',
+      chunks: `waiting for more of it beside ${here}`,
+      place: `waiting for a place at ${here}`,
+    };
+    const from = lacks === undefined ? `${sizeOf(rate)}/s from ${here}` : waits[lacks];
     const [name, state] = [safeText(this.#name), `${amount}, ${from}`];
     return size === undefined
       ? nameAndState(name, state, style.width)

@@ -113,7 +113,8 @@ export class JoinedSwarm {
     if (this.#open.size === 0) return 'peer';
     // Of a stream everybody has the same most of the time.
     const isMore = (range: ChunkRange): boolean => this.#isLive || !this.swarm.have.covers(range);
-    return this.there.ranges.some(isMore) ? undefined : 'chunks';
+    if (!this.there.ranges.some(isMore)) return 'chunks';
+    return [...this.#open.keys()].some(({ mayRequest }) => mayRequest) ? undefined : 'place';
   }
 
   /** Why nothing more can be expected, for a person; undefined: something can. */

@@ -43,8 +43,8 @@ export interface JoinOptions {
   readonly onLiar?: (liar: Failed) => void;
 }
 
-/** What has to come before chunks can: a peer, or one that has more than is here. */
-export type Lack = 'peer' | 'chunks';
+/** What has to come before chunks can: a peer, one that has more than is here, or a place at one that has. */
+export type Lack = 'peer' | 'chunks' | 'place';
 
 /** What is used, from where on. */
 export interface Playing {

@@ -147,6 +147,35 @@ t.test('over TCP', async t => {
   t.ok(isTailOf(listening.bytes, content), `${listening.bytes.length} bytes, to the end`);
 });
 
+t.test('who waits while a full source has no place for it says so, and when it has one', async t => {
+  const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const id = liveSwarmId(ECDSA_P256, key);
+  const { swarm, integrity, store } = liveSwarm(id, { chunkBytes: 1_024, dialects: ['rfc7574'] });
+  const made = new LiveSource({ integrity, key, have: swarm.have });
+  const port = await freePort('udp');
+  const words = ['--live', Buffer.from(id).toString('hex'), '--listen', `127.0.0.1:${port}`];
+  const waiting = await spawnCommand(t, 'tsp-peer', ['swarm', 'get', ...words]);
+  const node = udpNode();
+  let isFull = true;
+  const slots = { take: () => !isFull, release: () => {} };
+  node.join({ swarm, slots, peers: [{ address: '127.0.0.1', port }] });
+  await node.start({ host: '127.0.0.1', port: 0 });
+  t.teardown(() => node.stop());
+  const giveNext = (): void => {
+    const bytes = new Uint8Array(1_024);
+    store.write(made.next, [bytes]);
+    made.add(bytes, Date.now());
+    node.wake();
+  };
+  await until('it says what it waits for', () => {
+    giveNext();
+    return /no peer has a place for more: waiting for one that has\.\n/.test(waiting.stderr);
+  });
+  isFull = false;
+  await flows(giveNext, waiting);
+  await waiting.complains(/has\.\n.*limit.*\ntsp-peer: a peer is there\.\n/s);
+});
+
 t.test('a relay that lies is named and dropped', async t => {
   const content = new Chance(2).bytes(8 * BLOCK);
   const { command, id, give, peer } = await source(t, await tempFolder(t));
