@@ -66,7 +66,10 @@ async function open(
     return undefined;
   };
   const onBroken = (error: unknown): void => {
-    if (joined !== undefined) node.leave(joined);
+    if (joined !== undefined) {
+      node.leave(joined);
+      tracker?.remove(joined);
+    }
     report(`${safeText(path)} is not given any more: ${(error as Error).message}.`);
   };
   const onLoaded = (): void => node.wake();

@@ -71,11 +71,16 @@ export class SwarmTrackerLink {
   }
 
   /** The tracker is told, if it is there. */
+  remove(tracked: Tracked): void {
+    const id = toHex(tracked.swarm.metadata.swarmId);
+    if (this.#swarms.delete(id)) this.#send(this.#asTo('unregister', id));
+  }
+
   stop(): void {
     this.#isRunning = false;
     this.#cancel();
     this.#endSilence();
-    for (const id of this.#swarms.keys()) this.#send(this.#asTo('unregister', id));
+    for (const tracked of this.#swarms.values()) this.remove(tracked);
     this.#socket?.end();
     this.#socket?.unref();
   }

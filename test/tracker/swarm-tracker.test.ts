@@ -321,3 +321,35 @@ t.test('two commands meet at a third', async t => {
   t.ok(Buffer.compare(readFileSync(out), content) === 0);
   t.equal(await tracker.end(), 0);
 });
+
+t.test('a file that changes while it is given is taken off the list', async t => {
+  const port = await server(t);
+  const path = join(await tempFolder(t), 'content');
+  writeFileSync(path, new Chance(7).bytes(30_000));
+  const tracker = ['--tracker', `127.0.0.1:${port}`];
+  const seed = await spawnCommand(t, 'tsp-peer', [
+    'swarm',
+    'seed',
+    path,
+    '--listen',
+    '127.0.0.1:0',
+    ...tracker,
+  ]);
+  const at = await seed.ready();
+  const id = seed.lines[0]!.split(' ')[0]!;
+  const other = await client(t, port);
+  other.say(`{"type": "register", "swarm_id": "${id}", "endpoint": ["127.0.0.1", 6779]}`);
+  const isListed = async (): Promise<boolean> => {
+    other.say(`{"type": "get_peers", "swarm_id": "${id}"}`);
+    return JSON.stringify(await other.hears(1)).includes(`["127.0.0.1",${at.port}]`);
+  };
+  t.ok(await isListed());
+  writeFileSync(path, new Chance(8).bytes(30_000));
+  const words = ['swarm', 'get', id, '--peer', `127.0.0.1:${at.port}`, '-o', `${path}.out`];
+  const getter = await spawnCommand(t, 'tsp-peer', words);
+  await seed.complains(/is not given any more/);
+  t.same(await other.hears(1), [{ swarm_id: id, type: 'remove_node', endpoint: ['127.0.0.1', at.port] }]);
+  t.notOk(await isListed());
+  getter.kill();
+  await getter.exited;
+});
