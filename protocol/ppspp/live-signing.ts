@@ -1,7 +1,7 @@
 /**
  * What is signed in a live swarm, and when (RFC 7574 §6.1, §8.8): the bytes under a SIGNED_INTEGRITY, in two dialects.
  *
- *     rfc7574   chunk specification · NTP time, 32.32 since 1900 · munro hash, or the chunk (Sign All)
+ *     rfc7574   chunk specification · NTP time, 32.32 since 1900 · munro hash
  *     draft10   the munro hash alone; the time counts microseconds since 1970, and nobody signs it (libswift)
  */
 import { ByteWriter } from '../bytes.js';
@@ -31,18 +31,18 @@ export function unixMsOf(timestamp: bigint, dialect: LiveDialect): number {
   return seconds * 1_000 + (Number(timestamp & 0xffff_ffffn) / 2 ** 32) * 1_000;
 }
 
-/** `subject`: a munro's hash, or a chunk. */
+/** `hash`: the munro's. */
 export function signedBytes(
   range: ChunkRange,
   timestamp: bigint,
-  subject: Uint8Array,
+  hash: Uint8Array,
   format: WireFormat,
   dialect: LiveDialect,
 ): Uint8Array {
-  if (dialect === 'draft10') return subject;
+  if (dialect === 'draft10') return hash;
   const writer = new ByteWriter();
   writeRange(writer, range, format);
   writer.bits64(timestamp);
-  writer.bytes(subject);
+  writer.bytes(hash);
   return writer.written;
 }

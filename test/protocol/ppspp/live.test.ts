@@ -12,7 +12,6 @@ import { LiveIntegrity } from '../../../protocol/ppspp/live-integrity.js';
 import { STALE_MS, signedBytes, timestampOf, unixMsOf } from '../../../protocol/ppspp/live-signing.js';
 import { LiveSource } from '../../../protocol/ppspp/live-source.js';
 import type { Claim } from '../../../protocol/ppspp/messages.js';
-import { SignAllIntegrity } from '../../../protocol/ppspp/sign-all.js';
 import { liveSwarmId, parseLiveSwarmId } from '../../../protocol/ppspp/signatures.js';
 import { Chance } from '../../simulation/chance.js';
 import { VirtualSwarm } from '../../support/virtual-swarm.js';
@@ -31,7 +30,6 @@ function live(
     signature?: SignatureAlgorithm;
     hash?: HashName;
     discardWindow?: number;
-    integrity?: 'unified-merkle' | 'sign-all';
     addressing?: SwarmMetadata['addressing'];
   } = {},
 ) {
@@ -40,7 +38,7 @@ function live(
   const key = parseLiveSwarmId(swarmId);
   const metadata: SwarmMetadata = {
     swarmId,
-    integrity: options.integrity ?? 'unified-merkle',
+    integrity: 'unified-merkle',
     hash,
     addressing: options.addressing ?? 'chunk32',
     chunkBytes: 1_024,
@@ -291,28 +289,6 @@ t.test('the end is signed, also behind a full subtree, and a source may go on be
   );
 });
 
-t.test('each chunk signed for itself', async t => {
-  const made = live({ integrity: 'sign-all', discardWindow: 3 });
-  const have = new ChunkSet();
-  const source = new SignAllIntegrity({ ...made, have });
-  const chunk = (n: number): Uint8Array => new Uint8Array(1_024).fill(n);
-  for (let n = 0; n < 5; n += 1) source.add(n, chunk(n), made.privateKey, NOW);
-  t.same(have.ranges, [{ start: 2, end: 4 }]);
-  t.same(source.tuneIn(), []);
-  const reader = new SignAllIntegrity({ ...made, have: new ChunkSet() });
-  const judge = reader.judge();
-  t.equal(judge.judge(4, chunk(4)), 'unproven');
-  for (const claim of source.proofOf(4)) t.ok(judge.hear(claim, NOW));
-  t.equal(judge.judge(4, chunk(5)), 'wrong');
-  for (const claim of source.proofOf(4)) t.ok(judge.hear(claim, NOW));
-  t.equal(judge.judge(4, chunk(4)), 'verified');
-  t.same(reader.proofOf(4), source.proofOf(4));
-  const [signed] = source.proofOf(3);
-  t.notOk(judge.hear({ ...signed!, range: { start: 3, end: 4 } } as Claim, NOW));
-  for (let n = 0; n < 300; n += 1) judge.hear({ ...signed!, range: { start: n, end: n } } as Claim, NOW);
-  t.equal(judge.judge(3, chunk(3)), 'unproven', 'too many wait');
-});
-
 t.test('while the source has nothing new, both sides show each second that they live', async t => {
   const made = live();
   const net = new VirtualSwarm(5);
@@ -327,49 +303,39 @@ t.test('while the source has nothing new, both sides show each second that they 
   }
 });
 
-for (const integrity of ['unified-merkle', 'sign-all'] as const)
-  t.test(`${integrity}: from a source over a relay to a late listener, through loss`, async t => {
-    const made = live({ integrity, discardWindow: 64 });
-    const net = new VirtualSwarm(4, { loss: 0.1, reorderMs: 30, doubles: 0.05 });
-    const peers = ['source', 'relay', 'listener'].map(() => {
-      const have = new ChunkSet();
-      const proofs =
-        integrity === 'sign-all'
-          ? new SignAllIntegrity({ ...made, have })
-          : new LiveIntegrity({ ...made, have });
-      return { proofs, peer: net.peer({ metadata: made.metadata, integrity: proofs, have }) };
-    });
-    const [source, relay, listener] = peers.map(({ peer }) => peer) as [Peer, Peer, Peer];
-    relay.dial(source);
-    net.run(500);
-    const { proofs } = peers[0]!;
-    const { have } = source.swarm;
-    const maker =
-      proofs instanceof LiveIntegrity
-        ? new LiveSource({ integrity: proofs, key: made.privateKey, have })
-        : undefined;
-    const content = new Chance(4).bytes(256 * 1_024);
-    const epoch = source.unixOffsetMs;
-    for (let n = 0; n < 256; n += 1) {
-      const bytes = content.subarray(n * 1_024, (n + 1) * 1_024);
-      source.chunks.set(n, bytes);
-      if (proofs instanceof SignAllIntegrity) proofs.add(n, bytes, made.privateKey, net.now + epoch);
-      else maker!.add(bytes, net.now + epoch);
-      net.run(net.now + 30);
-      if (n === 127) listener.dial(relay);
-    }
-    net.run(net.now + 20_000, () => listener.swarm.have.has(255));
-    t.ok(net.run(net.now + 20_000, () => listener.swarm.have.covers({ start: 192, end: 255 })));
-    for (const peer of [relay, listener])
-      for (let n = 192; n < 256; n += 1)
-        t.ok(
-          Buffer.compare(peer.chunks.get(n)!, content.subarray(n * 1_024, (n + 1) * 1_024)) === 0,
-          `chunk ${n}`,
-        );
-    t.ok(source.channels[0]!.peerHas!.ranges[0]!.start >= 192, 'what it no longer keeps it no longer has');
-    t.ok(listener.chunks.size < 224, `it tuned in late: ${listener.chunks.size} chunks`);
-    if (listener.swarm.integrity instanceof LiveIntegrity)
-      t.equal(listener.swarm.integrity.newest!.range.end, 255);
+t.test('from a source over a relay to a late listener, through loss', async t => {
+  const made = live({ discardWindow: 64 });
+  const net = new VirtualSwarm(4, { loss: 0.1, reorderMs: 30, doubles: 0.05 });
+  const peers = ['source', 'relay', 'listener'].map(() => {
+    const have = new ChunkSet();
+    const integrity = new LiveIntegrity({ ...made, have });
+    return { integrity, peer: net.peer({ metadata: made.metadata, integrity, have }) };
   });
+  const [source, relay, listener] = peers.map(({ peer }) => peer) as [Peer, Peer, Peer];
+  relay.dial(source);
+  net.run(500);
+  const { integrity } = peers[0]!;
+  const maker = new LiveSource({ integrity, key: made.privateKey, have: source.swarm.have });
+  const content = new Chance(4).bytes(256 * 1_024);
+  const epoch = source.unixOffsetMs;
+  for (let n = 0; n < 256; n += 1) {
+    const bytes = content.subarray(n * 1_024, (n + 1) * 1_024);
+    source.chunks.set(n, bytes);
+    maker.add(bytes, net.now + epoch);
+    net.run(net.now + 30);
+    if (n === 127) listener.dial(relay);
+  }
+  net.run(net.now + 20_000, () => listener.swarm.have.has(255));
+  t.ok(net.run(net.now + 20_000, () => listener.swarm.have.covers({ start: 192, end: 255 })));
+  for (const peer of [relay, listener])
+    for (let n = 192; n < 256; n += 1)
+      t.ok(
+        Buffer.compare(peer.chunks.get(n)!, content.subarray(n * 1_024, (n + 1) * 1_024)) === 0,
+        `chunk ${n}`,
+      );
+  t.ok(source.channels[0]!.peerHas!.ranges[0]!.start >= 192, 'what it no longer keeps it no longer has');
+  t.ok(listener.chunks.size < 224, `it tuned in late: ${listener.chunks.size} chunks`);
+  t.equal(peers[2]!.integrity.newest!.range.end, 255);
+});
 
 type Peer = ReturnType<VirtualSwarm['peer']>;
