@@ -1,6 +1,6 @@
-/** `tsp-peer swarm`, as real processes on real sockets: IDs, hosts that die or lie, a listener that is killed and goes on. */
+/** `tsp-peer swarm`, as real processes on real sockets: IDs, hosts that die or lie, who waits for whom. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { seedFile, staticMetadata } from '../../../peer/swarm/static-swarm.js';
@@ -9,53 +9,13 @@ import { UdpWire } from '../../../peer/swarm/udp-wire.js';
 import { decodeDatagram } from '../../../protocol/ppspp/codec.js';
 import { wireFormatOf } from '../../../protocol/ppspp/handshake.js';
 import { systemClock } from '../../../src/clock.js';
-import { Chance } from '../../simulation/chance.js';
 import { freePort } from '../../support/free-port.js';
 import { NarrowLine } from '../../support/narrow-line.js';
-import { noMounts, spawnWithMount } from '../../support/private-mounts.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
-import { commandPath, type RunningCommand, spawnCommand } from '../../support/spawn-command.js';
+import { spawnCommand } from '../../support/spawn-command.js';
+import { ANYWHERE, contentIn, get, got, seed } from '../../support/swarm-commands.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
-
-const ANYWHERE = ['--listen', '127.0.0.1:0'];
-
-/** A file of chance, and its place. */
-async function contentIn(
-  t: Teardown,
-  size: number,
-): Promise<{ folder: string; path: string; content: Uint8Array }> {
-  const folder = await tempFolder(t);
-  const path = join(folder, 'content');
-  const content = new Chance(size).bytes(size);
-  writeFileSync(path, content);
-  return { folder, path, content };
-}
-
-async function seed(t: Teardown, path: string, ...more: string[]) {
-  const command = await spawnCommand(t, 'tsp-peer', ['swarm', 'seed', path, ...ANYWHERE, ...more]);
-  const { port } = await command.ready();
-  return {
-    command,
-    port: port!,
-    peer: ['--peer', `127.0.0.1:${port}`],
-    id: command.lines[0]!.split(' ')[0]!,
-  };
-}
-
-const get = (t: Teardown, id: string, out: string, ...more: string[]): Promise<RunningCommand> =>
-  spawnCommand(t, 'tsp-peer', ['swarm', 'get', id, '-o', out, '--json', ...more]);
-
-interface Got {
-  readonly event: 'got';
-  readonly bytes: number;
-  readonly resumed: number;
-  readonly sources: readonly { host: string; bytes: number }[];
-  readonly failed: readonly { host: string; lied?: boolean }[];
-}
-
-/** What `get --json` said in the end. */
-const got = ({ rows }: RunningCommand): Got => rows.find(({ event }) => event === 'got') as unknown as Got;
 
 /** A peer that changes a bit of every chunk. */
 async function liar(t: Teardown, path: string): Promise<{ host: string; peer: string[] }> {
@@ -197,79 +157,6 @@ t.test(
     );
   },
 );
-
-t.test('a listener that was killed goes on from where it was', async t => {
-  const { folder, path, content } = await contentIn(t, 3_000_000);
-  const slow = await seed(t, path, '--max-upload', '200k');
-  const out = join(folder, 'out');
-  const first = await get(t, slow.id, out, ...slow.peer);
-  await until('a note', () => existsSync(`${out}.part.json`));
-  first.kill('SIGKILL');
-  await first.exited;
-  t.notOk(existsSync(out), 'it does not appear before it is whole');
-  const fast = await seed(t, path);
-  const second = await get(t, slow.id, out, ...fast.peer);
-  t.equal(await second.exitCode(), 0);
-  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
-  const told = got(second);
-  t.ok(told.resumed > 0, 'something was here');
-  t.equal(told.resumed + told.sources.reduce((sum, { bytes }) => sum + bytes, 0), content.length);
-});
-
-t.test('a byte that was damaged meanwhile costs a thousandth of what was here, which is said', async t => {
-  const { folder, path, content } = await contentIn(t, 3_000_000);
-  const slow = await seed(t, path, '--max-upload', '1M');
-  const out = join(folder, 'out');
-  const first = await get(t, slow.id, out, ...slow.peer);
-  await until('a note', () => existsSync(`${out}.part.json`));
-  first.kill('SIGTERM');
-  await first.exited;
-  const [[start]] = JSON.parse(readFileSync(`${out}.part.json`, 'utf8')).have;
-  const part = readFileSync(`${out}.part`);
-  part[start * 1_024]! ^= 1;
-  writeFileSync(`${out}.part`, part);
-  const fast = await seed(t, path);
-  const second = await get(t, slow.id, out, ...fast.peer);
-  t.equal(await second.exitCode(), 0, second.stderr);
-  t.ok(Buffer.compare(readFileSync(out), content) === 0, 'byte by byte');
-  t.match(
-    second.stderr,
-    /out\.part was damaged: \d\.\d kB of it are fetched again, [\d.]+ [kM]B are kept\.\n/,
-  );
-  t.ok(got(second).resumed > 0, 'the rest was here');
-});
-
-t.test('a disk that has no room for the last block: it does not appear', { skip: noMounts }, async t => {
-  const { folder, path } = await contentIn(t, 1_400_000);
-  const { id, peer } = await seed(t, path);
-  const disk = join(folder, 'disk');
-  mkdirSync(disk);
-  const words = ['swarm', 'get', id, '-o', join(disk, 'out'), ...peer];
-  const andLook = ['sh', '-c', '"$@"; code=$?; ls "$0"; exit $code', disk];
-  const program = [...andLook, process.execPath, commandPath('tsp-peer'), ...words];
-  const getter = await spawnWithMount(t, { folder: disk, size: '1200k' }, program);
-  t.equal(await getter.exitCode(), 1, getter.stderr);
-  t.match(getter.stderr, /disk\/out: the disk is full/);
-  t.notOk(getter.lines.includes('out'), getter.stdout);
-  t.equal(
-    /goes on from there/.test(getter.stderr),
-    getter.lines.includes('out.part.json'),
-    'no more is promised',
-  );
-  t.notOk(getter.lines.includes('out.part.json.new'));
-});
-
-t.test('a disk that has room for nothing is no lack of seeds', { skip: noMounts }, async t => {
-  const { folder, path } = await contentIn(t, 1_400_000);
-  const { id, peer } = await seed(t, path);
-  const disk = join(folder, 'disk');
-  mkdirSync(disk);
-  const words = ['swarm', 'get', id, '-o', join(disk, 'out'), ...peer];
-  const program = [process.execPath, commandPath('tsp-peer'), ...words];
-  const getter = await spawnWithMount(t, { folder: disk, size: '64k' }, program);
-  t.equal(await getter.exitCode(), 1);
-  t.match(getter.stderr, /disk\/out: the disk is full\.\n$/);
-});
 
 t.test('a size that is not the file’s makes nobody a liar', async t => {
   const { folder, path, content } = await contentIn(t, 30_000);
