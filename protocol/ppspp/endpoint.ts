@@ -78,10 +78,6 @@ export interface EndpointOptions {
   readonly admits?: (from: PeerAddress) => boolean;
   /** A swarm that is not joined, but given when somebody comes for it. */
   readonly offered?: (swarmId: string) => Swarm | undefined;
-  /** False: nobody learns of our peers, as is good for a source (RFC 7574 §12.2). */
-  readonly tellsPeers?: boolean;
-  /** Peers are exchanged in plain over public addresses too. */
-  readonly isTrusting?: boolean;
 }
 
 export class Endpoint {
@@ -358,7 +354,7 @@ export class Endpoint {
     for (const event of events) {
       if (event.kind === 'peers-wanted') {
         const peers = this.#peersOf(line.channel.swarm);
-        line.channel.tell(peersToTell(line.to, peers, now, this.#options.isTrusting));
+        line.channel.tell(peersToTell(line.to, peers, now));
       } else if (event.kind !== 'peer' || this.#mayBelieve(line, event.peer)) told.push(eventOf(line, event));
     }
     const [first] = events;
@@ -367,11 +363,10 @@ export class Endpoint {
   }
 
   #mayBelieve({ to }: Line, peer: PeerAddress): boolean {
-    return maySpeakOf(to, peer, this.#options.isTrusting) && !this.#own.has(addressText(peer));
+    return maySpeakOf(to, peer) && !this.#own.has(addressText(peer));
   }
 
   *#peersOf(swarm: Swarm): Iterable<KnownPeer> {
-    if (this.#options.tellsPeers === false) return;
     const lines = [...this.#lines.values()];
     // Not the same to everybody, or the first to come would be all that anybody knows.
     const first = readU32(this.#options.random(4), 0) % Math.max(1, lines.length);

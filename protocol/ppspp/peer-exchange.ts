@@ -2,9 +2,8 @@
  * Peer address exchange (RFC 7574 §3.10, §12.2): who may be told of whom, and how much of what is told is listened to.
  *
  *     asked from    told                                  in plain only where everybody is trusted: not to, nor by, somebody
- *     loopback      loopback, private, public             at a public address, unless the engine says so
+ *     loopback      loopback, private, public             at a public address
  *     private       private, public
- *     public        public
  *
  * Each peer that is told of causes a HANDSHAKE somewhere, so nobody is told unasked, nor of more than a few, nor of one
  * with whom nothing was exchanged for a minute.
@@ -31,14 +30,12 @@ type PeerMessage = Extract<Message, { type: 'PEX_RESv4' | 'PEX_RESv6' }>;
 const MAY_SPEAK_OF: Readonly<Partial<Record<AddressScope, readonly AddressScope[]>>> = {
   loopback: ['loopback', 'private', 'public'],
   private: ['private', 'public'],
-  public: ['public'],
 };
 
-/** Whether somebody at `of` may be told of `peer`, or be believed about it. `isTrusting`: on a public network too. */
-export function maySpeakOf(of: PeerAddress, peer: PeerAddress, isTrusting = false): boolean {
-  const scope = addressScope(of.address);
-  if ((scope === 'public' && !isTrusting) || peer.port === 0) return false;
-  return MAY_SPEAK_OF[scope]?.includes(addressScope(peer.address)) ?? false;
+/** Whether somebody at `of` may be told of `peer`, or be believed about it. */
+export function maySpeakOf(of: PeerAddress, peer: PeerAddress): boolean {
+  const told = MAY_SPEAK_OF[addressScope(of.address)];
+  return peer.port !== 0 && told?.includes(addressScope(peer.address)) === true;
 }
 
 /** Whom to tell somebody at `asker` of; the first that may be told. */
@@ -46,14 +43,12 @@ export function peersToTell(
   asker: PeerAddress,
   known: Iterable<KnownPeer>,
   now: Milliseconds,
-  isTrusting = false,
 ): PeerAddress[] {
   const told: PeerAddress[] = [];
   for (const peer of known) {
     if (told.length === MAX_PEERS_TOLD) break;
     const isFresh = now - peer.exchangedAt < EXCHANGED_WITHIN_MS;
-    if (isFresh && addressText(peer) !== addressText(asker) && maySpeakOf(asker, peer, isTrusting))
-      told.push(peer);
+    if (isFresh && addressText(peer) !== addressText(asker) && maySpeakOf(asker, peer)) told.push(peer);
   }
   return told;
 }

@@ -9,12 +9,7 @@
 import { MerkleTree } from '../../protocol/merkle.js';
 import type { Channel } from '../../protocol/ppspp/channel.js';
 import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
-import {
-  Endpoint,
-  type EndpointEvent,
-  type EndpointOptions,
-  type Outgoing,
-} from '../../protocol/ppspp/endpoint.js';
+import { Endpoint, type EndpointEvent, type Outgoing } from '../../protocol/ppspp/endpoint.js';
 import type { PeerAddress } from '../../protocol/ppspp/gate.js';
 import type { Dialect, SwarmMetadata } from '../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../protocol/ppspp/hash-tree.js';
@@ -108,7 +103,6 @@ export interface PeerOptions {
   readonly isReliable?: boolean;
   /** What is sent for a chunk; a liar sends something else. */
   readonly spoil?: (chunk: number, bytes: Uint8Array) => Uint8Array;
-  readonly endpoint?: Partial<EndpointOptions>;
 }
 
 export class VirtualPeer {
@@ -152,7 +146,6 @@ export class VirtualPeer {
       isReliable,
       unixOffsetMs: this.unixOffsetMs,
       admits: from => !this.banned.has(from.address),
-      ...options.endpoint,
     });
     this.endpoint.join(this.swarm);
   }
