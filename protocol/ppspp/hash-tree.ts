@@ -25,7 +25,6 @@ import {
 } from './claims.js';
 import type { ChunkRange, Claim } from './messages.js';
 import { NodeStore } from './node-store.js';
-import { nodesOf, TreeBuilder } from './tree-builder.js';
 
 export class HashTree {
   readonly hash: HashName;
@@ -56,18 +55,6 @@ export class HashTree {
     if (options.size === undefined) return;
     this.#size = options.size;
     this.#settle(Math.ceil(options.size / this.chunkBytes));
-  }
-
-  /** A whole content's tree from its leaves end to end (`MerkleTree` with `keep: 0`). */
-  static fromLeaves(
-    leaves: Uint8Array,
-    options: { readonly size: number; readonly hash?: HashName; readonly chunkBytes?: number },
-  ): HashTree {
-    const hash = options.hash ?? 'sha256';
-    const nodes = new NodeStore(HASH_LENGTH[hash]);
-    const builder = new TreeBuilder(hash, nodes);
-    for (const leaf of nodesOf(leaves, hash)) builder.add(leaf);
-    return new HashTree({ ...options, root: builder.finish(), nodes });
   }
 
   /** Takes over nodes that are known to lead to the root (`kept-tree.ts`); `size` if it was known. */

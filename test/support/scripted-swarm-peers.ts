@@ -6,13 +6,13 @@
  *
  * A script is told datagrams and answers with datagrams. What would break the real program breaks the script: it throws.
  */
-import { MerkleTree } from '../../protocol/merkle.js';
 import { ChunkSet } from '../../protocol/ppspp/chunk-set.js';
 import { decodeDatagram, encodeDatagram } from '../../protocol/ppspp/codec.js';
 import { wireFormatOf } from '../../protocol/ppspp/handshake.js';
-import { HashTree } from '../../protocol/ppspp/hash-tree.js';
+import type { HashTree } from '../../protocol/ppspp/hash-tree.js';
 import type { ChunkRange, Message, WireFormat } from '../../protocol/ppspp/messages.js';
 import { metadataOf } from './virtual-swarm.js';
+import { wholeTree } from './whole-tree.js';
 
 const CHUNK = 1_024;
 
@@ -158,8 +158,7 @@ export class SwiftSeeder implements Script {
 
   constructor(content: Uint8Array) {
     this.#content = new Content(content, 'draft10');
-    const leaves = new MerkleTree({ hash: 'sha1', keep: 0 }).update(content).digest().nodes(0);
-    this.#tree = HashTree.fromLeaves(leaves, { size: content.length, hash: 'sha1', chunkBytes: CHUNK });
+    this.#tree = wholeTree(content, 'sha1', CHUNK);
   }
 
   hear(datagram: Uint8Array, say: Say): void {

@@ -17,6 +17,7 @@ import { type Integrity, MerkleIntegrity } from '../../protocol/ppspp/integrity.
 import type { Swarm } from '../../protocol/ppspp/swarm.js';
 import { Chance } from '../simulation/chance.js';
 import { carried, type Link } from './virtual-link.js';
+import { wholeTree } from './whole-tree.js';
 
 const PORT = 6_778;
 /** Where the near ends of connections begin, one for each peer that is dialled. */
@@ -224,8 +225,7 @@ function integrityOf({ metadata, content, size }: PeerOptions): Integrity {
     return new MerkleIntegrity(
       new HashTree({ root: swarmId, hash, chunkBytes, ...(size === undefined ? {} : { size }) }),
     );
-  const leaves = new MerkleTree({ hash, keep: 0 }).update(content).digest().nodes(0);
-  return new MerkleIntegrity(HashTree.fromLeaves(leaves, { size: content.length, hash, chunkBytes }));
+  return new MerkleIntegrity(wholeTree(content, hash, chunkBytes));
 }
 
 /** Of a static swarm with this content. */

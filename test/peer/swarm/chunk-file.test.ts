@@ -15,19 +15,18 @@ import { ChunkFile } from '../../../peer/swarm/chunk-file.js';
 import { FetchedFile, partOf } from '../../../peer/swarm/fetched-file.js';
 import { Neighbours } from '../../../peer/swarm/neighbours.js';
 import { staticMetadata } from '../../../peer/swarm/static-swarm.js';
-import { MerkleTree } from '../../../protocol/merkle.js';
 import { Claims } from '../../../protocol/ppspp/claims.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
 import { Chance } from '../../simulation/chance.js';
 import { tempFolder } from '../../support/temp-folder.js';
 import { type Teardown, until } from '../../support/until.js';
+import { wholeTree } from '../../support/whole-tree.js';
 
 const CHUNK_BYTES = 1_024;
 const CHUNKS = 1_500;
 const CONTENT = new Chance(11).bytes(CHUNKS * CHUNK_BYTES - 300);
-const DIGEST = new MerkleTree({ keep: 0 }).update(CONTENT).digest();
-const SOURCE = HashTree.fromLeaves(DIGEST.nodes(0), { size: CONTENT.length });
-const METADATA = staticMetadata(DIGEST.root, 'sha256', CHUNK_BYTES);
+const SOURCE = wholeTree(CONTENT);
+const METADATA = staticMetadata(SOURCE.root, 'sha256', CHUNK_BYTES);
 
 const chunkOf = (chunk: number): Uint8Array =>
   CONTENT.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES);
@@ -43,7 +42,7 @@ function shuffled(chance: Chance, count: number): number[] {
 
 /** A file on its way, and how a chunk comes into it: proven. */
 async function fetching(folder: string) {
-  const tree = new HashTree({ root: DIGEST.root, size: CONTENT.length });
+  const tree = new HashTree({ root: SOURCE.root, size: CONTENT.length });
   const broken: unknown[] = [];
   const fetched = await FetchedFile.open({
     path: join(folder, 'out'),

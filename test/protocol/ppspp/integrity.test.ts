@@ -24,6 +24,7 @@ import { cutOf, nodesFrom } from '../../../protocol/ppspp/kept-tree.js';
 import type { ChunkRange, Message } from '../../../protocol/ppspp/messages.js';
 import { liveSwarmId, parseLiveSwarmId, signLive } from '../../../protocol/ppspp/signatures.js';
 import { content } from '../../support/content.js';
+import { wholeTree } from '../../support/whole-tree.js';
 
 const vectors: { progressive: number[][]; roots: [number, string, string][] } = JSON.parse(
   readFileSync(new URL('../../../../test/vectors/ppspp.json', import.meta.url), 'utf8'),
@@ -32,8 +33,8 @@ const chunkOf = (bytes: Uint8Array, chunk: number): Uint8Array =>
   bytes.subarray(chunk * 1_024, (chunk + 1) * 1_024);
 
 function treeOf(bytes: Uint8Array, hash: HashName = 'sha256'): { tree: HashTree; root: Uint8Array } {
-  const digest = new MerkleTree({ hash, keep: 0 }).update(bytes).digest();
-  return { tree: HashTree.fromLeaves(digest.nodes(0), { size: bytes.length, hash }), root: digest.root };
+  const { root } = new MerkleTree({ hash }).update(bytes).digest();
+  return { tree: wholeTree(bytes, hash), root };
 }
 
 function claim(claims: Claims, messages: readonly Message[]): void {
@@ -346,7 +347,7 @@ t.test('claims are few, and about nodes', async t => {
     'nothing is not hashed',
   );
   t.equal(toHex(hashChunk(content(1), 'sha1')), vectors.roots[0]![1]);
-  t.equal(HashTree.fromLeaves(new Uint8Array(0), { size: 0 }).chunks, 0);
+  t.equal(wholeTree(new Uint8Array(0)).chunks, 0);
 });
 
 t.test('live keys and signatures are those of DNSSEC', async t => {

@@ -9,6 +9,7 @@ import type { SwarmMetadata } from '../../../protocol/ppspp/handshake.js';
 import { HashTree } from '../../../protocol/ppspp/hash-tree.js';
 import type { ChunkRange } from '../../../protocol/ppspp/messages.js';
 import type { Swarm } from '../../../protocol/ppspp/swarm.js';
+import { wholeTree } from '../../support/whole-tree.js';
 import type { Chance } from '../chance.js';
 import { BrokenRule } from '../invariants.js';
 
@@ -18,14 +19,12 @@ export class SwarmContent {
   readonly bytes: Uint8Array;
   readonly chunks: number;
   readonly metadata: SwarmMetadata;
-  readonly #leaves: Uint8Array;
 
   constructor(chance: Chance, chunks: number, hash: HashName = chance.pick(['sha1', 'sha256'])) {
     this.chunks = chunks;
     this.bytes = chance.bytes(chunks * CHUNK_BYTES - chance.int(0, CHUNK_BYTES - 1));
-    const tree = new MerkleTree({ hash, keep: 0 }).update(this.bytes).digest();
-    this.#leaves = tree.nodes(0);
-    this.metadata = staticMetadata(tree.root, hash, CHUNK_BYTES);
+    const { root } = new MerkleTree({ hash }).update(this.bytes).digest();
+    this.metadata = staticMetadata(root, hash, CHUNK_BYTES);
   }
 
   /** One chunk, or what there is of it. */
@@ -36,7 +35,7 @@ export class SwarmContent {
   /** With every node. */
   tree(): HashTree {
     const { hash, chunkBytes } = this.metadata;
-    return HashTree.fromLeaves(this.#leaves, { size: this.bytes.length, hash, chunkBytes });
+    return wholeTree(this.bytes, hash, chunkBytes);
   }
 
   /** Of which only the root is known, and the size if that is told. */
