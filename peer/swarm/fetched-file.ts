@@ -170,12 +170,10 @@ async function openPart(options: FetchedFileOptions): Promise<Opened> {
   const have = new ChunkSet();
   if (note === undefined || file === undefined)
     return { file: await open(partOf(path), 'w+'), have, lostChunks: 0 };
-  const noted = new ChunkSet();
-  for (const [start, end] of note.have) noted.add({ start, end });
-  const cut = new Map(note.nodes.map(([bin, hash]) => [bin, fromHex(hash) ?? new Uint8Array()]));
-  const nodes = nodesFrom({ root: metadata.swarmId, hash: metadata.hash, chunks: note.chunks, cut });
+  const { chunks, size, noted, cut } = note;
+  const nodes = nodesFrom({ root: metadata.swarmId, hash: metadata.hash, chunks, cut });
   if (nodes !== undefined) {
-    tree.rebuild(note.chunks, note.size, nodes);
+    tree.rebuild(chunks, size, nodes);
     for (const bin of cut.keys())
       if (noted.covers(rangeOf(bin)) && (await isTrue(file, tree, bin))) have.add(rangeOf(bin));
   }
@@ -183,15 +181,16 @@ async function openPart(options: FetchedFileOptions): Promise<Opened> {
   return { file, have, lostChunks: noted.size - have.size };
 }
 
-/** Undefined where there is none of this swarm. */
-async function readNote(
-  path: string,
-  { swarmId, hash, chunkBytes }: SwarmMetadata,
-): Promise<Note | undefined> {
+/** Undefined where there is none of this swarm, or none that can be read. */
+async function readNote(path: string, { swarmId, hash, chunkBytes }: SwarmMetadata) {
   try {
     const note = JSON.parse(await readFile(path, 'utf8')) as Note;
-    const isOfSwarm = note.swarm === toHex(swarmId) && note.hash === hash && note.chunkBytes === chunkBytes;
-    return isOfSwarm ? note : undefined;
+    if (note.swarm !== toHex(swarmId) || note.hash !== hash || note.chunkBytes !== chunkBytes)
+      return undefined;
+    const noted = new ChunkSet();
+    for (const [start, end] of note.have) noted.add({ start, end });
+    const cut = new Map(note.nodes.map(([bin, hex]) => [bin, fromHex(hex) ?? new Uint8Array()]));
+    return { chunks: note.chunks, size: note.size, noted, cut };
   } catch {
     return undefined;
   }

@@ -217,6 +217,10 @@ t.test('a note about what is not so is not believed', async t => {
       writeFileSync(join(folder, 'out.part.json'), note.replace(/"[0-9a-f]{4}(?=[0-9a-f]*"\]\])/, '"0000'));
     },
     'no note': folder => writeFileSync(join(folder, 'out.part.json'), '{"swarm":'),
+    'less than a note': folder => {
+      const note = JSON.parse(readFileSync(join(folder, 'out.part.json'), 'utf8'));
+      writeFileSync(join(folder, 'out.part.json'), JSON.stringify({ ...note, have: undefined }));
+    },
     'another swarm': folder => {
       const note = readFileSync(join(folder, 'out.part.json'), 'utf8');
       writeFileSync(join(folder, 'out.part.json'), note.replace(/"swarm":"../, '"swarm":"00'));
