@@ -2,6 +2,7 @@
  * Chunks that were sent and not acknowledged, and when they count as lost: what LEDBAT is told, and what is sent again.
  *
  *     sent: 4 5 6 7 8      ACK 6 · 7 · 8  ─▶  4 and 5 are lost: three later ones have arrived
+ *                          ACK 4 all the same  ─▶  from now on only if those were sent some time later, too
  *     sent: 9              nothing for the timeout  ─▶  9 is lost, and the window is one segment (the tail)
  *
  * A chunk is counted once, however often and in whatever ranges it is acknowledged; one that was never sent, never.
@@ -43,6 +44,9 @@ export class InFlight {
   #calm = 0;
   #calmAfter = CALM_CHUNKS;
   #newestArrived = -1;
+  #newestSentAt: Milliseconds = 0;
+  /** What was sent so long before something that has arrived may still be on its way: nothing, until that was seen. */
+  #overtakenMs: Milliseconds = 0;
   /** When something was last acknowledged, or sent into silence. */
   #quietSince: Milliseconds = 0;
 
@@ -90,7 +94,7 @@ export class InFlight {
     let newest: Sent | undefined;
     for (const chunk of this.#within(range)) {
       const sent = this.#sent.get(chunk);
-      this.#losses.delete(chunk);
+      if (this.#losses.delete(chunk) && this.#cameFirst(sent, now)) this.#bePatient();
       if (sent === undefined) continue;
       this.#sent.delete(chunk);
       this.#calm += 1;
@@ -99,11 +103,15 @@ export class InFlight {
     }
     if (newest === undefined) return [];
     this.#quietSince = now;
-    this.#newestArrived = Math.max(this.#newestArrived, newest.order);
+    if (newest.order > this.#newestArrived) {
+      this.#newestArrived = newest.order;
+      this.#newestSentAt = newest.at;
+    }
     const roundTrip = newest.again ? {} : { roundTripMs: now - newest.at };
     this.ledbat.acked({ bytes, delayUs, now, ...roundTrip });
     return this.#giveUp(
-      sent => sent.order + REORDERED_SEGMENTS <= this.#newestArrived,
+      ({ order, at }) =>
+        order + REORDERED_SEGMENTS <= this.#newestArrived && at + this.#overtakenMs <= this.#newestSentAt,
       sent => this.ledbat.lost(sent.bytes, now),
     );
   }
@@ -128,6 +136,17 @@ export class InFlight {
       this.#sent.delete(chunk);
       this.#losses.delete(chunk);
     }
+  }
+
+  /** Whether a chunk that was taken for lost arrived all the same, and not as it was sent again, if it was by now. */
+  #cameFirst(again: Sent | undefined, now: Milliseconds): boolean {
+    return again === undefined || now - again.at < (this.ledbat.roundTripMs ?? 0) / 2;
+  }
+
+  /** As RFC 8985 §6.2 widens its window of reordering: up to a round trip. */
+  #bePatient(): void {
+    const roundTripMs = this.ledbat.roundTripMs ?? 0;
+    this.#overtakenMs = Math.min(roundTripMs, Math.max(2 * this.#overtakenMs, roundTripMs / 4));
   }
 
   get #isCalm(): boolean {

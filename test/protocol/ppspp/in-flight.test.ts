@@ -19,6 +19,40 @@ t.test('a chunk is lost when three sent after it have arrived', async t => {
   t.equal(flight.ledbat.flightBytes, 0);
 });
 
+t.test(
+  'where datagrams overtake one another, what was sent a moment before the newest is waited for',
+  async t => {
+    for (const isSentAgain of [false, true]) {
+      const flight = new InFlight(1_000);
+      const send = (first: number, last: number, now: number): void => {
+        for (let chunk = first; chunk <= last; chunk += 1) flight.sent(chunk, 1_000, now);
+      };
+      send(0, 0, 0);
+      flight.acked(one(0), 10, 40);
+      send(1, 4, 50);
+      t.same(flight.acked({ start: 2, end: 4 }, 10, 90), [1]);
+      if (isSentAgain) send(1, 1, 91);
+      flight.acked(one(1), 10, 95);
+      send(10, 13, 100);
+      t.same(flight.acked({ start: 11, end: 13 }, 10, 140), [], 'it may be about to come, as 1 did');
+      send(14, 14, 110);
+      t.same(flight.acked(one(14), 10, 150), [10], 'a quarter of a round trip is enough');
+    }
+  },
+);
+
+t.test('what comes a round trip after it was sent again was lost', async t => {
+  const flight = new InFlight(1_000);
+  flight.sent(0, 1_000, 0);
+  flight.acked(one(0), 10, 40);
+  for (const chunk of [1, 2, 3, 4]) flight.sent(chunk, 1_000, 50);
+  t.same(flight.acked({ start: 2, end: 4 }, 10, 90), [1]);
+  flight.sent(1, 1_000, 91);
+  flight.acked(one(1), 10, 131);
+  for (const chunk of [10, 11, 12, 13]) flight.sent(chunk, 1_000, 140);
+  t.same(flight.acked({ start: 11, end: 13 }, 10, 180), [10]);
+});
+
 t.test('at the tail the timeout finds it, and what is sent twice says nothing of the round trip', async t => {
   const flight = new InFlight(1_000);
   flight.sent(7, 1_000, 100);
