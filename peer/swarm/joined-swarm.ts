@@ -24,6 +24,7 @@ import { Feeders } from './feeders.js';
 import type { JoinOptions, Lack, Playing } from './joining.js';
 import { LiveCompany } from './live-company.js';
 import { Neighbours } from './neighbours.js';
+import { Patience } from './patience.js';
 import { Picker } from './picker.js';
 import { ServedNeighbours } from './served-neighbours.js';
 import { type Failed, REASONS, type Source, Tally } from './tally.js';
@@ -37,12 +38,6 @@ const SILENT_MS = 4_000;
 const LIVE_SILENT_MS = 6_000;
 /** In a live swarm who is fed asks all the time: who does not for so long makes place. */
 const LIVE_HOLD_MS = 2_000;
-/** A live source that comes back within this is waited for. */
-const LIVE_PATIENCE_MS = 30_000;
-/** Nobody is there since. */
-const NOBODY_MS = 8_000;
-/** Peers that are there and give nothing have nothing, or will not. */
-const NOTHING_MS = 20_000;
 const DEFAULT_MAX_PEERS = 50;
 
 /** The part of the node that its swarms use. */
@@ -75,9 +70,7 @@ export class JoinedSwarm {
   /** Other ways to the content. */
   readonly #hosts = new Map<Asked, string>();
   #lookAt: Milliseconds = Number.NEGATIVE_INFINITY;
-  #startedAt: Milliseconds | undefined;
-  #heardAt: Milliseconds = Number.NEGATIVE_INFINITY;
-  #lastChunkAt: Milliseconds | undefined;
+  readonly #patience: Patience;
   #problem: string | undefined;
   readonly #company = new LiveCompany();
 
@@ -87,6 +80,7 @@ export class JoinedSwarm {
     this.serves = serves;
     this.#options = options;
     this.#home = home;
+    this.#patience = new Patience(this.#isLive);
     this.#wanted = options.onDemand === true ? new ChunkSet() : undefined;
     if (options.slots !== undefined)
       this.served = new ServedNeighbours(options.slots, this.#isLive ? LIVE_HOLD_MS : undefined);
@@ -277,7 +271,7 @@ export class JoinedSwarm {
   /** Dials who is due, gives up who is gone, asks for what there is room for. `dial`: false when that cannot be now. */
   drive(now: Milliseconds, dial: (to: PeerAddress) => boolean): void {
     const { store } = this.#options;
-    this.#startedAt ??= now;
+    this.#patience.begin(now);
     for (const address of this.#neighbours.due(now))
       if (!dial(address)) this.#neighbours.left(address, now, false);
     this.served?.look(now);
@@ -326,13 +320,13 @@ export class JoinedSwarm {
     this.#open.set(channel, { from, name });
     this.tally.here(name);
     this.#picker.add(channel);
-    this.#heardAt = now;
+    this.#patience.heard(now);
     if (!this.serves) channel.choke();
     if (this.#options.store !== undefined) channel.askForPeers();
   }
 
   #ended(channel: Channel, from: PeerAddress, reason: EndReason, now: Milliseconds): void {
-    if (this.#open.delete(channel)) this.#heardAt = Math.max(this.#heardAt, channel.heardAt);
+    if (this.#open.delete(channel)) this.#patience.heard(channel.heardAt);
     this.#picker.remove(channel);
     const hasLied = reason === 'lies';
     this.#neighbours.left(from, now, hasLied);
@@ -350,7 +344,7 @@ export class JoinedSwarm {
       name,
       chunks.reduce((sum, { length }) => sum + length, 0),
     );
-    this.#lastChunkAt = now;
+    this.#patience.came(now);
   }
 
   /** Gives up who is gone without a word, and sees whether there is hope. */
@@ -366,7 +360,7 @@ export class JoinedSwarm {
       channel.close();
       this.#ended(channel, from, 'dead', now);
     }
-    this.#problem = this.#problemAt(now);
+    if (this.#options.waits !== true) this.#problem = this.#patience.problemAt(now, this);
     if (this.#isLive && this.#options.store !== undefined) this.#keepCompany(now);
   }
 
@@ -379,18 +373,6 @@ export class JoinedSwarm {
       channel.close();
       this.#ended(channel, from, 'closed', now);
     }
-  }
-
-  #problemAt(now: Milliseconds): string | undefined {
-    if (this.#options.waits === true) return undefined;
-    const since = Math.max(this.#startedAt!, this.#heardAt);
-    const [nobodyMs, nothingMs] = this.#isLive
-      ? [LIVE_PATIENCE_MS, LIVE_PATIENCE_MS]
-      : [NOBODY_MS, NOTHING_MS];
-    if (this.peers === 0) return now - since < nobodyMs ? undefined : this.tally.nobody();
-    const quietMs = now - Math.max(this.#startedAt!, this.#lastChunkAt ?? Number.NEGATIVE_INFINITY);
-    if (quietMs < nothingMs) return undefined;
-    return `the peers that answered ${this.lacks === 'chunks' ? 'have' : 'give'} nothing more`;
   }
 }
 
