@@ -46,6 +46,6 @@ export interface Pending {
   readonly gone: readonly ContentHash[];
   /** Songs that the host is to have besides: those that it has (true), or none but `placed`. */
   readonly keepsOthers: boolean;
-  /** Of those that are new to the list. */
+  /** Of what is placed. */
   readonly reservation: Reservation;
 }

@@ -17,7 +17,6 @@ import type { TrackerConfig } from './config.js';
 import { IdRows } from './id-rows.js';
 import type { Member, Pending } from './member.js';
 import type { Registry, StoredHost } from './registry/registry.js';
-import { Reservations } from './reservations.js';
 import { type Host, type Song, type SongTable, sameOffer, shownOffer } from './song-table.js';
 
 /** About 1 ms of this thread: several members may have a slice each in one turn of the event loop. */
@@ -57,7 +56,6 @@ export class Registrar {
   /** Hosts of the run before, until they are back or this is over. */
   readonly #awaited = new Set<Host>();
   readonly #disarms = new Set<() => void>();
-  readonly #reservations = new Reservations();
   #isStopped = false;
   /** Songs offered and not listed, over all members. */
   #offered = 0;
@@ -161,7 +159,7 @@ export class Registrar {
     const { pending } = member;
     if (pending === undefined || !member.live) return;
     member.pending = undefined;
-    const publishing = this.#publish(member, pending).finally(() => pending.reservation.release());
+    const publishing = this.#publish(member, pending).finally(() => pending.reservation.releaseAll());
     member.publishing = this.#inBackground(publishing);
   }
 
@@ -184,7 +182,7 @@ export class Registrar {
     this.#offered -= member.offers.size;
     member.offers.clear();
     const { host } = member;
-    member.pending?.reservation.release();
+    member.pending?.reservation.releaseAll();
     member.pending = undefined;
     if (host === undefined) return;
     const owner = this.#owners.get(host);
@@ -202,9 +200,8 @@ export class Registrar {
     rows: IdRows,
   ): Promise<Enlisted> {
     const placed: { id: SongId; offer: OfferRow }[] = [];
-    // What nobody else has makes room for what comes with it.
-    let leaving = gone.filter(hash => host.songs.get(hash)?.holdings.length === 1).length;
-    const reservation = this.#reservations.open();
+    const leaving = gone.values();
+    const reservation = this.#table.reservations.open();
     let delayed = false;
     try {
       for (const [index, offer] of offers.entries()) {
@@ -214,15 +211,14 @@ export class Registrar {
         const { hash } = offer;
         const listed = this.#table.songOf(hash);
         const isAnother = listed !== undefined && shownOffer(listed)?.live !== offer.live;
-        const id = isAnother ? 'refused' : (listed?.id ?? this.#idFor(member, hash, leaving));
+        const id = isAnother ? 'refused' : (listed?.id ?? this.#idFor(member, host, hash, leaving));
         if (typeof id === 'string') {
           rows.refused(hash, id);
           if (id === 'unavailable') delayed = true;
           else this.#forget(member, hash);
           continue;
         }
-        if (listed === undefined && leaving > 0) leaving -= 1;
-        else if (listed === undefined) reservation.take();
+        reservation.take(hash);
         placed.push({ id, offer });
         rows.id(hash, id);
         const known = host.songs.get(hash)?.holdings.find(holding => holding.host === host);
@@ -236,7 +232,7 @@ export class Registrar {
       if (member.live) member.pending = { host, addresses, placed, gone, keepsOthers, reservation };
       return { rows: rows.bytes(), ...(delayed ? { retryInMs: DELAYED_RETRY_MS } : {}) };
     } finally {
-      if (member.pending?.reservation !== reservation) reservation.release();
+      if (member.pending?.reservation !== reservation) reservation.releaseAll();
     }
   }
 
@@ -249,13 +245,12 @@ export class Registrar {
     }
   }
 
-  /** Of a song that is not listed. `leaving`: how many songs make room for it. */
-  #idFor(member: Member, hash: ContentHash, leaving: number): SongId | ErrorCode {
-    const { maxSongs, maxIds } = this.#config;
-    if (this.#table.songCount + this.#reservations.places - leaving >= maxSongs) return 'refused';
+  /** Of a song that is not listed. `leaving`: songs of the host that make room for it. */
+  #idFor(member: Member, host: Host, hash: ContentHash, leaving: Iterator<ContentHash>): SongId | ErrorCode {
+    if (!this.#hasPlace(host, hash, leaving)) return 'refused';
     const known = this.#registry.idOf(hash);
     if (known !== undefined) return known;
-    if (this.#registry.idCount >= maxIds) return 'refused';
+    if (this.#registry.idCount >= this.#config.maxIds) return 'refused';
     const now = this.#clock.now();
     if (!this.#newHashes.of(member.addressKey, now).take(1, now)) return 'unavailable';
     try {
@@ -264,6 +259,17 @@ export class Registrar {
       if (error instanceof RequestError) return error.code;
       throw error;
     }
+  }
+
+  /** In a full list what is `leaving` leaves at once, so that its place is nobody else's meanwhile. */
+  #hasPlace(host: Host, hash: ContentHash, leaving: Iterator<ContentHash>): boolean {
+    const { reservations } = this.#table;
+    while (!reservations.has(hash) && this.#table.songCount + reservations.places >= this.#config.maxSongs) {
+      const left = leaving.next();
+      if (left.done === true) return false;
+      this.#table.withdraw(host, left.value);
+    }
+    return true;
   }
 
   /** The host that these addresses or this instance stand for already, or a new one. */
@@ -290,8 +296,8 @@ export class Registrar {
     for (const hash of gone) this.#table.withdraw(host, hash);
     for (const [index, { id, offer }] of placed.entries()) {
       this.#forget(member, offer.hash);
-      if (this.#table.songOf(offer.hash) === undefined) reservation.use();
       this.#table.place(host, id, offer);
+      reservation.release(offer.hash);
       if (isSliceEnd(index)) await this.#pause();
       if (this.#owners.get(host) !== member) return;
     }

@@ -1,47 +1,66 @@
 /**
- * Places in the list for songs that are on their way into it: libraries that come at once do not all get the last one.
+ * Places in the list for songs on their way into it: libraries that come at once do not all get the last one, and a song
+ * that leaves when another host was just promised to be listed with it keeps its own.
  *
- *     take ─▶ its ID goes to disk, its host is told ─▶ use, when it is listed        release: what is left, however it ends
+ *     take ─▶ its ID goes to disk, its host is told, it is listed ─▶ release       releaseAll: what is left, however it ends
  */
+import type { ContentHash } from '../protocol/tsp/rows.js';
+
 export class Reservations {
-  #places = 0;
+  readonly #isListed: (hash: ContentHash) => boolean;
+  /** By how many libraries each song is taken. */
+  readonly #taken = new Map<ContentHash, number>();
+  readonly #unlisted = new Set<ContentHash>();
+
+  constructor(isListed: (hash: ContentHash) => boolean) {
+    this.#isListed = isListed;
+  }
 
   /** How many songs more the list may have once what is under way is listed. */
   get places(): number {
-    return this.#places;
+    return this.#unlisted.size;
+  }
+
+  has(hash: ContentHash): boolean {
+    return this.#taken.has(hash);
   }
 
   /** For one library; nothing is taken yet. */
   open(): Reservation {
-    return new Reservation(change => {
-      this.#places += change;
+    return new Reservation((hash, by) => {
+      const count = (this.#taken.get(hash) ?? 0) + by;
+      if (count > 0) this.#taken.set(hash, count);
+      else this.#taken.delete(hash);
+      this.moved(hash);
     });
+  }
+
+  /** To be called when a song has entered the list, or left it. */
+  moved(hash: ContentHash): void {
+    if (this.#taken.has(hash) && !this.#isListed(hash)) this.#unlisted.add(hash);
+    else this.#unlisted.delete(hash);
   }
 }
 
 export class Reservation {
-  readonly #changed: (by: number) => void;
-  #places = 0;
+  readonly #change: (hash: ContentHash, by: 1 | -1) => void;
+  readonly #taken = new Set<ContentHash>();
 
-  constructor(changed: (by: number) => void) {
-    this.#changed = changed;
+  constructor(change: (hash: ContentHash, by: 1 | -1) => void) {
+    this.#change = change;
   }
 
-  take(): void {
-    this.#change(1);
+  /** Once for a song; also for one that is listed, which may leave. */
+  take(hash: ContentHash): void {
+    this.#taken.add(hash);
+    this.#change(hash, 1);
   }
 
-  /** A song has entered the list; none may have been taken for it, when another's place became free for it. */
-  use(): void {
-    if (this.#places > 0) this.#change(-1);
+  release(hash: ContentHash): void {
+    if (this.#taken.delete(hash)) this.#change(hash, -1);
   }
 
-  release(): void {
-    this.#change(-this.#places);
-  }
-
-  #change(by: number): void {
-    this.#places += by;
-    this.#changed(by);
+  releaseAll(): void {
+    for (const hash of this.#taken) this.release(hash);
   }
 }

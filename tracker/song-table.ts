@@ -9,6 +9,7 @@
 import { MAX_HOSTS_PER_ROW } from '../protocol/tsp/constants.js';
 import type { SongId } from '../protocol/tsp/messages.js';
 import { type ContentHash, identityOf, type OfferRow, type SongRow } from '../protocol/tsp/rows.js';
+import { Reservations } from './reservations.js';
 
 export interface Host {
   /** Smaller stands longer. */
@@ -44,6 +45,8 @@ export interface TableWatcher {
 }
 
 export class SongTable {
+  /** Places for songs that are on their way. */
+  readonly reservations = new Reservations(hash => this.#byHash.has(hash));
   readonly #byId = new Map<SongId, Song>();
   readonly #byHash = new Map<ContentHash, Song>();
   readonly #byAddress = new Map<string, Host>();
@@ -160,6 +163,7 @@ export class SongTable {
     this.#byId.set(song.id, song);
     this.#byHash.set(song.hash, song);
     host.songs.set(song.hash, song);
+    this.reservations.moved(hash);
     this.#watcher.changed(song, offer);
   }
 
@@ -175,6 +179,7 @@ export class SongTable {
     if (song.holdings.length === 0) {
       this.#byId.delete(song.id);
       this.#byHash.delete(hash);
+      this.reservations.moved(hash);
     }
     if (at === 0) this.#watcher.changed(song, shownOffer(song));
     if (host.songs.size === 0 && !this.#hosts.has(host)) this.#tellGone(host.addresses);

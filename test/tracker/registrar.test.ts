@@ -155,3 +155,71 @@ t.test('a peer is known by the instance that it has named last', async t => {
   await tell(after, { instance: 'one', address: ELSEWHERE });
   t.strictSame([replaced, table.hosts.size], [['before'], 1]);
 });
+
+const LISTED_ELSEWHERE = ['192.0.2.2:7461', '192.0.2.3:7461', '192.0.2.4:7461'] as const;
+
+t.test('a full list stays within its limit when songs leave that another was just promised', async t => {
+  const { registrar, table, finish, member, enlist } = registrarInSlices({
+    ...DEFAULT_TRACKER_CONFIG,
+    maxSongs: 100,
+  });
+  const listed = async (who: Member, songs: readonly OfferRow[], address: string): Promise<void> => {
+    await enlist(who, songs, { instance: address, address });
+    registrar.publish(who);
+    await finish();
+  };
+  const [before, promised] = [member(), member()];
+  await listed(before, LIBRARY.slice(0, 50), ADDRESS);
+  await enlist(promised, LIBRARY.slice(0, 50), { instance: 'promised', address: LISTED_ELSEWHERE[0] });
+  registrar.leave(before);
+  await finish();
+  t.equal(table.songCount, 0, 'they have left, and their other host was told that they are listed');
+  await listed(member(), LIBRARY.slice(50, 100), LISTED_ELSEWHERE[1]);
+  await listed(member(), LIBRARY.slice(100, 150), LISTED_ELSEWHERE[2]);
+  t.equal(table.songCount, 50, 'the other half of the list is kept for that host');
+  registrar.publish(promised);
+  await finish();
+  t.equal(table.songCount, 100);
+  registrar.leave(promised);
+  await finish();
+  await listed(member(), LIBRARY.slice(200, 250), ADDRESS);
+  t.equal(table.songCount, 100, 'and free when it has left');
+});
+
+t.test('a song that makes room for another has its place no more, whoever comes with it', async t => {
+  const [filler, old, fresh] = LIBRARY as readonly OfferRow[] as [OfferRow, OfferRow, OfferRow];
+  const { registrar, table, finish, member, enlist } = registrarInSlices({
+    ...DEFAULT_TRACKER_CONFIG,
+    maxSongs: 2,
+  });
+  const [host, other] = [member(), member()];
+  await enlist(host, [filler, old]);
+  registrar.publish(host);
+  await finish();
+  await finish(registrar.update(host, [{ hash: old.hash, gone: true }, fresh]));
+  await enlist(other, [old], { instance: 'other', address: LISTED_ELSEWHERE[0] });
+  registrar.publish(other);
+  registrar.publish(host);
+  await finish();
+  t.strictSame(
+    [...table.songs()].map(({ hash }) => hash),
+    [filler.hash, fresh.hash],
+  );
+});
+
+t.test('who registers again while what it told is being listed is told the same of it', async t => {
+  const { registrar, table, finish, member } = registrarInSlices({
+    ...DEFAULT_TRACKER_CONFIG,
+    maxSongs: LIBRARY.length,
+  });
+  const who = member();
+  const claim = { port: 7461, instance: 'the same' };
+  registrar.offer(who, LIBRARY);
+  await finish(registrar.enlist(who, claim, [ADDRESS]));
+  registrar.publish(who);
+  const again = await finish(registrar.enlist(who, claim, [ELSEWHERE]));
+  t.notMatch(Buffer.concat(again?.rows ?? []).toString(), 'refused');
+  registrar.publish(who);
+  await finish();
+  t.equal(table.songCount, LIBRARY.length);
+});
