@@ -36,9 +36,9 @@ export function parseHostPort(input: string, defaultPort?: number): HostPort | u
   return { host: canonicalIp(host), port };
 }
 
-/** What may stand in a row's `hosts`: a literal or nothing before the port, and a port that can be dialled. */
+/** What may stand in a row's `hosts`: a literal without a zone or nothing before the port, and a port that can be dialled. */
 export function parseListedAddress(input: string): HostPort | undefined {
-  const address = parseHostPort(input);
+  const address = input.includes('%') ? undefined : parseHostPort(input);
   if (address === undefined) return undefined;
   return address.host === '' || ipBytes(address.host) !== undefined ? address : undefined;
 }

@@ -50,7 +50,7 @@ export const boolean: FieldReader<boolean> = value => (typeof value === 'boolean
 export const count: FieldReader<number> = value =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 export const quantity: FieldReader<number> = value =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
+  typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER ? value : undefined;
 export const text: FieldReader<string> = value => {
   const cleaned = typeof value === 'string' ? cleanText(value) : '';
   return cleaned === '' ? undefined : cleaned;
