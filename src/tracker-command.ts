@@ -6,6 +6,7 @@
 import { askedToEnd } from '../peer/asked-to-end.js';
 import { EXIT, exitCodeOfServer } from '../peer/failures/failure.js';
 import { readyLine } from '../peer/ready-line.js';
+import { ConfigError } from '../protocol/errors.js';
 import type { ListeningAt } from '../protocol/tsp/addresses.js';
 import type { TrackerConfig, TrackerWorld } from '../tracker/config.js';
 import type { SwarmServer } from '../tracker/swarm-server.js';
@@ -13,6 +14,7 @@ import { anyHost } from './any-host.js';
 import type { CommandLineSpec } from './command-line.js';
 import { folderFailure, folderInUse, listenFailure } from './failures.js';
 import { maxConnections } from './open-files.js';
+import { wrongInUse } from './options.js';
 import { columnsOf, type Program } from './program.js';
 import { readOptions } from './read-options.js';
 import { loadTracker, lockTrackerFolder } from './tracker-folder.js';
@@ -30,6 +32,11 @@ export async function runTracker(spec: CommandLineSpec<TrackerOptions>, program:
   }
   const { values } = invocation;
   program.json = values.json;
+  if (values['swarm-port'] === values.port && values.port !== 0)
+    throw wrongInUse(
+      new ConfigError('swarm-port', values.port, 'a port of its own: --port has it'),
+      invocation.origins,
+    );
   const sockets = await maxConnections();
   const forSwarms =
     values['swarm-port'] === undefined ? 0 : Math.min(MAX_SWARM_CONNECTIONS, Math.floor(sockets / 4));

@@ -195,6 +195,8 @@ t.test(
     t.match(taken, { code: 69, stderr: new RegExp(`Port ${port} is in use.*\\n  ss -ltnp`) });
     const json = await run(t, 'tsp-tracker', ['--host', '127.0.0.1', '--port', String(port), '--json']);
     t.match(JSON.parse(json.stderr), { error: { code: 'in-use', hint: /--port 0/ } });
+    const twice = await run(t, 'tsp-tracker', ['--port', String(port), '--swarm-port', String(port)]);
+    t.match(twice, { code: 2, stderr: `--swarm-port: ${port} is not a port of its own` });
     t.match(await run(t, 'tsp-tracker', ['--host', '192.0.2.1', '--port', '0']), {
       code: 78,
       stderr: /no address of this machine/,
