@@ -7,11 +7,12 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FILE_THAT_ENDS, mayNeverEnd } from '../peer/endless-file.js';
 import { ConfigError } from '../protocol/errors.js';
 import { type ConfigFile, checkKeys } from './options.js';
 import { type Environment, xdgFolder } from './xdg.js';
 
-/** Far more than any configuration; a device or a song given by mistake is not read whole. */
+/** Far more than any configuration; a song given by mistake is not read whole. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
 export interface ConfigRequest {
@@ -57,8 +58,10 @@ async function readConfigFile(
 
 async function readText(path: string, which: string, required: boolean): Promise<string | undefined> {
   try {
-    const { size } = await stat(path);
-    if (size > MAX_CONFIG_BYTES) throw new ConfigError(which, path, 'a configuration file: it is too large');
+    const facts = await stat(path);
+    if (mayNeverEnd(path, facts)) throw new ConfigError(which, path, FILE_THAT_ENDS);
+    if (facts.size > MAX_CONFIG_BYTES)
+      throw new ConfigError(which, path, 'a configuration file: it is too large');
     const bytes = await readFile(path);
     return bytes.toString('utf8').replace(/^\ufeff/, '');
   } catch (error) {

@@ -7,6 +7,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { ConfigError } from '../../protocol/errors.js';
 import { streamPath } from '../../protocol/rtmp/stream-path.js';
+import { FILE_THAT_ENDS, mayNeverEnd } from '../endless-file.js';
 import { isFeedName } from './stream-keys.js';
 
 /** Shorter ones are guessed. */
@@ -17,12 +18,10 @@ const OPTION = 'live-keys';
 
 /** Throws ConfigError: the file is not there, is open to others, or has a line that is none. No key is ever in it. */
 export async function readKeysFile(path: string): Promise<ReadonlyMap<string, string>> {
-  const mode = await stat(path).then(
-    facts => facts.mode,
-    () => undefined,
-  );
-  if (mode === undefined) throw new ConfigError(OPTION, path, 'a file that can be read');
-  if ((mode & OTHERS) !== 0)
+  const facts = await stat(path).catch(() => undefined);
+  if (facts === undefined) throw new ConfigError(OPTION, path, 'a file that can be read');
+  if (mayNeverEnd(path, facts)) throw new ConfigError(OPTION, path, FILE_THAT_ENDS);
+  if ((facts.mode & OTHERS) !== 0)
     throw new ConfigError(OPTION, path, `a file that only you can read: chmod 600 ${path} mends it`);
   const text = await readFile(path, 'utf8').catch(() => {
     throw new ConfigError(OPTION, path, 'a file that can be read');

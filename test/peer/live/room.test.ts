@@ -1,4 +1,5 @@
 /** What a broadcasting peer keeps, is brought, and tells: identities, stream keys, URLs. */
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -120,6 +121,8 @@ t.test('keys may be brought, in a file that nobody else can read', async t => {
     t.notMatch(refused, /password123|fine-enough/);
   }
   await t.rejects(readKeysFile(join(data, 'nowhere')), { name: 'ConfigError' });
+  execFileSync('mkfifo', ['-m', '600', join(data, 'pipe')]);
+  await t.rejects(readKeysFile(join(data, 'pipe')), { name: 'ConfigError' });
   await mkdir(join(data, 'folder'), { mode: 0o700 });
   await t.rejects(readKeysFile(join(data, 'folder')), { name: 'ConfigError' });
 });
