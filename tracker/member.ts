@@ -19,6 +19,8 @@ export class Member {
   pending: Pending | undefined;
   /** Until what was pending is in the list. */
   publishing: Promise<void> | undefined;
+  /** Some of what it offered had to make room for others: it is to tell all of it anew. */
+  isIncomplete = false;
   live = true;
 
   constructor(

@@ -6,7 +6,7 @@
  * The rules: an ID is durable before anybody hears of it, and a song enters the list only after its host was told the
  * ID (TSP §5.1). Only the connection that registered changes what is listed for it. What is long is done in slices.
  */
-import { type ErrorCode, RequestError } from '../protocol/errors.js';
+import { type ErrorCode, RemoteProtocolError, RequestError } from '../protocol/errors.js';
 import type { Clock, Logger } from '../protocol/ports.js';
 import { BucketTable } from '../protocol/token-bucket.js';
 import { RELIST_GRACE_MS } from '../protocol/tsp/constants.js';
@@ -16,6 +16,7 @@ import type { Claim, Enlisted } from '../protocol/tsp/tracker-effects.js';
 import type { TrackerConfig } from './config.js';
 import { IdRows } from './id-rows.js';
 import type { Member, Pending } from './member.js';
+import { Offers } from './offers.js';
 import type { Registry, StoredHost } from './registry/registry.js';
 import { type Host, type Song, type SongTable, sameOffer, shownOffer } from './song-table.js';
 
@@ -30,8 +31,6 @@ const NO_RATE = { burst: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_IN
 const PART_SONGS = 2_000;
 /** When songs that had to wait for an ID are tried again. */
 const DELAYED_RETRY_MS = 60_000;
-/** After a refusal for want of room; those who left make some. */
-const NO_ROOM_RETRY_MS = 5_000;
 
 export interface RegistrarOptions {
   readonly table: SongTable;
@@ -56,9 +55,8 @@ export class Registrar {
   /** Hosts of the run before, until they are back or this is over. */
   readonly #awaited = new Set<Host>();
   readonly #disarms = new Set<() => void>();
+  readonly #offers: Offers;
   #isStopped = false;
-  /** Songs offered and not listed, over all members. */
-  #offered = 0;
 
   constructor({ table, registry, config, clock, logger, pause }: RegistrarOptions) {
     this.#table = table;
@@ -67,6 +65,7 @@ export class Registrar {
     this.#clock = clock;
     this.#logger = logger;
     this.#pause = pause;
+    this.#offers = new Offers(config);
     // Without a limit for each address there is none for what an address brings, either.
     this.#newHashes = new BucketTable(Number.isFinite(config.maxPerAddress) ? NEW_HASHES : NO_RATE);
   }
@@ -99,20 +98,17 @@ export class Registrar {
 
   /** Songs that a member hosts. Throws RequestError `unavailable` when there is no room to hold them. */
   offer(member: Member, offers: readonly OfferRow[]): void {
-    for (const offer of offers) {
-      const isNew = !member.offers.has(offer.hash);
-      if (isNew && member.offers.size >= this.#config.maxSongsPerPeer) {
-        if (member.refused.length >= this.#config.maxSongsPerPeer) throw noRoom();
-        member.refused.push(offer.hash);
-        continue;
-      }
-      if (isNew && this.#offered >= this.#config.maxSongs) throw noRoom();
-      this.#hold(member, offer);
-    }
+    this.#offers.take(member, offers);
   }
 
-  /** Makes IDs durable for what the member offered, under these addresses. Throws RequestError `unavailable`. */
+  /**
+   * Makes IDs durable for what the member offered, under these addresses. Throws RequestError `unavailable`, and
+   * RemoteProtocolError `too-many` to who has to register anew, since what it told is not all here any more.
+   */
   async enlist(member: Member, claim: Claim, addresses: readonly string[]): Promise<Enlisted> {
+    if (member.isIncomplete)
+      throw new RemoteProtocolError('too-many', 'your songs had to make room for others');
+    this.#offers.wake(member);
     const host = this.#hostFor(member, claim, addresses);
     const keepsOthers = this.#owners.get(host) === member;
     member.instance = claim.instance ?? member.instance;
@@ -135,7 +131,7 @@ export class Registrar {
     const newest = new Map(changes.map(change => [change.hash, change]));
     const gone = [...newest.values()].filter(change => 'gone' in change).map(({ hash }) => hash);
     const offers = [...newest.values()].filter((change): change is OfferRow => !('gone' in change));
-    for (const hash of gone) this.#forget(member, hash);
+    for (const hash of gone) this.#offers.forget(member, hash);
     if (host === undefined || this.#owners.get(host) !== member) {
       this.offer(member, offers);
       const past = new Set(member.refused.splice(0));
@@ -159,19 +155,24 @@ export class Registrar {
     const { pending } = member;
     if (pending === undefined || !member.live) return;
     member.pending = undefined;
-    const publishing = this.#publish(member, pending).finally(() => pending.reservation.releaseAll());
+    const publishing = this.#publish(member, pending).finally(() => {
+      pending.reservation.releaseAll();
+      this.#offers.rest(member);
+    });
     member.publishing = this.#inBackground(publishing);
   }
 
-  /** The member's songs leave the list and are offered again: its address is to be proven anew. */
+  /** The member's address is to be proven anew: its songs leave the list, and are offered until then. */
   unlist(member: Member): void {
     const { host } = member;
-    if (host === undefined || this.#owners.get(host) !== member) return;
-    for (const { holdings, hash } of host.songs.values()) {
-      const own = holdings.find(holding => holding.host === host);
-      if (own !== undefined) this.#hold(member, { ...own.offer, hash });
+    if (host !== undefined && this.#owners.get(host) === member) {
+      for (const { holdings, hash } of host.songs.values()) {
+        const own = holdings.find(holding => holding.host === host);
+        if (own !== undefined) this.#offers.hold(member, { ...own.offer, hash });
+      }
+      this.#remove(host);
     }
-    this.#remove(host);
+    this.#offers.rest(member);
   }
 
   /** The member is gone, and with it what was listed for it. */
@@ -179,8 +180,7 @@ export class Registrar {
     if (!member.live) return;
     member.live = false;
     if (this.#isStopped) return;
-    this.#offered -= member.offers.size;
-    member.offers.clear();
+    this.#offers.forgetAll(member);
     const { host } = member;
     member.pending?.reservation.releaseAll();
     member.pending = undefined;
@@ -215,7 +215,7 @@ export class Registrar {
         if (typeof id === 'string') {
           rows.refused(hash, id);
           if (id === 'unavailable') delayed = true;
-          else this.#forget(member, hash);
+          else this.#offers.forget(member, hash);
           continue;
         }
         reservation.take(hash);
@@ -295,7 +295,7 @@ export class Registrar {
     const before = keepsOthers ? [] : [...host.songs.values()];
     for (const hash of gone) this.#table.withdraw(host, hash);
     for (const [index, { id, offer }] of placed.entries()) {
-      this.#forget(member, offer.hash);
+      this.#offers.forget(member, offer.hash);
       this.#table.place(host, id, offer);
       reservation.release(offer.hash);
       if (isSliceEnd(index)) await this.#pause();
@@ -375,22 +375,9 @@ export class Registrar {
       this.#logger.error({ err: error }, 'the list could not be brought along'),
     );
   }
-
-  #hold(member: Member, offer: OfferRow): void {
-    if (member.hold(offer)) this.#offered += 1;
-  }
-
-  #forget(member: Member, hash: ContentHash): void {
-    if (member.offers.delete(hash)) this.#offered -= 1;
-  }
 }
 
 const isSliceEnd = (index: number): boolean => index % SLICE_SONGS === SLICE_SONGS - 1;
 
 const stored = ({ key }: Host, { instance }: Member, addresses: readonly string[]): StoredHost =>
   instance === undefined ? { key, addresses } : { key, addresses, instance };
-
-const noRoom = (): RequestError =>
-  new RequestError('unavailable', 'this tracker has no room for more songs just now', {
-    retryAfterMs: NO_ROOM_RETRY_MS,
-  });

@@ -49,7 +49,7 @@ export type TrackerEffect =
   | { readonly do: 'welcome'; readonly listed: readonly string[] }
   /** The list, whole or `since`, and from now on every batch. */
   | { readonly do: 'subscribe'; readonly since?: Hello['since'] }
-  /** What this connection has in the list leaves it, to be enlisted again under another address. */
+  /** What this connection offers cannot be listed until an address is proven, and what it has in the list leaves it. */
   | { readonly do: 'unlist' }
   /** What this connection has in the list leaves it, and no batch comes here any more. */
   | { readonly do: 'leave' }

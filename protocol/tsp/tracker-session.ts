@@ -338,10 +338,8 @@ export class TrackerSession {
 
   #unreachable(retryInMs: number, now: Milliseconds): TrackerEffect[] {
     this.#retryAt = now + retryInMs;
-    // An address that was proven before and is no more must not stay in the list.
-    const effects: TrackerEffect[] = this.#listed.length > 0 ? [{ do: 'unlist' }] : [];
     const error = unreachable(this.#line.type, retryInMs);
-    return [...effects, sendError(error), ...this.#welcome([], now)];
+    return [{ do: 'unlist' }, sendError(error), ...this.#welcome([], now)];
   }
 
   #welcome(listed: readonly string[], now: Milliseconds): TrackerEffect[] {

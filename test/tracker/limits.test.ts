@@ -236,30 +236,6 @@ t.test('a list that is longer than a peer’s songs can be is refused on its len
   t.match((await client.receive('ERROR')).error, { code: 'too-large' });
 });
 
-t.test('offered songs that no proof has let in are bounded over all', async t => {
-  const tracker = await startTracker(t, { maxSongs: 5, maxSongsPerPeer: 5 });
-  const waiting = await connectTsp(t, tracker.port);
-  waiting.send({ type: 'INIT', port: 1_500 });
-  await waiting.receive('LIST');
-  waiting.sendRows(
-    { type: 'LIST_INFO', revision: 0 },
-    [1, 2, 3, 4].map(n => song(n)),
-  );
-  t.match((await waiting.receive('ERROR')).error, { code: 'unreachable' });
-  const client = await connectTsp(t, tracker.port);
-  client.send({ type: 'INIT', port: 1_501 });
-  await client.receive('LIST');
-  client.sendRows(
-    { type: 'LIST_INFO', revision: 0 },
-    [5, 6, 7].map(n => song(n)),
-  );
-  t.match((await client.receive('ERROR')).error, { code: 'unavailable', type: 0, retryAfterMs: 5_000 });
-  client.send({ type: 'PING', value: 4 });
-  t.match(await client.receive('PONG'), { value: 4 }, 'a light client again');
-  waiting.destroy();
-  await until('it is gone', () => tracker.tracker.status().peers === 1);
-});
-
 t.test('what is out of order ends the connection, and no other', async t => {
   const tracker = await startTracker(t);
   const host = await registerHost(t, tracker, { songs: [song(1)] });

@@ -223,3 +223,29 @@ t.test('who registers again while what it told is being listed is told the same 
   await finish();
   t.equal(table.songCount, LIBRARY.length);
 });
+
+t.test('songs that wait for their ID keep nobody out who has one', async t => {
+  const songs = Array.from({ length: 12_500 }, (_, n) => song(n));
+  const { registrar, table, finish, member, enlist } = registrarInSlices({
+    ...DEFAULT_TRACKER_CONFIG,
+    maxSongs: 2_500,
+  });
+  const listed = async (who: Member, from: number): Promise<void> => {
+    await enlist(who, songs.slice(from, from + 2_500));
+    registrar.publish(who);
+    await finish();
+  };
+  for (let from = 0; from < 10_000; from += 2_500) {
+    const who = member();
+    await listed(who, from);
+    registrar.leave(who);
+    await finish();
+  }
+  const waiting = member();
+  await listed(waiting, 10_000);
+  t.equal(table.songCount, 0, 'its address has had its 10,000 IDs');
+  await listed(member(), 0);
+  t.equal(table.songCount, 2_500);
+  const again = registrar.enlist(waiting, { port: 7461 }, [ELSEWHERE]);
+  await t.rejects(again, { code: 'too-many' }, 'it is to tell its songs anew');
+});

@@ -1,0 +1,83 @@
+/** Songs that are offered and not listed: bounded over all, and who cannot be listed makes room for who can. */
+import t, { type Test } from 'tap';
+import type { OfferRow } from '../../protocol/tsp/rows.js';
+import { hashOf } from '../support/content.js';
+import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
+import { until } from '../support/until.js';
+import { VirtualClock } from '../support/virtual-clock.js';
+import { ended, registerHost, song, songServer, startTracker } from './tracker-fixture.js';
+
+const library = (first: number, count: number): OfferRow[] =>
+  Array.from({ length: count }, (_, n) => song(first + n));
+
+/** A peer with songs whose port nobody may be dialled at. */
+async function registerUnreachable(
+  t: Test,
+  tracker: { port: number },
+  songs: readonly OfferRow[],
+): Promise<TspClient> {
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'INIT', port: 1 });
+  await client.receive('LIST');
+  client.sendRows({ type: 'LIST_INFO', revision: 0 }, songs);
+  t.match((await client.receive('ERROR')).error, { code: 'unreachable' });
+  await client.receive('WELCOME');
+  await client.receive('BROADCAST_LIST');
+  return client;
+}
+
+t.test('songs of who cannot be reached keep nobody out who can', async t => {
+  const tracker = await startTracker(t, { maxSongs: 5 });
+  const few = await registerUnreachable(t, tracker, library(1, 2));
+  const most = await registerUnreachable(t, tracker, library(3, 3));
+  const { ids } = await registerHost(t, tracker, { songs: library(11, 3) });
+  t.match(ids, [{ id: 1 }, { id: 2 }, { id: 3 }]);
+  for (const client of [few, most]) await client.await('BROADCAST_LIST', ({ rows }) => rows.length === 3);
+  t.equal(tracker.tracker.status().peers, 3, 'they are listeners still');
+});
+
+t.test('who made room tells all songs anew when it can be reached', async t => {
+  const clock = new VirtualClock();
+  const tracker = await startTracker(t, { maxSongs: 3, clock });
+  const few = await registerUnreachable(t, tracker, library(1, 1));
+  const most = await registerUnreachable(t, tracker, library(2, 2));
+  await registerHost(t, tracker, { songs: library(11, 1) });
+  clock.advance(10_000);
+  for (const client of [few, most]) {
+    const { port } = await songServer(t, client);
+    client.send({ type: 'INIT', port });
+  }
+  t.match((await few.await('SONG_IDS')).rows, [{ hash: hashOf(1), id: 2 }], 'its songs are known still');
+  t.match((await most.await('ERROR')).error, { code: 'too-many' });
+  await ended(most);
+  const { ids } = await registerHost(t, tracker, { songs: library(2, 1) });
+  t.match(ids, [{ id: 3 }]);
+});
+
+t.test('offered songs that no proof has let in yet are bounded over all', async t => {
+  const tracker = await startTracker(t, { maxSongs: 5, maxSongsPerPeer: 5 });
+  const waiting = await connectTsp(t, tracker.port);
+  let dialled = false;
+  const silent = await listenTsp(t, async () => {
+    dialled = true;
+  });
+  waiting.send({ type: 'INIT', port: silent.port });
+  await waiting.receive('LIST');
+  waiting.sendRows(
+    { type: 'LIST_INFO', revision: 0 },
+    [1, 2, 3, 4].map(n => song(n)),
+  );
+  await until('its proof is under way', () => dialled);
+  const client = await connectTsp(t, tracker.port);
+  client.send({ type: 'INIT', port: 1_501 });
+  await client.receive('LIST');
+  client.sendRows(
+    { type: 'LIST_INFO', revision: 0 },
+    [5, 6, 7].map(n => song(n)),
+  );
+  t.match((await client.receive('ERROR')).error, { code: 'unavailable', type: 0, retryAfterMs: 5_000 });
+  client.send({ type: 'PING', value: 4 });
+  t.match(await client.receive('PONG'), { value: 4 }, 'a light client again');
+  waiting.destroy();
+  await until('it is gone', () => tracker.tracker.status().peers === 1);
+});

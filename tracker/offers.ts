@@ -1,0 +1,80 @@
+/**
+ * What members offer and have not in the list: not yet, or not until an address is proven or an ID is free. Bounded over all.
+ *
+ *     take ─▶ member.offers ─▶ forget, when it is listed          rest ─▶ only time can help: makes room for who comes
+ *
+ * The rule: who cannot be listed now keeps nobody out who can. Of the members at rest the one with most gives all up, and
+ * has to tell it anew.
+ */
+import { RequestError } from '../protocol/errors.js';
+import type { ContentHash, OfferRow } from '../protocol/tsp/rows.js';
+import type { TrackerConfig } from './config.js';
+import type { Member } from './member.js';
+
+/** After a refusal for want of room; those who left make some. */
+const NO_ROOM_RETRY_MS = 5_000;
+
+export class Offers {
+  readonly #config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>;
+  readonly #resting = new Set<Member>();
+  /** Over all members. */
+  #count = 0;
+
+  constructor(config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>) {
+    this.#config = config;
+  }
+
+  /** Throws RequestError `unavailable` when there is no room to hold them. */
+  take(member: Member, offers: readonly OfferRow[]): void {
+    const { maxSongs, maxSongsPerPeer } = this.#config;
+    for (const offer of offers) {
+      const isNew = !member.offers.has(offer.hash);
+      if (isNew && member.offers.size >= maxSongsPerPeer) {
+        if (member.refused.length >= maxSongsPerPeer) throw noRoom();
+        member.refused.push(offer.hash);
+        continue;
+      }
+      if (isNew && this.#count >= maxSongs) this.#makeRoom(member);
+      this.hold(member, offer);
+    }
+  }
+
+  /** Whether there is room for it or not: it was listed. */
+  hold(member: Member, offer: OfferRow): void {
+    if (member.hold(offer)) this.#count += 1;
+  }
+
+  forget(member: Member, hash: ContentHash): void {
+    if (member.offers.delete(hash)) this.#count -= 1;
+  }
+
+  forgetAll(member: Member): void {
+    this.#count -= member.offers.size;
+    member.offers.clear();
+    this.#resting.delete(member);
+  }
+
+  /** What it offers cannot be listed for now. */
+  rest(member: Member): void {
+    if (member.offers.size > 0) this.#resting.add(member);
+  }
+
+  /** What it offers is to be listed now. */
+  wake(member: Member): void {
+    this.#resting.delete(member);
+  }
+
+  /** For `member`, if it is not the one that should make some. */
+  #makeRoom(member: Member): void {
+    let largest = member;
+    for (const other of this.#resting) if (other.offers.size > largest.offers.size) largest = other;
+    if (largest === member) throw noRoom();
+    this.forgetAll(largest);
+    largest.isIncomplete = true;
+  }
+}
+
+const noRoom = (): RequestError =>
+  new RequestError('unavailable', 'this tracker has no room for more songs just now', {
+    retryAfterMs: NO_ROOM_RETRY_MS,
+  });
