@@ -75,7 +75,11 @@ export class Registrar {
     for (const stored of [...this.#registry.hosts()]) {
       const host: Host = { ...stored, songs: new Map() };
       this.#table.addHost(host);
-      for (const [id, offer] of this.#registry.rows(host.key)) this.#table.place(host, id, offer);
+      for (const [id, offer] of this.#registry.rows(host.key)) {
+        const isKnown = this.#table.song(id) !== undefined;
+        if (isKnown || this.#table.songCount < this.#config.maxSongs) this.#table.place(host, id, offer);
+        else this.#registry.removeRow(host.key, id);
+      }
       this.#awaited.add(host);
     }
     if (this.#awaited.size > 0)

@@ -4,7 +4,7 @@ import t from 'tap';
 import { RequestError } from '../../protocol/errors.js';
 import { encode } from '../../protocol/tsp/codec.js';
 import { TURN_MS, Turns } from '../../protocol/turns.js';
-import { MemoryRegistry } from '../../tracker/registry/memory.js';
+import { MemoryRegistry, MemoryStore } from '../../tracker/registry/memory.js';
 import { hashOf } from '../support/content.js';
 import { connectTsp } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
@@ -65,6 +65,25 @@ t.test('peers that come at once have no more songs together than one after the o
     [1_001, 2_001].map(first => registerHost(t, tracker, { songs: library(first, 200) })),
   );
   t.equal(hosts.flatMap(({ ids }) => ids).filter(({ id }) => id !== undefined).length, 200);
+});
+
+t.test('a limit that a restart lowers holds for what was listed before', async t => {
+  const store = new MemoryStore();
+  const run = (maxSongs: number) =>
+    startTracker(t, { maxSongs, registry: new MemoryRegistry({ randomBytes }, store) });
+  const before = await run(3);
+  const songs = [song(1), song(2), song(3)];
+  const hello = { instance: 'the same' };
+  await registerHost(t, before, { songs, hello });
+  await settledList(t, before);
+  await before.tracker.stop();
+  const after = await run(2);
+  t.equal(after.tracker.status().songs, 2);
+  const { ids } = await registerHost(t, after, { songs, hello });
+  t.match(ids, [{ hash: hashOf(3), error: 'refused' }, { id: 1 }, { id: 2 }]);
+  t.equal((await settledList(t, after)).length, 2);
+  await after.tracker.stop();
+  t.equal((await run(3)).tracker.status().songs, 2, 'what was refused is not shown by the next run');
 });
 
 t.test('never-seen songs of one address past 10,000 wait for their ID, and get it unasked', async t => {
