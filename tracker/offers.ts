@@ -64,11 +64,12 @@ export class Offers {
     this.#resting.delete(member);
   }
 
-  /** For `member`, if it is not the one that should make some. */
+  /** For `member`, if it is not itself the one to make some. */
   #makeRoom(member: Member): void {
-    let largest = member;
-    for (const other of this.#resting) if (other.offers.size > largest.offers.size) largest = other;
-    if (largest === member) throw noRoom();
+    let largest: Member | undefined;
+    for (const other of this.#resting)
+      if (largest === undefined || other.offers.size > largest.offers.size) largest = other;
+    if (largest === undefined || largest === member) throw noRoom();
     this.forgetAll(largest);
     largest.isIncomplete = true;
   }

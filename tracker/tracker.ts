@@ -145,7 +145,8 @@ async function close(running: Running): Promise<void> {
 }
 
 function assemble(options: TrackerOptions, registry: Registry): Running {
-  const { clock, logger, randomBytes, agent, name, trace, maxSongsPerPeer } = options;
+  const { clock, logger, randomBytes, agent, name, trace } = options;
+  const maxSongsPerPeer = Math.min(options.maxSongsPerPeer, options.maxSongs);
   const turns = new Turns(clock, () => nextTurn());
   const pause = (): Promise<void> => turns.pause();
   let isLoading = false;
@@ -163,7 +164,14 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
   });
   const broadcast = new Broadcast(table, new Journal(registry));
   const fanOut = new FanOut({ broadcast, clock, logger, pause });
-  const registrar = new Registrar({ table, registry, config: options, clock, logger, pause });
+  const registrar = new Registrar({
+    table,
+    registry,
+    config: { ...options, maxSongsPerPeer },
+    clock,
+    logger,
+    pause,
+  });
   const answers = new Answers({ table, broadcast, search, clock, pause });
   const welcome = {
     tsp: 1,
@@ -186,7 +194,7 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
       logger,
       turns,
       trace,
-      maxListBytes: maxSongsPerPeer * MAX_OFFER_BYTES,
+      maxListBytes: options.maxSongsPerPeer * MAX_OFFER_BYTES,
       welcome: () => ({ revision: broadcast.revision, welcome }),
     },
   });

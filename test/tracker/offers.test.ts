@@ -36,6 +36,19 @@ t.test('songs of who cannot be reached keep nobody out who can', async t => {
   t.equal(tracker.tracker.status().peers, 3, 'they are listeners still');
 });
 
+t.test('however many songs it has who can be reached, and however few each of the others', async t => {
+  const tracker = await startTracker(t, { maxSongs: 5 });
+  for (let n = 1; n <= 5; n += 1) await registerUnreachable(t, tracker, library(n, 1));
+  const { ids } = await registerHost(t, tracker, { songs: library(11, 4) });
+  t.match(ids, [{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4 }]);
+});
+
+t.test('a library that is larger than the list may be is listed as far as there is room', async t => {
+  const tracker = await startTracker(t, { maxSongs: 3 });
+  const { ids } = await registerHost(t, tracker, { songs: library(1, 5) });
+  t.match(ids, [{ error: 'refused' }, { error: 'refused' }, { id: 1 }, { id: 2 }, { id: 3 }]);
+});
+
 t.test('who made room tells all songs anew when it can be reached', async t => {
   const clock = new VirtualClock();
   const tracker = await startTracker(t, { maxSongs: 3, clock });
