@@ -42,7 +42,6 @@ export interface Services {
   readonly logger: Logger;
   readonly turns: Turns;
   readonly trace: WireTrace | undefined;
-  readonly maxListBytes: number;
   readonly ownBytes: OwnBytes;
   /** Bytes of its own were queued: maybe too many, over all. */
   ownBytesGrew(connection: Connection): void;
@@ -72,7 +71,7 @@ export class Connection implements Reader, WireUser {
     this.observed = observed;
     this.key = key;
     this.#services = services;
-    this.#session = new TrackerSession({ maxListBytes: services.maxListBytes }, services.clock.now());
+    this.#session = new TrackerSession(services.clock.now());
     this.#wire = new Wire(socket, services, this);
   }
 

@@ -14,14 +14,20 @@ import type { Member } from './member.js';
 /** After a refusal for want of room; those who left make some. */
 const NO_ROOM_RETRY_MS = 5_000;
 
+/** Past their quotas, and not told so yet; each is some 100 bytes. */
+const MAX_REFUSED = 200_000;
+
 export class Offers {
   readonly #config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>;
   readonly #resting = new Set<Member>();
-  /** Over all members. */
+  readonly #maxRefused: number;
+  /** Both over all members. */
   #count = 0;
+  #refused = 0;
 
-  constructor(config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>) {
+  constructor(config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>, maxRefused = MAX_REFUSED) {
     this.#config = config;
+    this.#maxRefused = maxRefused;
   }
 
   /** Throws RequestError `unavailable` when there is no room to hold them. */
@@ -30,11 +36,12 @@ export class Offers {
     for (const offer of offers) {
       const isNew = !member.offers.has(offer.hash);
       if (isNew && member.offers.size >= maxSongsPerPeer) {
-        if (member.refused.length >= maxSongsPerPeer) throw noRoom();
+        if (this.#refused >= this.#maxRefused) this.#makeRoom(member, refusedBy);
         member.refused.push(offer.hash);
+        this.#refused += 1;
         continue;
       }
-      if (isNew && this.#count >= maxSongs) this.#makeRoom(member);
+      if (isNew && this.#count >= maxSongs) this.#makeRoom(member, offeredBy);
       this.hold(member, offer);
     }
   }
@@ -48,7 +55,14 @@ export class Offers {
     if (member.offers.delete(hash)) this.#count -= 1;
   }
 
+  /** What was past its quota: it is to be told so. */
+  takeRefused(member: Member): ContentHash[] {
+    this.#refused -= member.refused.length;
+    return member.refused.splice(0);
+  }
+
   forgetAll(member: Member): void {
+    this.takeRefused(member);
     this.#count -= member.offers.size;
     member.offers.clear();
     this.#resting.delete(member);
@@ -56,7 +70,7 @@ export class Offers {
 
   /** What it offers cannot be listed for now. */
   rest(member: Member): void {
-    if (member.offers.size > 0) this.#resting.add(member);
+    if (offeredBy(member) + refusedBy(member) > 0) this.#resting.add(member);
   }
 
   /** What it offers is to be listed now. */
@@ -65,15 +79,18 @@ export class Offers {
   }
 
   /** For `member`, if it is not itself the one to make some. */
-  #makeRoom(member: Member): void {
+  #makeRoom(member: Member, sizeOf: (member: Member) => number): void {
     let largest: Member | undefined;
     for (const other of this.#resting)
-      if (largest === undefined || other.offers.size > largest.offers.size) largest = other;
+      if (sizeOf(other) > (largest === undefined ? 0 : sizeOf(largest))) largest = other;
     if (largest === undefined || largest === member) throw noRoom();
     this.forgetAll(largest);
     largest.isIncomplete = true;
   }
 }
+
+const offeredBy = ({ offers }: Member): number => offers.size;
+const refusedBy = ({ refused }: Member): number => refused.length;
 
 const noRoom = (): RequestError =>
   new RequestError('unavailable', 'this tracker has no room for more songs just now', {

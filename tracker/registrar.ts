@@ -118,7 +118,7 @@ export class Registrar {
     member.instance = claim.instance ?? member.instance;
     this.#registry.putHost(stored(host, member, addresses));
     const rows = new IdRows();
-    for (const hash of member.refused.splice(0)) rows.refused(hash, 'refused');
+    for (const hash of this.#offers.takeRefused(member)) rows.refused(hash, 'refused');
     return await this.#admit(member, host, addresses, [...member.offers.values()], [], keepsOthers, rows);
   }
 
@@ -138,7 +138,7 @@ export class Registrar {
     for (const hash of gone) this.#offers.forget(member, hash);
     if (host === undefined || this.#owners.get(host) !== member) {
       this.offer(member, offers);
-      const past = new Set(member.refused.splice(0));
+      const past = new Set(this.#offers.takeRefused(member));
       const rows = new IdRows();
       for (const { hash } of offers) rows.refused(hash, past.has(hash) ? 'refused' : 'unreachable');
       return { rows: rows.bytes() };

@@ -35,8 +35,6 @@ import { ThreadDialer } from './thread-dialer.js';
 const DIALS_SHARE = 0.1;
 /** About 5 ms of this thread. */
 const INDEXED_A_TURN = 250;
-/** Ample for what a row says; a list that is longer than its songs can be is none. */
-const MAX_OFFER_BYTES = 2 * 1024;
 
 export interface TrackerOptions extends TrackerConfig, TrackerWorld {
   /** Instead of TCP, for proofs of address. */
@@ -194,7 +192,6 @@ function assemble(options: TrackerOptions, registry: Registry): Running {
       logger,
       turns,
       trace,
-      maxListBytes: options.maxSongsPerPeer * MAX_OFFER_BYTES,
       welcome: () => ({ revision: broadcast.revision, welcome }),
     },
   });

@@ -3,19 +3,13 @@
  *
  *     begin ─▶ push … ─▶ end ─▶ the songs          skip: the rest of it means nothing any more
  */
-import { RemoteProtocolError } from '../errors.js';
 import type { StreamHeader } from './messages.js';
-import { type OfferRow, parseOffer, RowReader } from './rows.js';
+import { roomForRows } from './row-room.js';
+import { type OfferRow, parseOffer, type RowReader } from './rows.js';
 
 export class OfferList {
-  readonly #maxBytes: number;
   #rows: RowReader | undefined;
   #isSkipping = false;
-
-  /** `maxBytes`: the longest list that is taken. */
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
 
   /** A list has begun and not ended. */
   get isOpen(): boolean {
@@ -23,10 +17,8 @@ export class OfferList {
   }
 
   /** Throws RemoteProtocolError `too-large`. */
-  begin({ length }: StreamHeader): void {
-    if (length > this.#maxBytes)
-      throw new RemoteProtocolError('too-large', `${length} bytes are more than ${this.#maxBytes}`);
-    this.#rows = new RowReader();
+  begin(header: StreamHeader): void {
+    this.#rows = roomForRows(header);
     this.#isSkipping = false;
   }
 

@@ -43,7 +43,7 @@ import { TRACKER_TABLE, type TrackerState } from './tracker-table.js';
 type Registering = Extract<Request, { type: 'INIT' | 'HELLO' }>;
 
 export class TrackerSession {
-  readonly #songs: OfferList;
+  readonly #songs = new OfferList();
   #state: TrackerState = 'light';
   readonly #line = new QuestionLine();
   #inputEnded = false;
@@ -60,9 +60,7 @@ export class TrackerSession {
   #heardAt: Milliseconds;
   #spokeAt: Milliseconds;
 
-  /** `maxListBytes`: the longest LIST_INFO that is taken. */
-  constructor(options: { readonly maxListBytes: number }, acceptedAt: Milliseconds) {
-    this.#songs = new OfferList(options.maxListBytes);
+  constructor(acceptedAt: Milliseconds) {
     this.#heardAt = acceptedAt;
     this.#spokeAt = acceptedAt;
   }

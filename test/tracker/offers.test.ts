@@ -1,6 +1,8 @@
 /** Songs that are offered and not listed: bounded over all, and who cannot be listed makes room for who can. */
 import t, { type Test } from 'tap';
 import type { OfferRow } from '../../protocol/tsp/rows.js';
+import { Member } from '../../tracker/member.js';
+import { Offers } from '../../tracker/offers.js';
 import { hashOf } from '../support/content.js';
 import { connectTsp, listenTsp, type TspClient } from '../support/tsp-client.js';
 import { until } from '../support/until.js';
@@ -47,6 +49,29 @@ t.test('a library that is larger than the list may be is listed as far as there 
   const tracker = await startTracker(t, { maxSongs: 3 });
   const { ids } = await registerHost(t, tracker, { songs: library(1, 5) });
   t.match(ids, [{ error: 'refused' }, { error: 'refused' }, { id: 1 }, { id: 2 }, { id: 3 }]);
+});
+
+t.test('a library many times as large as a quota is listed as far as that goes, too', async t => {
+  const tracker = await startTracker(t, { maxSongsPerPeer: 2 });
+  const { ids } = await registerHost(t, tracker, { songs: library(1, 400) });
+  t.equal(ids.filter(({ error }) => error === 'refused').length, 398);
+  t.match(ids.slice(-2), [{ id: 1 }, { id: 2 }]);
+});
+
+t.test('what is refused of all libraries together is bounded', async t => {
+  const offers = new Offers({ maxSongs: 3, maxSongsPerPeer: 1 }, 3);
+  const member = (): Member => new Member('192.0.2.1', '192.0.2.1', () => {});
+  const [first, second, other] = [member(), member(), member()];
+  offers.take(other, library(31, 1));
+  offers.rest(other);
+  offers.take(first, library(1, 4));
+  t.throws(() => offers.take(first, library(5, 1)), { code: 'unavailable' });
+  t.notOk(other.isIncomplete, 'of whom nothing was refused, nothing is to be had');
+  offers.rest(first);
+  offers.take(second, library(11, 4));
+  t.strictSame([first.offers.size, first.refused.length, first.isIncomplete], [0, 0, true]);
+  t.equal(offers.takeRefused(second).length, 3);
+  t.doesNotThrow(() => offers.take(second, library(21, 3)), 'and there is room for as many again');
 });
 
 t.test('who made room tells all songs anew when it can be reached', async t => {

@@ -9,10 +9,9 @@ import type { TrackerState } from '../../../protocol/tsp/tracker-table.js';
 import { arrival, type Samples } from './samples.js';
 
 export const HASH = 'ab'.repeat(32) as ContentHash;
-export const MAX_LIST_BYTES = 100_000;
 export const IDS = [Buffer.from('{"id":1}\n')];
 
-export const session = (): TrackerSession => new TrackerSession({ maxListBytes: MAX_LIST_BYTES }, 0);
+export const session = (): TrackerSession => new TrackerSession(0);
 
 export const message = (message: PlainMessage | WholeMessage): FrameEvent => ({ kind: 'message', message });
 

@@ -5,6 +5,7 @@ import { RemoteProtocolError } from '../../../protocol/errors.js';
 import {
   CONNECTION_IDLE_MS,
   KEEPALIVE_MS,
+  MAX_LIST_BYTES,
   MAX_PAYLOAD_BYTES,
   MAX_PIPELINED_REQUESTS,
   MAX_REQUEST_BYTES,
@@ -17,18 +18,7 @@ import {
 import type { FrameEvent } from '../../../protocol/tsp/framing.js';
 import type { TrackerEffect } from '../../../protocol/tsp/tracker-effects.js';
 import { TRACKER_TABLE, type TrackerState } from '../../../protocol/tsp/tracker-table.js';
-import {
-  at,
-  HASH,
-  header,
-  IDS,
-  MAX_LIST_BYTES,
-  message,
-  said,
-  sample,
-  session,
-  songs,
-} from './tracker-conversation.js';
+import { at, HASH, header, IDS, message, said, sample, session, songs } from './tracker-conversation.js';
 
 t.test('every cell of the table is what the session does', async t => {
   const FIRST: { readonly [state: string]: (name: MessageName) => string[] } = {
