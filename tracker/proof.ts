@@ -8,12 +8,13 @@
  * that the registrant could not itself be at. Dialling is lent (`Dialer`); time and chance too.
  */
 
-import { addressScope, canonicalIp, isIp } from '../protocol/ip.js';
+import { addressKey, addressScope, canonicalIp, isIp } from '../protocol/ip.js';
 import type { Clock, Milliseconds, RandomBytes } from '../protocol/ports.js';
 import { formatHostPort, parseHostPort } from '../protocol/tsp/addresses.js';
 import { encode } from '../protocol/tsp/codec.js';
 import {
   LOWEST_PROVABLE_PORT,
+  MAX_PROOF_DIALS_PER_HOST_PER_MINUTE,
   MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE,
   MAX_PROOF_PONGS,
   PROOF_DIAL_MS,
@@ -91,7 +92,7 @@ export class Prover {
   readonly #maxDials: number;
   #dialling = 0;
   readonly #waiting: (() => void)[] = [];
-  /** When each place was dialled in the last minute, the one dialled last at the end. */
+  /** When each place and each host was dialled in the last minute, what was dialled last at the end. */
   readonly #dialled = new Map<string, readonly Milliseconds[]>();
   #forgetAt: Milliseconds = 0;
   #drawn = Buffer.alloc(0);
@@ -119,7 +120,7 @@ export class Prover {
     };
     void this.#targets(observed, claim)
       .then(async targets => {
-        const waits = targets.map(target => this.#waitFor(target));
+        const waits = targets.map(target => this.#waitFor(target, canonicalIp(observed)));
         const proven = await Promise.all(
           targets.map(async (target, index) =>
             waits[index] === 0 && (await this.#reach(target, attempt)) ? target.listed : undefined,
@@ -198,18 +199,29 @@ export class Prover {
     return hasCome;
   }
 
-  /** At most four dials a minute to one place, whoever asks: 0, and it is counted, or for how long it is too many. */
-  #waitFor({ place }: Target): number {
+  /**
+   * At most four dials a minute to one place, and 64 to a host that is not the registrant's `own`, whoever asks: 0, and it is
+   * counted, or for how long it is too many.
+   */
+  #waitFor({ host, place }: Target, own: string): number {
     const now = this.#clock.now();
     this.#forget(now);
-    const recent = (this.#dialled.get(place) ?? []).filter(at => now - at < MINUTE_MS);
-    if (recent.length >= MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE) return recent[0]! + MINUTE_MS - now;
-    this.#dialled.delete(place);
-    this.#dialled.set(place, [...recent, now]);
+    const limits = [{ key: place, most: MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE }];
+    if (host !== own) limits.push({ key: addressKey(host), most: MAX_PROOF_DIALS_PER_HOST_PER_MINUTE });
+    const dials = limits.map(({ key, most }) => {
+      const recent = (this.#dialled.get(key) ?? []).filter(at => now - at < MINUTE_MS);
+      return { key, recent, wait: recent.length < most ? 0 : recent[0]! + MINUTE_MS - now };
+    });
+    const wait = Math.max(...dials.map(({ wait }) => wait));
+    if (wait > 0) return wait;
+    for (const { key, recent } of dials) {
+      this.#dialled.delete(key);
+      this.#dialled.set(key, [...recent, now]);
+    }
     return 0;
   }
 
-  /** Places that were not dialled for a minute. */
+  /** What was not dialled for a minute. */
   #forget(now: Milliseconds): void {
     if (now < this.#forgetAt) return;
     this.#forgetAt = now + FORGET_EVERY_MS;

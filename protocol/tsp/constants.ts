@@ -89,6 +89,8 @@ export const PROOF_ECHO_MS = 5_000;
 export const PROOF_DIAL_MS = 3_000;
 export const MAX_PROOF_DIALS = 256;
 export const MAX_PROOF_DIALS_PER_TARGET_PER_MINUTE = 4;
+/** Of a host from which the registration did not come. */
+export const MAX_PROOF_DIALS_PER_HOST_PER_MINUTE = 64;
 export const MAX_PROOF_PONGS = 64;
 export const MAX_PROOF_PINGS_PER_MINUTE = 32;
 export const LOWEST_PROVABLE_PORT = 1024;

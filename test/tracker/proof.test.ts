@@ -218,6 +218,22 @@ t.test('one target is dialled four times a minute, whoever asks, and tried again
   t.equal(dialled.length, 6);
 });
 
+t.test('a host of somebody else is dialled 64 times a minute at most, at whatever ports', async t => {
+  const { dialled, clock, prove } = network(['8.8.8.8', '9.9.9.9']);
+  const advertise = (n: number): string[] => [0, 1, 2, 3].map(port => `8.8.8.8:${2_000 + 4 * n + port}`);
+  for (let n = 0; n < 20; n += 1) prove('9.9.9.9', { port: 7461, advertise: advertise(n) });
+  await settle();
+  t.equal(dialled.length, 64);
+  const more = { port: 7461, advertise: ['8.8.8.8'] };
+  t.strictSame(await ended(prove('1.1.1.1', more)), { addresses: [], retryInMs: 60_000 }, 'whoever asks');
+  for (let port = 3_000; port < 3_080; port += 1) prove('8.8.8.8', { port });
+  await settle();
+  t.equal(dialled.length, 64 + 80, 'and for itself as often as it asks');
+  clock.advance(60_000);
+  await ended(prove('9.9.9.9', more));
+  t.equal(dialled.length, 64 + 80 + 1);
+});
+
 t.test('at most 256 dials at once; the next one waits for its turn', async t => {
   const { dialled, prove } = network();
   const proofs = Array.from({ length: 300 }, (_, n) => prove('8.8.8.8', { port: 2_000 + n }));
