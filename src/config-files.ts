@@ -82,5 +82,26 @@ function parseObject(text: string, path: string, which: string): Record<string, 
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new ConfigError(which, path, 'a JSON object');
   }
+  const twice = keyNamedTwice(text);
+  if (twice !== undefined) throw new ConfigError(path, twice, 'named only once');
   return json as Record<string, unknown>;
+}
+
+/** Strings, keys with their colon, and where an object begins and ends. */
+const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|[{}]/g;
+
+/** Of what is JSON: of two values `JSON.parse` takes the last without a word. */
+function keyNamedTwice(text: string): string | undefined {
+  const objects: Set<string>[] = [];
+  for (const [token, quoted, colon] of text.matchAll(TOKENS)) {
+    if (token === '{') objects.push(new Set());
+    else if (token === '}') objects.pop();
+    else if (quoted !== undefined && colon !== undefined) {
+      const key = JSON.parse(quoted) as string;
+      const keys = objects.at(-1)!;
+      if (keys.has(key)) return key;
+      keys.add(key);
+    }
+  }
+  return undefined;
 }
