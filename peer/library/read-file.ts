@@ -13,6 +13,7 @@ import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
 import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
+import { END_BYTES, endTagBytes } from '../mpeg/end-tags.js';
 import { type FileReading, type Fingerprint, isSameFile, MAX_FILE_BYTES } from './file-facts.js';
 import { MpegScan } from './mpeg-scan.js';
 import { fingerprintOf, openFileSync } from './open-file.js';
@@ -104,10 +105,16 @@ export class FileReader {
   }
 }
 
+/** The tags at the file's end. */
 function tailOf(file: number, size: number): Uint8Array {
-  const tail = Buffer.alloc(Math.min(TAG_TAIL_BYTES, size));
-  readSync(file, tail, 0, tail.length, size - tail.length);
-  return tail;
+  const limit = Math.min(TAG_TAIL_BYTES, size);
+  return lastBytes(file, size, endTagBytes(lastBytes(file, size, END_BYTES), limit));
+}
+
+function lastBytes(file: number, size: number, count: number): Uint8Array {
+  const bytes = Buffer.alloc(Math.min(count, size));
+  readSync(file, bytes, 0, bytes.length, size - bytes.length);
+  return bytes;
 }
 
 /** RIFF … WAVE, FORM … AIFF or AIFC. */

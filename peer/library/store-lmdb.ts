@@ -20,7 +20,7 @@ import type { KnownFile, LibraryStore, StoreOptions } from './store.js';
 const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
 
 /** Raised when the same file is read otherwise. Entries of another are forgotten: reading the files again gives better ones. */
-const FORMAT = 2;
+const FORMAT = 3;
 /** With less free nothing is written: what is gathered may be a few hundred files, each with some pages of 4 KiB. */
 const MIN_FREE_BYTES = 4 * 1024 * 1024;
 /** What is put within this goes in one transaction: one for each of fifty thousand files would be a sixth of reading them. */

@@ -1,7 +1,7 @@
 /**
- * Title, artist and the like from ID3v1, v2.2, v2.3 and v2.4, read by music-metadata out of a bounded sample:
+ * Title, artist and the like from ID3v1, v2.2, v2.3, v2.4 and APEv2, read by music-metadata out of a bounded sample:
  *
- *     [ID3v2 without padding, at most the first 1 MiB][8 KiB of what follows][ID3v1]
+ *     [ID3v2 without padding, at most the first 1 MiB][8 KiB of what follows][APEv2 up to 1 MiB][ID3v1]
  *
  * So a cover of many megabytes costs nothing, and there is little audio to get lost in (a whole file of false frame
  * headers keeps the parser busy for many seconds). What parses badly has no tags; the file's name serves then.
@@ -9,6 +9,7 @@
 import { createRequire } from 'node:module';
 import type { ICommonTagsResult } from 'music-metadata';
 import { cleanText, type SongFields } from '../../protocol/tsp/rows.js';
+import { id3v1Bytes } from '../mpeg/end-tags.js';
 import { id3v2Bytes, synchsafe, unsynchsafe } from '../mpeg/id3v2.js';
 
 /** `import` opens its hundred files all at once, and a thread that finds no descriptor for one never closes the others. */
@@ -21,8 +22,8 @@ export type SongTags = Pick<
 
 /** How much of a file's beginning is looked at. */
 export const TAG_HEAD_BYTES = 1024 * 1024;
-/** The length of ID3v1, at the very end. */
-export const TAG_TAIL_BYTES = 128;
+/** An APE tag at the end that is longer, with ID3v1 behind it, is not read. */
+export const TAG_TAIL_BYTES = 1024 * 1024;
 /** Enough frames for a parser that wants to see some. */
 const AUDIO_SAMPLE_BYTES = 8 * 1024;
 const LATEST_YEAR = 9_999;
@@ -32,25 +33,28 @@ const EXTENDED = 0x40;
 /** So many zeros at the end of the last frame may be part of its text (UTF-16 and its terminator). */
 const TEXT_ZEROS_BYTES = 16;
 
-/** `head`: the file's first bytes, 1 MiB or all; `tail`: its last 128. Never rejects. */
+/** `head`: the file's first bytes, 1 MiB or all; `tail`: the tags at its end. Never rejects. */
 export async function readTags(head: Uint8Array, tail: Uint8Array): Promise<SongTags> {
-  const sample = sampleOf(head, tail);
-  try {
-    const file = { mimeType: 'audio/mpeg', size: sample.length };
-    const { common, format } = await parseBuffer(sample, file, { duration: false, skipCovers: true });
-    return withoutAbsent({
-      title: text(common.title),
-      artist: text(artistOf(common, format.tagTypes ?? [])),
-      album: text(common.album),
-      albumArtist: text(common.albumartist),
-      track: ordinal(common.track.no),
-      disc: ordinal(common.disk.no),
-      year: common.year !== undefined && common.year <= LATEST_YEAR ? ordinal(common.year) : undefined,
-      genre: text(common.genre?.join(', ')),
-    });
-  } catch {
-    return {};
-  }
+  const id3v1 = tail.subarray(tail.length - id3v1Bytes(tail));
+  return await parse(sampleOf(head, tail))
+    // An APE tag that is damaged takes no other with it.
+    .catch(() => parse(sampleOf(head, id3v1)))
+    .catch(() => ({}));
+}
+
+async function parse(sample: Buffer): Promise<SongTags> {
+  const file = { mimeType: 'audio/mpeg', size: sample.length };
+  const { common, format } = await parseBuffer(sample, file, { duration: false, skipCovers: true });
+  return withoutAbsent({
+    title: text(common.title),
+    artist: text(artistOf(common, format.tagTypes ?? [])),
+    album: text(common.album),
+    albumArtist: text(common.albumartist),
+    track: ordinal(common.track.no),
+    disc: ordinal(common.disk.no),
+    year: common.year !== undefined && common.year <= LATEST_YEAR ? ordinal(common.year) : undefined,
+    genre: text(common.genre?.join(', ')),
+  });
 }
 
 /**
@@ -73,7 +77,7 @@ function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
   const sample = Buffer.concat([
     tag,
     head.subarray(tagEnd, Math.min(tagEnd + AUDIO_SAMPLE_BYTES, TAG_HEAD_BYTES)),
-    isId3v1(tail) ? tail : new Uint8Array(0),
+    tail,
   ]);
   if (tag.length < tagBytes) shortenTag(sample, tag.length);
   return sample;
@@ -106,9 +110,6 @@ function withoutExtendedHeader(tag: Uint8Array): Uint8Array {
   bytes[5] = flags & ~EXTENDED;
   return bytes;
 }
-
-const isId3v1 = (tail: Uint8Array): boolean =>
-  tail.length === TAG_TAIL_BYTES && Buffer.from(tail.buffer, tail.byteOffset, 3).toString('latin1') === 'TAG';
 
 /** Makes the tag say that it is `length` bytes, or its frames before the cut would be lost with the rest. */
 function shortenTag(sample: Buffer, length: number): void {

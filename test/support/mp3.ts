@@ -1,13 +1,14 @@
 /**
  * Real MP3 files made of nothing, without an encoder: tags of every kind around silent MPEG Layer III frames.
  *
- *     [ID3v2][Xing | Info | VBRI frame][frame][frame] … [ID3v1]
+ *     [ID3v2][Xing | Info | VBRI frame][frame][frame] … [APEv2][ID3v1]
  *
  * A frame's side information is all zeros (no Huffman data, so decoders play silence), and the rest of it is ancillary
  * data, which decoders skip: filled from `seed`, so that two seeds never give the same content. Same options, same bytes.
  */
 
-export type TagVersion = 'id3v1' | 'id3v2.2' | 'id3v2.3' | 'id3v2.4';
+export type TagVersion = 'apev2' | 'id3v1' | Id3v2Version;
+type Id3v2Version = 'id3v2.2' | 'id3v2.3' | 'id3v2.4';
 export type TextEncoding = 'latin1' | 'utf16' | 'utf16be' | 'utf8';
 
 export interface Mp3Options {
@@ -61,9 +62,10 @@ export const EVERY_FIELD_READ = { ...EVERY_FIELD, track: 3, disc: 2, year: 1999 
 export function mp3Bytes(options: Mp3Options = {}): Buffer {
   const tags =
     options.tags ?? (TEXT_FRAMES.some(([field]) => options[field] !== undefined) ? ['id3v2.4'] : []);
-  const v2 = tags.flatMap(tag => (tag === 'id3v1' ? [] : [id3v2(tag, options)]));
+  const v2 = tags.flatMap(tag => (tag === 'id3v1' || tag === 'apev2' ? [] : [id3v2(tag, options)]));
+  const ape = tags.includes('apev2') ? [apev2(options)] : [];
   const v1 = tags.includes('id3v1') ? [id3v1(options)] : [];
-  return Buffer.concat([...v2, mpegFrames(options), ...v1]);
+  return Buffer.concat([...v2, mpegFrames(options), ...ape, ...v1]);
 }
 
 const MPEG1_KBITS = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
@@ -180,7 +182,7 @@ const TEXT_FRAMES = [
 ] as const;
 
 /** Such a tag alone. */
-export function id3v2(version: Exclude<TagVersion, 'id3v1'>, options: Mp3Options): Buffer {
+export function id3v2(version: Id3v2Version, options: Mp3Options): Buffer {
   const minor = Number(version.slice(-1));
   const encoding = options.encoding ?? (minor === 4 ? 'utf8' : 'utf16');
   const frames: Buffer[] = [];
@@ -213,6 +215,44 @@ function encodeText(text: string, encoding: TextEncoding): Buffer {
   const little = Buffer.from(text, 'utf16le');
   if (encoding === 'utf16') return Buffer.concat([Buffer.of(1, 0xff, 0xfe), little]);
   return Buffer.concat([Buffer.of(2), little.swap16()]);
+}
+
+/** In APEv2. */
+const APE_KEYS = {
+  title: 'Title',
+  artist: 'Artist',
+  album: 'Album',
+  albumArtist: 'Album Artist',
+  track: 'Track',
+  disc: 'Disc',
+  year: 'Year',
+  genre: 'Genre',
+} as const satisfies Mp3Options;
+
+/** Such a tag alone, with header and footer; `cover`: bytes of a picture in it. */
+export function apev2(options: Mp3Options, cover = 0): Buffer {
+  const item = (flags: number, key: string, value: Buffer): Buffer => {
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(value.length, 0);
+    head.writeUInt32LE(flags, 4);
+    return Buffer.concat([head, Buffer.from(`${key}\0`), value]);
+  };
+  const items = Object.entries(APE_KEYS).flatMap(([field, key]) => {
+    const text = options[field as keyof typeof APE_KEYS];
+    return text === undefined ? [] : [item(0, key, Buffer.from(text))];
+  });
+  if (cover > 0) items.push(item(2, 'Cover Art (Front)', Buffer.alloc(cover, 'a.jpg\0')));
+  const body = Buffer.concat(items);
+  const end = (flags: number): Buffer => {
+    const out = Buffer.alloc(32);
+    out.write('APETAGEX', 0, 'latin1');
+    out.writeUInt32LE(2_000, 8);
+    out.writeUInt32LE(body.length + 32, 12);
+    out.writeUInt32LE(items.length, 16);
+    out.writeUInt32LE(flags, 20);
+    return out;
+  };
+  return Buffer.concat([end(0xa000_0000), body, end(0x8000_0000)]);
 }
 
 /** ID3v1.1: Latin-1, fields of fixed length, the track as the comment's last byte. Genre is left at 255, none. */

@@ -1,4 +1,4 @@
-/** One pass over real files: the hash, what the audio is, what the tags say; and threads that hang or die meanwhile. */
+/** One pass over real files: the hash and what the audio is (tags.test.ts: what the tags say); and threads that hang or die meanwhile. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,10 +8,9 @@ import type { FileReading } from '../../../peer/library/file-facts.js';
 import { Hashing } from '../../../peer/library/hashing.js';
 import { FileReader, type ReadingNote } from '../../../peer/library/read-file.js';
 import { SecondTries, TRY_AGAIN_MS } from '../../../peer/library/second-tries.js';
-import { synchsafe } from '../../../peer/mpeg/id3v2.js';
 import { toHex } from '../../../protocol/bytes.js';
 import { MerkleTree } from '../../../protocol/merkle.js';
-import { id3v2, type Mp3Options, mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
+import { mp3Bytes, mpegFrames, wavBytes } from '../../support/mp3.js';
 import { patientClock } from '../../support/patient-clock.js';
 import { RecordingLogger } from '../../support/recording-logger.js';
 import { tempFolder } from '../../support/temp-folder.js';
@@ -44,104 +43,6 @@ t.test('the hash and the nodes are those of the bytes', async t => {
     t.equal(reading.content.fields.size, bytes.length);
     t.equal(reading.fingerprint.size, bytes.length);
   }
-});
-
-t.test('tags of every kind are read', async t => {
-  const texts = { title: 'Größe', artist: 'Ärzte', album: 'Ünder', track: '7', year: '1999' };
-  const expected = { title: 'Größe', artist: 'Ärzte', album: 'Ünder', track: 7, year: 1999 };
-  for (const [tags, encoding] of [
-    [['id3v1'], undefined],
-    [['id3v2.2'], 'latin1'],
-    [['id3v2.2'], 'utf16'],
-    [['id3v2.3'], 'latin1'],
-    [['id3v2.3'], 'utf16'],
-    [['id3v2.4'], 'latin1'],
-    [['id3v2.4'], 'utf16'],
-    [['id3v2.4'], 'utf16be'],
-    [['id3v2.4'], 'utf8'],
-  ] as const) {
-    const fields = fieldsOf(await readBytes(t, mp3Bytes({ ...texts, tags, ...(encoding && { encoding }) })));
-    t.match(fields, expected, `${tags} ${encoding ?? ''}`);
-  }
-  const more: Mp3Options = {
-    title: '雪 ☃ 𝄞',
-    albumArtist: 'Various',
-    track: '3/12',
-    disc: '2/2',
-    genre: 'Folk',
-  };
-  t.match(fieldsOf(await readBytes(t, mp3Bytes({ ...more, tags: ['id3v2.3'] }))), {
-    title: '雪 ☃ 𝄞',
-    albumArtist: 'Various',
-    track: 3,
-    disc: 2,
-    genre: 'Folk',
-  });
-  const both = mp3Bytes({ title: 'a title that is longer than thirty bytes', tags: ['id3v2.4', 'id3v1'] });
-  t.match(fieldsOf(await readBytes(t, both)), { title: 'a title that is longer than thirty bytes' });
-});
-
-t.test('a tag that is unsynchronised as a whole is read, as those before ID3v2.4 are', async t => {
-  for (const version of ['id3v2.2', 'id3v2.3'] as const) {
-    const tag = id3v2(version, { title: 'Größe', artist: 'ÿ', encoding: 'utf16' });
-    const body = [...tag.subarray(10)].flatMap(byte => (byte === 0xff ? [byte, 0] : [byte]));
-    tag[5] = 0x80;
-    tag.set(synchsafe(body.length), 6);
-    const bytes = Buffer.concat([tag.subarray(0, 10), Buffer.from(body), mp3Bytes()]);
-    t.match(fieldsOf(await readBytes(t, bytes)), { title: 'Größe', artist: 'ÿ' }, version);
-  }
-});
-
-t.test('a tag with an extended header is read, however long that is', async t => {
-  for (const [version, what, header] of [
-    ['id3v2.3', 'without a checksum', '\0\0\0\x06\0\0\0\0\0\0'],
-    ['id3v2.3', 'with one', '\0\0\0\x0a\x80\0\0\0\0\0\x12\x34\x56\x78'],
-    ['id3v2.4', 'of nothing', '\0\0\0\x06\x01\0'],
-    ['id3v2.4', 'with a checksum', '\0\0\0\x0c\x01\x20\x05\x01\x02\x03\x04\x05'],
-  ] as const) {
-    const tag = id3v2(version, { title: 'Größe', artist: 'ÿ' });
-    const body = Buffer.concat([Buffer.from(header, 'latin1'), tag.subarray(10)]);
-    tag[5] = 0x40;
-    tag.set(synchsafe(body.length), 6);
-    const bytes = Buffer.concat([tag.subarray(0, 10), body, mp3Bytes()]);
-    t.match(fieldsOf(await readBytes(t, bytes)), { title: 'Größe', artist: 'ÿ' }, `${version} ${what}`);
-  }
-});
-
-t.test('all artists are named, and those with a slash in their name whole', async t => {
-  for (const [tags, artist, expected] of [
-    ['id3v2.2', 'AC/DC', 'AC/DC'],
-    ['id3v2.3', 'AC/DC', 'AC/DC'],
-    ['id3v2.4', 'AC/DC', 'AC/DC'],
-    ['id3v2.3', 'One/Two/Three', 'One/Two/Three'],
-    ['id3v2.4', 'One\0Two', 'One, Two'],
-    ['id3v1', 'AC/DC', 'AC/DC'],
-  ] as const) {
-    const bytes = mp3Bytes({ title: 'x', artist, tags: [tags] });
-    t.match(fieldsOf(await readBytes(t, bytes)), { artist: expected }, `${tags} ${JSON.stringify(artist)}`);
-  }
-  const [whole, each] = ['TPE1\0\0\0\x0a\0\0\0A feat. B', 'TXXX\0\0\0\x0c\0\0\0ARTISTS\0A\0B'];
-  for (const frames of [whole + each, each + whole]) {
-    const tag = Buffer.from(`ID3\x04\0\0\0\0\0${String.fromCharCode(frames.length)}${frames}`, 'latin1');
-    const bytes = Buffer.concat([tag, mp3Bytes()]);
-    t.match(fieldsOf(await readBytes(t, bytes)), { artist: 'A feat. B' }, 'and in frames of their own');
-  }
-});
-
-t.test('tags that name nothing leave the title to the file', async t => {
-  for (const bytes of [mp3Bytes(), mp3Bytes({ title: '', artist: '   ' }), mp3Bytes({ artist: 'x' })]) {
-    const fields = fieldsOf(await readBytes(t, bytes));
-    t.match(fields, { duration: Number });
-    t.notOk('title' in fields);
-  }
-  const long = fieldsOf(await readBytes(t, mp3Bytes({ title: 'ü'.repeat(10_000) })));
-  t.equal((long as { title: string }).title, 'ü'.repeat(127), 'and a long title is cut on a letter');
-});
-
-t.test('a tag of many megabytes gives its texts and costs no more than its hash', async t => {
-  const bytes = mp3Bytes({ title: 'with a cover', artist: 'x', tagPadding: 3_000_000, seed: 5 });
-  const reading = await readBytes(t, bytes);
-  t.match(fieldsOf(reading), { title: 'with a cover', artist: 'x', bitrate: 128_000 });
 });
 
 t.test('what is no song is told by its reason', async t => {

@@ -55,11 +55,13 @@ async function zero(path: string, at: number, bytes: number): Promise<void> {
   await file.close();
 }
 
-t.test('what was read before there were songs in the free format is read again', async t => {
+t.test('what was read before there were songs in the free format, or APE tags, is read again', async t => {
   const folder = await tempFolder(t);
   const before = openLmdb({ path: folder, maxDbs: 4, keyEncoding: 'binary' });
-  const files = before.openDB({ name: 'files-1', keyEncoding: 'binary' });
-  await files.put(Buffer.alloc(32), ['/free.mp3', 1, '1', '1', '1', 'not-mp3', null]);
+  for (const name of ['files-1', 'files-2'])
+    await before
+      .openDB({ name, keyEncoding: 'binary' })
+      .put(Buffer.alloc(32), ['/free.mp3', 1, '1', '1', '1', 'not-mp3', null]);
   await before.close();
   const store = await openLibraryStore({ folder, openDisk, clock: patientClock, logger });
   t.same([...store.entries()], []);
