@@ -11,7 +11,7 @@
 import { closeSync, fstatSync, readSync } from 'node:fs';
 import { toHex } from '../../protocol/bytes.js';
 import { MerkleTree } from '../../protocol/merkle.js';
-import { PIECE_LEVEL } from '../../protocol/tsp/constants.js';
+import { NO_SONG_BYTES, PIECE_LEVEL } from '../../protocol/tsp/constants.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { END_BYTES, endTagBytes } from '../mpeg/end-tags.js';
 import { type FileReading, type Fingerprint, isSameFile, MAX_FILE_BYTES } from './file-facts.js';
@@ -85,7 +85,7 @@ export class FileReader {
       }
       if (blocks % NOTE_EVERY_BLOCKS === NOTE_EVERY_BLOCKS - 1) options.note('bytes');
     }
-    const audio = scan.end();
+    const audio = size === NO_SONG_BYTES ? 'truncated' : scan.end();
     if (typeof audio === 'string') {
       const skipped = { kind: 'skipped', reason: isPcm ? 'pcm' : audio } as const;
       if (!isPcm || !options.tags || options.pcmTags !== true)

@@ -8,7 +8,7 @@
 import { toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError } from '../../protocol/errors.js';
 import { foldNodes, hashPiece, MerkleTree } from '../../protocol/merkle.js';
-import { HASH_BYTES, PIECE_BYTES, PIECE_LEVEL } from '../../protocol/tsp/constants.js';
+import { HASH_BYTES, NO_SONG_BYTES, PIECE_BYTES, PIECE_LEVEL } from '../../protocol/tsp/constants.js';
 import type { ContentHash } from '../../protocol/tsp/rows.js';
 
 /** Proven nodes of one song. */
@@ -47,8 +47,7 @@ export class PieceHashes {
   /** Whether these are the bytes of piece `index`. */
   proves(index: number, bytes: Uint8Array): boolean {
     if (bytes.length === 0 || bytes.length > PIECE_BYTES) return false;
-    // The two nodes below the root, side by side, have the root as hash, too: they are no song (TSP §4).
-    if (this.count === 1 && bytes.length === 2 * HASH_BYTES) return false;
+    if (this.count === 1 && bytes.length === NO_SONG_BYTES) return false;
     return this.isNode(index, hashPiece(bytes, { level: PIECE_LEVEL, whole: this.count === 1 }));
   }
 

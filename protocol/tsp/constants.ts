@@ -115,6 +115,8 @@ export const DRAIN_BYTES = 64 * 1024;
 /** TSP §4. */
 export { CHUNK_BYTES, PIECE_BYTES, PIECE_LEVEL } from '../merkle.js';
 export const HASH_BYTES = 32;
+/** No song has this size: the two nodes below a root, side by side, have the root as hash, too. */
+export const NO_SONG_BYTES = 2 * HASH_BYTES;
 
 /** Text fields of a row, in UTF-8 bytes after cleaning. */
 export const MAX_TEXT_BYTES = 255;

@@ -53,6 +53,11 @@ t.test('what is no song is told by its reason', async t => {
     ['text', Buffer.from('la la la'), 'not-mp3'],
     ['a cut tag', mp3Bytes({ title: 'x', tagPadding: 5_000 }).subarray(0, 2_000), 'truncated'],
     ['one cut frame', mpegFrames().subarray(0, 400), 'truncated'],
+    [
+      '64 bytes',
+      mpegFrames({ seconds: 0.06, bitrate: 8_000, sampleRate: 24_000 }).subarray(0, 64),
+      'truncated',
+    ],
     ['WAV', wavBytes({ seconds: 1 }), 'pcm'],
     ['AIFF', Buffer.from('FORM\0\0\0\x10AIFFCOMM____', 'latin1'), 'pcm'],
     ['AIFC', Buffer.from('FORM\0\0\0\x10AIFCCOMM____', 'latin1'), 'pcm'],
