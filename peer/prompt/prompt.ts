@@ -135,12 +135,21 @@ export class Prompt {
       this.close();
     });
     const resized = (): void => this.#redraw();
+    // Readline hears of it only behind its own Ctrl-Z: a shell that took the terminal for another reason left it cooked.
+    const continued = (): void => {
+      // Asked for the mode that Node believes it to have, a terminal stays as it is.
+      this.#rawMode(false);
+      this.#rawMode(true);
+      this.#redraw();
+    };
+    process.on('SIGCONT', continued);
     // Before readline's own listener, which erases from where it believes the upper line to begin.
     stdout.prependListener('resize', this.#countRows);
     stdout.on('resize', resized);
     stdin.on('data', this.#countRows);
     const stopEvents = this.#peer.onEvent(event => this.#happened(event));
     this.#stopListening = () => {
+      process.off('SIGCONT', continued);
       stdout.off('resize', this.#countRows);
       stdout.off('resize', resized);
       stdin.off('data', this.#countRows);
@@ -259,10 +268,14 @@ export class Prompt {
   #goBelowShell(readline: Interface): void {
     if (!this.#wasStopped) return;
     this.#wasStopped = false;
-    const stdin: Readable & Pick<Partial<ReadStream>, 'setRawMode'> = this.#world.stdin;
     // Readline does so on SIGCONT, which does not come to a process that was never stopped.
-    stdin.setRawMode?.(true);
+    this.#rawMode(true);
     this.#world.stdout.write('\n'.repeat(readline.getCursorPos().rows));
+  }
+
+  #rawMode(raw: boolean): void {
+    const stdin: Readable & Pick<Partial<ReadStream>, 'setRawMode'> = this.#world.stdin;
+    stdin.setRawMode?.(raw);
   }
 
   /** Erases both lines, writes `lines` there, and draws both lines below. */

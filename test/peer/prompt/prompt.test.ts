@@ -223,6 +223,18 @@ t.test('Ctrl-Z where no shell could go on with it leaves the keys to the prompt'
   t.same(modes, [false, true]);
 });
 
+t.test('a stop that no key asked for leaves the keys to the prompt, too', async t => {
+  const { stdin, shows, peer } = await openPrompt(t);
+  const modes: boolean[] = [];
+  Object.assign(stdin, { setRawMode: (raw: boolean) => modes.push(raw) });
+  stdin.write('sta');
+  await shows(/sta$/);
+  peer.play([peer.songs[0]!]);
+  process.emit('SIGCONT');
+  t.same(modes, [false, true], 'the terminal believes itself raw, and does nothing when asked only for that');
+  await shows(/▶ Blue Moon.*\ntorero> sta$/);
+});
+
 t.test('pasted text that takes several rows stands there once, whatever is drawn after it', async t => {
   const { stdin, screen, shows, peer, clock } = await openPrompt(t, 40);
   peer.play([peer.songs[0]!]);
