@@ -179,7 +179,7 @@ async function library(folder: string): Promise<Finding> {
 /** A tracker inside needs it, and without it the library is read again at each start. */
 async function store({ tracker }: PeerConfig): Promise<Finding> {
   try {
-    await import('lmdb');
+    await import('../library/store-lmdb.js');
     return { state: 'fine', says: 'what is known of the library, and song IDs, can be kept' };
   } catch (error) {
     return storeMissing(error, tracker !== undefined);
@@ -190,7 +190,7 @@ function storeMissing(error: unknown, hasTracker: boolean): Finding {
   if (!isMissingStore(error)) throw error;
   return {
     state: hasTracker ? 'remark' : 'problem',
-    says: `lmdb's native part is missing, so ${hasTracker ? '' : 'no tracker can run inside a peer, and '}libraries are read anew at each start`,
+    says: `lmdb or its native part is missing, so ${hasTracker ? '' : 'no tracker can run inside a peer, and '}libraries are read anew at each start`,
     todo: MEND_STORE,
   };
 }

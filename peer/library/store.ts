@@ -71,7 +71,7 @@ export async function openLibraryStore(options: StoreOptions): Promise<LibrarySt
     return new LmdbLibraryStore(options);
   } catch (error) {
     const why = isMissingStore(error)
-      ? { why: `lmdb's native part is missing; ${MEND_STORE}` }
+      ? { why: `lmdb or its native part is missing; ${MEND_STORE}` }
       : { err: error };
     logger.warn({ folder, ...why }, 'the library cannot be remembered for the next start');
     return new MemoryLibraryStore();

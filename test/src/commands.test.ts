@@ -113,38 +113,41 @@ t.test(
   },
 );
 
-t.test('without the native part of lmdb each command says what is missing and what brings it', async t => {
-  const folder = await tempFolder(t);
-  const preload = join(folder, 'no-lmdb.cjs');
-  writeFileSync(
-    preload,
-    `const Module = require('node:module');
-     const find = Module._resolveFilename;
-     Module._resolveFilename = function (name, ...rest) {
-       if (name.startsWith('@lmdb/')) throw Object.assign(new Error(name), { code: 'MODULE_NOT_FOUND' });
-       return find.call(this, name, ...rest);
-     };`,
-  );
-  const env = { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --require=${preload}` };
-  const elsewhere = ['--tracker', '127.0.0.1:1', '--library', TUNES];
-  // The lonely one looks for a tracker there: for nobody, not for that of another test which comes or goes.
-  t.ok(await takeUsualPorts(t), 'nobody listens on 127.0.0.1:7460');
-  const [tracker, doctor, lonely, peer] = await Promise.all([
-    run(t, 'tsp-tracker', ['--port', '0'], env),
-    run(t, 'tsp-peer', ['doctor', '--output', 'null', '--json', ...elsewhere], env),
-    run(t, 'tsp-peer', ['doctor', '--output', 'null'], env),
-    run(t, 'tsp-peer', ['--port', '0', '--output', 'null', ...elsewhere], env),
-  ]);
-  t.match(tracker, {
-    code: 78,
-    stderr: /^tsp-tracker: The native part of lmdb.*\n {2}npm install --include/,
+for (const part of ['@lmdb/', 'lmdb'])
+  t.test(`without ${part} each command says what is missing and what brings it`, async t => {
+    const preload = join(await tempFolder(t), 'no-lmdb.cjs');
+    writeFileSync(
+      preload,
+      `const Module = require('node:module'), find = Module._resolveFilename;
+       Module._resolveFilename = (name, ...rest) => {
+         if (name.startsWith('${part}')) throw new Error("Cannot find module '" + name + "'");
+         return find(name, ...rest);
+       };`,
+    );
+    const env = { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --require=${preload}` };
+    const elsewhere = ['--tracker', '127.0.0.1:1', '--library', TUNES];
+    // The lonely one looks for a tracker there: for nobody, not for that of another test which comes or goes.
+    t.ok(await takeUsualPorts(t), 'nobody listens on 127.0.0.1:7460');
+    const [tracker, doctor, lonely, peer] = await Promise.all([
+      run(t, 'tsp-tracker', ['--port', '0'], env),
+      run(t, 'tsp-peer', ['doctor', '--output', 'null', '--json', ...elsewhere], env),
+      run(t, 'tsp-peer', ['doctor', '--output', 'null'], env),
+      run(t, 'tsp-peer', ['--port', '0', '--output', 'null', ...elsewhere], env),
+    ]);
+    t.match(tracker, {
+      code: 78,
+      stderr: /^tsp-tracker: lmdb or its native part.*\n {2}npm install --include/,
+    });
+    const store = /.*"store".*/.exec(doctor.stdout)?.[0];
+    t.match(JSON.parse(store!), { state: 'remark', todo: /^npm install --include=optional/ });
+    t.match(lonely.stdout, /^✗ store .*no tracker can run inside a peer.* → npm install --include=optional/m);
+    t.match(peer, {
+      code: 0,
+      stdout: /^3 songs in the library\./,
+      stderr: /lmdb or its native part is missing/,
+    });
+    t.notMatch(peer.stderr, /\bat .*\.js:/, 'and no stack');
   });
-  const store = doctor.stdout.split('\n').find(line => line.includes('"store"'));
-  t.match(JSON.parse(store!), { state: 'remark', todo: /^npm install --include=optional/ });
-  t.match(lonely.stdout, /^✗ store .*no tracker can run inside a peer.* → npm install --include=optional/m);
-  t.match(peer, { code: 0, stdout: /^3 songs in the library\./, stderr: /lmdb's native part is missing/ });
-  t.notMatch(peer.stderr, /\bat .*\.js:/, 'and no stack');
-});
 
 t.test('asked for its version, a command loads nothing but that', async t => {
   const loader = `data:text/javascript,export async function load(url, context, next) {
