@@ -2,7 +2,7 @@
  * The first frame's tag, where an encoder left one: Xing or Info (with LAME's addition), or VBRI.
  *
  *     header │ side information │ "Xing" flags [frames] [bytes] [toc 100] [quality] "LAME…" … delay:12 padding:12
- *     header │ 32 bytes         │ "VBRI" version delay quality bytes frames entries …
+ *     header │ 32 bytes         │ "VBRI" version delay quality bytes frames entries scale width frames-per-entry table
  *
  * The frame holds no music. The tag says how many frames follow (so that a truncated song shows), where each hundredth of
  * the song begins (so that a seek in VBR lands right), and how many samples the encoder put before and after the music
@@ -16,8 +16,8 @@ export interface InfoTag {
   readonly frames?: number;
   /** Bytes from the tag's frame to the end of the music. */
   readonly bytes?: number;
-  /** toc[p] / 256 of `bytes` is where p % of the playing time begins; 100 entries. */
-  readonly toc?: Uint8Array;
+  /** toc[p] of `bytes`, 0 … 1, is where p % of the playing time begins; 100 entries. */
+  readonly toc?: readonly number[];
   /** The tag says so by its name: Info, not Xing. */
   readonly constantBitrate?: boolean;
   /** Samples that the encoder put before the music. */
@@ -35,6 +35,8 @@ const TOC_ENTRIES = 100;
 const LAME_DELAY_AT = 21;
 /** VBRI stands after 32 bytes, whatever the channels. */
 const VBRI_AT = FRAME_HEADER_BYTES + 32;
+/** From the end of its name. */
+const VBRI_TABLE_AT = 22;
 
 /** The tag in this frame, whose `bytes` may be cut off; undefined if the frame is music. */
 export function parseInfoTag({
@@ -70,7 +72,7 @@ function parseXing(body: Buffer, constantBitrate: boolean): InfoTag {
   field(HAS_QUALITY, 4);
   if (frames !== undefined && frames > 0) tag.frames = frames;
   if (bytes !== undefined && bytes > 0) tag.bytes = bytes;
-  if (toc !== undefined) tag.toc = Uint8Array.from(toc);
+  if (toc !== undefined) tag.toc = Array.from(toc, part => part / 256);
   // LAME, and Lavc and others that write the same addition: nine printable bytes name the encoder.
   const lame = body.subarray(at);
   if (lame.length >= LAME_DELAY_AT + 3 && /^[A-Z][\w. ]{3}/i.test(lame.toString('latin1', 0, 4))) {
@@ -85,5 +87,27 @@ function parseVbri(body: Buffer): InfoTag {
   if (body.length < 14) return {};
   const bytes = body.readUInt32BE(6);
   const frames = body.readUInt32BE(10);
-  return { ...(frames > 0 && { frames }), ...(bytes > 0 && { bytes }) };
+  const toc = vbriToc(body, frames);
+  return { ...(frames > 0 && { frames }), ...(bytes > 0 && { bytes }), ...(toc && { toc }) };
+}
+
+/** Its entries are the bytes of so many frames each, in a scale that does not matter to parts of the whole. */
+function vbriToc(body: Buffer, frames: number): number[] | undefined {
+  if (body.length < VBRI_TABLE_AT) return undefined;
+  const [entries, width, framesPerEntry] = [
+    body.readUInt16BE(14),
+    body.readUInt16BE(18),
+    body.readUInt16BE(20),
+  ];
+  if (width < 1 || width > 4 || VBRI_TABLE_AT + entries * width > body.length) return undefined;
+  const begins = [0];
+  for (let entry = 0; entry < entries; entry += 1)
+    begins.push(begins[entry]! + body.readUIntBE(VBRI_TABLE_AT + entry * width, width));
+  const whole = begins[entries]!;
+  if (frames === 0 || whole === 0 || entries * framesPerEntry < frames) return undefined;
+  return Array.from({ length: TOC_ENTRIES }, (_, percent) => {
+    const at = (percent * frames) / (TOC_ENTRIES * framesPerEntry);
+    const low = Math.floor(at);
+    return (begins[low]! + (begins[low + 1]! - begins[low]!) * (at - low)) / whole;
+  });
 }

@@ -165,11 +165,11 @@ function approximate(
 }
 
 /** Part of the playing time to part of the bytes. */
-function partOfBytes(part: number, toc: Uint8Array | undefined): number {
+function partOfBytes(part: number, toc: readonly number[] | undefined): number {
   if (toc === undefined) return part;
   const at = Math.min(99, part * 100);
   const low = Math.floor(at);
   const from = toc[low]!;
-  const to = low === 99 ? 256 : toc[low + 1]!;
-  return (from + (to - from) * (at - low)) / 256;
+  const to = toc[low + 1] ?? 1;
+  return from + (to - from) * (at - low);
 }

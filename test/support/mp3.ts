@@ -37,7 +37,7 @@ export interface Mp3Options {
   readonly sampleRate?: number;
   /** Default 2. */
   readonly channels?: 1 | 2;
-  /** A first frame that tells frames and bytes; default none. */
+  /** A first frame that tells frames and bytes, VBRI also where they lie; default none. */
   readonly header?: 'Xing' | 'Info' | 'VBRI';
   /** bit/s, of that frame; default the first of `bitrate`. */
   readonly headerBitrate?: number;
@@ -117,6 +117,7 @@ export function mpegFrames(options: Mp3Options = {}): Buffer {
     first.writeUInt16BE(1, HEADER_BYTES + 36);
     first.writeUInt32BE(byteCount, HEADER_BYTES + 42);
     first.writeUInt32BE(frames.length, HEADER_BYTES + 46);
+    writeVbriTable(first.subarray(HEADER_BYTES + 50), frames);
   } else {
     first.write(header, HEADER_BYTES + sideBytes, 'latin1');
     first.writeUInt32BE(3, HEADER_BYTES + sideBytes + 4);
@@ -124,6 +125,19 @@ export function mpegFrames(options: Mp3Options = {}): Buffer {
     first.writeUInt32BE(byteCount, HEADER_BYTES + sideBytes + 12);
   }
   return Buffer.concat([first, ...frames]);
+}
+
+/** The bytes of so many frames at a time, at most 100 entries and as many as there is room for. */
+function writeVbriTable(into: Buffer, frames: readonly Buffer[]): void {
+  const framesPerEntry = Math.ceil(frames.length / Math.min(100, Math.floor((into.length - 8) / 2)));
+  const entries = Math.ceil(frames.length / framesPerEntry);
+  const scale = framesPerEntry;
+  [entries, scale, 2, framesPerEntry].forEach((value, at) => void into.writeUInt16BE(value, 2 * at));
+  for (let entry = 0; entry < entries; entry += 1) {
+    const its = frames.slice(entry * framesPerEntry, (entry + 1) * framesPerEntry);
+    const bytes = its.reduce((sum, frame) => sum + frame.length, 0);
+    into.writeUInt16BE(Math.round(bytes / scale), 8 + 2 * entry);
+  }
 }
 
 /** A 44.1 kHz 16-bit WAV of a quiet tone, for what turns WAV into MP3. */

@@ -68,6 +68,13 @@ t.test('the tag of a first frame', { skip: missing('lame') }, async t => {
     frames: 39,
     delay: undefined,
   });
+  const { header, bytes } = framesOf(mp3Bytes({ seconds: 1, header: 'VBRI' }))[0]!;
+  t.equal(parseInfoTag({ header, bytes })?.toc?.length, 100);
+  t.equal(parseInfoTag({ header, bytes: bytes.subarray(0, 70) })?.toc, undefined, 'cut off');
+  for (const at of [50, 54, 58, 60]) {
+    const wrong = Buffer.from(bytes).fill(0, at, at + (at === 50 ? 4 : 2));
+    t.equal(parseInfoTag({ header, bytes: wrong })?.toc, undefined, `0 at ${at}`);
+  }
   t.equal(parseInfoTag(framesOf(mp3Bytes({ seconds: 1 }))[0]!), undefined, 'music is no tag');
   const cut = framesOf(mp3Bytes({ header: 'Xing' }))[0]!;
   t.strictSame(

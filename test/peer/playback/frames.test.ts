@@ -239,6 +239,18 @@ t.test('a seek goes by the bitrate of the music, where the frame of the tag has 
   t.ok(Math.abs(at - 19) < 0.1, `${at} s`);
 });
 
+t.test('a seek goes by the table of a VBRI tag', async t => {
+  const bitrate = Array.from({ length: 770 }, (_, frame) => (frame < 385 ? 32_000 : 320_000));
+  const song = mp3Bytes({ seconds: 20, bitrate, header: 'VBRI', headerBitrate: 128_000 });
+  const reader = new OutlineReader();
+  reader.push(song);
+  for (const seconds of [3, 9, 12, 19.5]) {
+    const point = seekPoint(seconds, reader.outline, { duration: 20 }, song.length);
+    const at = frameTime(song, point.fromByte) + point.begin.preRollSeconds!;
+    t.ok(Math.abs(at - seconds) < 0.3, `${at} s for ${seconds}`);
+  }
+});
+
 function frameTime(song: Uint8Array, byte: number): number {
   const frames = scan(song).frames;
   return ((frames.findIndex(each => each.offset >= byte) - 1) * 1_152 - 1_105) / 44_100;
