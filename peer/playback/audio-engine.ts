@@ -155,7 +155,9 @@ export class AudioEngine {
     song.inbox.abort();
     if (song.flushed) return;
     await this.#sink.songEnds();
-    if (song.beganAt === undefined) song.failure ??= 'there is no MP3 in it';
+    // Behind a seek there may be none left.
+    const isWhole = song.begin.startSeconds === 0;
+    if (song.beganAt === undefined && isWhole) song.failure ??= 'there is no MP3 in it';
   }
 
   async #decode(song: Song): Promise<void> {

@@ -103,6 +103,9 @@ t.test('songs follow one another, and each is told of when its sound begins and 
     'ended 4: frame 99 is beyond me',
     'ended 5: there is no MP3 in it',
   ]);
+  song(6, frames(0.1, 6), true, { startSeconds: 7, preRollSeconds: 0.3 });
+  await clock.advanceSlowly(1);
+  t.strictSame(told(), ['ended 6'], 'sought in its last moments, where no sample is left');
   await engine.stop();
   t.equal(output.calls.at(-1), 'close');
 });
