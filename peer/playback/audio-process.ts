@@ -128,6 +128,8 @@ export class ForkedAudio implements AudioProcess {
     // What waits here for the process has not sounded.
     this.#held = this.#held.filter(command => !('song' in command) || command.song > song);
     this.#send({ do: 'flush', song });
+    // Without songs it says nothing, not even that this was the last.
+    this.#watch();
   }
 
   pause(): void {

@@ -109,6 +109,27 @@ t.test('a process that hangs is killed, and the song goes on', async t => {
   );
 });
 
+t.test('one that has nothing to say since its song was stopped is no process that hangs', async t => {
+  const clock = new VirtualClock();
+  const audio = audioInto('null', clock);
+  t.teardown(() => audio.stop());
+  const told: string[] = [];
+  audio.onEvent(event => told.push('song' in event ? `${event.is} ${event.song}` : event.is));
+  await audio.start();
+  const pid = audio.pid!;
+  const first = audio.begin({ startSeconds: 0 });
+  await until('it is alive', () => told.includes('position 1'));
+  process.kill(pid, 'SIGSTOP');
+  await new Promise(resolve => setImmediate(resolve));
+  audio.flush(first);
+  clock.advance(10_000);
+  process.kill(pid, 'SIGCONT');
+  audio.begin({ startSeconds: 0 });
+  await until('the next song is told of', () => told.includes('position 2') || told.includes('restarted'));
+  t.equal(audio.pid, pid);
+  t.notOk(told.includes('restarted'));
+});
+
 t.test('songs without music fail, each by itself', async t => {
   const { playOut } = await jukebox(t, 'null');
   const rubbish = [
