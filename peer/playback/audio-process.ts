@@ -310,9 +310,13 @@ export class ForkedAudio implements AudioProcess {
     const child = this.#child;
     const limitMs = this.#state === 'setting-up' ? SETUP_LIMIT_MS : HANG_LIMIT_MS;
     if (child === undefined || (this.#state === 'ready' && this.#window.isEmpty)) return;
-    this.#cancelWatch = this.#clock.after(limitMs, () => {
+    const kill = (): void => {
       this.#complaint = `it hangs: nothing heard for ${limitMs / 1_000} s`;
       child.kill('SIGKILL');
+    };
+    // In two halves: behind Ctrl-Z and fg the first is over before anything that was said could be heard.
+    this.#cancelWatch = this.#clock.after(limitMs / 2, () => {
+      this.#cancelWatch = this.#clock.after(limitMs / 2, kill);
     });
   }
 

@@ -109,6 +109,31 @@ t.test('a process that hangs is killed, and the song goes on', async t => {
   );
 });
 
+t.test('one that was stopped together with the peer, as Ctrl-Z does, is no process that hangs', async t => {
+  const due = new Set<() => void>();
+  const clock: Clock = {
+    now: () => 0,
+    after: (_ms, callback) => {
+      due.add(callback);
+      return () => due.delete(callback);
+    },
+  };
+  const audio = audioInto('null', clock);
+  t.teardown(() => audio.stop());
+  const told: string[] = [];
+  audio.onEvent(event => told.push(event.is));
+  await audio.start();
+  const pid = audio.pid!;
+  audio.begin({ startSeconds: 0 });
+  await until('it is alive', () => told.includes('position'));
+  // Time has passed, and timers come before what can be read.
+  for (const callback of [...due]) callback();
+  told.length = 0;
+  await until('it goes on', () => told.length > 5 || told.includes('restarted'));
+  t.equal(audio.pid, pid);
+  t.notOk(told.includes('restarted'));
+});
+
 t.test('one that has nothing to say since its song was stopped is no process that hangs', async t => {
   const clock = new VirtualClock();
   const audio = audioInto('null', clock);
