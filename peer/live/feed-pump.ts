@@ -18,6 +18,9 @@ const STALL_MS = 30_000;
 /** How often that is looked at. */
 const LOOK_MS = 5_000;
 
+/** `enough`: all that was wanted has been sent. */
+type Over = 'ended' | 'enough' | 'stalled' | 'closed';
+
 export interface FeedPumpOptions {
   /** One of its places was taken for this listener, and is given back in the end. */
   readonly feed: LiveFeed;
@@ -26,17 +29,21 @@ export interface FeedPumpOptions {
   readonly clock: Clock;
   /** How much of the past comes first. */
   readonly burstMs: number;
+  /** How much is wanted in all; undefined: to the feed's end. */
+  readonly lengthMs?: number | undefined;
   /** A run on the wire (live-runs.ts); whatever is the same for all listeners is to be shared, not copied. */
   readonly encode: (run: readonly LiveFrame[]) => readonly Uint8Array[];
   /** What is said when the feed's title changes. */
   readonly titled?: () => readonly Uint8Array[];
   /** Called once; the socket is still open but after `closed` and `stalled`. */
-  readonly over: (how: 'ended' | 'stalled' | 'closed') => void;
+  readonly over: (how: Over) => void;
 }
 
 export class FeedPump {
   readonly #options: FeedPumpOptions;
   readonly #reader: FeedReader;
+  /** Of the first frame sent, on the feed's time line. */
+  #beginsMs: number | undefined;
   #isPaused = false;
   /** For its share of the upload rate. */
   #isWaiting = false;
@@ -97,11 +104,17 @@ export class FeedPump {
       if (this.#isEnding) this.#finish('ended');
       return;
     }
-    const { feed, socket, encode, uploads } = this.#options;
+    const { feed, socket, encode, uploads, lengthMs = Number.POSITIVE_INFINITY } = this.#options;
     while (socket.writableLength < MAX_QUEUED_BYTES) {
       const run = takeRun(this.#reader, { endMs: feed.endMs, isOver: this.#isEnding });
       if (run.length === 0) {
         if (this.#isEnding) this.#finish('ended');
+        return;
+      }
+      const { atMs } = run[0]!;
+      this.#beginsMs ??= atMs;
+      if (atMs >= this.#beginsMs + lengthMs) {
+        this.#finish('enough');
         return;
       }
       const chunks = encode(run);
@@ -156,7 +169,7 @@ export class FeedPump {
     });
   }
 
-  #finish(how: 'ended' | 'stalled' | 'closed'): void {
+  #finish(how: Over): void {
     if (this.#isOver) return;
     this.#detach();
     this.#options.over(how);

@@ -241,7 +241,7 @@ export class RtmpConnection implements PlayerConnection {
   }
 
   #play({ path, startMs, lengthMs }: Extract<RtmpEffect, { do: 'play' }>): void {
-    if (path?.room === LIVE_ROOM) this.#player.playFeed(path.name);
+    if (path?.room === LIVE_ROOM) this.#player.playFeed(path.name, lengthMs);
     else if (path?.room === SONGS_ROOM) this.#player.playSong(path.name, { startMs, lengthMs });
     else this.perform(this.session.refuse('NetStream.Play.StreamNotFound', 'Play live/NAME or songs/ID.'));
   }

@@ -56,18 +56,19 @@ export class RtmpPlayer {
     this.#world = world;
   }
 
-  playFeed(name: string): void {
+  /** `lengthMs` undefined: to its end. */
+  playFeed(name: string, lengthMs: Span['lengthMs']): void {
     const { feeds, clock } = this.#world;
     const feed = feeds.feed(name);
     if (feed !== undefined) {
-      this.#beginFeed(feed);
+      this.#beginFeed(feed, lengthMs);
       return;
     }
     const stopWatching = feeds.onChange(() => {
       const arrived = feeds.feed(name);
       if (arrived === undefined) return;
       this.#stopWaiting?.();
-      this.#connection.during(() => this.#beginFeed(arrived));
+      this.#connection.during(() => this.#beginFeed(arrived, lengthMs));
     });
     const cancel = clock.after(HOLD_MS, () => {
       this.#stopWaiting?.();
@@ -162,7 +163,7 @@ export class RtmpPlayer {
     perform(session.refuse('NetStream.Play.StreamNotFound', why));
   }
 
-  #beginFeed(feed: LiveFeed): void {
+  #beginFeed(feed: LiveFeed, lengthMs: Span['lengthMs']): void {
     const { socket, session, during, perform } = this.#connection;
     const { clock, runs, uploads } = this.#world;
     if (!feed.places.takeForPlay()) {
@@ -178,10 +179,12 @@ export class RtmpPlayer {
       uploads,
       clock,
       burstMs: FEED_BURST_MS,
+      lengthMs,
       encode: run => frames.pieces(run),
       titled: () => session.tell(about()),
       over: how => {
         if (how === 'ended') during(() => perform(session.endPlay('feed')));
+        if (how === 'enough') during(() => perform(session.endPlay('song')));
       },
     });
   }

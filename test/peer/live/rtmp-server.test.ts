@@ -256,6 +256,23 @@ t.test('a feed that is not on the air yet is waited for, ten seconds', async t =
   await mistaken.over;
 });
 
+t.test('who wants a part of a live feed is sent so much, and told the end', async t => {
+  const room = await rtmpRoom(t);
+  const { client } = await publishing(t, room);
+  const player = await RtmpClient.connected(t, room.port);
+  player.play('radio', -1_000, 1_500);
+  for (const frame of framesOf(2)) client.audio(tagOf(frame));
+  await player.told('NetStream.Play.Stop');
+  t.ok(player.hearing.told.includes('onPlayStatus'), 'complete: the feed itself goes on');
+  const times = player.hearing.audio.map(({ timestamp }) => timestamp);
+  const seconds = (Math.max(...times) - Math.min(...times)) / 1_000;
+  t.ok(seconds > 1.2 && seconds < 1.8, `${seconds} s, in runs of 0.2`);
+  const brief = await RtmpClient.connected(t, room.port);
+  brief.play('radio', -1_000, 400);
+  await brief.told('NetStream.Play.Stop');
+  t.ok(brief.hearing.audio.length > 10, 'what is there already may be enough');
+});
+
 t.test('a live player pauses, goes on at the present, and seeks in vain', async t => {
   const room = await rtmpRoom(t);
   const { port, clock } = room;
