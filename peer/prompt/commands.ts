@@ -228,12 +228,11 @@ export const noSuchSong = (id: SongId, hint = 'list shows what there is now.'): 
     hint,
   });
 
-/** Text that is neither an ID nor words of a song counts as a bad ID. */
 export const nothingMatches = (words: string): CommandError => {
   const shown = words.length > 60 ? `${words.slice(0, 60)}…` : words;
   return new CommandError({
     code: 'no-such-song',
-    exitCode: EXIT.usage,
+    exitCode: EXIT.failure,
     message: `“${shown}” is no song ID, and no title, artist or album has these words.`,
     hint: 'list shows what there is now.',
   });
