@@ -34,7 +34,7 @@ export async function runSwarmGet(command: SwarmCommand): Promise<number> {
   const metadata = metadataOf(words, command);
   checkUse(command);
   const path = await pathOf(out ?? toHex(metadata.swarmId));
-  const peers = await addressesOf(swarm.peers, world.signal);
+  const peers = await addressesOf(session, swarm.peers);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
   const waits = peers.length === 0;
   const progress = new SwarmProgress(session, path, { hasRows: path !== STDOUT, waits });

@@ -51,7 +51,7 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
       'swarm seed --live takes no file.',
       'The stream comes from standard input: … | tsp-peer swarm seed --live',
     );
-  const peers = await addressesOf(swarm.peers, world.signal);
+  const peers = await addressesOf(session, swarm.peers);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
   const tracker = openTracker(session, at);
   let identity: LiveIdentity | undefined;
@@ -91,7 +91,7 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   checkPeers(session, swarm);
   const live = liveOf(words, command);
   const { integrity, store } = live;
-  const peers = await addressesOf(swarm.peers, world.signal);
+  const peers = await addressesOf(session, swarm.peers);
   const { node, at } = await openNode(session, swarm.listen ?? { port: 0 }, swarm);
   const progress = new SwarmProgress(session, `${words[0]!.slice(0, SHORT_ID_DIGITS)}…`, {
     hasRows: false,

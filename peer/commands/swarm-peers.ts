@@ -21,26 +21,33 @@ import type { SwarmArguments } from './swarm-arguments.js';
 import type { SwarmProgress } from './swarm-progress.js';
 
 /**
- * Rejects with TransportError for a name that nobody knows, CommandError (usage) for an address that cannot be dialled, and when
- * the signal comes.
+ * A name that nobody knows is said, and left out while another is known. Rejects with TransportError when none is, with CommandError
+ * (usage) for an address that cannot be dialled, and when the signal comes.
  */
-export async function addressesOf(peers: readonly HostPort[], signal: AbortSignal): Promise<NamedPeer[]> {
-  const addresses = Promise.all(
-    peers.map(async ({ host, port }) => {
-      checkDialled(host);
-      try {
-        const [first, ...others] = await lookup(host, { all: true });
-        return {
-          address: canonicalIp(first!.address),
-          port,
-          others: others.map(({ address }) => canonicalIp(address)),
-        };
-      } catch (error) {
-        throw new TransportError(`${host}: nobody knows this name`, { cause: error });
-      }
-    }),
-  );
-  return await unlessAborted(addresses, signal);
+export async function addressesOf(session: OneShot, peers: readonly HostPort[]): Promise<NamedPeer[]> {
+  for (const { host } of peers) checkDialled(host);
+  const lookups = Promise.allSettled(peers.map(addressOf));
+  const outcomes = await unlessAborted(lookups, session.world.signal);
+  const known = outcomes.flatMap(outcome => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  for (const outcome of outcomes) {
+    if (outcome.status === 'fulfilled') continue;
+    if (known.length === 0) throw outcome.reason;
+    session.report(failureOf(outcome.reason));
+  }
+  return known;
+}
+
+async function addressOf({ host, port }: HostPort): Promise<NamedPeer> {
+  try {
+    const [first, ...others] = await lookup(host, { all: true });
+    return {
+      address: canonicalIp(first!.address),
+      port,
+      others: others.map(({ address }) => canonicalIp(address)),
+    };
+  } catch (error) {
+    throw new TransportError(`${host}: nobody knows this name`, { cause: error });
+  }
 }
 
 /** Listening; throws CommandError when it cannot. */

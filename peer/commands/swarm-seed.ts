@@ -24,7 +24,7 @@ import { addressesOf, openNode, openTracker } from './swarm-peers.js';
 export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   const { session, words, swarm } = command;
   const { world, config } = session;
-  const peers = await addressesOf(swarm.peers, world.signal);
+  const peers = await addressesOf(session, swarm.peers);
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
   const tracker = openTracker(session, at);
   const files: SeededFile[] = [];
