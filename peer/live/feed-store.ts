@@ -9,7 +9,7 @@
  * A feed's ID is the SHA-256 of its public key, written as the ID of a PPSPP live swarm (TSP §5.5).
  */
 import { createHash, type KeyObject } from 'node:crypto';
-import { chmod, readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../protocol/bytes.js';
 import type { Logger, RandomBytes } from '../../protocol/ports.js';
@@ -19,11 +19,11 @@ import type { ContentHash } from '../../protocol/tsp/rows.js';
 import { makeFolder } from '../make-folder.js';
 import { ChunkNumbers } from '../swarm/chunk-numbers.js';
 import { newP256Key, p256Pem, readP256Pem } from '../swarm/p256-key.js';
+import { readSecret } from '../swarm/read-secret.js';
 import { writeDurably } from '../swarm/write-durably.js';
 import { isFeedName } from './stream-keys.js';
 
 const STREAM_KEY_BYTES = 16;
-const OWNER_ONLY = 0o600;
 
 export interface FeedIdentity {
   readonly id: ContentHash;
@@ -62,7 +62,8 @@ export class FeedStore {
       const name = file.slice(0, -PEM.length);
       if (!file.endsWith(PEM) || !isFeedName(name)) continue;
       const numbers = await ChunkNumbers.open(this.#pathOf(`${name}${NEXT}`));
-      const key = readP256Pem(await this.#readSecret(file), this.#pathOf(file));
+      const path = this.#pathOf(file);
+      const key = readP256Pem(await readSecret(path), path);
       this.#kept.set(name, identityOf(key, numbers));
     }
   }
@@ -98,11 +99,11 @@ export class FeedStore {
 
   /** The feed's stream key, made when there is none. Rejects with the file system's error. */
   async streamKey(name: string): Promise<StoredKey> {
-    const file = `${name}${KEY}`;
-    const known = (await this.#readSecret(file).catch(noneYet)).trim();
+    const path = this.keyFile(name);
+    const known = (await readSecret(path).catch(noneYet)).trim();
     if (known !== '') return { key: known, isNew: false };
     const key = toHex(this.#randomBytes(STREAM_KEY_BYTES));
-    await writeDurably(this.#pathOf(file), `${key}\n`);
+    await writeDurably(path, `${key}\n`);
     return { key, isNew: true };
   }
 
@@ -118,13 +119,6 @@ export class FeedStore {
 
   #pathOf(file: string): string {
     return join(this.#folder, file);
-  }
-
-  async #readSecret(file: string): Promise<string> {
-    const path = this.#pathOf(file);
-    const text = await readFile(path, 'utf8');
-    await chmod(path, OWNER_ONLY);
-    return text;
   }
 }
 

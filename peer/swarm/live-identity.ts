@@ -5,13 +5,13 @@
  *     DIR/live.lock       who gives a stream with them: of two under one ID listeners would hear both, mixed
  */
 import type { KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inUseError } from '../failures/failure.js';
 import { takeLock } from '../lock-file.js';
 import { makeFolder } from '../make-folder.js';
 import { ChunkNumbers } from './chunk-numbers.js';
 import { newP256Key, p256Pem, readP256Pem } from './p256-key.js';
+import { readSecret } from './read-secret.js';
 import { writeDurably } from './write-durably.js';
 
 export interface LiveIdentity {
@@ -40,7 +40,7 @@ export async function openLiveIdentity(dataDir: string): Promise<LiveIdentity> {
 }
 
 async function keyIn(path: string): Promise<KeyObject> {
-  const known = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const known = await readSecret(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
   if (known !== undefined) return readP256Pem(known, path);

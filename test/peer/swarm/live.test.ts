@@ -1,6 +1,6 @@
 /** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
+import { chmodSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { liveSwarm } from '../../../peer/swarm/live-swarm.js';
@@ -227,8 +227,15 @@ t.test('a source that is killed goes on with its key, under numbers that it neve
   await heard(listening.command, BLOCK);
   killed.command.kill('SIGKILL');
   await killed.command.exited;
+  const [key] = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter(path =>
+    path.endsWith('live-key.pem'),
+  );
+  const keyMode = () => statSync(join(home, key!)).mode & 0o777;
+  t.equal(keyMode(), 0o600);
+  chmodSync(join(home, key!), 0o644);
   const again = await source(t, home, port);
   t.equal(again.id, killed.id);
+  t.equal(keyMode(), 0o600, 'a copy that others can read is closed to them');
   again.give(after);
   await until('it goes on', () => isTailOf(after.subarray(0, 3 * BLOCK), listening.command.bytes));
   again.command.endInput();
@@ -238,10 +245,6 @@ t.test('a source that is killed goes on with its key, under numbers that it neve
   t.notMatch(stderr, /left out/, 'no bytes that never were are missing');
   t.ok(isTailOf(after, bytes), 'all of what came then');
   t.ok(isTailOf(bytes.subarray(0, bytes.length - after.length), before), 'after the end of what came before');
-  const [key] = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter(path =>
-    path.endsWith('live-key.pem'),
-  );
-  t.equal(statSync(join(home, key!)).mode & 0o777, 0o600);
 });
 
 t.test('one source at a time has a key', async t => {
