@@ -327,7 +327,10 @@ export class Peer implements PeerView {
         this.#listKnown.reach();
         break;
       case 'replaced':
-        this.#notice('Another peer registered as this one: from now on this one only listens.');
+        this.#notice(
+          'Another peer registered as this one: from now on this one only listens.',
+          "If one's data folder is a copy of the other's, start one of them again without its file instance.",
+        );
         break;
       case 'list': {
         const { added, left, changed } = event.change;

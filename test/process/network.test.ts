@@ -2,7 +2,7 @@
  * A tracker, hosts and listeners as whole processes: what everybody sees when files change, hosts come and go, the
  * tracker dies, and nobody is left but the cache.
  */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { besideOthers } from '../support/beside-others.js';
@@ -142,6 +142,21 @@ t.test(
     const copy = join(await network.newHome(), 'copy.mp3');
     const third = await network.run(['get', id, '-o', copy]);
     t.equal(await third.exitCode(), 0, 'the listener is a host now');
+  },
+);
+
+t.test(
+  'a peer whose data folder was copied is told what the copy must do without',
+  besideOthers(),
+  async t => {
+    const network = await openNetwork(t);
+    const data = async () => join(await network.newHome(), 'data');
+    const [first, copied] = [await data(), await data()];
+    const host = await network.host({ songs: { 'a.mp3': FIRST }, args: ['--data', first] });
+    await mkdir(copied);
+    await copyFile(join(first, 'instance'), join(copied, 'instance'));
+    await network.host({ songs: { 'b.mp3': SECOND }, args: ['--data', copied] });
+    await host.command.says(/Another peer registered as this one.*without its file instance/);
   },
 );
 
