@@ -53,7 +53,8 @@ export class Client {
 
   /** Everything known of a song; RequestError `no-such-song` if there is none. */
   async info(id: SongId | number): Promise<SongRow> {
-    const [row] = await this.#asking.info(id as SongId);
+    const rows = await this.#asking.info(id as SongId);
+    const row = rows.find(candidate => candidate.id === id);
     if (row === undefined) throw new RequestError('no-such-song', `there is no song ${id}`);
     return row;
   }

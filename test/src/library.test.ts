@@ -36,6 +36,7 @@ t.test('a tracker, a hosting peer and a client, by a few lines each', async t =>
   t.match(await client.find('moon'), [{ id: song!.id, size: bytes.length }]);
   t.match(await client.info(song!.id), { size: bytes.length });
   await t.rejects(client.info(99), { code: 'no-such-song' });
+  await t.rejects(client.info(0), { code: 'no-such-song' }, 'not the first of all');
 
   const stream = client.fetch(song!);
   const chunks: Uint8Array[] = [];
