@@ -2,8 +2,9 @@
  * The rooms of the house for other programs: a tracker, a peer and a client in the real world, with sensible defaults.
  *
  *     const client = openClient({ tracker: 'music.example' });
- *     const tracker = openTracker({ port: 0 });           await tracker.start() → { address, port }
- *     const peer = openPeer({ tracker, library: ['/music'], dataDir: '/var/lib/me' });       await peer.start()
+ *     const tracker = openTracker();      await tracker.start() → { address, port }
+ *     const peer = openPeer({ tracker: '127.0.0.1', library: ['/music'], dataDir: '/var/lib/me' });
+ *     await peer.start();
  *
  * Nothing is begun by opening. Nothing is logged unless a logger is given, and nothing is printed.
  */
