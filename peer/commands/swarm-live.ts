@@ -153,7 +153,8 @@ async function openIdentity(dataDir: string): Promise<LiveIdentity> {
     return await openLiveIdentity(dataDir);
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    throw fileError(`${fileProblem(error, dataDir) ?? (error as Error).message}.`);
+    const { path = dataDir, message } = error as NodeJS.ErrnoException;
+    throw fileError(`${fileProblem(error, path) ?? message}.`);
   }
 }
 

@@ -1,6 +1,6 @@
 /** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { liveSwarm } from '../../../peer/swarm/live-swarm.js';
@@ -260,6 +260,16 @@ t.test('one source at a time has a key', async t => {
     left.some(path => path.includes('lock')),
     'it is free again',
   );
+});
+
+t.test('a key that cannot be read is named, not the folder in which it lies', async t => {
+  const data = await tempFolder(t);
+  const key = join(data, 'live-key.pem');
+  symlinkSync(key, key);
+  const words = ['swarm', 'seed', '--live', '--listen', '127.0.0.1:0', '--data', data];
+  const command = await spawnCommand(t, 'tsp-peer', words);
+  t.equal(await command.exitCode(), 1);
+  t.ok(command.stderr.startsWith(`tsp-peer: ${key}: `), command.stderr);
 });
 
 t.test('what somebody has and nobody gives is left out, and counted', async t => {
