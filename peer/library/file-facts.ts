@@ -44,13 +44,16 @@ export const MAX_FILE_BYTES = 2 * 1024 ** 3;
 export const MAX_ENTRIES = 100_000;
 export const MAX_DEPTH = 16;
 
-/** What one look into a folder found. `gone`: nothing is at a path that was asked about. */
+/**
+ * What one look into a folder found. `gone`: nothing is at a path that was asked about. `unseen`: what is at the path, and
+ * below it, cannot be told now, for the machine is out of descriptors or memory, or a disk failed.
+ */
 export type Found =
   | { readonly kind: 'file'; readonly path: string; readonly fingerprint: Fingerprint }
   /** `identity` tells a folder from another that took its place. */
   | { readonly kind: 'folder'; readonly path: string; readonly identity: string }
   | { readonly kind: 'skipped'; readonly path: string; readonly reason: SkipReason }
-  | { readonly kind: 'gone'; readonly path: string };
+  | { readonly kind: 'gone' | 'unseen'; readonly path: string };
 
 /** What is known of a file's content, and worth keeping until its fingerprint changes. */
 export type FileContent =

@@ -244,10 +244,12 @@ export class Library {
   async #lookInto({ root, starts }: Place, urgent: boolean): Promise<readonly string[]> {
     const seen = new Set<string>();
     const gone: string[] = [];
+    const unseen = new Set<string>();
     const job = { roots: this.#roots.map(each => each.path), root: root.path, starts };
     const outcome = await this.#scanner.scan(job, batch => {
       for (const found of batch) {
         if (found.kind === 'gone') gone.push(found.path);
+        else if (found.kind === 'unseen') unseen.add(found.path);
         else seen.add(found.path);
         this.#meet(found, urgent);
       }
@@ -261,15 +263,22 @@ export class Library {
     }
     // What is not there may only be out of reach.
     if ((await this.#identify(root)) !== 'same') return [];
+    for (const path of unseen) this.#cannotLook(path);
+    const isMissed = (path: string) => !seen.has(path) && !isInsideAny(unseen, path);
     const looked = new Set(starts);
-    this.#readings.missed(path => !seen.has(path) && isInsideAny(looked, path));
+    this.#readings.missed(path => isMissed(path) && isInsideAny(looked, path));
     for (const path of gone) this.#notice.unwatch(path);
-    const missing = [...this.#known.below(starts), ...gone].filter(path => !seen.has(path));
+    const missing = [...this.#known.below(starts), ...gone].filter(isMissed);
     if (missing.length === 0 || !(await isEmptyFolder(root.path))) return missing;
     // Nothing in a root that had songs is more likely a disk that is not mounted than a tidy person.
     const isSong = (path: string) => this.#known.get(path)?.content.kind === 'song';
     for (const path of missing.filter(isSong)) this.#holdings.withdraw(path);
     return missing.filter(path => !isSong(path));
+  }
+
+  #cannotLook(path: string): void {
+    this.#options.logger.warn({ path }, 'this cannot be looked into now: it is tried again');
+    this.#secondTries.add(path);
   }
 
   #meet(found: Found, urgent: boolean): void {

@@ -100,9 +100,11 @@ function whyNot(error: unknown): NotOpened {
   if (code === 'ELOOP') return { kind: 'refused', reason: 'link' };
   // What a socket or a device without a driver says.
   if (code === 'ENXIO' || code === 'ENODEV') return { kind: 'refused', reason: 'not-regular' };
-  const isPassing = code !== undefined && PASSING.has(code);
-  return { kind: 'refused', reason: 'unreadable', ...(isPassing && { passing: true }) };
+  return { kind: 'refused', reason: 'unreadable', ...(isPassing(error) && { passing: true }) };
 }
 
-/** Not about this file. */
-const PASSING: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'ESTALE', 'ETIMEDOUT']);
+/** Whether a call failed for what has nothing to do with its file, and may be over in a moment. */
+export const isPassing = (error: unknown): boolean =>
+  ['EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'ESTALE', 'ETIMEDOUT'].includes(
+    (error as NodeJS.ErrnoException).code ?? '',
+  );

@@ -10,7 +10,7 @@
 import { type BigIntStats, lstatSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { type Found, MAX_DEPTH, MAX_ENTRIES, MAX_FILE_BYTES, type SkipReason } from './file-facts.js';
-import { fingerprintOf } from './open-file.js';
+import { fingerprintOf, isPassing } from './open-file.js';
 import { isInside, namesBelow } from './paths.js';
 
 export interface ScanJob {
@@ -44,6 +44,7 @@ export function* walk(
 function* lookAround(job: ScanJob, maxDepth: number): Generator<Found, void, undefined> {
   // Without its root nothing below it can be judged: it may be a disk that is not mounted.
   const root = statOf(job.root);
+  if (root === 'unseen') return yield { kind: 'unseen', path: job.root };
   if (root === undefined || root === 'unreadable' || !root.isDirectory())
     return yield { kind: 'gone', path: job.root };
   for (const start of job.starts) {
@@ -57,6 +58,7 @@ function* lookAround(job: ScanJob, maxDepth: number): Generator<Found, void, und
     const stat = statOf(path);
     if (stat === undefined) yield isSpelt(path) ? { kind: 'gone', path } : skipped(path, 'not-utf8');
     else if (stat === 'unreadable') yield skipped(path, 'unreadable');
+    else if (stat === 'unseen') yield { kind: 'unseen', path };
     else if (stat.isDirectory()) yield* visitFolder(path, stat);
     else if (stat.isSymbolicLink()) yield* visitLink(path);
     else yield visitFile(path, stat);
@@ -69,8 +71,8 @@ function* lookAround(job: ScanJob, maxDepth: number): Generator<Found, void, und
     let names: string[];
     try {
       names = readdirSync(path).sort();
-    } catch {
-      return yield skipped(path, 'unreadable');
+    } catch (error) {
+      return yield isPassing(error) ? { kind: 'unseen', path } : skipped(path, 'unreadable');
     }
     for (const name of names) {
       if (name.startsWith('.')) yield skipped(join(path, name), 'hidden');
@@ -92,11 +94,12 @@ function visitFile(path: string, stat: BigIntStats): Found {
 }
 
 /** Undefined: nothing is there. */
-function statOf(path: string): BigIntStats | 'unreadable' | undefined {
+function statOf(path: string): BigIntStats | 'unreadable' | 'unseen' | undefined {
   try {
     return lstatSync(path, { bigint: true, throwIfNoEntry: false });
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOTDIR' ? undefined : 'unreadable';
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
+    return isPassing(error) ? 'unseen' : 'unreadable';
   }
 }
 

@@ -194,6 +194,31 @@ t.test(
   },
 );
 
+t.test('a folder that cannot be read just now keeps its songs', { skip: noFaults }, async t => {
+  const [shelf, later] = [join(host.folder, 'shelf'), join(host.folder, 'later')];
+  const [onShelf, inLater, beside] = range(3).map(index =>
+    mp3Bytes({ seconds: 1, seed: 80 + index, title: `Debla ${index}` }),
+  ) as [Buffer, Buffer, Buffer];
+  await mkdir(shelf);
+  await writeFile(join(shelf, 'a.mp3'), onShelf);
+  await network.listed(onShelf, host.port);
+  const failing = { calls: 'openat', error: 'EMFILE' };
+  const fault = await failCalls(t, host.command.pid, { ...failing, path: shelf });
+  await utimes(shelf, new Date(), new Date());
+  await host.command.complains(/shelf.*cannot be looked into now/);
+  await writeFile(join(host.folder, 'beside.mp3'), beside);
+  await network.listed(beside, host.port);
+  t.ok(await network.idOf(onShelf), 'what was there is not gone');
+  await fault.lift();
+  const another = await failCalls(t, host.command.pid, { ...failing, path: later });
+  await mkdir(later);
+  await writeFile(join(later, 'b.mp3'), inLater);
+  await host.command.complains(/later.*cannot be looked into now/);
+  await another.lift();
+  await network.listed(inLater, host.port);
+  await survivor.survived();
+});
+
 for (const [index, error] of ['EIO', 'ENOSPC'].entries()) {
   t.test(`${error} while the library is written down costs no song`, { skip: noFaults }, async t => {
     const calls = 'pwrite64,pwritev,fdatasync,fsync,ftruncate';
