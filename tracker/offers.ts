@@ -3,10 +3,11 @@
  *
  *     take ─▶ member.offers ─▶ forget, when it is listed          rest ─▶ only time can help: makes room for who comes
  *
- * The rule: who cannot be listed now keeps nobody out who can. Of the members at rest the one with most gives all up, and
- * has to tell it anew.
+ * The rule: who cannot be listed now, or is long about telling, keeps nobody out who can. Of those members the one with
+ * most gives all up, and has to tell it anew.
  */
 import { RequestError } from '../protocol/errors.js';
+import type { Clock, Milliseconds } from '../protocol/ports.js';
 import type { ContentHash, OfferRow } from '../protocol/tsp/rows.js';
 import type { TrackerConfig } from './config.js';
 import type { Member } from './member.js';
@@ -14,24 +15,37 @@ import type { Member } from './member.js';
 /** After a refusal for want of room; those who left make some. */
 const NO_ROOM_RETRY_MS = 5_000;
 
+/** While it is told, a list keeps its room for so long; to tell it may take days (TSP §2.2). */
+const TELLING_MS = 30_000;
+
 /** Past their quotas, and not told so yet; each is some 100 bytes. */
 const MAX_REFUSED = 200_000;
 
 export class Offers {
   readonly #config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>;
-  readonly #resting = new Set<Member>();
+  readonly #clock: Pick<Clock, 'now'>;
+  /** From when on they make room: those who tell, and those at rest. */
+  readonly #yielding = new Map<Member, Milliseconds>();
   readonly #maxRefused: number;
   /** Both over all members. */
   #count = 0;
   #refused = 0;
 
-  constructor(config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>, maxRefused = MAX_REFUSED) {
+  constructor(
+    config: Pick<TrackerConfig, 'maxSongs' | 'maxSongsPerPeer'>,
+    clock: Pick<Clock, 'now'>,
+    maxRefused = MAX_REFUSED,
+  ) {
     this.#config = config;
+    this.#clock = clock;
     this.#maxRefused = maxRefused;
   }
 
   /** Throws RequestError `unavailable` when there is no room to hold them. */
   take(member: Member, offers: readonly OfferRow[]): void {
+    // It is to tell all of it anew.
+    if (member.isIncomplete) return;
+    if (!this.#yielding.has(member)) this.#yielding.set(member, this.#clock.now() + TELLING_MS);
     const { maxSongs, maxSongsPerPeer } = this.#config;
     for (const offer of offers) {
       const isNew = !member.offers.has(offer.hash);
@@ -65,24 +79,26 @@ export class Offers {
     this.takeRefused(member);
     this.#count -= member.offers.size;
     member.offers.clear();
-    this.#resting.delete(member);
+    this.#yielding.delete(member);
   }
 
   /** What it offers cannot be listed for now. */
   rest(member: Member): void {
-    if (offeredBy(member) + refusedBy(member) > 0) this.#resting.add(member);
+    if (offeredBy(member) + refusedBy(member) > 0) this.#yielding.set(member, this.#clock.now());
+    else this.#yielding.delete(member);
   }
 
   /** What it offers is to be listed now. */
   wake(member: Member): void {
-    this.#resting.delete(member);
+    this.#yielding.delete(member);
   }
 
   /** For `member`, if it is not itself the one to make some. */
   #makeRoom(member: Member, sizeOf: (member: Member) => number): void {
     let largest: Member | undefined;
-    for (const other of this.#resting)
-      if (sizeOf(other) > (largest === undefined ? 0 : sizeOf(largest))) largest = other;
+    const now = this.#clock.now();
+    for (const [other, from] of this.#yielding)
+      if (from <= now && sizeOf(other) > (largest === undefined ? 0 : sizeOf(largest))) largest = other;
     if (largest === undefined || largest === member) throw noRoom();
     this.forgetAll(largest);
     largest.isIncomplete = true;

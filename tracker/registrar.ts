@@ -65,7 +65,7 @@ export class Registrar {
     this.#clock = clock;
     this.#logger = logger;
     this.#pause = pause;
-    this.#offers = new Offers(config);
+    this.#offers = new Offers(config, clock);
     // Without a limit for each address there is none for what an address brings, either.
     this.#newHashes = new BucketTable(Number.isFinite(config.maxPerAddress) ? NEW_HASHES : NO_RATE);
   }

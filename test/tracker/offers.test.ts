@@ -59,7 +59,7 @@ t.test('a library many times as large as a quota is listed as far as that goes, 
 });
 
 t.test('what is refused of all libraries together is bounded', async t => {
-  const offers = new Offers({ maxSongs: 3, maxSongsPerPeer: 1 }, 3);
+  const offers = new Offers({ maxSongs: 3, maxSongsPerPeer: 1 }, new VirtualClock(), 3);
   const member = (): Member => new Member('192.0.2.1', '192.0.2.1', () => {});
   const [first, second, other] = [member(), member(), member()];
   offers.take(other, library(31, 1));
@@ -72,6 +72,28 @@ t.test('what is refused of all libraries together is bounded', async t => {
   t.strictSame([first.offers.size, first.refused.length, first.isIncomplete], [0, 0, true]);
   t.equal(offers.takeRefused(second).length, 3);
   t.doesNotThrow(() => offers.take(second, library(21, 3)), 'and there is room for as many again');
+});
+
+t.test('who has told its list for half a minute makes room, and holds no more of it', async t => {
+  const clock = new VirtualClock();
+  const offers = new Offers({ maxSongs: 3, maxSongsPerPeer: 3 }, clock);
+  const member = (): Member => new Member('192.0.2.1', '192.0.2.1', () => {});
+  const [slow, quick, last] = [member(), member(), member()];
+  offers.take(slow, library(1, 3));
+  clock.advance(29_999);
+  t.throws(() => offers.take(quick, library(11, 1)), { code: 'unavailable' });
+  clock.advance(1);
+  offers.take(quick, library(11, 3));
+  t.ok(slow.isIncomplete);
+  offers.take(slow, library(1, 3));
+  t.equal(slow.offers.size, 0);
+  offers.wake(quick);
+  clock.advance(30_000);
+  t.throws(
+    () => offers.take(last, library(21, 1)),
+    { code: 'unavailable' },
+    'who has told all is being listed',
+  );
 });
 
 t.test('who made room tells all songs anew when it can be reached', async t => {
