@@ -52,6 +52,8 @@ export class ForkedAudio implements AudioProcess {
   #volume: VolumeSetting = { percent: 100, muted: false };
   #complaint = '';
   #cancelWatch = () => {};
+  /** Silent for half of what is allowed: only its own word clears it. */
+  #isSuspect = false;
   #settled: (() => void)[] = [];
 
   constructor(options: {
@@ -106,7 +108,7 @@ export class ForkedAudio implements AudioProcess {
     const song = ++this.#lastSong;
     this.#window.open(song);
     this.#send({ do: 'begin', song, ...begin });
-    this.#watch();
+    if (!this.#isSuspect) this.#watch();
     return song;
   }
 
@@ -129,7 +131,7 @@ export class ForkedAudio implements AudioProcess {
     this.#held = this.#held.filter(command => !('song' in command) || command.song > song);
     this.#send({ do: 'flush', song });
     // Without songs it says nothing, not even that this was the last.
-    this.#watch();
+    if (!this.#isSuspect) this.#watch();
   }
 
   pause(): void {
@@ -307,6 +309,7 @@ export class ForkedAudio implements AudioProcess {
   /** Kills a process that says nothing where it should; its death is then dealt with like any other. */
   #watch(): void {
     this.#cancelWatch();
+    this.#isSuspect = false;
     const child = this.#child;
     const limitMs = this.#state === 'setting-up' ? SETUP_LIMIT_MS : HANG_LIMIT_MS;
     if (child === undefined || (this.#state === 'ready' && this.#window.isEmpty)) return;
@@ -316,6 +319,7 @@ export class ForkedAudio implements AudioProcess {
     };
     // In two halves: behind Ctrl-Z and fg the first is over before anything that was said could be heard.
     this.#cancelWatch = this.#clock.after(limitMs / 2, () => {
+      this.#isSuspect = true;
       this.#cancelWatch = this.#clock.after(limitMs / 2, kill);
     });
   }

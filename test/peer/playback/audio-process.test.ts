@@ -155,6 +155,25 @@ t.test('one that has nothing to say since its song was stopped is no process tha
   t.notOk(told.includes('restarted'));
 });
 
+t.test('one that hangs is replaced, however often something else is asked of it', async t => {
+  const clock = new VirtualClock();
+  const audio = audioInto('null', clock);
+  t.teardown(() => audio.stop());
+  const told: string[] = [];
+  audio.onEvent(event => told.push(event.is));
+  await audio.start();
+  let song = audio.begin({ startSeconds: 0 });
+  await until('it is alive', () => told.includes('position'));
+  process.kill(audio.pid!, 'SIGSTOP');
+  await new Promise(resolve => setImmediate(resolve));
+  for (let seconds = 0; seconds < 9; seconds += 3) {
+    audio.flush(song);
+    song = audio.begin({ startSeconds: seconds });
+    clock.advance(3_000);
+  }
+  await until('another process', () => told.includes('restarted'));
+});
+
 t.test('songs without music fail, each by itself', async t => {
   const { playOut } = await jukebox(t, 'null');
   const rubbish = [
