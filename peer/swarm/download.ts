@@ -174,7 +174,7 @@ async function checkWhole(
     throw new Unproven(
       `what came is not the file, from ${joined.sources.map(({ host }) => host).join(', ')}`,
     );
-  tree.rebuild(found.chunks!, found.size, found.nodes);
+  tree.rebuild(found.chunks!, found.nodes);
   joined.swarm.have.add({ start: 0, end: found.chunks! - 1 });
 }
 

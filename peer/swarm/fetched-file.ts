@@ -173,9 +173,9 @@ async function openPart(options: FetchedFileOptions): Promise<Opened> {
   const { chunks, size, noted, cut } = note;
   const nodes = nodesFrom({ root: metadata.swarmId, hash: metadata.hash, chunks, cut });
   if (nodes !== undefined) {
-    tree.rebuild(chunks, size, nodes);
+    tree.rebuild(chunks, nodes);
     for (const bin of cut.keys())
-      if (noted.covers(rangeOf(bin)) && (await isTrue(file, tree, bin))) have.add(rangeOf(bin));
+      if (noted.covers(rangeOf(bin)) && (await isTrue(file, tree, bin, size))) have.add(rangeOf(bin));
   }
   if (have.isEmpty) await file.truncate();
   return { file, have, lostChunks: noted.size - have.size };
@@ -196,10 +196,16 @@ async function readNote(path: string, { swarmId, hash, chunkBytes }: SwarmMetada
   }
 }
 
-/** Whether the chunks below a proven node are what it says. */
-async function isTrue(file: FileHandle, tree: HashTree, bin: number): Promise<boolean> {
+/** Whether the chunks below a proven node are what it says. `size`: as noted, for more may have been written behind it. */
+async function isTrue(
+  file: FileHandle,
+  tree: HashTree,
+  bin: number,
+  size = Number.POSITIVE_INFINITY,
+): Promise<boolean> {
   const { start, end } = rangeOf(bin);
   const bytes = Buffer.allocUnsafe((end + 1 - start) * tree.chunkBytes);
   const { bytesRead } = await file.read(bytes, 0, bytes.length, start * tree.chunkBytes);
-  return tree.verifyPiece(start, bytes.subarray(0, bytesRead), layerOf(bin));
+  const length = Math.min(bytesRead, size - start * tree.chunkBytes);
+  return tree.verifyPiece(start, bytes.subarray(0, length), layerOf(bin));
 }

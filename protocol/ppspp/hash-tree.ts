@@ -57,9 +57,8 @@ export class HashTree {
     this.#settle(Math.ceil(options.size / this.chunkBytes));
   }
 
-  /** Takes over nodes that are known to lead to the root (`kept-tree.ts`); `size` if it was known. */
-  rebuild(chunks: number, size: number | undefined, nodes: Iterable<readonly [number, Uint8Array]>): void {
-    this.#size ??= size;
+  /** Takes over nodes that are known to lead to the root (`kept-tree.ts`). They say nothing of the size: the last chunk does. */
+  rebuild(chunks: number, nodes: Iterable<readonly [number, Uint8Array]>): void {
     this.#settle(chunks);
     for (const [bin, hash] of nodes) this.#nodes.set(bin, hash);
   }
@@ -166,12 +165,16 @@ export class HashTree {
    * they are the content. The node above them is proven by then (`proveLevel`).
    */
   verifyPiece(first: number, bytes: Uint8Array, layer: number): boolean {
+    const chunks = this.#chunks ?? 0;
     const levels = Math.min(layer, layerOf(this.#top));
-    const count = Math.min(2 ** levels, (this.#chunks ?? 0) - first);
-    const end = Math.min((first + count) * this.chunkBytes, this.#size ?? Number.POSITIVE_INFINITY);
-    if (first % 2 ** levels !== 0 || count <= 0 || bytes.length !== end - first * this.chunkBytes)
+    const count = Math.min(2 ** levels, chunks - first);
+    if (first % 2 ** levels !== 0 || count <= 0) return false;
+    const last = first + count - 1;
+    if (!this.#hasRightLength(last, bytes.length - (count - 1) * this.chunkBytes, chunks)) return false;
+    if (!this.#keepIfProven(rowsOf(cutInto(this.chunkBytes, bytes), levels, this.hash), 0, first))
       return false;
-    return this.#keepIfProven(rowsOf(cutInto(this.chunkBytes, bytes), levels, this.hash), 0, first);
+    if (last === chunks - 1) this.#size ??= first * this.chunkBytes + bytes.length;
+    return true;
   }
 
   #prove(way: Way, claims: Claims): void {

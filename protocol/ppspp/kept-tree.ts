@@ -49,8 +49,10 @@ export function nodesFrom(kept: {
   const { chunks, cut, hash: hashName } = kept;
   const nodes: TreeNode[] = [];
   const visit = (bin: number): Uint8Array | undefined => {
-    if (rangeOf(bin).start >= chunks) return new Uint8Array(HASH_LENGTH[hashName]);
-    let hash = cut.get(bin);
+    const { start, end } = rangeOf(bin);
+    if (start >= chunks) return new Uint8Array(HASH_LENGTH[hashName]);
+    // A node that reaches past the content would hide that there are more chunks than that.
+    let hash = end < chunks ? cut.get(bin) : undefined;
     if (hash === undefined && layerOf(bin) > 0) {
       const [left, right] = childrenOf(bin);
       const leftHash = visit(left);

@@ -1,5 +1,5 @@
 /** `tsp-peer swarm get`, as a real process: what is left when it is killed or the disk is full, and how it goes on from there. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { noMounts, spawnWithMount } from '../../support/private-mounts.js';
@@ -46,6 +46,26 @@ t.test('a byte that was damaged meanwhile costs a thousandth of what was here, w
     /out\.part was damaged: \d\.\d kB of it are fetched again, [\d.]+ [kM]B are kept\.\n/,
   );
   t.ok(got(second).resumed > 0, 'the rest was here');
+});
+
+t.test('a size that was damaged in the note is not taken for a lie of those who know it', async t => {
+  const { folder, path, content } = await contentIn(t, 3_000_000);
+  const slow = await seed(t, path, '--max-upload', '1M');
+  const out = join(folder, 'out');
+  const first = await get(t, slow.id, out, ...slow.peer);
+  await until('a note', () => existsSync(`${out}.part.json`));
+  first.kill('SIGTERM');
+  await first.exited;
+  const note = JSON.parse(readFileSync(`${out}.part.json`, 'utf8'));
+  const fast = await seed(t, path);
+  for (const damaged of [{ size: 2_999_999 }, { size: 5 }, { size: 'all' }, { chunks: note.chunks - 1 }]) {
+    const again = join(folder, JSON.stringify(damaged));
+    copyFileSync(`${out}.part`, `${again}.part`);
+    writeFileSync(`${again}.part.json`, JSON.stringify({ ...note, ...damaged }));
+    const getter = await get(t, slow.id, again, ...fast.peer);
+    t.equal(await getter.exitCode(), 0, getter.stderr);
+    t.ok(Buffer.compare(readFileSync(again), content) === 0, 'byte by byte');
+  }
 });
 
 t.test('a disk that has no room for the last block: it does not appear', { skip: noMounts }, async t => {
