@@ -177,9 +177,11 @@ async function hintAfter(path: string, joined: JoinedSwarm | undefined): Promise
 
 async function pathOf(out: string): Promise<string> {
   if (out === STDOUT) return out;
-  const existing = await stat(out).catch(() => undefined);
-  if (existing !== undefined && !existing.isFile())
-    throw fileError(`${safeText(out)} is no file.`, '-o names a file.');
+  for (const path of [out, partOf(out)]) {
+    const existing = await stat(path).catch(() => undefined);
+    if (existing !== undefined && !existing.isFile())
+      throw fileError(`${safeText(path)} is no file.`, '-o names a file.');
+  }
   return out;
 }
 

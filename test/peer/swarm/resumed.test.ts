@@ -1,10 +1,12 @@
 /** `tsp-peer swarm get`, as a real process: what is left when it is killed or the disk is full, and how it goes on from there. */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { noMounts, spawnWithMount } from '../../support/private-mounts.js';
 import { commandPath } from '../../support/spawn-command.js';
 import { contentIn, get, got, seed } from '../../support/swarm-commands.js';
+import { tempFolder } from '../../support/temp-folder.js';
 import { until } from '../../support/until.js';
 
 t.test('a listener that was killed goes on from where it was', async t => {
@@ -65,6 +67,20 @@ t.test('a size that was damaged in the note is not taken for a lie of those who 
     const getter = await get(t, slow.id, again, ...fast.peer);
     t.equal(await getter.exitCode(), 0, getter.stderr);
     t.ok(Buffer.compare(readFileSync(again), content) === 0, 'byte by byte');
+  }
+});
+
+t.test('what lies in the place of OUT.part and is no file is named, and stays', async t => {
+  const out = join(await tempFolder(t), 'out');
+  const part = `${out}.part`;
+  for (const make of ['mkdir', 'mkfifo']) {
+    execFileSync(make, [part]);
+    const getter = await get(t, 'ab'.repeat(32), out, '--peer', '127.0.0.1:1');
+    t.equal(await getter.exitCode(), 1);
+    t.match(getter.stderr, /out\.part is no file\./, make);
+    t.notMatch(getter.stderr, /goes on from there/);
+    t.ok(existsSync(part));
+    rmSync(part, { recursive: true });
   }
 });
 
