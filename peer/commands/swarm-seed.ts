@@ -9,6 +9,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { toHex } from '../../protocol/bytes.js';
+import { HASH_LENGTH } from '../../protocol/merkle.js';
 import { askedToEnd } from '../asked-to-end.js';
 import { exitCodeOfServer, fileError, fileProblem } from '../failures/failure.js';
 import { safeJson, safeText } from '../prompt/terminal-text.js';
@@ -84,6 +85,10 @@ async function open(
     return report(`${problem}.`);
   }
   if (file === undefined) return report(`${safeText(path)} is empty: it is not given.`);
+  const { size } = file;
+  // `HashTree` learns no size from such a chunk.
+  if (size <= chunkBytes && size === 2 * HASH_LENGTH[hash])
+    report(`${safeText(path)}: nobody can get it: its ${size} bytes may as well be two hashes.`);
   joined = node.join({ swarm: file.swarm, peers, maxPeers });
   tracker?.add(joined);
   return file;

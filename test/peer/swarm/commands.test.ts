@@ -272,6 +272,14 @@ t.test(
   },
 );
 
+t.test('who seeds a file that nobody can believe is told so', async t => {
+  const { path } = await contentIn(t, 64);
+  const one = await seed(t, path);
+  t.match(one.command.stderr, /content: nobody can get it: its 64 bytes may as well be two hashes\./);
+  const two = await seed(t, path, '--chunk-size', '32');
+  t.equal(two.command.stderr, '');
+});
+
 t.test('a signal ends it while it hashes', async t => {
   const { path } = await contentIn(t, 1);
   truncateSync(path, 8_000_000_000);
