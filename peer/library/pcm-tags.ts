@@ -7,8 +7,8 @@
  *
  * RIFF and AIFF have no album artist and no disc.
  */
-import { isUtf8 } from 'node:buffer';
 import { cleanText } from '../../protocol/tsp/rows.js';
+import { oldText } from '../mpeg/old-text.js';
 import { bodyOf, CHUNK_HEADER_BYTES, chunkIn, chunksOf, endOf } from './pcm-chunks.js';
 import { readTags, type SongTags, TAG_HEAD_BYTES } from './tags.js';
 import { writeTags } from './write-tags.js';
@@ -31,12 +31,6 @@ const FIELDS: ReadonlyMap<string, keyof SongTags> = new Map([
   ['NAME', 'title'],
   ['AUTH', 'artist'],
 ]);
-/**
- * Neither names an encoding, but what is UTF-8 is nothing else. To be asked for a stream: only so does Node 20 not take
- * 0x80 to 0x9f for control characters.
- */
-const OLD_TEXT = new TextDecoder('windows-1252');
-
 /** `parsing` is called before a parser gets anything that it could hang over. What ID3v2 says is believed first. */
 export async function readPcmTags(file: number, size: number, parsing: () => void): Promise<SongTags> {
   const texts: Partial<Record<keyof SongTags, string>> = {};
@@ -67,8 +61,8 @@ export async function readPcmTags(file: number, size: number, parsing: () => voi
   return Object.assign({}, ...(await Promise.all(tags.map(tag => readTags(tag, new Uint8Array(0))))));
 }
 
+/** Neither form names an encoding. */
 function textOf(bytes: Buffer): string {
   const end = bytes.indexOf(0);
-  const text = end < 0 ? bytes : bytes.subarray(0, end);
-  return cleanText(isUtf8(text) ? text.toString() : OLD_TEXT.decode(text, { stream: true })).trim();
+  return cleanText(oldText(end < 0 ? bytes : bytes.subarray(0, end))).trim();
 }

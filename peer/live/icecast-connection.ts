@@ -112,7 +112,7 @@ export class IcecastConnection {
     this.#cancelDeadline?.();
     this.#isDone = true;
     this.#greeted();
-    const request = parseRequest(this.#head.toString('utf8', 0, end.index));
+    const request = parseRequest(text.slice(0, end.index));
     const body = this.#head.subarray(end.index + end[0].length);
     this.#head = Buffer.alloc(0);
     if (request === undefined) this.#answer('400 Bad Request');

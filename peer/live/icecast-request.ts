@@ -8,6 +8,7 @@
  *
  * Node's own HTTP server takes SOURCE for a request without a body, so that the music would be the next request.
  */
+import { oldText } from '../mpeg/old-text.js';
 import type { LiveTitle } from './live-feed.js';
 import type { IncomingFormat } from './publication.js';
 
@@ -15,15 +16,15 @@ export interface IcecastRequest {
   readonly method: string;
   /** Decoded, without the leading slash and without `.mp3` and the like. */
   readonly mount: string;
-  readonly query: URLSearchParams;
-  /** By lower-case name. */
+  readonly query: ReadonlyMap<string, string>;
+  /** By lower-case name; one character a byte. */
   readonly headers: ReadonlyMap<string, string>;
 }
 
 /** The empty line behind a head; lines may end with a mere LF (RFC 9112 §2.2). */
 export const END_OF_HEAD = /\r?\n\r?\n/;
 
-/** `head`: everything up to the empty line. Undefined: that is no such request. */
+/** `head`: everything up to the empty line, one character a byte. Undefined: that is no such request. */
 export function parseRequest(head: string): IcecastRequest | undefined {
   const [line = '', ...rest] = head.split(/\r?\n/);
   // A proxy says the whole URL (RFC 9112 §3.2.2).
@@ -37,7 +38,7 @@ export function parseRequest(head: string): IcecastRequest | undefined {
     const colon = field.indexOf(':');
     if (colon > 0) headers.set(field.slice(0, colon).trim().toLowerCase(), field.slice(colon + 1).trim());
   }
-  return { method, mount: nameOfMount(mount), query: new URLSearchParams(search), headers };
+  return { method, mount: nameOfMount(mount), query: queryOf(search), headers };
 }
 
 /** `/radio.mp3` and `radio` are one mount. */
@@ -66,18 +67,43 @@ export function formatOf({ headers }: IcecastRequest): IncomingFormat | undefine
 /** What a source says of itself when it comes. */
 export function titleOfSource({ headers }: IcecastRequest): LiveTitle {
   const name = headers.get('ice-name') ?? headers.get('icy-name');
-  return name === undefined || name === '' || /^no name$/i.test(name) ? {} : { title: name };
+  if (name === undefined || name === '' || /^no name$/i.test(name)) return {};
+  return { title: oldText(Buffer.from(name, 'latin1')) };
 }
 
 /** What /admin/metadata says: title and artist, or both in one, with a dash between. */
 export function titleOfUpdate({ query }: IcecastRequest): LiveTitle {
   const song = query.get('song');
   const dash = song?.indexOf(' - ') ?? -1;
-  if (song === null || song === undefined)
-    return { title: query.get('title') ?? undefined, artist: query.get('artist') ?? undefined };
+  if (song === undefined) return { title: query.get('title'), artist: query.get('artist') };
   return dash === -1
     ? { title: song, artist: '' }
     : { artist: song.slice(0, dash), title: song.slice(dash + 3) };
+}
+
+/** Its `charset` says in what the rest of it is written, as for Icecast; butt and liquidsoap say so, older sources don't. */
+function queryOf(search: string): ReadonlyMap<string, string> {
+  const written = new Map<string, Buffer>();
+  for (const field of search.split('&')) {
+    const [name = '', ...value] = field.split('=');
+    const characters = value
+      .join('=')
+      .replaceAll('+', ' ')
+      .replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+    written.set(name, Buffer.from(characters, 'latin1'));
+  }
+  const decode = decoderOf(written.get('charset')?.toString());
+  return new Map([...written].map(([name, bytes]) => [name, decode(bytes)]));
+}
+
+function decoderOf(charset: string | undefined): (bytes: Buffer) => string {
+  if (charset === undefined) return oldText;
+  try {
+    const decoder = new TextDecoder(charset);
+    return bytes => decoder.decode(bytes);
+  } catch {
+    return oldText;
+  }
 }
 
 function decoded(path: string): string | undefined {

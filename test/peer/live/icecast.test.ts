@@ -2,7 +2,13 @@
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { ChunkedBody } from '../../../peer/live/chunked-body.js';
-import { formatOf, parseRequest, passwordOf, titleOfUpdate } from '../../../peer/live/icecast-request.js';
+import {
+  formatOf,
+  parseRequest,
+  passwordOf,
+  titleOfSource,
+  titleOfUpdate,
+} from '../../../peer/live/icecast-request.js';
 import { IcecastServer } from '../../../peer/live/icecast-server.js';
 import { IcyStream, METADATA_INTERVAL, streamTitle } from '../../../peer/live/icy-stream.js';
 import type { LiveFeedsOptions } from '../../../peer/live/live-feeds.js';
@@ -226,6 +232,20 @@ t.test('what requests mean', async t => {
   );
   t.same(titleOfUpdate(of('GET /admin/metadata?title=T&artist=A HTTP/1.0')), { title: 'T', artist: 'A' });
   t.equal(streamTitle({}, 'radio'), 'radio');
+});
+
+t.test('titles are read as they were written', async t => {
+  const update = (query: string) => titleOfUpdate(parseRequest(`GET /admin/metadata?${query} HTTP/1.0`)!);
+  const deja = { artist: 'Beyoncé', title: 'Déjà' };
+  t.same(update('song=Beyonc%C3%A9+-+D%C3%A9j%C3%A0&charset=UTF-8'), deja);
+  t.same(update('song=Beyonc%E9+-+D%E9j%E0&charset=ISO-8859-1'), deja);
+  t.same(update('song=Beyonc%E9+-+D%E9j%E0'), deja, 'nobody says: what is no UTF-8 is Latin-1');
+  t.same(update('charset=koi8-r&title=%EB%C9%CE%CF'), { title: 'Кино', artist: undefined });
+  t.same(update('title=1%2B1=2&charset=none'), { title: '1+1=2', artist: undefined }, 'no such charset');
+  const source = (bytes: Buffer) =>
+    titleOfSource(parseRequest(`SOURCE /x HTTP/1.0\r\nice-name: ${bytes.toString('latin1')}`)!);
+  t.same(source(Buffer.from('Café')), { title: 'Café' });
+  t.same(source(Buffer.from('Café', 'latin1')), { title: 'Café' });
 });
 
 t.test('titles between the music are where players look for them', async t => {
