@@ -9,6 +9,7 @@
 import { addAbortSignal } from 'node:stream';
 import { fromHex, toHex } from '../../protocol/bytes.js';
 import { RemoteProtocolError } from '../../protocol/errors.js';
+import type { Logger } from '../../protocol/ports.js';
 import { ECDSA_P256 } from '../../protocol/ppspp/constants.js';
 import { LiveSource } from '../../protocol/ppspp/live-source.js';
 import { liveSwarmId } from '../../protocol/ppspp/signatures.js';
@@ -56,7 +57,7 @@ export async function runSwarmSeedLive(command: SwarmCommand): Promise<number> {
   const tracker = openTracker(session, at);
   let identity: LiveIdentity | undefined;
   try {
-    identity = await openIdentity(config.dataDir);
+    identity = await openIdentity(config.dataDir, world.logger);
     const live = liveSwarm(liveSwarmId(ECDSA_P256, identity.key), swarm);
     const joined = node.join({ swarm: live.swarm, peers, maxPeers: swarm.maxPeers });
     tracker?.add(joined);
@@ -148,9 +149,9 @@ export async function runSwarmGetLive(command: SwarmCommand): Promise<number> {
   }
 }
 
-async function openIdentity(dataDir: string): Promise<LiveIdentity> {
+async function openIdentity(dataDir: string, logger: Logger): Promise<LiveIdentity> {
   try {
-    return await openLiveIdentity(dataDir);
+    return await openLiveIdentity(dataDir, logger);
   } catch (error) {
     if (error instanceof CommandError) throw error;
     const { path = dataDir, message } = error as NodeJS.ErrnoException;

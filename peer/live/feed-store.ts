@@ -61,7 +61,7 @@ export class FeedStore {
     for (const file of await readdir(this.#folder)) {
       const name = file.slice(0, -PEM.length);
       if (!file.endsWith(PEM) || !isFeedName(name)) continue;
-      const numbers = await ChunkNumbers.open(this.#pathOf(`${name}${NEXT}`));
+      const numbers = await ChunkNumbers.open(this.#pathOf(`${name}${NEXT}`), this.#logger);
       const path = this.#pathOf(file);
       const key = readP256Pem(await readSecret(path), path);
       this.#kept.set(name, identityOf(key, numbers));
@@ -87,9 +87,11 @@ export class FeedStore {
     const known = this.#kept.get(name);
     if (known !== undefined) return known;
     const privateKey = newP256Key();
-    const made = identityOf(privateKey, ChunkNumbers.anew(this.#pathOf(`${name}${NEXT}`)));
+    const numbers = ChunkNumbers.anew(this.#pathOf(`${name}${NEXT}`));
+    const made = identityOf(privateKey, numbers);
     this.#kept.set(name, made);
     this.#writing = this.#writing
+      .then(() => numbers.save())
       .then(() => writeDurably(this.#pathOf(`${name}${PEM}`), p256Pem(privateKey)))
       .catch((error: unknown) =>
         this.#logger.error({ err: error, feed: name }, "a feed's identity could not be kept"),

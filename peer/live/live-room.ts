@@ -56,6 +56,7 @@ export class LiveRoom {
     for (const [name, key] of brought) keys.set(name, { key, isNew: false });
     for (const name of config.names) if (!keys.has(name)) keys.set(name, await store.streamKey(name));
     for (const name of keys.keys()) store.keep(name);
+    await store.settled();
     const ffmpeg = hasDoors(config) ? await findFfmpeg() : undefined;
     return new LiveRoom(options, { store, keys, ffmpeg });
   }

@@ -4,9 +4,11 @@
  *     FILE: 8192 ─▶ begin() = 8192 ─▶ lend(8192): FILE says 12288 by then, durably ─▶ chunk 8192 may be made
  *
  * Two chunks of one number would be two truths with one signature, so a number is never used again: they are lent out in
- * blocks, ahead of their use, and what was lent and not used before a crash is lost.
+ * blocks, ahead of their use, and what was lent and not used before a crash is lost. FILE is there before its key is, so that
+ * a key without one has lost it.
  */
 import { readFile } from 'node:fs/promises';
+import type { Logger } from '../../protocol/ports.js';
 import { fileError } from '../failures/failure.js';
 import { writeDurably } from './write-durably.js';
 
@@ -25,13 +27,17 @@ export class ChunkNumbers {
   }
 
   /**
-   * Of a file that is not there, from 0 on. Rejects with the file system's error, and with CommandError when it says something
-   * else.
+   * Of a source that was there before: where its file is lost, from 0 on, which is logged. Rejects with the file system's
+   * error, and with CommandError when it says something else.
    */
-  static async open(path: string): Promise<ChunkNumbers> {
+  static async open(path: string, logger: Logger): Promise<ChunkNumbers> {
     const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '0';
-      throw error;
+      if (error.code !== 'ENOENT') throw error;
+      logger.warn(
+        { file: path },
+        'the numbers of a stream are lost: it begins at chunk 0 again, and who was listening hears nothing until they begin anew',
+      );
+      return '0';
     });
     if (!/^\d{1,15}\s*$/.test(text))
       throw fileError(
@@ -57,6 +63,11 @@ export class ChunkNumbers {
   async lend(chunk: number): Promise<void> {
     if (chunk < this.#lentUntil) return;
     this.#lentUntil = (Math.floor(chunk / BLOCK_CHUNKS) + 1) * BLOCK_CHUNKS;
+    await this.save();
+  }
+
+  /** Resolves when the file is there. */
+  async save(): Promise<void> {
     if (this.#path !== undefined) await writeDurably(this.#path, `${this.#lentUntil}\n`);
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
+import type { Logger } from '../../protocol/ports.js';
 import { inUseError } from '../failures/failure.js';
 import { takeLock } from '../lock-file.js';
 import { makeFolder } from '../make-folder.js';
@@ -25,26 +26,29 @@ export interface LiveIdentity {
  * Makes what is not there. Rejects with the file system's error, and with CommandError when there is something else than a
  * P-256 key or a number, and `in-use` while another process has it.
  */
-export async function openLiveIdentity(dataDir: string): Promise<LiveIdentity> {
+export async function openLiveIdentity(dataDir: string, logger: Logger): Promise<LiveIdentity> {
   await makeFolder(dataDir);
   const lock = await takeLock(join(dataDir, 'live.lock'));
   if ('heldBy' in lock)
     throw inUseError(lock.heldBy, `gives the stream of ${dataDir}`, '--data names another folder');
   try {
-    const key = await keyIn(join(dataDir, 'live-key.pem'));
-    return { key, numbers: await ChunkNumbers.open(join(dataDir, 'live-next')), ...lock };
+    return { ...(await keptIn(dataDir, logger)), ...lock };
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-async function keyIn(path: string): Promise<KeyObject> {
+async function keptIn(dataDir: string, logger: Logger): Promise<Omit<LiveIdentity, 'release'>> {
+  const path = join(dataDir, 'live-key.pem');
+  const next = join(dataDir, 'live-next');
   const known = await readSecret(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
-  if (known !== undefined) return readP256Pem(known, path);
-  const key = newP256Key();
-  await writeDurably(path, p256Pem(key));
-  return key;
+  if (known !== undefined)
+    return { key: readP256Pem(known, path), numbers: await ChunkNumbers.open(next, logger) };
+  const made = { key: newP256Key(), numbers: ChunkNumbers.anew(next) };
+  await made.numbers.save();
+  await writeDurably(path, p256Pem(made.key));
+  return made;
 }

@@ -101,6 +101,29 @@ t.test('an identity that is damaged, or another kind of key, is said by the name
   }
 });
 
+t.test('a feed whose numbers are lost begins at 0 again, and says so', async t => {
+  const data = await tempFolder(t);
+  for (const [first, said] of [
+    [0, false],
+    [0, false],
+    [0, true],
+    [4_096, false],
+  ] as const) {
+    if (said) await rm(join(data, 'live/radio.next'));
+    const logger = new RecordingLogger();
+    const store = new FeedStore(join(data, 'live'), randomBytes, logger);
+    await store.load();
+    const { numbers } = store.keep('radio');
+    await store.settled();
+    t.equal(numbers.begin(), first);
+    if (said) await numbers.lend(first);
+    t.equal(
+      logger.messages('warn').some(message => message.includes('begins at chunk 0 again')),
+      said,
+    );
+  }
+});
+
 t.test('keys may be brought, in a file that nobody else can read', async t => {
   const data = await tempFolder(t);
   const file = join(data, 'keys');
@@ -159,5 +182,5 @@ t.test('of a name without a key nothing is kept on disk', async t => {
   t.not(id, first.feed.id);
   await numbers.lend(numbers.begin());
   await store.settled();
-  t.same((await readdir(join(data, 'live'))).sort(), ['radio.key', 'radio.pem']);
+  t.same((await readdir(join(data, 'live'))).sort(), ['radio.key', 'radio.next', 'radio.pem']);
 });

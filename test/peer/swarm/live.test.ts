@@ -1,6 +1,6 @@
 /** `tsp-peer swarm seed|get --live`, as real processes: listeners in a chain, a relay that lies, a source that comes back. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { chmodSync, readdirSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { liveSwarm } from '../../../peer/swarm/live-swarm.js';
@@ -245,6 +245,18 @@ t.test('a source that is killed goes on with its key, under numbers that it neve
   t.notMatch(stderr, /left out/, 'no bytes that never were are missing');
   t.ok(isTailOf(after, bytes), 'all of what came then');
   t.ok(isTailOf(bytes.subarray(0, bytes.length - after.length), before), 'after the end of what came before');
+});
+
+t.test('a source whose numbers are lost begins at 0 again, and says so', async t => {
+  const data = await tempFolder(t);
+  const lost = /live-next.*begins at chunk 0 again/;
+  for (const isLost of [false, false, true]) {
+    if (isLost) rmSync(join(data, 'live-next'));
+    const { command } = await source(t, data, 0, '--data', data);
+    command.endInput();
+    t.equal(await command.exitCode(), 0);
+    t.equal(lost.test(command.stderr), isLost, command.stderr);
+  }
 });
 
 t.test('one source at a time has a key', async t => {
