@@ -1,7 +1,7 @@
 /**
  * One broadcast, from its first frame until it leaves the air, whoever publishes it meanwhile.
  *
- *     frames ─▶ ring ─▶ listeners           no frame for 500 ms: silence, at the pace of time
+ *     frames ─▶ ring ─▶ listeners           all played, and none for 500 ms: silence, at the pace of time
  *        └ none, and nobody publishes, for the grace: over
  *
  * The rule: the time line never breaks. While the publisher is away listeners hear silence in the feed's own format, and
@@ -17,6 +17,8 @@ import { silenceLike } from './silence.js';
 
 /** Longer than a frame of any rate and than the jitter of a good line, shorter than what a TSP listener holds. */
 const SILENCE_AFTER_MS = 500;
+/** What comes in blocks lasts until the next: a page of Ogg is a second of sound. Who joined late holds no more than this. */
+const MAX_AHEAD_MS = 2_000;
 /** How often a feed looks whether it has gone silent. */
 const TICK_MS = 250;
 
@@ -77,6 +79,8 @@ export class LiveFeed {
   #isOver = false;
   /** When the last frame came that was not ours. */
   #heardAt: Milliseconds;
+  /** When all that came will have been played, by those who heard the first of it at once. */
+  #lastsUntil: Milliseconds = Number.NEGATIVE_INFINITY;
   /** Of silence since then. */
   #silentMs = 0;
   #cancelTick: (() => void) | undefined;
@@ -140,8 +144,12 @@ export class LiveFeed {
   /** Whole frames from the publisher. `bytes` are kept: they are nobody else's. */
   receive(frames: readonly { readonly bytes: Buffer; readonly header: FrameHeader }[]): void {
     if (this.#isOver || frames.length === 0) return;
+    const now = this.#clock.now();
+    const before = this.#ring.endMs;
     for (const { bytes, header } of frames) this.#ring.push(bytes, header);
-    this.#heardAt = this.#clock.now();
+    const lasts = Math.max(now, this.#lastsUntil) + this.#ring.endMs - before;
+    this.#lastsUntil = Math.min(lasts, now + MAX_AHEAD_MS);
+    this.#heardAt = now;
     this.#silentMs = 0;
     this.#cancelTick ??= this.#clock.after(TICK_MS, () => this.#tick());
     this.#tell(listener => listener.frames());
@@ -187,16 +195,17 @@ export class LiveFeed {
       return;
     }
     this.#cancelTick = this.#clock.after(TICK_MS, () => this.#tick());
-    if (quietMs >= SILENCE_AFTER_MS) this.#fill(quietMs);
+    const lackMs = this.#clock.now() - this.#lastsUntil;
+    if (lackMs >= SILENCE_AFTER_MS) this.#fill(lackMs);
   }
 
   /** Silence up to the present, as if the publisher had sent it. */
-  #fill(quietMs: number): void {
+  #fill(lackMs: number): void {
     const model = this.#ring.latest as LiveFrame;
     const silence = silenceLike(model.bytes);
     const frameMs = durationMs(model.header);
-    if (this.#silentMs + frameMs > quietMs) return;
-    for (; this.#silentMs + frameMs <= quietMs; this.#silentMs += frameMs)
+    if (this.#silentMs + frameMs > lackMs) return;
+    for (; this.#silentMs + frameMs <= lackMs; this.#silentMs += frameMs)
       this.#ring.push(silence, model.header);
     this.#tell(listener => listener.frames());
   }

@@ -146,6 +146,7 @@ for (const awayMs of [100, 2_000, 8_000]) {
     const { clock, feeds, publish } = makeFeeds();
     const first = publish();
     first.send(mp3Bytes({ seconds: 1, seed: 1 }));
+    clock.advance(1_000);
     const { reader, heard } = ear(first.feed);
     first.lost();
     clock.advance(awayMs);
