@@ -3,7 +3,7 @@
  * code is the failure's own (peer/failures/failure.ts).
  *
  *     tsp-tracker: Port 7460 is in use on 127.0.0.1.
- *       ss -ltnp 'sport = :7460' says by whom; --port 0 takes a free one.
+ *       ss -ltunp 'sport = :7460' says by whom; --port 0 takes a free one.
  *     {"error":{"code":"in-use","message":"…","hint":"…"}}
  */
 import {

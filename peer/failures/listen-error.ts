@@ -30,7 +30,8 @@ export function listenError(error: unknown, host: string, port: number, options 
         code: 'in-use',
         exitCode: EXIT.unavailable,
         message: `Port ${port} is in use.`,
-        hint: `ss -ltnp 'sport = :${port}' (or lsof -i :${port}) says by whom; ${options.port} 0 takes a free one.`,
+        // -u too: swarms listen on a UDP port.
+        hint: `ss -ltunp 'sport = :${port}' (or lsof -i :${port}) says by whom; ${options.port} 0 takes a free one.`,
       });
     case 'EACCES':
       return new CommandError({

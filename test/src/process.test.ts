@@ -319,7 +319,7 @@ t.test('a file of options that wants JSON gets failures in it too', async t => {
 t.test('what the system says of a port or a folder becomes what to do', async t => {
   const told = (code: string): unknown =>
     listenFailure(Object.assign(new Error(), { code, syscall: 'listen' }), '::', 80);
-  t.match(told('EADDRINUSE'), { failure: { exitCode: 69, message: /Port 80 is in use/, hint: /ss -ltnp/ } });
+  t.match(told('EADDRINUSE'), { failure: { exitCode: 69, message: /Port 80 is in use/, hint: /ss -ltunp/ } });
   t.match(told('EACCES'), { failure: { exitCode: 77, hint: /1024/ } });
   t.match(told('EADDRNOTAVAIL'), { failure: { exitCode: 78, message: /no address of this machine/ } });
   const swarms = { port: '--swarm-port', anywhere: '--host 0.0.0.0' };

@@ -38,7 +38,7 @@ t.test(
   async t => {
     const { port } = await listening(t);
     const taken = await run(t, 'tsp-tracker', ['--host', '127.0.0.1', '--port', String(port)]);
-    t.match(taken, { code: 69, stderr: new RegExp(`Port ${port} is in use.*\\n  ss -ltnp`) });
+    t.match(taken, { code: 69, stderr: new RegExp(`Port ${port} is in use.*\\n  ss -ltunp`) });
     const json = await run(t, 'tsp-tracker', ['--host', '127.0.0.1', '--port', String(port), '--json']);
     t.match(JSON.parse(json.stderr), { error: { code: 'in-use', hint: /--port 0/ } });
     const twice = await run(t, 'tsp-tracker', ['--port', String(port), '--swarm-port', String(port)]);

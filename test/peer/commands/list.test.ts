@@ -346,7 +346,7 @@ t.test('each kind of failure has its exit code', async t => {
     failureOf(
       listenError(new TransportError('x', { cause: Object.assign(new Error('x'), { code }) }), '::1', 80),
     );
-  t.match(listening('EADDRINUSE'), { exitCode: 69, hint: /ss -ltnp/ });
+  t.match(listening('EADDRINUSE'), { exitCode: 69, hint: /ss -ltunp/ });
   t.match(listening('EACCES'), { exitCode: 77, hint: /1024/ });
   t.match(listening('EADDRNOTAVAIL'), { exitCode: 78, message: '[::1]:80 is no address of this machine.' });
   t.match(listening('EMFILE'), { exitCode: 69 });
