@@ -24,7 +24,7 @@ import { openRoots } from '../library/roots.js';
 import { findFfmpeg } from '../live/ffmpeg.js';
 import { Mpg123Decoder } from '../playback/decoders/mpg123.js';
 import { openAudio } from '../playback/open-audio.js';
-import { sizeOf } from '../prompt/render-song.js';
+import { counted, sizeOf } from '../prompt/render-song.js';
 import { painted, styleOf } from '../prompt/style.js';
 import { fitToWidth, safeJson, safeText } from '../prompt/terminal-text.js';
 import type { World } from '../world.js';
@@ -226,7 +226,10 @@ async function trackerFound({ client, config, world }: OneShot): Promise<Finding
     // A host has a list, too, but searches none.
     const [songs] = await Promise.all([client.list(), client.find('')]);
     const ms = (world.clock.now() - askedAt).toFixed(0);
-    return { state: 'fine', says: `${client.tracker}: ${songs.length} songs, answered in ${ms} ms` };
+    return {
+      state: 'fine',
+      says: `${client.tracker}: ${counted(songs.length, 'song')}, answered in ${ms} ms`,
+    };
   } catch (error) {
     const { message, exitCode } = failureOf(error);
     if (config.tracker === undefined) {

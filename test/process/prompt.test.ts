@@ -171,7 +171,7 @@ t.test('one-shot commands list, find, describe, fetch, play and hash', async t =
   t.equal(hashed.code, 0);
   t.match(info.out, hashed.out.slice(0, 64));
   const { code, out } = doctor;
-  t.match(out, /✓ tracker .*1 songs, answered in \d+ ms\n✓ port .*the tracker reached it as :\d+\n/);
+  t.match(out, /✓ tracker .*1 song, answered in \d+ ms\n✓ port .*the tracker reached it as :\d+\n/);
   t.equal(code, 0);
 });
 
