@@ -18,7 +18,7 @@ import { OfferedSongs } from './hosting/offered-songs.js';
 import type { SongServer } from './hosting/song-server.js';
 import { Jukebox } from './jukebox.js';
 import { Library } from './library/library.js';
-import type { ScanProgress } from './library/report.js';
+import { type ScanProgress, sayListed } from './library/report.js';
 import { openRoots } from './library/roots.js';
 import { DiskCache } from './listening/disk-cache.js';
 import { likelyHosts } from './listening/likely-hosts.js';
@@ -301,7 +301,7 @@ export class Peer implements PeerView {
     this.#scan = undefined;
     const { catalogue } = this.#library;
     // Without folders there is nothing to be told of; a list that is empty all the same is told.
-    const tell = (): void => this.#emit({ kind: 'library', songs: catalogue.size });
+    const tell = (): void => this.#emit({ kind: 'library', ...sayListed(this.#library.report()) });
     if (this.#config.library.length > 0) tell();
     catalogue.onChange(tell);
     this.#libraryListed.reach();

@@ -31,6 +31,15 @@ export const saySkipped = (skipped: ReadonlyMap<SkipReason, number>): LibraryRep
     .sort(([, a], [, b]) => b - a)
     .map(([reason, count]) => ({ reason, count, text: SKIP_REASONS[reason] }));
 
+/** What is told of a scan: its songs, or where there are none, what was skipped. `reason` is for people. */
+export function sayListed({ songs, skipped }: LibraryReport): {
+  readonly songs: number;
+  readonly skipped?: readonly { readonly reason: string; readonly count: number }[];
+} {
+  if (songs > 0) return { songs };
+  return { songs, skipped: skipped.map(({ text, count }) => ({ reason: text, count })) };
+}
+
 export const sayRoots = (roots: readonly Root[]): LibraryReport['roots'] =>
   roots.map(({ path, identity, unwatched }) => ({
     path,

@@ -88,8 +88,12 @@ export type PeerEvent =
   | { readonly kind: 'output'; readonly name: string; readonly why: string }
   | { readonly kind: 'list'; readonly added: number; readonly left: number; readonly changed: number }
   | { readonly kind: 'tracker'; readonly tracker: TrackerView }
-  /** A scan is listed. */
-  | { readonly kind: 'library'; readonly songs: number }
+  /** A scan is listed. `skipped`: where it found no song. */
+  | {
+      readonly kind: 'library';
+      readonly songs: number;
+      readonly skipped?: PeerStatus['library']['skipped'];
+    }
   | { readonly kind: 'scanning'; readonly done: number; readonly total: number }
   /** Something that a person should know, said once. */
   | { readonly kind: 'notice'; readonly message: string; readonly hint?: string };

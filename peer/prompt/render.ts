@@ -58,7 +58,9 @@ export function renderEvent(event: PeerEvent, style: Style): string[] {
     case 'tracker':
       return wrap(trackerSentence(event.tracker), style.width).map(line => dim(line, style));
     case 'library':
-      return [dim(`${counted(event.songs, 'song')} in the library.`, style)];
+      return [`${counted(event.songs, 'song')} in the library.`, ...skippedSentences(event.skipped ?? [])]
+        .flatMap(line => wrap(line, style.width))
+        .map(line => dim(line, style));
     case 'notice':
       return wrap([event.message, event.hint ?? ''].join(' ').trim(), style.width).map(line =>
         dim(line, style),
@@ -221,10 +223,13 @@ function renderStatus(now: NowPlaying, queue: QueueView, status: PeerStatus, sty
       ? [`Reading the library: ${library.scanning.done} of ${library.scanning.total} files.`]
       : []),
     ...library.unavailable.map(path => `${path} is unavailable; its songs come back with it.`),
-    ...library.skipped.map(({ reason, count }) => `Skipped ${counted(count, 'file')}: ${reason}.`),
+    ...skippedSentences(library.skipped),
   ];
   return lines.flatMap(line => wrap(line, style.width));
 }
+
+const skippedSentences = (skipped: PeerStatus['library']['skipped']): string[] =>
+  skipped.map(({ reason, count }) => `Skipped ${counted(count, 'file')}: ${reason}.`);
 
 function playingSentence(now: NowPlaying): string {
   const { state, song, positionSeconds, bufferedSeconds, waiting, sources = [] } = now;

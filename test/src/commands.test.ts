@@ -284,6 +284,19 @@ t.test('npm start takes another library, relative to where the person is', async
   t.equal(await peer.end(), 0);
 });
 
+t.test('a library without a song says what is in it instead', async t => {
+  const { port } = await (await startTracker(t)).ready();
+  const home = await tempFolder(t);
+  writeFileSync(join(home, 'album.flac'), 'fLaC, which nobody here decodes');
+  writeFileSync(join(home, 'tape.wav'), 'RIFF\x24\0\0\0WAVEfmt ');
+  const args = ['--headless', '--port', '0', '--tracker', `127.0.0.1:${port}`, '--library', home];
+  const peer = await spawnCommand(t, 'tsp-peer', args);
+  await peer.says(/0 songs in the library\.\n/);
+  await peer.says(/Skipped 1 file: not MP3\.\n/);
+  await peer.says(/Skipped 1 file: WAV or AIFF \(offered with --encode\)\.\n/);
+  t.equal(await peer.end(), 0);
+});
+
 t.test('the completion script is a program that both shells can read', async t => {
   const { stdout } = await run(t, 'tsp-peer', ['completion']);
   execFileSync('bash', ['-n'], { input: stdout });

@@ -94,6 +94,7 @@ t.test('no event about any song breaks a line or carries a control character', a
         { kind: 'tracker', tracker: { ...new FakePeer().tracker, name: text, state: 'lost' } },
         { kind: 'tracker', tracker: { ...new FakePeer().tracker, why: text, state: 'absent' } },
         { kind: 'library', songs: 3 },
+        { kind: 'library', songs: 0, skipped: [{ reason: text, count: 2 }] },
         { kind: 'notice', message: text, hint: text },
         { kind: 'progress' },
       ];
