@@ -51,9 +51,8 @@ export class ForkedAudio implements AudioProcess {
   #lastSong = 0;
   #volume: VolumeSetting = { percent: 100, muted: false };
   #complaint = '';
-  #cancelWatch = () => {};
-  /** Silent for half of what is allowed: only its own word clears it. */
-  #isSuspect = false;
+  /** While it is watched: only its own word begins that anew. */
+  #cancelWatch: (() => void) | undefined;
   #settled: (() => void)[] = [];
 
   constructor(options: {
@@ -88,7 +87,7 @@ export class ForkedAudio implements AudioProcess {
     const child = this.#child;
     const isSetUp = this.#state !== 'stopped';
     this.#state = 'stopped';
-    this.#cancelWatch();
+    this.#cancelWatch?.();
     this.#window.clear();
     this.#child = undefined;
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -108,7 +107,7 @@ export class ForkedAudio implements AudioProcess {
     const song = ++this.#lastSong;
     this.#window.open(song);
     this.#send({ do: 'begin', song, ...begin });
-    if (!this.#isSuspect) this.#watch();
+    if (this.#cancelWatch === undefined) this.#watch();
     return song;
   }
 
@@ -130,8 +129,6 @@ export class ForkedAudio implements AudioProcess {
     // What waits here for the process has not sounded.
     this.#held = this.#held.filter(command => !('song' in command) || command.song > song);
     this.#send({ do: 'flush', song });
-    // Without songs it says nothing, not even that this was the last.
-    if (!this.#isSuspect) this.#watch();
   }
 
   pause(): void {
@@ -308,20 +305,24 @@ export class ForkedAudio implements AudioProcess {
 
   /** Kills a process that says nothing where it should; its death is then dealt with like any other. */
   #watch(): void {
-    this.#cancelWatch();
-    this.#isSuspect = false;
+    this.#cancelWatch?.();
+    this.#cancelWatch = undefined;
     const child = this.#child;
     const limitMs = this.#state === 'setting-up' ? SETUP_LIMIT_MS : HANG_LIMIT_MS;
-    if (child === undefined || (this.#state === 'ready' && this.#window.isEmpty)) return;
+    if (child === undefined || this.#owesNothing) return;
     const kill = (): void => {
       this.#complaint = `it hangs: nothing heard for ${limitMs / 1_000} s`;
       child.kill('SIGKILL');
     };
     // In two halves: behind Ctrl-Z and fg the first is over before anything that was said could be heard.
     this.#cancelWatch = this.#clock.after(limitMs / 2, () => {
-      this.#isSuspect = true;
-      this.#cancelWatch = this.#clock.after(limitMs / 2, kill);
+      this.#cancelWatch = this.#owesNothing ? undefined : this.#clock.after(limitMs / 2, kill);
     });
+  }
+
+  /** Without songs it says nothing, not even that the last was flushed. */
+  get #owesNothing(): boolean {
+    return this.#state === 'ready' && this.#window.isEmpty;
   }
 
   #lastWords(code: number | null, signal: NodeJS.Signals | null): string {
