@@ -23,6 +23,8 @@ export const WARM_PING_MS = CONNECTION_IDLE_MS / 3;
 export const WARM_FOR_MS = 5 * 60_000;
 /** What a connection may still be sending when it is given back: a new dial would cost more than to let it drain. */
 const DRAIN_AT_MOST_BYTES = 4 * PIECE_BYTES;
+/** So long it may take for that. */
+const DRAIN_AT_MOST_MS = 500;
 /** A host that owes an answer and is silent for this long is gone; fetches lose patience long before. */
 const PATIENCE_MS = 10_000;
 
@@ -61,9 +63,9 @@ export class HostConnections {
     return connection;
   }
 
-  /** Given back: kept when it is healthy and has little to drain. */
+  /** Given back: kept when it is healthy and drains soon. */
   giveBack(connection: HostConnection): void {
-    if (this.#stopped || connection.owedBytes > DRAIN_AT_MOST_BYTES) {
+    if (this.#stopped || !connection.drainsSoon) {
       this.discard(connection);
       return;
     }
@@ -124,6 +126,9 @@ export class HostConnection implements WireOwner {
   readonly #download = new Download({ patienceMs: PATIENCE_MS });
   #wire: WireConnection | undefined;
   #owedBytes = 0;
+  /** Since when it has owed some without a break, and how many came since. */
+  #owesSince: Milliseconds = 0;
+  #bytesSince = 0;
   #dialledAt: Milliseconds = 0;
   #quietSince: Milliseconds = 0;
   #ping: { readonly question: Question; readonly sentAt: Milliseconds } | undefined;
@@ -148,6 +153,15 @@ export class HostConnection implements WireOwner {
     return this.#owedBytes;
   }
 
+  /** It owes little, and brings that as quickly as far as can be told. */
+  get drainsSoon(): boolean {
+    if (this.#owedBytes === 0) return true;
+    const owesMs = this.#options.clock.now() - this.#owesSince;
+    const isQuick =
+      owesMs <= DRAIN_AT_MOST_MS || this.#owedBytes * owesMs <= this.#bytesSince * DRAIN_AT_MOST_MS;
+    return isQuick && this.#owedBytes <= DRAIN_AT_MOST_BYTES;
+  }
+
   open(): void {
     const { clock, trace, openSocket } = this.#options;
     const to = parseHostPort(this.host);
@@ -166,6 +180,10 @@ export class HostConnection implements WireOwner {
   /** All in one write. */
   ask(asks: readonly Ask[]): void {
     const now = this.#options.clock.now();
+    if (this.#owedBytes === 0) {
+      this.#owesSince = now;
+      this.#bytesSince = 0;
+    }
     for (const { question, least } of asks) {
       this.#download.ask(question, now, { least });
       if (question.type === 'RANGE') this.#owedBytes += question.count;
@@ -208,7 +226,10 @@ export class HostConnection implements WireOwner {
       this.#wire?.send(event.message);
       return;
     }
-    if (event.kind === 'data') this.#owedBytes -= event.bytes.length;
+    if (event.kind === 'data') {
+      this.#owedBytes -= event.bytes.length;
+      this.#bytesSince += event.bytes.length;
+    }
     if (event.kind === 'begun' && event.question.type === 'RANGE' && event.header.type === 'SONG_DATA')
       this.#owedBytes -= event.question.count - event.header.length;
     if (event.kind === 'refused' && event.question.type === 'RANGE') this.#owedBytes -= event.question.count;

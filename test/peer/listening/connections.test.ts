@@ -18,7 +18,7 @@ import { RecordingLogger } from '../../support/recording-logger.js';
 import { listenTsp, type TspClient } from '../../support/tsp-client.js';
 import { type Teardown, until, within } from '../../support/until.js';
 import { VirtualClock } from '../../support/virtual-clock.js';
-import { scriptedHost, testSong } from './scripted-host.js';
+import { failAfter, scriptedHost, testSong } from './scripted-host.js';
 
 function open(t: Teardown) {
   const clock = new VirtualClock(1_000);
@@ -106,6 +106,25 @@ t.test('what has little left to drain is kept, what has much is closed with STOP
   t.ok(second.connection.isClosed);
   await until('it heard STOP', () => host.asked.some(message => message.type === 'STOP'));
   t.same(second.losses, [], 'who gave it back hears no more');
+});
+
+t.test('what a slow host would still be sending for long is not waited for', async t => {
+  const { clock, connections } = open(t);
+  const song = testSong(2 * PIECE_BYTES);
+  const host = await scriptedHost(t, [song], {
+    range: failAfter(1_000, () => {}),
+  });
+  const range = { type: 'RANGE', song: song.id, offset: 0, count: PIECE_BYTES, hash: song.hash } as const;
+  const first = hold(connections, host.address);
+  first.connection.ask([{ question: range, least: 0 }]);
+  await until('a part of it came', () => first.connection.owedBytes === PIECE_BYTES - 1_000);
+  clock.advance(300);
+  connections.giveBack(first.connection);
+  const second = hold(connections, host.address);
+  t.equal(second.connection, first.connection, 'too early to tell');
+  clock.advance(300);
+  connections.giveBack(second.connection);
+  t.ok(second.connection.isClosed, '1,000 bytes in 0.6 s, and 64,536 to come');
 });
 
 t.test('a host’s PING is answered, its errors are told, its nonsense is told off', async t => {
