@@ -23,6 +23,8 @@ const TRIAL_LIMIT_MS = 3_000;
 const TRIAL_SECONDS = 0.05;
 /** The sound that was written is out by then, or never will be. */
 const SETTLE_LIMIT_MS = 5_000;
+/** Who takes no sound any more ends soon, and says why. */
+const LAST_WORDS_LIMIT_MS = 500;
 const MAX_COMPLAINT_CHARS = 2_000;
 
 function argumentsOf(
@@ -60,6 +62,8 @@ export class ExternalOutput implements Output {
   #format: PcmFormat = { sampleRate: 44_100, channels: 2 };
   #rawOption = false;
   #player: Player | undefined;
+  /** When the last one has ended, and what it said was heard. */
+  #closed: Promise<void> = Promise.resolve();
   #complaint = '';
   #flushes = 0;
 
@@ -98,8 +102,10 @@ export class ExternalOutput implements Output {
         resolve(error);
       });
     });
-    if (gone == null || flushes !== this.#flushes) return;
-    this.#player = undefined;
+    if (gone == null) return;
+    await this.#atMost(LAST_WORDS_LIMIT_MS, this.#closed);
+    if (flushes !== this.#flushes) return;
+    this.#kill();
     const why = lastLine(this.#complaint) ?? gone.message;
     throw new OutputError('broken', `${this.name} failed: ${why}`);
   }
@@ -131,6 +137,7 @@ export class ExternalOutput implements Output {
     // Without a descriptor left there is no process, and none of its streams.
     if ((player.stdin as Writable | undefined) === undefined)
       throw new OutputError('broken', `${this.name} cannot be started`);
+    this.#closed = new Promise(resolve => player.once('close', () => resolve()));
     player.stdin.on('error', () => {});
     player.stderr.on('data', data => this.#complain(String(data)));
     this.#player = player;

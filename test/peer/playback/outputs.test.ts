@@ -300,19 +300,20 @@ t.test('auto, for a person at a prompt: where nothing works the song is seen to 
   t.same(logger.messages('warn'), [], 'an output that is only tried is no news');
 });
 
-t.test('a player program that dies is started again, and the song goes on', async t => {
+t.test('a player program that dies is started again, what it says is told, and the song goes on', async t => {
   const folder = await tempFolder(t);
   withEnvironment(t, { PATH: `${folder}${delimiter}${process.env.PATH}` });
   // Dies once in the middle of the song; the trial before and the try after go well.
   await program(
     folder,
     'paplay',
-    'n=$(cat "$0.n" 2>/dev/null || echo 0); echo $((n + 1)) > "$0.n"; if [ $n = 1 ]; then head -c 300000 > /dev/null; exit 3; fi; exec cat > "$0.out"',
+    'n=$(cat "$0.n" 2>/dev/null || echo 0); echo $((n + 1)) > "$0.n"; if [ $n = 1 ]; then head -c 300000 > /dev/null; exec <&-; sleep 0.1; echo "no device" >&2; exit 3; fi; exec cat > "$0.out"',
   );
   const { playOut, logger } = await jukebox(t, 'paplay');
   const [summary] = await playOut(songOf(await readFile(await silentSong(t, 8))));
   t.equal(summary?.outcome, 'finished');
-  t.ok(logger.messages('warn').includes('the sound broke off and goes on'));
+  const broken = logger.entries.find(({ message }) => message === 'the sound broke off and goes on');
+  t.match(broken, { level: 'warn', fields: { why: 'paplay failed: no device' } });
   const { size } = await stat(join(folder, 'paplay.out'));
   t.ok(size > 44_100 * 4, 'the rest went to the next one');
 });
