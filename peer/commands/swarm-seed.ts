@@ -5,7 +5,7 @@
  *     tsp-peer ready on [::]:6778               {"event":"ready","address":"::","port":6778}
  *
  * Files are hashed anew at each start. One that is empty or can't be read is not given, nor one that changes afterwards, which is
- * said; the others are given all the same.
+ * said; the others are given all the same. When none is left, it ends.
  */
 import { stat } from 'node:fs/promises';
 import { toHex } from '../../protocol/bytes.js';
@@ -29,10 +29,19 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
   const { node, at } = await openNode(session, swarm.listen ?? { port: USUAL_PORT }, swarm);
   const tracker = openTracker(session, at);
   const files: SeededFile[] = [];
+  const nothing = new AbortController();
+  let left = words.length;
+  const onLost = (): void => {
+    left -= 1;
+    if (left === 0) nothing.abort();
+  };
   try {
     for (const path of words) {
-      const file = await open(command, path, node, peers, tracker);
-      if (file === undefined) continue;
+      const file = await open(command, path, node, peers, tracker, onLost);
+      if (file === undefined) {
+        onLost();
+        continue;
+      }
       files.push(file);
       const id = toHex(file.swarm.metadata.swarmId);
       const { size } = file;
@@ -41,9 +50,12 @@ export async function runSwarmSeed(command: SwarmCommand): Promise<number> {
         : `${id}  ${safeText(path)}`;
       await session.write([line]);
     }
-    if (files.length === 0) throw fileError('There is nothing to give.');
-    await session.write([readyLine('tsp-peer', at, config.json)]);
-    return exitCodeOfServer(await askedToEnd(world.signal));
+    if (left > 0) {
+      await session.write([readyLine('tsp-peer', at, config.json)]);
+      await askedToEnd(AbortSignal.any([world.signal, nothing.signal]));
+    }
+    if (nothing.signal.aborted) throw fileError('There is nothing to give.');
+    return exitCodeOfServer(world.signal.reason);
   } finally {
     tracker?.stop();
     await node.stop();
@@ -58,6 +70,7 @@ async function open(
   node: SwarmNode,
   peers: readonly NamedPeer[],
   tracker: SwarmTrackerLink | undefined,
+  onLost: () => void,
 ): Promise<SeededFile | undefined> {
   const { world } = session;
   const { chunkBytes, maxPeers, dialects, hash = usualHash(dialects) } = swarm;
@@ -72,6 +85,7 @@ async function open(
       tracker?.remove(joined);
     }
     report(`${safeText(path)} is not given any more: ${(error as Error).message}.`);
+    onLost();
   };
   const onLoaded = (): void => node.wake();
   let file: SeededFile | undefined;

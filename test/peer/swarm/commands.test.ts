@@ -272,6 +272,21 @@ t.test(
   },
 );
 
+t.test('a seed whose last file has changed ends', async t => {
+  const { folder, path } = await contentIn(t, 30_000);
+  const other = join(folder, 'other');
+  writeFileSync(other, randomBytes(30_000));
+  const { command, id, peer } = await seed(t, path, other);
+  const otherId = command.lines[1]!.split(' ')[0]!;
+  truncateSync(path, 1_000);
+  await get(t, id, join(folder, 'out'), ...peer);
+  await command.complains(/content is not given any more/);
+  truncateSync(other, 1_000);
+  await get(t, otherId, join(folder, 'out-other'), ...peer);
+  t.equal(await command.exitCode(), 1);
+  t.match(command.stderr, /other is not given any more.*There is nothing to give\./s);
+});
+
 t.test('who seeds a file that nobody can believe is told so', async t => {
   const { path } = await contentIn(t, 64);
   const one = await seed(t, path);
